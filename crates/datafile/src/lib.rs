@@ -1,1 +1,25 @@
-//! placeholder
+//! Arrow batches become immutable files and back, with statistics and deletion vectors.
+//!
+//! ```text
+//! TableSchema ─ arrow_schema ─► RecordBatch ─ ParquetWriter ─► object + WrittenFile { statistics, sizes }
+//! positions   ─ DeletionVector ─► bytes (`deletion-vector-v1`)
+//! ```
+//! Invariants: every Parquet node carries a field id; a bound is never narrower than the values it bounds.
+
+mod arrow_schema;
+mod bound;
+mod deletion_vector;
+mod error;
+mod extremes;
+mod statistics;
+mod stored_statistics;
+mod value;
+mod writer;
+
+pub use arrow_schema::{FIELD_ID_KEY, arrow_field, arrow_schema, arrow_type, field_type};
+pub use deletion_vector::DeletionVector;
+pub use error::Error;
+pub use extremes::{min_max, value_at};
+pub use statistics::{ColumnStatistics, FileStatistics, StatisticsCollector};
+pub use value::Value;
+pub use writer::{Level, ParquetWriter, WriterOptions, WrittenFile};

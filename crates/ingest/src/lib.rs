@@ -1,1 +1,27 @@
-//! placeholder
+//! The way in: decode → schema → log → buffer → flush → commit.
+//!
+//! ```text
+//! WriteRequest ─ decode ─ resolve schema ─► log (group commit, fdatasync) ─► buffer ─ answer (durable)
+//!                                                        ▲ replay             │ seal at P, sort, Parquet
+//!                                            restart ────┘                    ▼
+//!                                      truncate ◄──── Commit { producer log/{node}/{table}, epoch P }
+//! ```
+//! Invariants: a durable answer means the bytes are on disk and the next statement sees the rows; a row is in the
+//! buffer above its table's flushed epoch or in a file, never both, never neither; a request is visible whole.
+
+mod buffer;
+mod error;
+mod flush;
+mod ingest;
+mod metrics;
+mod options;
+mod pin;
+mod request;
+mod schema;
+pub mod wal;
+
+pub use error::Error;
+pub use ingest::{Ingest, State};
+pub use options::{IngestOptions, WalOptions};
+pub use pin::{BufferedBatch, Pin};
+pub use request::{Ack, Format, WriteOutcome, WriteRequest};

@@ -1,1 +1,23 @@
-//! placeholder
+//! SQL over files and buffer: sessions, statements, scans, system tables.
+//!
+//! ```text
+//! text ─ parse ─ class ─ names ─ authorise ─ pin (buffer, then head S, then P) ─ plan ─ run ─ batches
+//!                                                              writes ─ stage ─ one Commit ─ txn
+//! ```
+//! The only crate, with `functions`, that knows DataFusion: protocols see Arrow and the values below.
+//! Invariants: a statement sees one snapshot of all its tables, each row once, also while a flush commits; a statement
+//! that writes is one `Commit`; what a principal may not see does not exist for it.
+
+mod engine;
+mod error;
+mod execution;
+mod options;
+mod session;
+mod statement;
+
+pub use engine::{Engine, QueryRecord};
+pub use error::{Error, Place};
+pub use execution::{BatchStream, Bounds, Execution, Outcome};
+pub use options::QueryOptions;
+pub use session::{Session, SessionOptions, TransactionStatus};
+pub use statement::{Class, Prepared};

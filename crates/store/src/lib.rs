@@ -1,1 +1,18 @@
-//! placeholder
+//! Object storage, and the only place where paths are formed.
+//!
+//! ```text
+//! {root}/{tenant}/tables/{table uuid}/data/{uuid}.parquet     data files, immutable
+//!                                     dv/{uuid}.puffin        deletion vectors too large for the catalog
+//! ```
+//! Invariant: what [`Store::put`] and [`Upload::finish`] have answered survives a power cut (local disk: file and
+//! directory are synced).
+
+mod error;
+mod layout;
+mod options;
+mod store;
+
+pub use error::Error;
+pub use layout::{data_file, deletion_vector_file, object_path, table_location};
+pub use options::{Secret, StorageOptions};
+pub use store::{Listed, Store, Upload};

@@ -1,1 +1,28 @@
-//! placeholder
+//! One table's life: scan plan, append, delete, compaction, collection.
+//!
+//! ```text
+//! read    names + files at a txn ─ prune(Predicate) ─► Scan { files, vectors }
+//! append  batches ─ TableWriter: sort, cut by partition, Parquet ─► Written ─► Commit
+//! rewrite Scan ─ compact ─► Commit (Rewrite)         collect  purge ─ sweep ─► objects deleted
+//! ```
+//! No DataFusion expression is seen here: `query` lowers what it can to a [`Predicate`] and keeps the rest as a filter.
+//! Invariants: a file is offered to a commit only when the store has it for certain ([`Written`] is the evidence);
+//! pruning drops a file only when statistics prove that no row of it matches.
+
+mod compact;
+mod error;
+mod lake;
+mod predicate;
+mod prune;
+mod scan;
+mod vacuum;
+mod writer;
+
+pub use compact::{OptimizeMode, OptimizeOutcome};
+pub use error::Error;
+pub use lake::{Lake, TableOptions};
+pub use predicate::{Comparison, Predicate};
+pub use prune::may_match;
+pub use scan::{PruneCounts, Scan, ScanFile};
+pub use vacuum::{VacuumOptions, VacuumOutcome};
+pub use writer::{TableWriter, Written};

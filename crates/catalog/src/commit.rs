@@ -1,0 +1,270 @@
+//! The one way to change anything.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use cenote_datafile::DeletionVector;
+use cenote_vocab::{Epoch, Fence, Field, FieldId, FieldType, FileId, PartitionSpec, SchemaId, Scope, SortOrder, TableId, TableSchema, Txn};
+use uuid::Uuid;
+
+use crate::{NewFile, TableKind};
+
+/// A change of one catalog: applied whole, under one number, or not at all.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The same for every offer of the same change: an outcome that was lost is found by it.
+    pub commit_id: Uuid,
+    /// The catalog.
+    pub scope: Scope,
+    /// Exactly-once marks; see [`Producer`].
+    pub producers: Vec<Producer>,
+    /// What made it.
+    pub facts: Facts,
+    /// Changes of rows and columns.
+    pub tables: Vec<TableChange>,
+    /// Changes of what exists.
+    pub objects: Vec<ObjectChange>,
+}
+
+/// Who writes, and how far they are: a commit with an epoch at or below the stored one is a no-op for `tables`.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    /// `log/{node}/{table_id}`, `client/{principal}/{key}`, …
+    pub name: String,
+    /// Increases with every commit of this producer; gaps are fine.
+    pub epoch: Epoch,
+    /// As `Catalog::claim_producer` gave it; `None` for producers that need no claim (`client/…`).
+    pub fence: Option<Fence>,
+    /// Opaque; kept beside the epoch.
+    pub state: Option<Bytes>,
+    /// Tables whose changes are left out if the epoch is old; `None`: all of the commit.
+    pub tables: Option<Vec<TableId>>,
+}
+
+/// Where a commit came from: its lineage, in the commit itself.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `ingest`, `insert`, `delete`, `create_table`, `compact`, …
+    pub operation: String,
+    /// The SQL text, if there was one.
+    pub sql: Option<String>,
+    /// Token name.
+    pub actor: Option<String>,
+    /// `X-Request-Id`
+    pub request_id: Option<String>,
+    /// Free text for people.
+    pub message: Option<String>,
+    /// What was read.
+    pub inputs: Vec<Input>,
+}
+
+/// One thing that a commit read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// A table id in decimal, or `ingest:<protocol>`, or `ext:` and a URN.
+    pub node: String,
+    /// The snapshot that was read, or the end of the range.
+    pub to: Option<String>,
+    /// The start of the range.
+    pub from: Option<String>,
+}
+
+/// What happens to one table.
+#[derive(Clone, Debug)]
+pub struct TableChange {
+    /// The table.
+    pub table: TableId,
+    /// The snapshot that the change was planned on.
+    pub base: Txn,
+    /// What the change depends on having read.
+    pub read: ReadSet,
+    /// In order. `Rewrite` never stands beside others.
+    pub ops: Vec<Op>,
+}
+
+/// What a change read besides the files it names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ReadSet {
+    /// Nothing: later appends do not matter.
+    #[default]
+    None,
+    /// The whole table as of the base: any later change of rows conflicts.
+    All,
+}
+
+/// One act on a table.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// New rows.
+    Append {
+        /// Uploaded already.
+        files: Vec<NewFile>,
+    },
+    /// Rows of one file are deleted.
+    DeleteRows {
+        /// The file.
+        file: FileId,
+        /// The vector that was seen when positions were chosen.
+        seen: Option<Txn>,
+        /// Newly deleted positions; merged with what is deleted by now.
+        positions: DeletionVector,
+    },
+    /// Whole files go.
+    Retire {
+        /// The files.
+        files: Vec<FileId>,
+        /// Why.
+        kind: RetireKind,
+    },
+    /// The same rows in other files.
+    Rewrite {
+        /// Files that go, with the vector that was applied while reading them.
+        inputs: Vec<RewriteInput>,
+        /// Files that come.
+        outputs: Vec<NewFile>,
+    },
+    /// Columns or options change.
+    Alter(Alter),
+}
+
+/// Why files go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetireKind {
+    /// Their rows were deleted.
+    Delete,
+    /// Their rows are too old.
+    Expire,
+}
+
+/// One file that a rewrite read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RewriteInput {
+    /// The file.
+    pub file: FileId,
+    /// The vector that was applied.
+    pub seen: Option<Txn>,
+}
+
+/// A change of a table's columns or options.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Alter {
+    /// New nullable columns at the end. A column that exists with the same type is left as it is if `if_not_exists`;
+    /// with another type it is `ColumnConflict`.
+    AddColumns {
+        /// Names and types; ids are given by the commit.
+        columns: Vec<(String, FieldType)>,
+        /// Columns that are tags (new ones, or VARCHAR ones that become tags); appended to the option `tags` and the sort order.
+        tags: Vec<String>,
+        /// Tolerate columns that exist.
+        if_not_exists: bool,
+    },
+    /// A column's type gets wider (`Unknown` to anything; BIGINT to DOUBLE where the files' statistics fit ±2^53; intN to larger).
+    WidenColumn {
+        /// The column.
+        column: FieldId,
+        /// The new type.
+        field_type: FieldType,
+    },
+    /// Options; `None` takes one off.
+    SetProperties(BTreeMap<String, Option<String>>),
+}
+
+/// A change of what exists.
+#[derive(Clone, Debug)]
+pub enum ObjectChange {
+    /// `CREATE SCHEMA`
+    CreateSchema {
+        /// Checked name.
+        name: String,
+        /// No error if it exists.
+        if_not_exists: bool,
+    },
+    /// `DROP SCHEMA`
+    DropSchema {
+        /// Its name.
+        name: String,
+        /// Also its tables.
+        cascade: bool,
+        /// No error if it is not there.
+        if_exists: bool,
+    },
+    /// `CREATE TABLE`, `CREATE VIEW`
+    CreateTable(Box<NewTable>),
+    /// `DROP TABLE`, `DROP VIEW`
+    DropTable {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+        /// No error if it is not there.
+        if_exists: bool,
+        /// Drop only if it is a view (`DROP VIEW`) or only if it is a table.
+        view: bool,
+    },
+    /// `ALTER TABLE … RENAME TO`
+    RenameTable {
+        /// The table.
+        table: TableId,
+        /// In the same schema.
+        name: String,
+    },
+}
+
+/// A table to be created.
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// Reserved by `Catalog::reserve_table`, so that files can be written before the commit.
+    pub id: TableId,
+    /// Minted by the caller.
+    pub uuid: Uuid,
+    /// Name of its schema.
+    pub schema: String,
+    /// Checked name.
+    pub name: String,
+    /// Table or view.
+    pub kind: TableKind,
+    /// `no` = 1, field ids from 1.
+    pub columns: TableSchema,
+    /// `no` = 1 if partitioned, else 0.
+    pub spec: PartitionSpec,
+    /// `no` = 1 if sorted, else 0.
+    pub sort: SortOrder,
+    /// The time column.
+    pub time_field: Option<FieldId>,
+    /// Below the storage root.
+    pub location: String,
+    /// Options.
+    pub properties: BTreeMap<String, String>,
+    /// `COMMENT`
+    pub comment: Option<String>,
+    /// No error, and no change, if the name is taken.
+    pub if_not_exists: bool,
+    /// Drop what has the name first (`OR REPLACE`).
+    pub or_replace: bool,
+}
+
+/// What came of a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    /// Its number, or that of the first offer if `replayed`. A commit that changed nothing answers the head.
+    pub txn: Txn,
+    /// True if it was there already.
+    pub replayed: bool,
+    /// Rows that a delete really took, after merging with concurrent deletes.
+    pub deleted_rows: u64,
+    /// Ids given to the columns of `AddColumns`, and other new fields, per table: the schema after the commit.
+    pub schemas: BTreeMap<TableId, TableSchema>,
+    /// Rewrites that were discarded because their inputs changed.
+    pub discarded: Vec<TableId>,
+    /// Ids of the schemas that were created.
+    pub created_schemas: Vec<(String, SchemaId)>,
+    /// Ids of the tables and views that were created.
+    pub created_tables: Vec<TableId>,
+}
+
+impl Committed {
+    /// The field of this name in the table's schema after the commit.
+    pub fn field(&self, table: TableId, name: &str) -> Option<&Field> {
+        self.schemas.get(&table).and_then(|schema| schema.field(name))
+    }
+}

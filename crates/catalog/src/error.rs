@@ -1,0 +1,199 @@
+//! Failures of the catalog.
+
+use cenote_vocab::{ErrorKind, Fault, InvalidName, SqlState, Txn};
+
+/// A failure of the catalog; nothing was changed unless it is [`Error::OutcomeUnknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such table or view.
+    #[error("table \"{name}\" does not exist")]
+    TableNotFound {
+        /// As asked.
+        name: String,
+        /// The nearest name that the asker may see.
+        nearest: Option<String>,
+    },
+    /// No such schema.
+    #[error("schema \"{name}\" does not exist")]
+    SchemaNotFound {
+        /// As asked.
+        name: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// No such column.
+    #[error("column \"{column}\" of table {table} does not exist")]
+    ColumnNotFound {
+        /// The table.
+        table: String,
+        /// As asked.
+        column: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// A live object has this name.
+    #[error("table \"{0}\" already exists")]
+    TableExists(String),
+    /// A live schema has this name.
+    #[error("schema \"{0}\" already exists")]
+    SchemaExists(String),
+    /// A live column has this name.
+    #[error("column \"{column}\" of table {table} already exists")]
+    ColumnExists {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// `DROP SCHEMA` without CASCADE.
+    #[error("schema \"{name}\" still has {tables} tables")]
+    SchemaNotEmpty {
+        /// The schema.
+        name: String,
+        /// Live tables and views in it.
+        tables: usize,
+    },
+    /// A column with this name appeared since the change was planned, with another type.
+    #[error("column {column:?} of table {table} is {existing}, got {given}")]
+    ColumnConflict {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type now.
+        existing: String,
+        /// The type asked for.
+        given: String,
+    },
+    /// Another commit was first; plan again at the new head.
+    #[error("commit conflicts with transaction {with_txn} on table {table}: {reason}")]
+    CommitConflict {
+        /// The table.
+        table: String,
+        /// The other transaction.
+        with_txn: Txn,
+        /// Which rule.
+        reason: String,
+    },
+    /// A newer holder has the producer name or lease.
+    #[error("fenced: {name} has a newer holder")]
+    Fenced {
+        /// Producer or lease.
+        name: String,
+    },
+    /// A version that is no longer kept, or never was.
+    #[error("{0}")]
+    SnapshotExpired(String),
+    /// A version above the head.
+    #[error("snapshot {asked} is in the future: the newest is {head}")]
+    SnapshotFuture {
+        /// As asked.
+        asked: Txn,
+        /// The newest.
+        head: Txn,
+    },
+    /// A name that breaks a rule.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// A request that breaks a rule; the text names object and rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// A limit with a name.
+    #[error("{0}")]
+    Limit(String),
+    /// A missing or wrong token. The text is the same for unknown and wrong.
+    #[error("invalid or expired token")]
+    Unauthenticated,
+    /// No such token.
+    #[error("token not found")]
+    TokenNotFound,
+    /// A token of this name exists.
+    #[error("token \"{0}\" already exists")]
+    TokenExists(String),
+    /// The last enabled admin token must stay.
+    #[error("token \"{0}\" is the last enabled admin token")]
+    LastAdmin(String),
+    /// The catalog database does not answer; nothing was changed.
+    #[error("catalog database is not available: {0}")]
+    Unavailable(String),
+    /// The connection broke at COMMIT and the outcome could not be learned.
+    #[error("outcome of the commit is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// The database is of a layout that this binary cannot open.
+    #[error("catalog has layout {found}, this binary knows {known}")]
+    Layout {
+        /// In the database.
+        found: i64,
+        /// Of this binary.
+        known: i64,
+    },
+    /// The disk that holds the catalog is full.
+    #[error("catalog disk is full")]
+    Full,
+    /// Stored rows contradict each other.
+    #[error("catalog is damaged: {0}")]
+    Corrupt(String),
+    /// A blob of the catalog is damaged.
+    #[error(transparent)]
+    DataFile(#[from] cenote_datafile::Error),
+    /// Our bug.
+    #[error("catalog: {0}")]
+    Internal(String),
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TableNotFound { .. }
+            | Self::SchemaNotFound { .. }
+            | Self::ColumnNotFound { .. }
+            | Self::TokenNotFound
+            | Self::SnapshotExpired(_) => ErrorKind::NotFound,
+            Self::TableExists(_)
+            | Self::SchemaExists(_)
+            | Self::ColumnExists { .. }
+            | Self::ColumnConflict { .. }
+            | Self::CommitConflict { .. }
+            | Self::Fenced { .. }
+            | Self::TokenExists(_)
+            | Self::LastAdmin(_)
+            | Self::SchemaNotEmpty { .. } => ErrorKind::Conflict,
+            Self::SnapshotFuture { .. } | Self::Name(_) | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
+            Self::Unauthenticated => ErrorKind::Unauthenticated,
+            Self::Unavailable(_) | Self::OutcomeUnknown(_) => ErrorKind::Unavailable,
+            Self::Layout { .. } => ErrorKind::Unsupported,
+            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::DataFile(error) => error.kind(),
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn sqlstate(&self) -> SqlState {
+        SqlState(match self {
+            Self::TableNotFound { .. } => "42P01",
+            Self::SchemaNotFound { .. } => "3F000",
+            Self::ColumnNotFound { .. } => "42703",
+            Self::TableExists(_) => "42P07",
+            Self::SchemaExists(_) => "42P06",
+            Self::ColumnExists { .. } => "42701",
+            Self::ColumnConflict { .. } => "42804",
+            Self::SchemaNotEmpty { .. } => "2BP01",
+            Self::Fenced { .. } => "55000",
+            Self::SnapshotExpired(_) | Self::SnapshotFuture { .. } => "22023",
+            Self::Name(_) => "42602",
+            Self::Full => "53100",
+            Self::DataFile(error) => return error.sqlstate(),
+            _ => return self.kind().sqlstate(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::TableNotFound { nearest, .. }
+            | Self::SchemaNotFound { nearest, .. }
+            | Self::ColumnNotFound { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean \"{name}\"?")),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Data files as the catalog knows them.
+
+use std::sync::Arc;
+
+use cenote_datafile::{DeletionVector, FileStatistics};
+use cenote_vocab::{FileId, Txn};
+
+/// A file that is complete in the store and not yet in the catalog. Made by `table`'s writer after the upload.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Below the table's location.
+    pub path: String,
+    /// Rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Size of the Parquet footer in bytes.
+    pub footer_bytes: u32,
+    /// The schema it was written with.
+    pub schema_no: i32,
+    /// The partition spec of `partition`.
+    pub spec_no: i32,
+    /// Partition tuple: units since 1970 per spec field, `None` for a NULL time; empty if unpartitioned.
+    pub partition: Vec<Option<i64>>,
+    /// The sort order it is in; 0 = none.
+    pub sort_no: i32,
+    /// 0 fresh, 1 merged, 2 full.
+    pub level: i32,
+    /// Smallest and largest time in µs.
+    pub time_range: Option<(i64, i64)>,
+    /// Known of its columns.
+    pub statistics: FileStatistics,
+}
+
+/// The deletion vector of a file as of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VisibleVector {
+    /// The transaction that made it: its name in conflicts and caches.
+    pub begin_txn: Txn,
+    /// Deleted positions.
+    pub vector: Arc<DeletionVector>,
+}
+
+/// A file that is visible at some transaction.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    /// Its id.
+    pub id: FileId,
+    /// Visible from here …
+    pub begin_txn: Txn,
+    /// … to before here; `LIVE` if it still is.
+    pub end_txn: Txn,
+    /// What its writer said of it.
+    pub file: Arc<NewFile>,
+    /// Rows deleted from it, as of the transaction asked for.
+    pub vector: Option<VisibleVector>,
+    /// Row id of its first row.
+    pub row_id_start: i64,
+    /// Its place among the commits of the table.
+    pub seq: i64,
+}
+
+impl DataFile {
+    /// Rows that are not deleted.
+    pub fn live_rows(&self) -> u64 {
+        self.file.rows - self.vector.as_ref().map_or(0, |visible| visible.vector.cardinality())
+    }
+}
+
+/// A closed range of the time column in µs, for asking only for the files that may hold rows in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeWindow {
+    /// Earliest.
+    pub from: i64,
+    /// Latest.
+    pub to: i64,
+}

@@ -1,0 +1,124 @@
+//! What exists: schemas, tables, views, as of one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cenote_vocab::{Field, FieldId, PartitionSpec, SchemaId, SortOrder, TableId, TableSchema, Txn, nearest};
+use uuid::Uuid;
+
+use crate::Error;
+
+/// A schema of a catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaDef {
+    /// Its id.
+    pub id: SchemaId,
+    /// Its name.
+    pub name: String,
+}
+
+/// A table that holds rows, or a view that names a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// Rows in files and buffer.
+    Table,
+    /// The text of its query, and the search path it was made under.
+    View {
+        /// SELECT …
+        sql: String,
+        /// Schema in which bare names are looked up.
+        search_path: String,
+    },
+}
+
+/// A table or view as of one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableDef {
+    /// Its id, for ever.
+    pub id: TableId,
+    /// Its public id, for ever.
+    pub uuid: Uuid,
+    /// The schema that it is in.
+    pub schema_id: SchemaId,
+    /// That schema's name.
+    pub schema_name: String,
+    /// Its name.
+    pub name: String,
+    /// Table or view.
+    pub kind: TableKind,
+    /// Current columns; of a view, its output columns (ids count from 1).
+    pub schema: Arc<TableSchema>,
+    /// How new files are partitioned.
+    pub spec: PartitionSpec,
+    /// How rows are sorted in new files.
+    pub sort: SortOrder,
+    /// The time column.
+    pub time_field: Option<FieldId>,
+    /// Place of its objects below the storage root.
+    pub location: String,
+    /// Options (`WITH`), such as `dedup`; tags are the option `tags`, a comma list of column names in order.
+    pub properties: BTreeMap<String, String>,
+    /// `COMMENT`
+    pub comment: Option<String>,
+    /// The transaction that made this version of the row.
+    pub begin_txn: Txn,
+}
+
+impl TableDef {
+    /// Tag columns in order of first arrival; names that no column has are left out.
+    pub fn tags(&self) -> impl Iterator<Item = &Field> {
+        self.properties
+            .get("tags")
+            .into_iter()
+            .flat_map(|tags| tags.split(','))
+            .filter_map(|name| self.schema.field(name))
+    }
+
+    /// The time column.
+    pub fn time_column(&self) -> Option<&Field> {
+        self.time_field.and_then(|id| self.schema.field_by_id(id))
+    }
+
+    /// `schema.table`, for messages.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.schema_name, self.name)
+    }
+}
+
+/// All names of one catalog as of one transaction; shared until a DDL commit makes the next.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The transaction of the last change of any object.
+    pub ddl_txn: Txn,
+    /// By schema name.
+    pub schemas: BTreeMap<String, (SchemaDef, BTreeMap<String, Arc<TableDef>>)>,
+}
+
+impl Names {
+    /// The table or view; the error carries the nearest name.
+    pub fn table(&self, schema: &str, name: &str) -> Result<&Arc<TableDef>, Error> {
+        let (_, tables) = self.schema(schema)?;
+        tables.get(name).ok_or_else(|| Error::TableNotFound {
+            name: name.to_owned(),
+            nearest: nearest(name, tables.keys().map(String::as_str)).map(str::to_owned),
+        })
+    }
+
+    /// A schema with its tables and views.
+    pub fn schema(&self, name: &str) -> Result<&(SchemaDef, BTreeMap<String, Arc<TableDef>>), Error> {
+        self.schemas.get(name).ok_or_else(|| Error::SchemaNotFound {
+            name: name.to_owned(),
+            nearest: nearest(name, self.schemas.keys().map(String::as_str)).map(str::to_owned),
+        })
+    }
+
+    /// All tables and views, by schema and name.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableDef>> {
+        self.schemas.values().flat_map(|(_, tables)| tables.values())
+    }
+
+    /// By id.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableDef>> {
+        self.tables().find(|table| table.id == id)
+    }
+}

@@ -1,0 +1,75 @@
+//! Failures of a table's acts.
+
+use cenote_vocab::{ErrorKind, Fault, OutOfMemory, SqlState};
+
+/// A failure of a table's act; the table is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A NULL for a `NOT NULL` column.
+    #[error("column {column:?} of table {table} is NOT NULL, row {row} is null")]
+    NullValue {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Row of the input, from 0.
+        row: u64,
+    },
+    /// A batch whose columns are not the table's.
+    #[error("{0}")]
+    SchemaMismatch(String),
+    /// The act is not possible on this object, such as a view.
+    #[error("{0}")]
+    Unsupported(String),
+    /// No memory left in the share.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] cenote_catalog::Error),
+    /// A file failed.
+    #[error(transparent)]
+    DataFile(#[from] cenote_datafile::Error),
+    /// Storage failed.
+    #[error(transparent)]
+    Store(#[from] cenote_store::Error),
+    /// The Arrow library failed.
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A worker thread ended; our bug.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NullValue { .. } | Self::SchemaMismatch(_) => ErrorKind::Invalid,
+            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::Memory(_) => ErrorKind::Exhausted,
+            Self::Catalog(error) => error.kind(),
+            Self::DataFile(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Arrow(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::NullValue { .. } => SqlState("23502"),
+            Self::SchemaMismatch(_) => SqlState("42804"),
+            Self::Memory(_) => SqlState("53200"),
+            Self::Catalog(error) => error.sqlstate(),
+            Self::DataFile(error) => error.sqlstate(),
+            Self::Store(error) => error.sqlstate(),
+            _ => self.kind().sqlstate(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
