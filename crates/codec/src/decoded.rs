@@ -25,6 +25,19 @@ pub struct RejectedLine {
     pub reason: String,
 }
 
+impl RejectedLine {
+    /// How many bytes of the line are kept.
+    pub const LINE_SHOWN_MAX: usize = 256;
+
+    pub(crate) fn new(number: u64, line: &[u8], reason: String) -> Self {
+        // Four bytes more than shown, so that a character at the edge is whole before it is cut.
+        let mut line =
+            String::from_utf8_lossy(&line[..line.len().min(Self::LINE_SHOWN_MAX + 4)]).into_owned();
+        line.truncate(line.floor_char_boundary(Self::LINE_SHOWN_MAX));
+        Self { number, line, reason }
+    }
+}
+
 /// A decoded body.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
@@ -45,6 +58,21 @@ impl Decoded {
     /// Rows in all tables.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|rows| rows.batch.num_rows() as u64).sum()
+    }
+
+    /// An error if lines were left out and none was good.
+    pub(crate) fn unless_nothing_is_good(mut self) -> Result<Self, crate::Error> {
+        if self.tables.is_empty() && !self.rejected.is_empty() {
+            return Err(crate::Error::NoValidLines { first: self.rejected.swap_remove(0) });
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn reject(&mut self, line: RejectedLine) {
+        self.rejected_lines += 1;
+        if self.rejected.len() < Self::REJECTED_SHOWN_MAX {
+            self.rejected.push(line);
+        }
     }
 }
 
@@ -88,4 +116,30 @@ impl Default for Limits {
     fn default() -> Self {
         Self { rows_max: 5_000_000, columns_max: 2_000, string_max: 16 << 20 }
     }
+}
+
+/// A body's rows as text that tests compare: a line `table [tags]`, a line of columns, a line per row.
+#[cfg(test)]
+pub(crate) fn shown(decoded: &Decoded) -> String {
+    use arrow::util::display::{ArrayFormatter, FormatOptions};
+    let options = FormatOptions::default().with_null("-");
+    let mut lines = Vec::new();
+    for Rows { table, batch, tags } in &decoded.tables {
+        lines.push(format!("{table} [{}]", tags.join(",")));
+        let schema = batch.schema();
+        let names =
+            schema.fields().iter().skip(1).map(|field| format!("|{}:{}", field.name(), field.data_type()));
+        lines.push(format!("{}{}", schema.field(0).name(), names.collect::<String>()));
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("shown"))
+            .collect();
+        for row in 0..batch.num_rows() {
+            lines.push(
+                columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"),
+            );
+        }
+    }
+    lines.join("\n")
 }

@@ -49,7 +49,9 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::DecompressedTooLarge { .. } | Self::Limit { limit: "rows_per_request_max", .. } => ErrorKind::Exhausted,
+            Self::DecompressedTooLarge { .. } | Self::Limit { limit: "rows_per_request_max", .. } => {
+                ErrorKind::Exhausted
+            }
             Self::Compression { .. }
             | Self::Limit { .. }
             | Self::Malformed(_)

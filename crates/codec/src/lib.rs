@@ -8,15 +8,31 @@
 //! columns are nullable and Int64, Float64, Boolean, Utf8, Binary, Timestamp(Microsecond) or Null. Nothing
 //! here knows tables or the catalog: what a table already knows of a column comes in by [`KnownColumns`].
 //! Invariant: no length that a body claims is allocated before it is checked against the bytes that are left.
+//!
+//! ```
+//! use cenote_codec::{Limits, Nothing, Precision, line_protocol};
+//! use cenote_vocab::Micros;
+//!
+//! let received = Micros(1_700_000_000_000_000);
+//! let options = line_protocol::Options { precision: Precision::Second, received, limits: Limits::default() };
+//! let decoded = line_protocol::decode(b"cpu,host=a usage=1.5 10\ncpu usage=oops", &options, &Nothing)?;
+//! assert_eq!(decoded.tables[0].tags, ["host"]);
+//! assert_eq!((decoded.rows(), decoded.rejected[0].number), (1, 2));
+//! # Ok::<(), cenote_codec::Error>(())
+//! ```
 
+mod column;
 pub mod compression;
 pub mod csv;
 mod decoded;
 mod error;
+mod item;
 pub mod json;
 pub mod line_protocol;
 pub mod message_pack;
+mod table;
 mod time;
+mod value;
 
 pub use decoded::{Decoded, Known, KnownColumns, Limits, Nothing, RejectedLine, Rows};
 pub use error::Error;
