@@ -188,8 +188,13 @@ mod tests {
     #[test]
     fn every_type_survives_the_way_to_arrow_and_back() {
         for given in every_type() {
-            let field =
-                Field { id: FieldId(7), name: "c".into(), field_type: given.clone(), required: true, comment: None };
+            let field = Field {
+                id: FieldId(7),
+                name: "c".into(),
+                field_type: given.clone(),
+                required: true,
+                comment: None,
+            };
             let arrow = arrow_field(&field);
             assert_eq!(field_type(&arrow).unwrap(), given);
             assert_eq!(arrow.metadata()[FIELD_ID_KEY], "7");
@@ -211,12 +216,9 @@ mod tests {
     #[test]
     fn what_a_table_cannot_store_is_refused_by_name() {
         let list = DataType::List(Arc::new(ArrowField::new("item", DataType::Int32, true)));
-        for data_type in [
-            list,
-            DataType::Duration(ArrowUnit::Second),
-            DataType::Float16,
-            DataType::Decimal128(10, -2),
-        ] {
+        for data_type in
+            [list, DataType::Duration(ArrowUnit::Second), DataType::Float16, DataType::Decimal128(10, -2)]
+        {
             let error = field_type(&ArrowField::new("readings", data_type, true)).unwrap_err();
             assert!(error.to_string().starts_with("column \"readings\" has type "), "{error}");
         }

@@ -90,7 +90,10 @@ impl DeletionVector {
         let positions = RoaringTreemap::deserialize_from(&mut bytes)
             .map_err(|error| corrupt(format!("bitmap does not read: {error}")))?;
         if bytes.position() != bitmap.len() as u64 {
-            return Err(corrupt(format!("{} bytes after the bitmap", bitmap.len() as u64 - bytes.position())));
+            return Err(corrupt(format!(
+                "{} bytes after the bitmap",
+                bitmap.len() as u64 - bytes.position()
+            )));
         }
         match positions.max() {
             Some(last) if last >= row_count => {
@@ -128,9 +131,8 @@ mod tests {
     fn one_position_has_the_published_bytes() {
         let blob = DeletionVector::from_iter([3]).encode();
         // one 32-bit bitmap (8 bytes), key 0, cookie 12346, one container: key 0, cardinality 1, offset 16, value 3
-        let bitmap = [
-            1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3A, 0x30, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 3, 0,
-        ];
+        let bitmap =
+            [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3A, 0x30, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 3, 0];
         assert_eq!(blob, sealed(&bitmap));
     }
 
@@ -157,10 +159,10 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_damage(positions in prop::collection::vec(0..1_000_000_u64, 0..50), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn a_flipped_bit_is_damage(positions in prop::collection::vec(0..1_000_000_u64, 0..50), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
             let mut blob = positions.into_iter().collect::<DeletionVector>().encode().to_vec();
             let at = at.index(blob.len());
-            blob[at] ^= 1 << bit;
+            blob[at] ^= 1_u8 << bit;
             let error = DeletionVector::decode("dv", &blob, u64::MAX).unwrap_err();
             prop_assert_eq!(error.kind(), ErrorKind::Corrupt);
         }

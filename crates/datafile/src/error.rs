@@ -29,6 +29,14 @@ pub enum Error {
         /// The difference.
         reason: String,
     },
+    /// Values that a file cannot hold, or a NULL where none may be.
+    #[error("rows do not fit into {path}: {reason}")]
+    RowsDoNotFit {
+        /// The file.
+        path: String,
+        /// Column and value.
+        reason: String,
+    },
     /// Object storage failed.
     #[error(transparent)]
     Store(#[from] cenote_store::Error),
@@ -45,7 +53,7 @@ impl Fault for Error {
         match self {
             Self::TypeNotStorable { .. } => ErrorKind::Unsupported,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::SchemaChanged { .. } => ErrorKind::Invalid,
+            Self::SchemaChanged { .. } | Self::RowsDoNotFit { .. } => ErrorKind::Invalid,
             Self::Store(error) => error.kind(),
             Self::Parquet(_) | Self::Arrow(_) => ErrorKind::Internal,
         }
@@ -53,6 +61,7 @@ impl Fault for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
+            Self::RowsDoNotFit { .. } => SqlState("22000"), // data_exception
             Self::Store(error) => error.sqlstate(),
             _ => self.kind().sqlstate(),
         }

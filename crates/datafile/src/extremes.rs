@@ -52,9 +52,7 @@ pub fn value_at(array: &dyn Array, row: usize) -> Option<Value> {
         DataType::Binary => Some(Value::Bytes(array.as_binary::<i32>().value(row).to_vec())),
         DataType::LargeBinary => Some(Value::Bytes(array.as_binary::<i64>().value(row).to_vec())),
         DataType::BinaryView => Some(Value::Bytes(array.as_binary_view().value(row).to_vec())),
-        DataType::FixedSizeBinary(_) => {
-            Some(Value::Bytes(array.as_fixed_size_binary().value(row).to_vec()))
-        }
+        DataType::FixedSizeBinary(_) => Some(Value::Bytes(array.as_fixed_size_binary().value(row).to_vec())),
         DataType::Dictionary(key, _) => match key.as_ref() {
             DataType::Int8 => entry(array.as_dictionary::<Int8Type>(), row),
             DataType::Int16 => entry(array.as_dictionary::<Int16Type>(), row),
@@ -148,7 +146,10 @@ fn booleans(array: &BooleanArray) -> Option<(Value, Value)> {
 fn floats<T: ArrowPrimitiveType<Native: Into<f64>>>(array: &PrimitiveArray<T>) -> Option<(Value, Value)> {
     let values = array.iter().flatten().map(Into::into).filter(|value: &f64| !value.is_nan());
     let (min, max) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
-        (if value.total_cmp(&min).is_lt() { value } else { min }, if value.total_cmp(&max).is_gt() { value } else { max })
+        (
+            if value.total_cmp(&min).is_lt() { value } else { min },
+            if value.total_cmp(&max).is_gt() { value } else { max },
+        )
     });
     // of no value the fold makes an empty range; a column of infinities alone makes a point
     (min <= max).then_some((Value::Float(min), Value::Float(max)))

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! TableSchema ─ arrow_schema ─► RecordBatch ─ ParquetWriter ─► object + WrittenFile { statistics, sizes }
+//! object      ─ read_batches ─► RecordBatch of any schema of the table, less deleted rows
 //! positions   ─ DeletionVector ─► bytes (`deletion-vector-v1`)
 //! ```
 //! Invariants: every Parquet node carries a field id; a bound is never narrower than the values it bounds.
@@ -11,6 +12,10 @@ mod bound;
 mod deletion_vector;
 mod error;
 mod extremes;
+mod file_schema;
+mod object_reader;
+mod properties;
+mod reader;
 mod statistics;
 mod stored_statistics;
 mod value;
@@ -20,6 +25,7 @@ pub use arrow_schema::{FIELD_ID_KEY, arrow_field, arrow_schema, arrow_type, fiel
 pub use deletion_vector::DeletionVector;
 pub use error::Error;
 pub use extremes::{min_max, value_at};
+pub use reader::{ReadOptions, read_batches};
 pub use statistics::{ColumnStatistics, FileStatistics, StatisticsCollector};
 pub use value::Value;
 pub use writer::{Level, ParquetWriter, WriterOptions, WrittenFile};

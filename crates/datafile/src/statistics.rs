@@ -144,9 +144,7 @@ impl Gathered {
         let (min, max) = (prefix(min), prefix(max));
         self.bounds = Some(match self.bounds.take() {
             None => (min, max),
-            Some((low, high)) => {
-                (if min < low { min } else { low }, if max > high { max } else { high })
-            }
+            Some((low, high)) => (if min < low { min } else { low }, if max > high { max } else { high }),
         });
     }
 

@@ -47,7 +47,8 @@ pub(crate) fn encode(statistics: &FileStatistics, schema: &TableSchema) -> Vec<u
         return blob;
     }
     let mut compressed = vec![VERSION | COMPRESSED];
-    compressed.extend(zstd::bulk::compress(&blob[1..], ZSTD_LEVEL).expect("compression into memory succeeds"));
+    compressed
+        .extend(zstd::bulk::compress(&blob[1..], ZSTD_LEVEL).expect("compression into memory succeeds"));
     compressed
 }
 

@@ -1,12 +1,23 @@
 //! Writes one Parquet file.
 
 use arrow::record_batch::RecordBatch;
-use cenote_store::Store;
-use cenote_vocab::{FieldId, SortOrder, TableSchema};
+use bytes::Bytes;
+use cenote_store::{Store, Upload};
+use cenote_vocab::{FieldId, FieldType, SortOrder, TableSchema};
 use object_store::path::Path;
+use parking_lot::Mutex;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use uuid::Uuid;
 
-use crate::{Error, FileStatistics};
+use crate::file_schema::FileSchema;
+use crate::properties::properties;
+use crate::{Error, FileStatistics, StatisticsCollector, Value};
+
+/// Rows encoded at once: between two steps the size of the row group is checked and a full one is sent.
+const STEP_ROWS: usize = 16_384;
+/// Length of the metadata and the closing magic, behind the metadata.
+const FOOTER_TAIL_BYTES: u32 = 8;
 
 /// How much work goes into a file: fresh files are cheap to write, compacted ones cheap to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,42 +52,154 @@ pub struct WrittenFile {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// Size of the footer in bytes.
+    /// Size of the footer in bytes: so much from the end on is enough to read the file's metadata.
     pub footer_bytes: u32,
     /// What is known of its columns.
     pub statistics: FileStatistics,
-    /// Smallest and largest value of the time column in µs.
+    /// Smallest and largest value of the time column in µs; finer values are rounded outwards.
     pub time_range: Option<(i64, i64)>,
 }
 
 /// Writes batches into one object; nothing is visible before [`ParquetWriter::finish`].
+///
+/// Memory: the encoded pages of one row group (at most 128 MiB), and the parts that are on their way to the store.
 pub struct ParquetWriter {
-    _private: (),
+    store: Store,
+    path: Path,
+    options: WriterOptions,
+    file: FileSchema,
+    statistics: StatisticsCollector,
+    rows: u64,
+    bytes_estimate: u64,
+    /// Made by the first rows, whose values choose encodings. Never locked: the mutex makes the writer `Sync`, so that
+    /// tasks that hold it may change threads.
+    begun: Mutex<Option<Begun>>,
+}
+
+/// A file with rows.
+struct Begun {
+    encoder: ArrowWriter<Vec<u8>>,
+    upload: Upload,
+    bytes: u64,
 }
 
 impl ParquetWriter {
     /// Begins the file at `path`.
-    pub async fn create(_store: &Store, _path: Path, _options: WriterOptions) -> Result<Self, Error> {
-        todo!()
+    pub async fn create(store: &Store, path: Path, options: WriterOptions) -> Result<Self, Error> {
+        let sources = options.sort.fields.iter().map(|field| field.source);
+        let also: Vec<FieldId> = sources.chain(options.time_field).collect();
+        Ok(Self {
+            store: store.clone(),
+            path,
+            file: FileSchema::new(&options.schema),
+            statistics: StatisticsCollector::with_columns(&options.schema, &also),
+            options,
+            rows: 0,
+            bytes_estimate: 0,
+            begun: Mutex::new(None),
+        })
     }
 
-    /// Adds rows. Encoding runs on the calling task: call it where CPU work belongs.
-    pub async fn write(&mut self, _batch: &RecordBatch) -> Result<(), Error> {
-        todo!()
+    /// Adds rows. Encoding runs on the calling task: call it where CPU work belongs. After an error drop the writer.
+    ///
+    /// `SchemaChanged` if the batch is not of the table's [`crate::arrow_schema`]; `RowsDoNotFit` if it has a NULL in a
+    /// required column, or an instant that no timestamp of a file can hold.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let path = || self.path.to_string();
+        self.file.check(batch).map_err(|reason| Error::SchemaChanged { path: path(), reason })?;
+        let rows = self.file.to_file(batch).map_err(|reason| Error::RowsDoNotFit { path: path(), reason })?;
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        if self.begun.get_mut().is_none() {
+            let encoder = self.encoder(&rows)?;
+            let upload = self.store.upload(&self.path).await?;
+            *self.begun.get_mut() = Some(Begun { encoder, upload, bytes: 0 });
+        }
+        let Some(begun) = self.begun.get_mut() else { return Ok(()) };
+        self.statistics.add(batch);
+        self.rows += rows.num_rows() as u64;
+        for start in (0..rows.num_rows()).step_by(STEP_ROWS) {
+            let step = rows.slice(start, STEP_ROWS.min(rows.num_rows() - start));
+            begun.write(&step).await?;
+        }
+        self.bytes_estimate = (begun.encoder.bytes_written() + begun.encoder.in_progress_size()) as u64;
+        Ok(())
     }
 
     /// Bytes written or buffered so far, an estimate of the file's size.
     pub fn bytes_estimate(&self) -> u64 {
-        todo!()
+        self.bytes_estimate
     }
 
     /// Rows so far.
     pub fn rows(&self) -> u64 {
-        todo!()
+        self.rows
     }
 
     /// Completes the file; `None` if there were no rows (then no object is left).
     pub async fn finish(self) -> Result<Option<WrittenFile>, Error> {
-        todo!()
+        let Some(begun) = self.begun.into_inner() else { return Ok(None) };
+        let (bytes, footer_bytes) = begun.finish().await?;
+        let statistics = self.statistics.finish();
+        let time_range =
+            self.options.time_field.and_then(|id| time_range(&statistics, &self.options.schema, id));
+        Ok(Some(WrittenFile { rows: self.rows, bytes, footer_bytes, statistics, time_range }))
     }
+
+    fn encoder(&self, first: &RecordBatch) -> Result<ArrowWriter<Vec<u8>>, Error> {
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(&self.options, &self.file, first)?)
+            .with_parquet_schema(self.file.parquet()?);
+        Ok(ArrowWriter::try_new_with_options(Vec::new(), self.file.arrow().clone(), options)?)
+    }
+}
+
+impl Begun {
+    async fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        let row_groups = self.encoder.flushed_row_groups().len();
+        self.encoder.write(rows)?;
+        if self.encoder.flushed_row_groups().len() != row_groups {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what is encoded; returns it.
+    async fn send(&mut self) -> Result<Bytes, Error> {
+        self.encoder.sync().map_err(parquet::errors::ParquetError::from)?;
+        let encoded = Bytes::from(std::mem::take(self.encoder.inner_mut()));
+        self.bytes += encoded.len() as u64;
+        self.upload.write(encoded.clone()).await?;
+        Ok(encoded)
+    }
+
+    /// Sizes of file and footer.
+    async fn finish(mut self) -> Result<(u64, u32), Error> {
+        self.encoder.finish()?;
+        let end = self.send().await?;
+        self.upload.finish().await?;
+        let [.., a, b, c, d, _, _, _, _] = *end else {
+            return Err(parquet::errors::ParquetError::General("the encoder wrote no footer".into()).into());
+        };
+        Ok((self.bytes, u32::from_le_bytes([a, b, c, d]) + FOOTER_TAIL_BYTES))
+    }
+}
+
+/// The range of the time column in µs. `None` if it has no value, is no timestamp or date, or exceeds 64 bits of µs.
+fn time_range(statistics: &FileStatistics, schema: &TableSchema, id: FieldId) -> Option<(i64, i64)> {
+    let column = statistics.column(id)?;
+    let (Some(Value::Integer(min)), Some(Value::Integer(max))) = (&column.min, &column.max) else {
+        return None;
+    };
+    let micros_per_day = 86_400_000_000;
+    let (min, max) = match schema.field_by_id(id)?.field_type {
+        FieldType::Date => (min.checked_mul(micros_per_day)?, max.checked_mul(micros_per_day)?),
+        FieldType::Timestamp(unit) | FieldType::TimestampTz(unit) => {
+            let (units, micros) = (crate::value::per_second(unit), 1_000_000);
+            (min.checked_mul(micros)?.div_euclid(units), -(-max.checked_mul(micros)?).div_euclid(units))
+        }
+        _ => return None,
+    };
+    Some((i64::try_from(min).ok()?, i64::try_from(max).ok()?))
 }

@@ -1,6 +1,9 @@
 //! Failures of object storage.
 
+use std::io;
+
 use cenote_vocab::{ErrorKind, Fault, SqlState};
+use object_store::path::Path;
 
 /// A failure of object storage; the text names the object.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +15,12 @@ pub enum Error {
         url: String,
         /// What is wrong.
         reason: String,
+    },
+    /// This build was made without S3.
+    #[error("storage url {url:?} needs S3, which this build leaves out (cargo feature s3)")]
+    NoS3 {
+        /// As configured.
+        url: String,
     },
     /// An object that should be there is not.
     #[error("object {path} is missing")]
@@ -35,10 +44,30 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What the library said of `path`, in our words. `Missing` and `Full` are told apart from the rest.
+    pub fn from_store(path: &Path, source: object_store::Error) -> Self {
+        let path = path.to_string();
+        match source {
+            object_store::Error::NotFound { .. } => Self::Missing { path },
+            source if is_full(&source) => Self::Full { path },
+            source => Self::Failed { path, source },
+        }
+    }
+}
+
+/// True if the cause, however deep, is a disk or quota without room.
+fn is_full(error: &object_store::Error) -> bool {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Url { .. } => ErrorKind::Invalid,
+            Self::NoS3 { .. } => ErrorKind::Unsupported,
             Self::Missing { .. } => ErrorKind::Corrupt,
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Failed { .. } => ErrorKind::Unavailable,
@@ -50,5 +79,22 @@ impl Fault for Error {
             Self::Full { .. } => SqlState("53100"),
             _ => self.kind().sqlstate(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed_with(kind: io::ErrorKind) -> Error {
+        let source = object_store::Error::Generic { store: "test", source: io::Error::from(kind).into() };
+        Error::from_store(&Path::from("a/b"), source)
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        assert_eq!(failed_with(io::ErrorKind::StorageFull).to_string(), "storage is full while writing a/b");
+        assert!(matches!(failed_with(io::ErrorKind::QuotaExceeded), Error::Full { .. }));
+        assert!(matches!(failed_with(io::ErrorKind::TimedOut), Error::Failed { .. }));
     }
 }

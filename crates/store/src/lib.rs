@@ -9,10 +9,15 @@
 
 mod error;
 mod layout;
+mod local;
+mod location;
 mod options;
+mod s3;
 mod store;
+mod upload;
 
 pub use error::Error;
 pub use layout::{data_file, deletion_vector_file, object_path, table_location};
 pub use options::{Secret, StorageOptions};
-pub use store::{Listed, Store, Upload};
+pub use store::{Listed, Store};
+pub use upload::Upload;

@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cenote_vocab::Micros;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::{Error, StorageOptions};
+use crate::local::LocalRoot;
+use crate::location::Location;
+use crate::{Error, StorageOptions, Upload};
 
 /// Object storage below one root. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
+    /// On local disk only: the store's promises end at the page cache, ours do not.
+    local: Option<Arc<LocalRoot>>,
 }
 
 /// An object that a listing found.
@@ -27,20 +33,26 @@ pub struct Listed {
     pub modified: Micros,
 }
 
-/// An object that is being written in parts. Dropped unfinished, nothing of it is visible.
-pub struct Upload {
-    _private: (),
-}
-
 impl Store {
     /// Builds the store that `options.url` names; creates a local directory if it is not there.
-    pub fn open(_options: &StorageOptions) -> Result<Self, Error> {
-        todo!()
+    pub fn open(options: &StorageOptions) -> Result<Self, Error> {
+        match Location::parse(&options.url)? {
+            Location::Memory => Ok(Self::memory()),
+            Location::Directory(directory) => {
+                let (root, objects) = LocalRoot::open(&directory)
+                    .map_err(|reason| Error::Url { url: options.url.clone(), reason })?;
+                Ok(Self { objects: Arc::new(objects), local: Some(Arc::new(root)) })
+            }
+            Location::S3 { bucket, prefix } => {
+                let objects = crate::s3::open(options, &bucket, &prefix)?;
+                Ok(Self { objects, local: None })
+            }
+        }
     }
 
     /// A store that lives as long as the process.
     pub fn memory() -> Self {
-        todo!()
+        Self { objects: Arc::new(InMemory::new()), local: None }
     }
 
     /// The library's view of it, rooted: paths of [`crate::object_path`] are valid in it.
@@ -49,44 +61,62 @@ impl Store {
     }
 
     /// Writes a whole object.
-    pub async fn put(&self, _path: &Path, _bytes: Bytes) -> Result<(), Error> {
-        todo!()
+    pub async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {
+        self.put_payload(path, bytes.into()).await
     }
 
     /// Begins an object that is written in parts.
-    pub async fn upload(&self, _path: &Path) -> Result<Upload, Error> {
-        todo!()
+    pub async fn upload(&self, path: &Path) -> Result<Upload, Error> {
+        Ok(Upload::new(self.clone(), path.clone()))
     }
 
     /// Reads a whole object. `Missing` if it is not there.
-    pub async fn read(&self, _path: &Path) -> Result<Bytes, Error> {
-        todo!()
+    pub async fn read(&self, path: &Path) -> Result<Bytes, Error> {
+        let failed = |source| Error::from_store(path, source);
+        self.objects.get(path).await.map_err(failed)?.bytes().await.map_err(failed)
     }
 
     /// Its size in bytes; `None` if it is not there.
-    pub async fn size(&self, _path: &Path) -> Result<Option<u64>, Error> {
-        todo!()
+    pub async fn size(&self, path: &Path) -> Result<Option<u64>, Error> {
+        match self.objects.head(path).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(Error::from_store(path, source)),
+        }
     }
 
     /// Deletes an object; one that is not there is fine.
-    pub async fn delete(&self, _path: &Path) -> Result<(), Error> {
-        todo!()
+    pub async fn delete(&self, path: &Path) -> Result<(), Error> {
+        match self.objects.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(Error::from_store(path, source)),
+        }
     }
 
-    /// All objects below `prefix`.
-    pub fn list(&self, _prefix: &Path) -> BoxStream<'static, Result<Listed, Error>> {
-        todo!()
+    /// All objects below `prefix`; uploads that are not finished are not among them.
+    pub fn list(&self, prefix: &Path) -> BoxStream<'static, Result<Listed, Error>> {
+        let prefix = prefix.clone();
+        let listed = self.objects.list(Some(&prefix)).map(move |object| match object {
+            Ok(meta) => Ok(Listed {
+                path: meta.location,
+                bytes: meta.size,
+                modified: Micros(meta.last_modified.timestamp_micros()),
+            }),
+            Err(source) => Err(Error::from_store(&prefix, source)),
+        });
+        listed.boxed()
     }
-}
 
-impl Upload {
-    /// Adds bytes; parts are sent as they fill.
-    pub async fn write(&mut self, _bytes: Bytes) -> Result<(), Error> {
-        todo!()
+    pub(crate) async fn put_payload(&self, path: &Path, payload: PutPayload) -> Result<(), Error> {
+        self.objects.put(path, payload).await.map_err(|source| Error::from_store(path, source))?;
+        self.make_durable(path).await
     }
 
-    /// Makes the object visible and durable.
-    pub async fn finish(self) -> Result<(), Error> {
-        todo!()
+    /// Returns when the finished object survives a power cut.
+    pub(crate) async fn make_durable(&self, path: &Path) -> Result<(), Error> {
+        match &self.local {
+            Some(root) => root.clone().sync(path).await,
+            None => Ok(()),
+        }
     }
 }

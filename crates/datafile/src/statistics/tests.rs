@@ -60,8 +60,11 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z]{0,6}",
         "\\PC{20,50}",
-        prop::collection::vec(prop_oneof![Just('\u{10FFFF}'), Just('\u{7f}'), Just('é'), any::<char>()], 8..40)
-            .prop_map(|chars| chars.into_iter().collect()),
+        prop::collection::vec(
+            prop_oneof![Just('\u{10FFFF}'), Just('\u{7f}'), Just('é'), any::<char>()],
+            8..40
+        )
+        .prop_map(|chars| chars.into_iter().collect()),
     ]
 }
 
@@ -72,10 +75,8 @@ fn double() -> impl Strategy<Value = f64> {
 type Row = (Option<i64>, Option<f64>, Option<String>, Option<Vec<u8>>);
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let bytes = prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..50),
-        prop::collection::vec(Just(0xff_u8), 20..50)
-    ];
+    let bytes =
+        prop_oneof![prop::collection::vec(any::<u8>(), 0..50), prop::collection::vec(Just(0xff_u8), 20..50)];
     let row = (
         prop::option::of(any::<i64>()),
         prop::option::of(double()),

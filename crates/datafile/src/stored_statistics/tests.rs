@@ -42,7 +42,32 @@ fn the_bytes_are_those_of_the_format() {
     let expected = [
         &[1, 2][..],
         &[1, BOUNDS, 0xac, 2, 1, 4, 0xff, 0xff, 0xff, 0xff, 4, 2, 0, 0, 0],
-        &[2, BOUNDS | MAX_CUT | NAN_COUNT, 0xac, 2, 1, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0x80, 8, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[
+            2,
+            BOUNDS | MAX_CUT | NAN_COUNT,
+            0xac,
+            2,
+            1,
+            7,
+            8,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0x80,
+            8,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ],
     ]
     .concat();
     assert_eq!(blob, expected);
@@ -99,7 +124,8 @@ fn a_maximum_that_could_not_be_kept_stays_unknown() {
 fn a_dropped_column_is_skipped_and_a_widened_integer_reads() {
     let written = schema(&[FieldType::Int32, FieldType::Int32]);
     let (min, max) = integers(-7, 7);
-    let statistics = FileStatistics { columns: vec![column(1, min.clone(), max.clone()), column(2, min, max)] };
+    let statistics =
+        FileStatistics { columns: vec![column(1, min.clone(), max.clone()), column(2, min, max)] };
     let blob = statistics.encode(&written);
     let mut later = written.clone();
     later.fields.remove(0);

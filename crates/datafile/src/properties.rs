@@ -1,0 +1,167 @@
+//! How files are encoded: the rules of this format, in the library's words.
+
+use std::collections::HashSet;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use cenote_vocab::{FieldId, FieldType, SortOrder, TableSchema};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::{
+    BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
+use parquet::schema::types::ColumnPath;
+
+use crate::file_schema::FileSchema;
+use crate::statistics::COLUMNS_WITH_STATISTICS;
+use crate::{Level, WriterOptions};
+
+const ROW_GROUP_ROWS_MAX: usize = 262_144;
+const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
+const PAGE_BYTES: usize = 1 << 20;
+const PAGE_ROWS: usize = 20_000;
+const DICTIONARY_BYTES_MAX: usize = 1 << 20;
+/// Bounds of pages and chunks are cut here.
+const BOUND_BYTES_MAX: usize = 64;
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+const ZSTD_LEVEL: i32 = 3;
+/// Rows of the first batch that decide whether a text column of a fresh file gets a dictionary.
+const SAMPLE_ROWS: usize = 1024;
+/// A dictionary pays if each value of the sample stands for at least so many rows.
+const ROWS_PER_VALUE_MIN: usize = 4;
+
+/// The properties of a file that begins with `first`, a batch of `file`'s schema.
+pub(crate) fn properties(
+    options: &WriterOptions,
+    file: &FileSchema,
+    first: &RecordBatch,
+) -> Result<WriterProperties, ParquetError> {
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_coerce_types(true)
+        .set_created_by(format!("cenote {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(vec![
+            KeyValue::new("cenote.table_uuid".to_owned(), options.table_uuid.to_string()),
+            KeyValue::new("cenote.schema_no".to_owned(), options.schema.no.to_string()),
+        ]))
+        .set_compression(match options.level {
+            Level::Fresh => Compression::LZ4_RAW,
+            Level::Merged | Level::Full => Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
+        })
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
+        .set_dictionary_enabled(options.level > Level::Fresh)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_statistics_truncate_length(Some(BOUND_BYTES_MAX))
+        .set_column_index_truncate_length(Some(BOUND_BYTES_MAX))
+        .set_offset_index_disabled(false)
+        .set_bloom_filter_position(BloomFilterPosition::End)
+        .set_sorting_columns(sorting_columns(&options.sort, file));
+
+    for id in page_statistics(options) {
+        if let Some(path) = path(file, id) {
+            builder = builder.set_column_statistics_enabled(path, EnabledStatistics::Page);
+        }
+    }
+    if options.level == Level::Fresh {
+        builder = dictionaries_that_pay(builder, first);
+    } else {
+        for path in bloom_columns(options).filter_map(|id| path(file, id)) {
+            builder = builder
+                .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
+                .set_column_bloom_filter_max_ndv(path, ROW_GROUP_ROWS_MAX as u64); // folded to what is there
+        }
+    }
+    if let Some(path) = delta_column(options).and_then(|id| path(file, id)) {
+        builder = builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+    }
+    Ok(builder.build())
+}
+
+fn path(file: &FileSchema, id: FieldId) -> Option<ColumnPath> {
+    let at = file.position(id)?;
+    Some(ColumnPath::new(vec![file.arrow().field(at).name().clone()]))
+}
+
+/// Columns whose pages have bounds: those that the statistics of the file know too.
+fn page_statistics(options: &WriterOptions) -> impl Iterator<Item = FieldId> + '_ {
+    let leading = options.schema.fields.iter().take(COLUMNS_WITH_STATISTICS).map(|field| field.id);
+    leading.chain(options.sort.fields.iter().map(|field| field.source)).chain(options.time_field)
+}
+
+/// Sort columns that a query compares with `=`: texts and integers, but not time.
+fn bloom_columns(options: &WriterOptions) -> impl Iterator<Item = FieldId> + '_ {
+    let sources = options.sort.fields.iter().map(|field| field.source);
+    sources.filter(|id| {
+        Some(*id) != options.time_field
+            && type_of(&options.schema, *id).is_some_and(|field_type| {
+                matches!(
+                    field_type,
+                    FieldType::String
+                        | FieldType::Int8
+                        | FieldType::Int16
+                        | FieldType::Int32
+                        | FieldType::Int64
+                        | FieldType::UInt8
+                        | FieldType::UInt16
+                        | FieldType::UInt32
+                        | FieldType::UInt64
+                )
+            })
+    })
+}
+
+/// The time column: steps between its values are small.
+fn delta_column(options: &WriterOptions) -> Option<FieldId> {
+    let field_type = type_of(&options.schema, options.time_field?)?;
+    let is_integer =
+        matches!(field_type, FieldType::Timestamp(_) | FieldType::TimestampTz(_) | FieldType::Date);
+    options.time_field.filter(|_| is_integer)
+}
+
+fn type_of(schema: &TableSchema, id: FieldId) -> Option<&FieldType> {
+    schema.field_by_id(id).map(|field| &field.field_type)
+}
+
+/// As far as the order is on columns that the file has: behind a column of NULLs alone the order goes on.
+fn sorting_columns(sort: &SortOrder, file: &FileSchema) -> Option<Vec<SortingColumn>> {
+    let columns: Vec<SortingColumn> = sort
+        .fields
+        .iter()
+        .filter_map(|field| {
+            Some(SortingColumn {
+                column_idx: i32::try_from(file.position(field.source)?).ok()?,
+                descending: field.descending,
+                nulls_first: field.nulls_first,
+            })
+        })
+        .collect();
+    (!columns.is_empty()).then_some(columns)
+}
+
+/// Fresh files have dictionaries only where a sample says that they make texts smaller.
+fn dictionaries_that_pay(
+    mut builder: WriterPropertiesBuilder,
+    first: &RecordBatch,
+) -> WriterPropertiesBuilder {
+    let sample = first.slice(0, first.num_rows().min(SAMPLE_ROWS));
+    for (field, column) in first.schema_ref().fields().iter().zip(sample.columns()) {
+        if column.data_type() != &DataType::Utf8 {
+            continue;
+        }
+        let texts: HashSet<&str> = column.as_string::<i32>().iter().flatten().collect();
+        let rows = column.len() - column.null_count();
+        if texts.len() * ROWS_PER_VALUE_MIN <= rows {
+            let path = ColumnPath::new(vec![field.name().clone()]);
+            builder = builder.set_column_dictionary_enabled(path, true);
+        }
+    }
+    builder
+}
