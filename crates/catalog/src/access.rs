@@ -109,7 +109,11 @@ impl Identity {
     /// True if the token has the right at least somewhere.
     pub fn allows_somewhere(&self, permission: Permission) -> bool {
         self.allows_everywhere(permission)
-            || self.token.grants.iter().any(|grant| grant.permissions.iter().copied().collect::<Permissions>().allows(permission))
+            || self
+                .token
+                .grants
+                .iter()
+                .any(|grant| grant.permissions.iter().copied().collect::<Permissions>().allows(permission))
     }
 }
 

@@ -1,22 +1,31 @@
 //! The handle by which all other crates use the catalog.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use cenote_vocab::{Clock, Epoch, Fence, FileId, Ids, Micros, SchemaId, Scope, TableId, Txn};
+use cenote_vocab::{CatalogId, Clock, Epoch, Fence, FileId, Ids, Micros, SchemaId, Scope, TableId, Txn};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::committer::{Committer, check_active, object_id};
+use crate::credential::CredentialCache;
+use crate::inner::{Active, Inner};
+use crate::metrics::Metrics;
+use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
-    CatalogOptions, Commit, Committed, DataFile, Error, Identity, Lease, Names, NewToken, ScramVerifier, TableDef, TimeWindow,
-    Token, TokenChange,
+    CatalogOptions, Commit, Committed, DataFile, Error, Identity, Lease, Names, NewToken, ScramVerifier,
+    TableDef, TimeWindow, Token, TokenChange, collection, lease, reading, system, tenant, tokens,
 };
 
 /// A catalog database. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+    /// One per catalog, started when first asked.
+    committers: Arc<Mutex<HashMap<CatalogId, Committer>>>,
 }
 
 /// The newest state of one catalog.
@@ -45,178 +54,218 @@ impl Catalog {
     /// Opens the database, brings an empty or older one up to date, and makes tenant `default`, catalog `lake`, schema
     /// `default` if there are none. Committers start on `tasks` and end with `stop`, after what is queued.
     pub async fn open(
-        _options: CatalogOptions,
-        _clock: Clock,
-        _ids: Ids,
-        _tasks: &TaskTracker,
-        _stop: CancellationToken,
+        options: CatalogOptions,
+        clock: Clock,
+        ids: Ids,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
     ) -> Result<Self, Error> {
-        todo!()
+        let database = Database::connect(&options).await?;
+        let auto_migrate = options.auto_migrate.unwrap_or(database.dialect() == Dialect::Sqlite);
+        migrate::migrate(&database, auto_migrate).await?;
+        let secret = migrate::server_secret(&database, &ids).await?;
+        let inner = Inner {
+            database,
+            clock,
+            ids,
+            tasks: tasks.clone(),
+            stop,
+            holder: options.holder,
+            metrics: Metrics::new(),
+            credentials: CredentialCache::new(secret.into_bytes()),
+            active: Mutex::new(Active::Never),
+            memories: Mutex::default(),
+        };
+        tenant::create_first(&inner).await?;
+        Ok(Self { inner: Arc::new(inner), committers: Arc::default() })
     }
 
     /// The short name of the database kind: `sqlite`, `postgresql`.
     pub fn database(&self) -> &'static str {
-        todo!()
+        self.inner.database.dialect().name()
     }
 
     // ---- leases ----
 
     /// Takes or renews the lease `active` for `ttl`; `None` if another process holds it. From then on every commit checks its fence.
-    pub async fn take_active(&self, _ttl: Duration) -> Result<Option<Lease>, Error> {
-        todo!()
+    pub async fn take_active(&self, ttl: Duration) -> Result<Option<Lease>, Error> {
+        lease::take_active(&self.inner, ttl).await
     }
 
     /// Renews the lease `active`. `Fenced` if it was lost: the process must stop.
-    pub async fn renew_active(&self, _ttl: Duration) -> Result<Lease, Error> {
-        todo!()
+    pub async fn renew_active(&self, ttl: Duration) -> Result<Lease, Error> {
+        lease::renew_active(&self.inner, ttl).await
     }
 
     /// Ends the lease `active` now, so that a standby need not wait.
     pub async fn release_active(&self) -> Result<(), Error> {
-        todo!()
+        lease::release_active(&self.inner).await
     }
 
     // ---- tenants, tokens ----
 
     /// The scope of a tenant, for the node's own work (flush, recovery) and for authentication.
-    pub async fn tenant(&self, _name: &str) -> Result<Option<Scope>, Error> {
-        todo!()
+    pub async fn tenant(&self, name: &str) -> Result<Option<Scope>, Error> {
+        Ok(tenant::scopes(&self.inner).await?.remove(name))
     }
 
     /// All tenants' scopes, for the node's own work.
     pub async fn scopes(&self) -> Result<Vec<Scope>, Error> {
-        todo!()
+        Ok(tenant::scopes(&self.inner).await?.into_values().collect())
     }
 
     /// Makes a tenant with its `lake` and schema `default`. Not reachable by any route yet: `testkit` uses it.
-    pub async fn create_tenant(&self, _name: &str) -> Result<Scope, Error> {
-        todo!()
+    pub async fn create_tenant(&self, name: &str) -> Result<Scope, Error> {
+        tenant::create(&self.inner, name).await
     }
 
     /// Makes a token and answers it with its secret, `cnt_…`, which is shown only here. `secret`: a given one (bootstrap).
-    pub async fn create_token(&self, _scope: &Scope, _new: NewToken, _secret: Option<&str>) -> Result<(Token, String), Error> {
-        todo!()
+    pub async fn create_token(
+        &self,
+        scope: &Scope,
+        new: NewToken,
+        secret: Option<&str>,
+    ) -> Result<(Token, String), Error> {
+        tokens::create(&self.inner, scope, new, secret).await
     }
 
     /// A new secret for the token; the old one ends at once.
-    pub async fn rotate_token(&self, _scope: &Scope, _id: i64) -> Result<String, Error> {
-        todo!()
+    pub async fn rotate_token(&self, scope: &Scope, id: i64) -> Result<String, Error> {
+        tokens::rotate(&self.inner, scope, id).await
     }
 
     /// Changes a token. `LastAdmin` if no enabled admin token would be left.
-    pub async fn change_token(&self, _scope: &Scope, _id: i64, _change: TokenChange) -> Result<Token, Error> {
-        todo!()
+    pub async fn change_token(&self, scope: &Scope, id: i64, change: TokenChange) -> Result<Token, Error> {
+        tokens::change(&self.inner, scope, id, change).await
     }
 
     /// Deletes a token. `LastAdmin` if no enabled admin token would be left.
-    pub async fn delete_token(&self, _scope: &Scope, _id: i64) -> Result<(), Error> {
-        todo!()
+    pub async fn delete_token(&self, scope: &Scope, id: i64) -> Result<(), Error> {
+        tokens::delete(&self.inner, scope, id).await
     }
 
     /// All tokens of the tenant.
-    pub async fn tokens(&self, _scope: &Scope) -> Result<Vec<Token>, Error> {
-        todo!()
+    pub async fn tokens(&self, scope: &Scope) -> Result<Vec<Token>, Error> {
+        tokens::list(&self.inner, scope).await
     }
 
     /// True if no token exists at all: a first start.
     pub async fn has_no_token(&self) -> Result<bool, Error> {
-        todo!()
+        Ok(!access::any(&self.inner.database).await?)
     }
 
     /// Who has this secret. Cached for 30 s; a change of the token by this process ends the cache entry at once.
-    pub async fn authenticate(&self, _secret: &str) -> Result<Identity, Error> {
-        todo!()
+    pub async fn authenticate(&self, secret: &str) -> Result<Identity, Error> {
+        tokens::authenticate(&self.inner, secret).await
     }
 
     /// What SCRAM needs for `name` or `name@tenant`; unknown users get a verifier that nothing fits, the same one each time.
-    pub async fn scram_verifier(&self, _user: &str) -> Result<ScramVerifier, Error> {
-        todo!()
+    pub async fn scram_verifier(&self, user: &str) -> Result<ScramVerifier, Error> {
+        tokens::scram_verifier(&self.inner, user).await
     }
 
     /// True while the token is enabled, not expired, and not deleted (open connections ask this).
-    pub async fn is_valid(&self, _identity: &Identity) -> Result<bool, Error> {
-        todo!()
+    pub async fn is_valid(&self, identity: &Identity) -> Result<bool, Error> {
+        tokens::is_valid(&self.inner, identity).await
     }
 
     /// The identity of the node's own work, and of everybody when `auth.enabled` is false: admin of the tenant.
-    pub fn internal_identity(&self, _scope: &Scope) -> Identity {
-        todo!()
+    pub fn internal_identity(&self, scope: &Scope) -> Identity {
+        tokens::internal_identity(scope)
     }
 
     // ---- reading ----
 
     /// The newest state. One indexed read at most; memory while this process is the only writer.
-    pub async fn head(&self, _scope: &Scope) -> Result<Head, Error> {
-        todo!()
+    pub async fn head(&self, scope: &Scope) -> Result<Head, Error> {
+        reading::head(&self.inner, scope).await
     }
 
     /// All names as of `at` (at the head: cached by `ddl_txn`).
-    pub async fn names(&self, _scope: &Scope, _at: Txn) -> Result<Arc<Names>, Error> {
-        todo!()
+    pub async fn names(&self, scope: &Scope, at: Txn) -> Result<Arc<Names>, Error> {
+        reading::names(&self.inner, scope, at).await
     }
 
     /// The last version not after `at`. `SnapshotExpired` if it is before the first.
-    pub async fn txn_at(&self, _scope: &Scope, _at: Micros) -> Result<Txn, Error> {
-        todo!()
+    pub async fn txn_at(&self, scope: &Scope, at: Micros) -> Result<Txn, Error> {
+        reading::txn_at(&self.inner, scope, at).await
     }
 
     /// Files of the table visible at `at`, with the vectors visible then; `window` leaves out files that lie outside it
     /// (files without a time range stay). `SnapshotExpired` below the table's history floor, `SnapshotFuture` above the head.
     pub async fn files(
         &self,
-        _scope: &Scope,
-        _table: &TableDef,
-        _at: Txn,
-        _window: Option<TimeWindow>,
+        scope: &Scope,
+        table: &TableDef,
+        at: Txn,
+        window: Option<TimeWindow>,
     ) -> Result<Vec<Arc<DataFile>>, Error> {
-        todo!()
+        reading::files(&self.inner, scope, table, at, window).await
     }
 
     /// The largest epoch that `producer` committed at or before `at`; 0 if none.
-    pub async fn epoch_at(&self, _scope: &Scope, _producer: &str, _at: Txn) -> Result<Epoch, Error> {
-        todo!()
+    pub async fn epoch_at(&self, scope: &Scope, producer: &str, at: Txn) -> Result<Epoch, Error> {
+        reading::epoch_at(&self.inner, scope, producer, at).await
     }
 
     /// The columns that the table had at `schema_no`.
-    pub async fn schema_at(&self, _scope: &Scope, _table: TableId, _schema_no: i32) -> Result<Arc<cenote_vocab::TableSchema>, Error> {
-        todo!()
+    pub async fn schema_at(
+        &self,
+        scope: &Scope,
+        table: TableId,
+        schema_no: i32,
+    ) -> Result<Arc<cenote_vocab::TableSchema>, Error> {
+        reading::schema_at(&self.inner, scope, table, schema_no).await
     }
 
     /// Rows of a registered system table, limited to what the tenant may see.
-    pub async fn system_rows(&self, _scope: &Scope, _name: &str) -> Result<RecordBatch, Error> {
-        todo!()
+    pub async fn system_rows(&self, scope: &Scope, name: &str) -> Result<RecordBatch, Error> {
+        system::rows(&self.inner, scope, name).await
     }
 
     /// Waits until a commit after `seen` is visible in this process.
-    pub async fn changed(&self, _scope: &Scope, _seen: Txn) -> Txn {
-        todo!()
+    pub async fn changed(&self, scope: &Scope, seen: Txn) -> Txn {
+        reading::changed(&self.inner, scope, seen).await
     }
 
     // ---- changing ----
 
     /// Applies a commit. Answers when it is durable and visible. See [`Error::CommitConflict`] for what to plan again.
-    pub async fn apply(&self, _commit: Commit) -> Result<Committed, Error> {
-        todo!()
+    pub async fn apply(&self, commit: Commit) -> Result<Committed, Error> {
+        let committer = self.committer(&commit.scope);
+        committer.apply(commit).await
     }
 
     /// Takes a producer name over: from now on earlier holders are fenced. Answers fence and the epoch reached.
-    pub async fn claim_producer(&self, _scope: &Scope, _name: &str) -> Result<(Fence, Epoch), Error> {
-        todo!()
+    pub async fn claim_producer(&self, scope: &Scope, name: &str) -> Result<(Fence, Epoch), Error> {
+        self.committer(scope).claim(name).await
     }
 
     /// What the ledger knows of a producer: newest epoch, its transaction, and the state kept beside it; `None` if unknown.
-    pub async fn producer(&self, _scope: &Scope, _name: &str) -> Result<Option<(Epoch, Txn, Option<bytes::Bytes>)>, Error> {
-        todo!()
+    pub async fn producer(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Option<(Epoch, Txn, Option<bytes::Bytes>)>, Error> {
+        reading::producer(&self.inner, scope, name).await
     }
 
     /// Ids for a table and, with it, a uuid and location, before its commit.
-    pub async fn reserve_table(&self, _scope: &Scope) -> Result<TableId, Error> {
-        todo!()
+    pub async fn reserve_table(&self, scope: &Scope) -> Result<TableId, Error> {
+        let catalog = scope.catalog();
+        let mut transaction = self.inner.database.write().await?;
+        let mut row = head::lock(&mut transaction, catalog).await?;
+        check_active(&self.inner, &mut transaction).await?;
+        let table = TableId(object_id(catalog.0, row.next_object));
+        row.next_object += 1;
+        head::write(&mut transaction, catalog, &row).await?;
+        transaction.commit().await?;
+        Ok(table)
     }
 
     /// The schema's id, if it exists at the head.
-    pub async fn schema_id(&self, _scope: &Scope, _name: &str) -> Result<Option<SchemaId>, Error> {
-        todo!()
+    pub async fn schema_id(&self, scope: &Scope, name: &str) -> Result<Option<SchemaId>, Error> {
+        reading::schema_id(&self.inner, scope, name).await
     }
 
     // ---- collection ----
@@ -226,31 +275,53 @@ impl Catalog {
     /// root, bytes). `None`: every table of the catalog, dropped ones too.
     pub async fn purge(
         &self,
-        _scope: &Scope,
-        _table: Option<TableId>,
-        _floor: Txn,
-        _not_before: Micros,
+        scope: &Scope,
+        table: Option<TableId>,
+        floor: Txn,
+        not_before: Micros,
     ) -> Result<Vec<(String, u64)>, Error> {
-        todo!()
+        collection::purge(&self.inner, scope, table, floor, not_before).await
     }
 
     /// The paths queued for deletion that are due at `now`, with their sizes.
-    pub async fn trash_due(&self, _scope: &Scope, _now: Micros) -> Result<Vec<(String, u64)>, Error> {
-        todo!()
+    pub async fn trash_due(&self, scope: &Scope, now: Micros) -> Result<Vec<(String, u64)>, Error> {
+        Ok(trash::due(&self.inner.database, scope.catalog(), now).await?)
     }
 
     /// Forgets queued paths whose objects are gone.
-    pub async fn trash_gone(&self, _scope: &Scope, _paths: &[String]) -> Result<(), Error> {
-        todo!()
+    pub async fn trash_gone(&self, scope: &Scope, paths: &[String]) -> Result<(), Error> {
+        Ok(trash::gone(&self.inner.database, scope.catalog(), paths).await?)
     }
 
     /// True if a file row of any version names this path.
-    pub async fn is_referenced(&self, _scope: &Scope, _path: &str) -> Result<bool, Error> {
-        todo!()
+    pub async fn is_referenced(&self, scope: &Scope, path: &str) -> Result<bool, Error> {
+        Ok(trash::is_referenced(&self.inner.database, scope.catalog(), path).await?)
     }
 
     /// Ids of files of the table that are live now; for checks.
-    pub async fn live_file_ids(&self, _scope: &Scope, _table: TableId) -> Result<Vec<FileId>, Error> {
-        todo!()
+    pub async fn live_file_ids(&self, scope: &Scope, table: TableId) -> Result<Vec<FileId>, Error> {
+        reading::live_file_ids(&self.inner, scope, table).await
+    }
+
+    // ---- the node ----
+
+    /// The newest `limit` transactions, newest first.
+    pub async fn history(&self, scope: &Scope, limit: u32) -> Result<Vec<TransactionRecord>, Error> {
+        Ok(history::newest(&self.inner.database, scope.catalog(), i64::from(limit)).await?)
+    }
+
+    /// Adds the metrics of the commit path to a registry.
+    pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.inner.metrics.register(registry);
+    }
+
+    /// Closes the connections to the database, once committers have ended.
+    pub async fn close(&self) {
+        self.inner.database.close().await;
+    }
+
+    fn committer(&self, scope: &Scope) -> Committer {
+        let mut committers = self.committers.lock();
+        committers.entry(scope.catalog()).or_insert_with(|| Committer::start(&self.inner, scope)).clone()
     }
 }

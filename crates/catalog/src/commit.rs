@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use cenote_datafile::DeletionVector;
-use cenote_vocab::{Epoch, Fence, Field, FieldId, FieldType, FileId, PartitionSpec, SchemaId, Scope, SortOrder, TableId, TableSchema, Txn};
+use cenote_vocab::{
+    Epoch, Fence, Field, FieldId, FieldType, FileId, PartitionSpec, SchemaId, Scope, SortOrder, TableId,
+    TableSchema, Txn,
+};
 use uuid::Uuid;
 
 use crate::{NewFile, TableKind};

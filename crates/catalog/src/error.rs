@@ -192,7 +192,9 @@ impl Fault for Error {
         match self {
             Self::TableNotFound { nearest, .. }
             | Self::SchemaNotFound { nearest, .. }
-            | Self::ColumnNotFound { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean \"{name}\"?")),
+            | Self::ColumnNotFound { nearest, .. } => {
+                nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
+            }
             _ => None,
         }
     }

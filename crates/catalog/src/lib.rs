@@ -7,26 +7,74 @@
 //! Invariants: every change is a [`Commit`] under the locked head row; a (producer, epoch) takes effect once; a data
 //! file exists for readers only when a committed transaction says so; every question carries a
 //! [`Scope`](cenote_vocab::Scope), so no tenant sees another's rows. Nothing here reads data files.
+//!
+//! ```
+//! use cenote_catalog::{Catalog, CatalogOptions, Commit, Facts, ObjectChange};
+//! use cenote_vocab::{Clock, Ids};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), cenote_catalog::Error> {
+//! # let (tasks, stop) = Default::default();
+//! let clock = Clock::system();
+//! let ids = Ids::system(clock.clone());
+//! let options = CatalogOptions {
+//!     url: cenote_store::Secret::new("sqlite::memory:"),
+//!     data_dir: ".".into(),
+//!     pool_size: 4,
+//!     statement_cache: 100,
+//!     auto_migrate: None,
+//!     holder: "example".into(),
+//! };
+//! let catalog = Catalog::open(options, clock, ids.clone(), &tasks, stop).await?;
+//! let scope = catalog.tenant("default").await?.expect("made by open");
+//! let committed = catalog
+//!     .apply(Commit {
+//!         commit_id: ids.uuid(),
+//!         scope: scope.clone(),
+//!         producers: vec![],
+//!         facts: Facts { operation: "create_schema".into(), ..Facts::default() },
+//!         tables: vec![],
+//!         objects: vec![ObjectChange::CreateSchema { name: "app".into(), if_not_exists: false }],
+//!     })
+//!     .await?;
+//! assert_eq!(catalog.head(&scope).await?.txn, committed.txn);
+//! # Ok(())
+//! # }
+//! ```
 
 mod access;
 mod catalog;
+mod collection;
 mod commit;
+mod committer;
+mod conflict;
+mod credential;
 mod error;
 mod file;
+mod file_cache;
+mod inner;
 mod lease;
+mod ledger;
+mod memory;
+mod metrics;
 mod object;
 mod options;
+mod reading;
+mod registry;
+mod sql;
 mod system;
+mod tenant;
+mod tokens;
+mod widening;
 
 pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use commit::{
-    Alter, Committed, Commit, Facts, Input, NewTable, ObjectChange, Op, Producer, ReadSet, RetireKind, RewriteInput,
-    TableChange,
+    Alter, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, ReadSet, RetireKind,
+    RewriteInput, TableChange,
 };
 pub use error::Error;
 pub use file::{DataFile, NewFile, TimeWindow, VisibleVector};
 pub use lease::Lease;
 pub use object::{Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
-pub use system::{SystemTable, system_tables};
+pub use registry::{SystemColumn, SystemKind, SystemTable, system_tables};

@@ -1,13 +1,106 @@
-//! The registry: one declaration per control table gives its live form in SQL.
+//! Rows of `system.*`, limited to the asker's.
 
-/// A table that `system.*` shows.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemTable {
-    /// `catalog.tables`, `storage.files`, …: group and name.
-    pub name: &'static str,
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use cenote_vocab::Scope;
+
+use crate::Error;
+use crate::inner::Inner;
+use crate::registry::{SystemColumn, SystemKind, SystemTable, system_tables};
+use crate::sql::{Cell, Database, Row, Statement};
+
+/// All rows of a system table that the tenant may see. `TableNotFound` if there is no such table.
+pub(crate) async fn rows(inner: &Inner, scope: &Scope, name: &str) -> Result<RecordBatch, Error> {
+    let table = system_tables().iter().find(|table| table.name == name).ok_or_else(|| {
+        let names = system_tables().iter().map(|table| table.name);
+        let nearest = cenote_vocab::nearest(name, names).map(str::to_owned);
+        Error::TableNotFound { name: format!("system.{name}"), nearest }
+    })?;
+    let rows = inner.database.query(statement(&inner.database, table, scope)).await?;
+    batch(table, rows)
 }
 
-/// All that are declared.
-pub fn system_tables() -> &'static [SystemTable] {
-    todo!()
+/// The query with the scope bound where it asks for it.
+fn statement(database: &Database, table: &SystemTable, scope: &Scope) -> Statement {
+    let mut statement = database.statement("");
+    let mut rest = table.query;
+    while let Some(at) = rest.find(':') {
+        let (before, after) = rest.split_at(at);
+        statement.push(before);
+        statement.push("?");
+        (statement, rest) = match after.strip_prefix(":catalog") {
+            Some(rest) => (statement.bind(scope.catalog().0), rest),
+            None => (statement.bind(scope.tenant()), after.strip_prefix(":tenant").unwrap_or_default()),
+        };
+    }
+    statement.push(rest);
+    statement
+}
+
+fn batch(table: &SystemTable, rows: Vec<Row>) -> Result<RecordBatch, Error> {
+    let count = rows.len();
+    let mut columns: Vec<Vec<Cell>> = table.columns.iter().map(|_| Vec::with_capacity(count)).collect();
+    for mut row in rows {
+        for column in &mut columns {
+            column.push(row.cell()?);
+        }
+    }
+    let arrays = table.columns.iter().zip(columns).map(|(column, cells)| array(column, cells));
+    let arrays = arrays.collect::<Result<Vec<ArrayRef>, Error>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(table.schema(), arrays, &options)
+        .map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn array(column: &SystemColumn, cells: Vec<Cell>) -> Result<ArrayRef, Error> {
+    let wrong = |cell: Cell| Error::Internal(format!("system column {} got {cell:?}", column.name));
+    Ok(match column.kind {
+        SystemKind::Integer => {
+            let mut builder = Int64Builder::with_capacity(cells.len());
+            for cell in cells {
+                builder.append_option(integer(cell).map_err(wrong)?);
+            }
+            Arc::new(builder.finish())
+        }
+        SystemKind::Boolean => {
+            let mut builder = BooleanBuilder::with_capacity(cells.len());
+            for cell in cells {
+                builder.append_option(integer(cell).map_err(wrong)?.map(|flag| flag != 0));
+            }
+            Arc::new(builder.finish())
+        }
+        SystemKind::Time => {
+            let mut builder = TimestampMicrosecondBuilder::with_capacity(cells.len());
+            for cell in cells {
+                builder.append_option(integer(cell).map_err(wrong)?);
+            }
+            Arc::new(builder.finish())
+        }
+        SystemKind::Text => {
+            let mut builder = StringBuilder::with_capacity(cells.len(), cells.len() * 16);
+            for cell in cells {
+                match cell {
+                    Cell::Null => builder.append_null(),
+                    Cell::Text(text) => builder.append_value(text),
+                    Cell::Uuid(uuid) => builder.append_value(uuid.to_string()),
+                    Cell::Bytes(bytes) => match uuid::Uuid::from_slice(&bytes) {
+                        Ok(uuid) => builder.append_value(uuid.to_string()),
+                        Err(_) => return Err(wrong(Cell::Bytes(bytes))),
+                    },
+                    other => return Err(wrong(other)),
+                }
+            }
+            Arc::new(builder.finish())
+        }
+    })
+}
+
+fn integer(cell: Cell) -> Result<Option<i64>, Cell> {
+    match cell {
+        Cell::Null => Ok(None),
+        Cell::Int(value) => Ok(Some(value)),
+        other => Err(other),
+    }
 }

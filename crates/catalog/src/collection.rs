@@ -1,0 +1,72 @@
+//! Collection: versions that nobody may read any more lose their rows, and their objects wait to be deleted.
+
+use cenote_vocab::{Micros, Scope, TableId, Txn};
+
+use crate::Error;
+use crate::committer::check_active;
+use crate::inner::Inner;
+use crate::reading::check_scope;
+use crate::sql::{Failure, head, trash};
+
+/// Raises floors and purges, a bounded number of rows per database transaction. What was queued before a failure stays queued.
+pub(crate) async fn purge(
+    inner: &Inner,
+    scope: &Scope,
+    table: Option<TableId>,
+    floor: Txn,
+    not_before: Micros,
+) -> Result<Vec<(String, u64)>, Error> {
+    if let Some(table) = table {
+        check_scope(scope, table)?;
+    }
+    let catalog = scope.catalog();
+    let memory = inner.memory(catalog);
+    let mut transaction = inner.database.write().await?;
+    let newest = head::lock(&mut transaction, catalog).await?.txn;
+    check_active(inner, &mut transaction).await?;
+    if floor > newest {
+        return Err(Error::SnapshotFuture { asked: floor, head: newest });
+    }
+    let tables = trash::tables(&mut transaction, catalog, table).await?;
+    let ids: Vec<TableId> = tables.iter().map(|purged| purged.table).collect();
+    trash::raise_floors(&mut transaction, &ids, floor).await?;
+    transaction.commit().await?;
+    for table in ids {
+        memory.files.lock().forget(Some(table));
+    }
+    // The committer remembers counters with the old floors, and partitions that may go.
+    memory.next_generation();
+
+    let mut queued = Vec::new();
+    for mut purged in tables {
+        purged.floor = purged.floor.max(floor);
+        loop {
+            let part = purge_part(inner, scope, &purged, not_before).await?;
+            let last = part.len() < trash::PURGE_ROWS_MAX;
+            queued.extend(part);
+            if last {
+                break;
+            }
+        }
+        memory.next_generation();
+    }
+    Ok(queued)
+}
+
+async fn purge_part(
+    inner: &Inner,
+    scope: &Scope,
+    purged: &trash::Purged,
+    not_before: Micros,
+) -> Result<Vec<(String, u64)>, Failure> {
+    let catalog = scope.catalog();
+    let mut transaction = inner.database.write().await?;
+    head::lock(&mut transaction, catalog).await?;
+    check_active(inner, &mut transaction).await?;
+    let part = trash::purge_files(&mut transaction, catalog, purged, inner.clock.now(), not_before).await?;
+    if part.len() < trash::PURGE_ROWS_MAX {
+        trash::purge_rest(&mut transaction, purged).await?;
+    }
+    transaction.commit().await?;
+    Ok(part)
+}

@@ -1,0 +1,316 @@
+//! What a group of commits must know, asked for set by set under the lock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cenote_vocab::{CatalogId, Epoch, FieldType, FileId, TableId};
+
+use super::new_file::{hash_128, tuple_text};
+use super::world::{HeadRow, TableWork, World};
+use crate::ledger;
+use crate::sql::{Failure, Transaction, file, history, object, producer, state};
+use crate::widening::{DoubleFits, note_file};
+use crate::{Alter, Commit, Names, NewFile, ObjectChange, Op, ReadSet};
+
+/// Tables and producers that are remembered from group to group, at most.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What the committer remembers between groups. True only as long as nobody else wrote: the head row tells.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    head: Option<HeadRow>,
+    names: Option<Arc<Names>>,
+    tables: HashMap<TableId, Arc<TableWork>>,
+    producers: HashMap<String, ledger::Standing>,
+}
+
+impl Remembered {
+    /// Keeps what is true after a group.
+    pub(super) fn keep(&mut self, world: World) {
+        self.head = Some(world.head);
+        self.names = Some(world.names);
+        if self.tables.len() + world.tables.len() > REMEMBERED_MAX {
+            self.tables.clear();
+        }
+        if self.producers.len() + world.producers.len() > REMEMBERED_MAX {
+            self.producers.clear();
+        }
+        for (id, mut work) in world.tables {
+            if work.def.is_none() {
+                self.tables.remove(&id);
+                continue;
+            }
+            Arc::make_mut(&mut work).end_group();
+            self.tables.insert(id, work);
+        }
+        self.producers.extend(world.producers);
+    }
+
+    /// Forgets everything: the next group reads anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn check(&mut self, head: &HeadRow) {
+        if self.head.is_none_or(|known| (known.txn, known.committed) != (head.txn, head.committed)) {
+            let names = self.names.take().filter(|names| names.ddl_txn == head.ddl_txn);
+            *self = Self { names, ..Self::default() };
+        }
+    }
+}
+
+/// Asks for everything that `commits` and claims of `claims` depend on.
+pub(super) async fn load(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    head: HeadRow,
+    remembered: &mut Remembered,
+    commits: &[&Commit],
+    claims: &[&str],
+) -> Result<World, Failure> {
+    remembered.check(&head);
+    let names = match remembered.names.clone() {
+        Some(names) => names,
+        None => Arc::new(object::names(transaction, catalog, head.txn, head.ddl_txn).await?),
+    };
+    let mut world = World {
+        head,
+        names,
+        tables: HashMap::new(),
+        producers: HashMap::new(),
+        touched_producers: BTreeSet::new(),
+        epochs: HashMap::new(),
+        commits: HashMap::new(),
+    };
+    let ids: Vec<_> = commits.iter().map(|commit| commit.commit_id).collect();
+    if !ids.is_empty() {
+        world.commits = history::known_commits(transaction, catalog, &ids).await?;
+    }
+    load_producers(transaction, catalog, &mut world, remembered, commits, claims).await?;
+    load_tables(transaction, catalog, &mut world, remembered, commits).await?;
+    load_partitions(transaction, &mut world, commits).await?;
+    load_files(transaction, &mut world, commits).await?;
+    load_read_sets(transaction, &mut world, commits).await?;
+    load_schemas(transaction, &mut world, commits).await?;
+    Ok(world)
+}
+
+async fn load_producers(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    world: &mut World,
+    remembered: &Remembered,
+    commits: &[&Commit],
+    claims: &[&str],
+) -> Result<(), Failure> {
+    let producers = || commits.iter().flat_map(|commit| &commit.producers);
+    let mut wanted: BTreeSet<&str> = claims.iter().copied().collect();
+    for producer in producers() {
+        wanted.insert(&producer.name);
+        wanted.extend(ledger::parent(&producer.name));
+    }
+    let mut missing = Vec::new();
+    for name in wanted {
+        match remembered.producers.get(name) {
+            Some(standing) => drop(world.producers.insert(name.to_owned(), standing.clone())),
+            None => missing.push(name.to_owned()),
+        }
+    }
+    world.producers.extend(producer::standings(transaction, catalog, &missing).await?);
+    for name in missing {
+        world.producers.entry(name).or_default();
+    }
+    let old: Vec<(String, Epoch)> = producers()
+        .filter(|producer| producer.epoch <= world.standing(&producer.name).epoch)
+        .map(|producer| (producer.name.clone(), producer.epoch))
+        .collect();
+    world.epochs = producer::epochs(transaction, catalog, &old).await?;
+    Ok(())
+}
+
+/// Tables that the commits change, create, rename or drop, as the names are at the head.
+fn tables_of(names: &Names, commits: &[&Commit]) -> BTreeSet<TableId> {
+    let mut tables = BTreeSet::new();
+    for commit in commits {
+        tables.extend(commit.tables.iter().map(|change| change.table));
+        for change in &commit.objects {
+            match change {
+                ObjectChange::CreateTable(new) => {
+                    tables.insert(new.id);
+                    tables.extend(names.table(&new.schema, &new.name).ok().map(|def| def.id));
+                }
+                ObjectChange::DropTable { schema, name, .. } => {
+                    tables.extend(names.table(schema, name).ok().map(|def| def.id));
+                }
+                ObjectChange::DropSchema { name, .. } => {
+                    let listed = names.schema(name).ok().map(|(_, tables)| tables.values().map(|def| def.id));
+                    tables.extend(listed.into_iter().flatten());
+                }
+                ObjectChange::RenameTable { table, .. } => drop(tables.insert(*table)),
+                ObjectChange::CreateSchema { .. } => {}
+            }
+        }
+    }
+    tables
+}
+
+async fn load_tables(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    world: &mut World,
+    remembered: &Remembered,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let mut missing = Vec::new();
+    // An id of another catalog is as good as none: the commit will not find the table.
+    for table in tables_of(&world.names, commits).into_iter().filter(|table| table.catalog() == catalog) {
+        match remembered.tables.get(&table) {
+            Some(work) => drop(world.tables.insert(table, work.clone())),
+            None => missing.push(table),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let states = state::states(transaction, &missing).await?;
+    let missing: BTreeSet<TableId> = missing.into_iter().collect();
+    let defs: HashMap<TableId, _> = world
+        .names
+        .tables()
+        .filter(|def| missing.contains(&def.id))
+        .map(|def| (def.id, def.clone()))
+        .collect();
+    for (table, state) in states {
+        let work = world.table_mut(table);
+        work.state = state;
+        work.def = defs.get(&table).cloned();
+        if let Some(def) = &work.def {
+            work.schemas.insert(def.schema.no, def.schema.clone());
+        }
+    }
+    Ok(())
+}
+
+fn new_files<'a>(commits: &'a [&'a Commit]) -> impl Iterator<Item = (TableId, &'a NewFile)> {
+    commits.iter().flat_map(|commit| &commit.tables).flat_map(|change| {
+        change.ops.iter().flat_map(move |op| {
+            let files: &[NewFile] = match op {
+                Op::Append { files } => files,
+                Op::Rewrite { outputs, .. } => outputs,
+                _ => &[],
+            };
+            files.iter().map(move |file| (change.table, file))
+        })
+    })
+}
+
+async fn load_partitions(
+    transaction: &mut Transaction,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let mut missing = BTreeSet::new();
+    for (table, file) in new_files(commits) {
+        let hash = hash_128(tuple_text(&file.partition).as_bytes());
+        let known = world.table(table).is_none_or(|work| work.tuples.contains_key(&(file.spec_no, hash)));
+        if !known {
+            missing.insert((table, file.spec_no, hash));
+        }
+    }
+    let missing: Vec<_> = missing.into_iter().collect();
+    for (table, id, partition) in state::partitions(transaction, &missing).await? {
+        let work = world.table_mut(table);
+        work.tuples.insert((partition.spec_no, partition.tuple_hash), id);
+        work.partitions.insert(id, partition);
+    }
+    Ok(())
+}
+
+async fn load_files(
+    transaction: &mut Transaction,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let mut named: BTreeSet<(TableId, FileId)> = BTreeSet::new();
+    for change in commits.iter().flat_map(|commit| &commit.tables) {
+        if world.table(change.table).is_none() {
+            continue;
+        }
+        for op in &change.ops {
+            match op {
+                Op::DeleteRows { file, .. } => drop(named.insert((change.table, *file))),
+                Op::Retire { files, .. } => named.extend(files.iter().map(|file| (change.table, *file))),
+                Op::Rewrite { inputs, .. } => {
+                    named.extend(inputs.iter().map(|input| (change.table, input.file)))
+                }
+                Op::Append { .. } | Op::Alter(_) => {}
+            }
+        }
+    }
+    let named: Vec<_> = named.into_iter().collect();
+    for found in file::known(transaction, &named).await? {
+        let work = world.table_mut(found.table);
+        let (id, partition) = (found.file.partition, found.partition);
+        work.tuples.insert((partition.spec_no, partition.tuple_hash), id);
+        work.partitions.entry(id).or_insert(partition);
+        work.files.insert(found.id, found.file);
+    }
+    Ok(())
+}
+
+/// The last change of rows, for tables that a change has read whole.
+async fn load_read_sets(
+    transaction: &mut Transaction,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let changes = commits.iter().flat_map(|commit| &commit.tables);
+    let read: BTreeSet<TableId> = changes
+        .filter(|change| change.read == ReadSet::All && world.table(change.table).is_some())
+        .map(|change| change.table)
+        .collect();
+    let read: Vec<_> = read.into_iter().collect();
+    for (table, txn) in history::last_data_txns(transaction, &read).await? {
+        world.table_mut(table).last_data_txn = Some(txn);
+    }
+    Ok(())
+}
+
+/// Older schemas that files were written with, and statistics where a column is to become DOUBLE.
+async fn load_schemas(
+    transaction: &mut Transaction,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let mut older: BTreeMap<TableId, bool> = BTreeMap::new();
+    for (table, file) in new_files(commits) {
+        if world
+            .table(table)
+            .is_some_and(|work| work.def.is_some() && !work.schemas.contains_key(&file.schema_no))
+        {
+            older.entry(table).or_insert(false);
+        }
+    }
+    for change in commits.iter().flat_map(|commit| &commit.tables) {
+        let to_double =
+            |op: &Op| matches!(op, Op::Alter(Alter::WidenColumn { field_type: FieldType::Double, .. }));
+        if change.ops.iter().any(to_double) && world.table(change.table).is_some() {
+            older.insert(change.table, true);
+        }
+    }
+    for (table, statistics) in older {
+        let schemas = object::table_schemas(transaction, table).await?;
+        let mut fits = None;
+        if statistics {
+            let mut known = DoubleFits::new();
+            for (schema, statistics) in file::live_statistics(transaction, table, &schemas).await? {
+                note_file(&mut known, &schema, &statistics);
+            }
+            fits = Some(known);
+        }
+        let work = world.table_mut(table);
+        work.schemas.extend(schemas);
+        work.double_fits = fits;
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Rows that a group will write, gathered commit by commit.
+
+use std::sync::Arc;
+
+use cenote_datafile::DeletionVector;
+use cenote_vocab::{
+    Epoch, Field, FieldId, FileId, LIVE, Micros, PartitionId, PartitionSpec, SchemaId, SortOrder, TableId,
+    TableSchema, Txn,
+};
+use uuid::Uuid;
+
+use crate::{Facts, NewFile, TableDef};
+
+/// `end_no` of a column that is current.
+pub(crate) const CURRENT_NO: i32 = i32::MAX;
+
+/// A row of `cn_txn`, with its inputs.
+#[derive(Clone, Debug)]
+pub(crate) struct TxnRow {
+    pub(crate) txn: Txn,
+    pub(crate) committed: Micros,
+    pub(crate) commit_id: Uuid,
+    pub(crate) facts: Facts,
+}
+
+/// A row of `cn_table_txn`: what a transaction did to a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) table: TableId,
+    pub(crate) txn: Txn,
+    pub(crate) seq: i64,
+    pub(crate) ops: i32,
+    pub(crate) data_change: bool,
+    pub(crate) schema_no: i32,
+    pub(crate) base: Txn,
+    pub(crate) added_files: i32,
+    pub(crate) removed_files: i32,
+    pub(crate) added_rows: i64,
+    pub(crate) deleted_rows: i64,
+    pub(crate) added_bytes: i64,
+}
+
+/// A row of `cn_file` and of `cn_bounds`.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRow {
+    pub(crate) table: TableId,
+    pub(crate) id: FileId,
+    pub(crate) begin: Txn,
+    pub(crate) partition: PartitionId,
+    pub(crate) row_id_start: i64,
+    pub(crate) seq: i64,
+    pub(crate) def: Arc<TableDef>,
+    /// Columns by which the statistics are encoded.
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) file: Arc<NewFile>,
+    pub(crate) origin: String,
+}
+
+/// A row of `cn_dv`.
+#[derive(Clone, Debug)]
+pub(crate) struct VectorRow {
+    pub(crate) table: TableId,
+    pub(crate) file: FileId,
+    pub(crate) begin: Txn,
+    pub(crate) end: Txn,
+    pub(crate) vector: Arc<DeletionVector>,
+}
+
+/// A row of `cn_schema`.
+#[derive(Clone, Debug)]
+pub(crate) struct SchemaRow {
+    pub(crate) id: SchemaId,
+    pub(crate) uuid: Uuid,
+    pub(crate) name: String,
+    pub(crate) begin: Txn,
+    pub(crate) end: Txn,
+}
+
+/// A row of `cn_table`.
+#[derive(Clone, Debug)]
+pub(crate) struct TableRow {
+    pub(crate) def: Arc<TableDef>,
+    pub(crate) end: Txn,
+}
+
+/// A row of `cn_field`.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldRow {
+    pub(crate) table: TableId,
+    pub(crate) begin_no: i32,
+    pub(crate) end_no: i32,
+    pub(crate) ordinal: i32,
+    pub(crate) field: Field,
+}
+
+/// Everything that a commit, or a group, writes besides counters, ledger standings and the head.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Writes {
+    pub(crate) txns: Vec<TxnRow>,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) files: Vec<FileRow>,
+    pub(crate) file_ends: Vec<(TableId, FileId, Txn)>,
+    pub(crate) vectors: Vec<VectorRow>,
+    /// (table, file, begin, end)
+    pub(crate) vector_ends: Vec<(TableId, FileId, Txn, Txn)>,
+    pub(crate) schemas: Vec<SchemaRow>,
+    pub(crate) schema_ends: Vec<(SchemaId, Txn)>,
+    pub(crate) tables: Vec<TableRow>,
+    pub(crate) table_ends: Vec<(TableId, Txn)>,
+    pub(crate) table_schemas: Vec<(TableId, i32, Txn)>,
+    pub(crate) fields: Vec<FieldRow>,
+    /// (table, field, end_no)
+    pub(crate) field_ends: Vec<(TableId, FieldId, i32)>,
+    pub(crate) specs: Vec<(TableId, PartitionSpec)>,
+    pub(crate) sorts: Vec<(TableId, SortOrder)>,
+    pub(crate) epochs: Vec<(String, Epoch, Txn)>,
+}
+
+impl Writes {
+    /// Adds what a later commit of the group writes; versions that are not stored yet are ended here, in memory.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        for (table, file, begin, end) in later.vector_ends {
+            let pending = self
+                .vectors
+                .iter_mut()
+                .rev()
+                .find(|row| (row.table, row.file, row.begin) == (table, file, begin));
+            match pending {
+                Some(row) => row.end = end,
+                None => self.vector_ends.push((table, file, begin, end)),
+            }
+        }
+        for (schema, end) in later.schema_ends {
+            match self.schemas.iter_mut().find(|row| row.id == schema && row.end == LIVE) {
+                Some(row) => row.end = end,
+                None => self.schema_ends.push((schema, end)),
+            }
+        }
+        for (table, end) in later.table_ends {
+            match self.tables.iter_mut().find(|row| row.def.id == table && row.end == LIVE) {
+                Some(row) => row.end = end,
+                None => self.table_ends.push((table, end)),
+            }
+        }
+        for (table, field, end_no) in later.field_ends {
+            let pending =
+                |row: &&mut FieldRow| row.table == table && row.field.id == field && row.end_no == CURRENT_NO;
+            match self.fields.iter_mut().find(pending) {
+                Some(row) => row.end_no = end_no,
+                None => self.field_ends.push((table, field, end_no)),
+            }
+        }
+        self.txns.extend(later.txns);
+        self.tallies.extend(later.tallies);
+        self.files.extend(later.files);
+        self.file_ends.extend(later.file_ends);
+        self.vectors.extend(later.vectors);
+        self.schemas.extend(later.schemas);
+        self.tables.extend(later.tables);
+        self.table_schemas.extend(later.table_schemas);
+        self.fields.extend(later.fields);
+        self.specs.extend(later.specs);
+        self.sorts.extend(later.sorts);
+        self.epochs.extend(later.epochs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_not_stored_yet_is_ended_in_memory() {
+        let row = |begin, end| VectorRow {
+            table: TableId(1),
+            file: FileId(2),
+            begin: Txn(begin),
+            end,
+            vector: Arc::default(),
+        };
+        let mut writes = Writes { vectors: vec![row(5, LIVE)], ..Writes::default() };
+        writes.absorb(Writes {
+            vectors: vec![row(6, LIVE)],
+            vector_ends: vec![
+                (TableId(1), FileId(2), Txn(5), Txn(6)),
+                (TableId(1), FileId(3), Txn(1), Txn(6)),
+            ],
+            ..Writes::default()
+        });
+        let versions: Vec<(Txn, Txn)> = writes.vectors.iter().map(|row| (row.begin, row.end)).collect();
+        assert_eq!(versions, [(Txn(5), Txn(6)), (Txn(6), LIVE)]);
+        assert_eq!(
+            writes.vector_ends,
+            [(TableId(1), FileId(3), Txn(1), Txn(6))],
+            "the stored one is ended in the database"
+        );
+    }
+}

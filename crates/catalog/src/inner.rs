@@ -1,0 +1,86 @@
+//! What all handles and tasks of one catalog database have in common.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cenote_vocab::{CatalogId, Clock, Fence, Ids, TableId, Txn};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::committer::World;
+use crate::committer::Writes;
+use crate::credential::CredentialCache;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::sql::Database;
+use crate::{Error, Head};
+
+/// How this process stands to the lease `active`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Active {
+    /// It never took it: unit tests and embedded use, where nobody else writes.
+    Never,
+    /// It holds it.
+    Held(Fence),
+    /// It held it once.
+    Lost,
+}
+
+/// Shared by all clones of a catalog's handle and its tasks.
+pub(crate) struct Inner {
+    pub(crate) database: Database,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) holder: String,
+    pub(crate) metrics: Metrics,
+    pub(crate) credentials: CredentialCache,
+    pub(crate) active: Mutex<Active>,
+    pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
+}
+
+impl Inner {
+    pub(crate) fn memory(&self, catalog: CatalogId) -> Arc<Memory> {
+        self.memories.lock().entry(catalog).or_insert_with(|| Arc::new(Memory::new())).clone()
+    }
+
+    /// True while this process alone may write, so that what it published is the newest.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(*self.active.lock(), Active::Held(_))
+    }
+
+    /// The fence that each commit must check; `None` if this process never took the lease.
+    pub(crate) fn active_fence(&self) -> Result<Option<Fence>, Error> {
+        match *self.active.lock() {
+            Active::Never => Ok(None),
+            Active::Held(fence) => Ok(Some(fence)),
+            Active::Lost => Err(Error::Fenced { name: "lease active".into() }),
+        }
+    }
+
+    pub(crate) fn lose_active(&self) {
+        *self.active.lock() = Active::Lost;
+    }
+
+    pub(crate) fn check_head(&self, catalog: CatalogId, txn: Txn) -> Result<(), Error> {
+        self.memory(catalog).check_head(txn)
+    }
+
+    pub(crate) fn generation(&self, catalog: CatalogId) -> u64 {
+        self.memory(catalog).generation()
+    }
+
+    /// Shows readers what a group changed.
+    pub(crate) fn publish(
+        &self,
+        catalog: CatalogId,
+        world: &World,
+        writes: &Writes,
+        last_txns: &[(TableId, Txn)],
+    ) {
+        let head = Head { txn: world.head.txn, committed: world.head.committed, ddl_txn: world.head.ddl_txn };
+        self.memory(catalog).publish(head, &world.names, writes, last_txns);
+    }
+}

@@ -1,0 +1,150 @@
+//! What readers of one catalog find in memory: head, names, files, epochs.
+//!
+//! The committer publishes after each group. While this process holds the lease `active`, nobody else writes, so what was
+//! published is the truth; else it is compared with the head row first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use cenote_vocab::{Epoch, TableId, TableSchema, Txn};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::committer::Writes;
+use crate::file_cache::FileCache;
+use crate::{Error, Head, Names};
+
+/// Producers and schemas that are remembered, at most.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// One catalog's memory.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// The newest head that was published here; only true while this process holds `active`.
+    head: Mutex<Option<Head>>,
+    names: Mutex<Option<Arc<Names>>>,
+    pub(crate) files: Mutex<FileCache>,
+    epochs: Mutex<HashMap<String, (Epoch, Txn)>>,
+    schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
+    changed: watch::Sender<Txn>,
+    newest_seen: AtomicI64,
+    generation: AtomicU64,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self {
+            head: Mutex::default(),
+            names: Mutex::default(),
+            files: Mutex::default(),
+            epochs: Mutex::default(),
+            schemas: Mutex::default(),
+            changed: watch::Sender::new(Txn(0)),
+            newest_seen: AtomicI64::new(0),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn head(&self) -> Option<Head> {
+        *self.head.lock()
+    }
+
+    /// Remembers a head that was read; an older one than is known changes nothing.
+    pub(crate) fn note_head(&self, head: Head) {
+        let mut known = self.head.lock();
+        if known.is_none_or(|known| known.txn < head.txn) {
+            *known = Some(head);
+        }
+        drop(known);
+        self.changed.send_if_modified(|newest| {
+            let newer = head.txn > *newest;
+            if newer {
+                *newest = head.txn;
+            }
+            newer
+        });
+    }
+
+    /// Forgets what others may have changed.
+    pub(crate) fn forget(&self) {
+        *self.head.lock() = None;
+        self.epochs.lock().clear();
+        self.files.lock().forget(None);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// `Corrupt` if the catalog is older than it was: its database was put back behind our back.
+    pub(crate) fn check_head(&self, txn: Txn) -> Result<(), Error> {
+        let seen = self.newest_seen.fetch_max(txn.0, Ordering::AcqRel);
+        if txn.0 < seen {
+            return Err(Error::Corrupt(format!("head is {txn}, but transaction {seen} has been seen")));
+        }
+        Ok(())
+    }
+
+    /// The names that the newest DDL made, if they are those of `ddl_txn`.
+    pub(crate) fn names(&self, ddl_txn: Txn) -> Option<Arc<Names>> {
+        self.names.lock().clone().filter(|names| names.ddl_txn == ddl_txn)
+    }
+
+    pub(crate) fn note_names(&self, names: &Arc<Names>) {
+        let mut known = self.names.lock();
+        if known.as_ref().is_none_or(|known| known.ddl_txn <= names.ddl_txn) {
+            *known = Some(names.clone());
+        }
+    }
+
+    /// The producer's newest epoch and its transaction.
+    pub(crate) fn epoch(&self, producer: &str) -> Option<(Epoch, Txn)> {
+        self.epochs.lock().get(producer).copied()
+    }
+
+    pub(crate) fn schema(&self, table: TableId, no: i32) -> Option<Arc<TableSchema>> {
+        self.schemas.lock().get(&(table, no)).cloned()
+    }
+
+    pub(crate) fn note_schemas(&self, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>) {
+        let mut known = self.schemas.lock();
+        if known.len() > REMEMBERED_MAX {
+            known.clear();
+        }
+        known.extend(schemas.iter().map(|(no, schema)| ((table, *no), schema.clone())));
+    }
+
+    /// Shows readers what a group changed.
+    pub(crate) fn publish(
+        &self,
+        head: Head,
+        names: &Arc<Names>,
+        writes: &Writes,
+        last_txns: &[(TableId, Txn)],
+    ) {
+        self.note_names(names);
+        self.files.lock().publish(writes, last_txns);
+        let mut epochs = self.epochs.lock();
+        if epochs.len() > REMEMBERED_MAX {
+            epochs.clear();
+        }
+        for (producer, epoch, txn) in &writes.epochs {
+            epochs.insert(producer.clone(), (*epoch, *txn));
+        }
+        drop(epochs);
+        self.note_head(head);
+    }
+
+    /// News of later transactions.
+    pub(crate) fn watch(&self) -> watch::Receiver<Txn> {
+        self.changed.subscribe()
+    }
+
+    /// Grows whenever something changed that the committer does not see by the head row.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The committer must read counters anew.
+    pub(crate) fn next_generation(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,49 @@
+//! Metrics of the commit path.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::Error;
+
+const COMMIT_DURATION: &str = "commit_duration_seconds";
+const COMMIT_CONFLICTS: &str = "commit_conflicts";
+
+/// Counters, shared with the registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    commit_duration: Histogram,
+    commit_conflicts: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            commit_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 18)),
+            commit_conflicts: Counter::default(),
+        }
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            COMMIT_DURATION,
+            "Time from taking a commit to its answer",
+            self.commit_duration.clone(),
+        );
+        registry.register(
+            COMMIT_CONFLICTS,
+            "Commits that must be planned again",
+            self.commit_conflicts.clone(),
+        );
+    }
+
+    /// One commit was answered.
+    pub(crate) fn observe(&self, took: Duration, outcome: &Result<(), &Error>) {
+        self.commit_duration.observe(took.as_secs_f64());
+        if let Err(Error::CommitConflict { .. }) = outcome {
+            self.commit_conflicts.inc();
+        }
+    }
+}

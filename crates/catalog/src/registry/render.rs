@@ -1,0 +1,88 @@
+//! Definitions of the control tables in the words of each database.
+
+use super::{TABLES, Table, Word};
+use crate::sql::Dialect;
+
+/// Statements that make all control tables; each may run again.
+pub(crate) fn definitions(dialect: Dialect) -> Vec<String> {
+    TABLES.iter().flat_map(|table| define(dialect, table)).collect()
+}
+
+/// Statements that make one table; each may run again.
+pub(crate) fn define(dialect: Dialect, table: &Table) -> Vec<String> {
+    let mut parts: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            format!("{} {}{null}", column.name, sql_type(dialect, column.word))
+        })
+        .collect();
+    parts.push(format!("PRIMARY KEY ({})", table.primary.join(", ")));
+    parts.extend(table.unique.iter().map(|columns| format!("UNIQUE ({})", columns.join(", "))));
+    let tail = match (dialect, table) {
+        (Dialect::Sqlite, Table { large_rows: true, .. }) => " STRICT",
+        (Dialect::Sqlite, _) => " STRICT, WITHOUT ROWID",
+        (Dialect::Postgres, Table { hot: true, .. }) => {
+            " WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01)"
+        }
+        (Dialect::Postgres, _) => "",
+    };
+    let mut statements =
+        vec![format!("CREATE TABLE IF NOT EXISTS {} ({}){tail}", table.name, parts.join(", "))];
+    statements.extend(table.indexes.iter().map(|(name, columns)| {
+        format!("CREATE INDEX IF NOT EXISTS {0}_{name} ON {0} ({1})", table.name, columns.join(", "))
+    }));
+    statements
+}
+
+fn sql_type(dialect: Dialect, word: Word) -> &'static str {
+    match (dialect, word) {
+        (Dialect::Sqlite, Word::Id | Word::Time | Word::Int | Word::Flag) => "INTEGER",
+        (Dialect::Sqlite, Word::Name | Word::Text) => "TEXT",
+        (Dialect::Sqlite, Word::Bytes | Word::Uuid | Word::Hash | Word::Hash32) => "BLOB",
+        (Dialect::Postgres, Word::Id | Word::Time) => "BIGINT",
+        (Dialect::Postgres, Word::Int) => "INTEGER",
+        (Dialect::Postgres, Word::Flag) => "SMALLINT",
+        (Dialect::Postgres, Word::Name) => "VARCHAR(255) COLLATE \"C\"",
+        (Dialect::Postgres, Word::Text) => "TEXT",
+        (Dialect::Postgres, Word::Uuid) => "UUID",
+        (Dialect::Postgres, Word::Bytes | Word::Hash | Word::Hash32) => "BYTEA",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::registry::HEAD;
+
+    #[test]
+    fn one_declaration_gives_the_definitions_of_both_databases() {
+        assert_eq!(
+            define(Dialect::Sqlite, &HEAD),
+            ["CREATE TABLE IF NOT EXISTS cn_head (catalog_id INTEGER NOT NULL, txn INTEGER NOT NULL, \
+              committed_us INTEGER NOT NULL, ddl_txn INTEGER NOT NULL, next_object INTEGER NOT NULL, \
+              next_file INTEGER NOT NULL, PRIMARY KEY (catalog_id)) STRICT, WITHOUT ROWID"]
+        );
+        assert!(define(Dialect::Postgres, &HEAD)[0].ends_with(
+            "next_file BIGINT NOT NULL, PRIMARY KEY (catalog_id)) \
+             WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01)"
+        ));
+    }
+
+    #[test]
+    fn keys_and_indexes_name_columns_that_exist_and_each_table_is_declared_once() {
+        let mut names = BTreeSet::new();
+        for table in TABLES {
+            assert!(names.insert(table.name), "{} is declared twice", table.name);
+            let columns: BTreeSet<&str> = table.columns.iter().map(|column| column.name).collect();
+            assert_eq!(columns.len(), table.columns.len(), "a column of {} twice", table.name);
+            let keys = table.primary.iter().chain(table.unique.iter().copied().flatten());
+            for column in keys.chain(table.indexes.iter().flat_map(|(_, columns)| *columns)) {
+                assert!(columns.contains(column), "{}.{column}", table.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Persistence: the same statements for SQLite and PostgreSQL.
+//!
+//! [`Database`] opens connections, [`Transaction`] runs a [`Statement`], which is text with `?` and bound values; where the
+//! dialects differ, [`Dialect`] decides. One file per noun holds its rows. Nothing above this module knows sqlx.
+
+mod cell;
+mod database;
+mod dialect;
+mod failure;
+mod statement;
+mod transaction;
+
+pub(crate) mod access;
+pub(crate) mod file;
+pub(crate) mod head;
+pub(crate) mod history;
+pub(crate) mod lease;
+pub(crate) mod migrate;
+pub(crate) mod object;
+pub(crate) mod producer;
+pub(crate) mod state;
+pub(crate) mod trash;
+
+pub(crate) use cell::{Cell, Kind, Row};
+pub(crate) use database::Database;
+pub(crate) use dialect::Dialect;
+pub(crate) use failure::Failure;
+pub(crate) use statement::Statement;
+pub(crate) use transaction::Transaction;

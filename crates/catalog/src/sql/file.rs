@@ -1,0 +1,267 @@
+//! Rows of `cn_file`, `cn_bounds` and `cn_dv`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cenote_datafile::{DeletionVector, FileStatistics};
+use cenote_vocab::{FileId, LIVE, TableId, TableSchema, Txn};
+
+use super::object::expect;
+use super::state::{PARTITION_COLUMNS, decode_partition};
+use super::{Cell, Failure, Kind, Row, Transaction};
+use crate::committer::{FileRow, KnownFile, Partition, VectorRow, Writes, hash_128};
+use crate::registry::{BOUNDS, FILE, VECTOR};
+use crate::{DataFile, Error, NewFile, TimeWindow, VisibleVector};
+
+/// A file that a commit names, with its partition.
+pub(crate) struct FoundFile {
+    pub(crate) table: TableId,
+    pub(crate) id: FileId,
+    pub(crate) file: KnownFile,
+    pub(crate) partition: Partition,
+}
+
+/// These files, live or ended, with their live vectors. Files that have no row are left out.
+///
+/// `end_txn + 0`: a vector is found by its file, never by going through all that are live.
+pub(crate) async fn known(
+    transaction: &mut Transaction,
+    files: &[(TableId, FileId)],
+) -> Result<Vec<FoundFile>, Failure> {
+    let rows: Vec<Vec<Cell>> =
+        files.iter().map(|(table, file)| vec![(*table).into(), (*file).into()]).collect();
+    let text = format!(
+        "SELECT f.table_id, f.file_id, f.end_txn, COALESCE(t.ops, 0), f.row_count, f.size_bytes, \
+         d.begin_txn, d.payload, {PARTITION_COLUMNS} FROM v CROSS JOIN cn_file f \
+         JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
+         LEFT JOIN cn_table_txn t ON t.table_id = f.table_id AND t.txn = f.end_txn \
+         LEFT JOIN cn_dv d ON d.table_id = f.table_id AND d.file_id = f.file_id AND d.end_txn + 0 = {LIVE} \
+         WHERE f.table_id = v.id AND f.file_id = v.file"
+    );
+    let mut found = Vec::new();
+    for mut row in transaction.query_with(&[("id", Kind::Int), ("file", Kind::Int)], &rows, &text).await? {
+        let (table, id) = (TableId(row.int()?), FileId(row.int()?));
+        let end = Txn(row.int()?);
+        let bits = row.small()?;
+        let (rows, bytes) = (row.count()?, row.count()?);
+        let vector = decode_vector(&mut row, table, id, rows)?;
+        let (partition_id, partition) = decode_partition(&mut row)?;
+        let ended = (end != LIVE).then_some((end, bits));
+        let file = KnownFile { ended, rows, bytes, partition: partition_id, vector };
+        found.push(FoundFile { table, id, file, partition });
+    }
+    Ok(found)
+}
+
+fn decode_vector(
+    row: &mut Row,
+    table: TableId,
+    file: FileId,
+    rows: u64,
+) -> Result<Option<VisibleVector>, Error> {
+    let (begin, payload) = (row.optional_int()?, row.optional_bytes()?);
+    let (Some(begin), Some(payload)) = (begin, payload) else { return Ok(None) };
+    let object = format!("deletion vector of file {file} of table {table} at {begin}");
+    let vector = Arc::new(DeletionVector::decode(&object, &payload, rows)?);
+    Ok(Some(VisibleVector { begin_txn: Txn(begin), vector }))
+}
+
+/// Which files of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Visible {
+    /// Those that are live at the newest transaction.
+    Now,
+    /// Those that were visible at a transaction.
+    At(Txn),
+}
+
+/// Files of a table with their vectors as of then.
+pub(crate) async fn visible(
+    transaction: &mut Transaction,
+    table: TableId,
+    when: Visible,
+    window: Option<TimeWindow>,
+    schemas: &HashMap<i32, Arc<TableSchema>>,
+) -> Result<Vec<DataFile>, Failure> {
+    let (file, vector) = match when {
+        Visible::Now => (format!("f.end_txn = {LIVE}"), format!("d.end_txn + 0 = {LIVE}")),
+        Visible::At(_) => {
+            ("f.begin_txn <= ? AND f.end_txn > ?".into(), "d.begin_txn <= ? AND d.end_txn > ?".into())
+        }
+    };
+    let times =
+        if window.is_some() { " AND (f.t_max IS NULL OR (f.t_max >= ? AND f.t_min <= ?))" } else { "" };
+    let mut statement = transaction.statement(&format!(
+        "SELECT f.file_id, f.begin_txn, f.end_txn, f.path, f.row_count, f.size_bytes, f.footer_size, f.row_id_start, \
+         f.seq, f.schema_no, f.spec_no, f.sort_no, f.level, f.t_min, f.t_max, p.tuple, b.stats, d.begin_txn, d.payload \
+         FROM cn_file f JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
+         LEFT JOIN cn_bounds b ON b.table_id = f.table_id AND b.file_id = f.file_id \
+         LEFT JOIN cn_dv d ON d.table_id = f.table_id AND d.file_id = f.file_id AND {vector} \
+         WHERE f.table_id = ? AND {file}{times}"
+    ));
+    if let Visible::At(at) = when {
+        statement = statement.bind(at).bind(at);
+    }
+    statement = statement.bind(table);
+    if let Visible::At(at) = when {
+        statement = statement.bind(at).bind(at);
+    }
+    if let Some(window) = window {
+        statement = statement.bind(window.from).bind(window.to);
+    }
+    let rows = transaction.query(statement).await?;
+    let mut files =
+        rows.into_iter().map(|row| decode(row, table, schemas)).collect::<Result<Vec<DataFile>, Error>>()?;
+    files.sort_unstable_by_key(|file| file.id); // ORDER BY would make SQLite read ended files too
+    Ok(files)
+}
+
+fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>) -> Result<DataFile, Error> {
+    let id = FileId(row.int()?);
+    let (begin_txn, end_txn) = (Txn(row.int()?), Txn(row.int()?));
+    let (path, rows, bytes) = (row.text()?, row.count()?, row.count()?);
+    let footer = row.int()?;
+    let (row_id_start, seq) = (row.int()?, row.int()?);
+    let (schema_no, spec_no, sort_no, level) = (row.small()?, row.small()?, row.small()?, row.small()?);
+    let time_range = row.optional_int()?.zip(row.optional_int()?);
+    let tuple = row.text()?;
+    let partition = serde_json::from_str(&tuple)
+        .map_err(|error| Error::Corrupt(format!("partition tuple {tuple} of table {table}: {error}")))?;
+    let schema = schemas.get(&schema_no).ok_or_else(|| {
+        Error::Corrupt(format!("file {id} of table {table} has unknown schema {schema_no}"))
+    })?;
+    let statistics = match row.optional_bytes()? {
+        Some(blob) => FileStatistics::decode(&blob, schema)?,
+        None => FileStatistics::default(),
+    };
+    let vector = decode_vector(&mut row, table, id, rows)?;
+    let footer_bytes =
+        u32::try_from(footer).map_err(|_| Error::Corrupt(format!("footer of {footer} bytes")))?;
+    let file = NewFile {
+        path,
+        rows,
+        bytes,
+        footer_bytes,
+        schema_no,
+        spec_no,
+        partition,
+        sort_no,
+        level,
+        time_range,
+        statistics,
+    };
+    Ok(DataFile { id, begin_txn, end_txn, file: Arc::new(file), vector, row_id_start, seq })
+}
+
+/// Schema numbers and statistics of all live files of a table.
+pub(crate) async fn live_statistics(
+    transaction: &mut Transaction,
+    table: TableId,
+    schemas: &HashMap<i32, Arc<TableSchema>>,
+) -> Result<Vec<(Arc<TableSchema>, FileStatistics)>, Failure> {
+    let files = visible(transaction, table, Visible::Now, None, schemas).await?;
+    let schema = |file: &DataFile| schemas.get(&file.file.schema_no).cloned().unwrap_or_default();
+    Ok(files.into_iter().map(|file| (schema(&file), file.file.statistics.clone())).collect())
+}
+
+/// Ends and adds files and vectors.
+pub(crate) async fn write(transaction: &mut Transaction, writes: &Writes) -> Result<(), Failure> {
+    let ends = writes.file_ends.iter();
+    let ends: Vec<Vec<Cell>> =
+        ends.map(|(table, file, end)| vec![(*table).into(), (*file).into(), (*end).into()]).collect();
+    let text = format!(
+        "UPDATE cn_file SET end_txn = v.txn FROM v \
+         WHERE cn_file.table_id = v.id AND cn_file.file_id = v.file AND cn_file.end_txn = {LIVE}"
+    );
+    let columns = [("id", Kind::Int), ("file", Kind::Int), ("txn", Kind::Int)];
+    let changed = transaction.execute_with(&columns, &ends, &text).await?;
+    expect("cn_file", changed, ends.len())?;
+
+    let ends = writes.vector_ends.iter().map(|(table, file, begin, end)| {
+        vec![(*table).into(), (*file).into(), (*begin).into(), (*end).into()]
+    });
+    let ends: Vec<Vec<Cell>> = ends.collect();
+    let text = format!(
+        "UPDATE cn_dv SET end_txn = v.txn FROM v WHERE cn_dv.table_id = v.id AND cn_dv.file_id = v.file \
+         AND cn_dv.begin_txn = v.seen AND cn_dv.end_txn = {LIVE}"
+    );
+    let columns = [("id", Kind::Int), ("file", Kind::Int), ("seen", Kind::Int), ("txn", Kind::Int)];
+    let changed = transaction.execute_with(&columns, &ends, &text).await?;
+    expect("cn_dv", changed, ends.len())?;
+
+    transaction.insert(&FILE, &writes.files.iter().map(file_cells).collect::<Vec<_>>()).await?;
+    let bounds = writes.files.iter().filter(|row| !row.file.statistics.columns.is_empty());
+    let bounds = bounds
+        .map(|row| vec![row.table.into(), row.id.into(), row.file.statistics.encode(&row.schema).into()]);
+    transaction.insert(&BOUNDS, &bounds.collect::<Vec<_>>()).await?;
+    transaction.insert(&VECTOR, &writes.vectors.iter().map(vector_cells).collect::<Vec<_>>()).await
+}
+
+fn file_cells(row: &FileRow) -> Vec<Cell> {
+    let file = &row.file;
+    vec![
+        row.table.into(),
+        row.id.into(),
+        row.begin.into(),
+        LIVE.into(),
+        "parquet".into(),
+        file.path.as_str().into(),
+        object_hash(&object_path(&row.def.location, &file.path)).into(),
+        file.rows.into(),
+        file.bytes.into(),
+        i64::from(file.footer_bytes).into(),
+        row.row_id_start.into(),
+        false.into(),
+        row.seq.into(),
+        file.schema_no.into(),
+        file.spec_no.into(),
+        row.partition.into(),
+        file.sort_no.into(),
+        file.level.into(),
+        file.time_range.map(|range| range.0).into(),
+        file.time_range.map(|range| range.1).into(),
+        Cell::Null,
+        Cell::Null,
+        0_i64.into(),
+        Cell::Null,
+        Cell::Null,
+        row.origin.chars().take(64).collect::<String>().into(),
+    ]
+}
+
+fn vector_cells(row: &VectorRow) -> Vec<Cell> {
+    vec![
+        row.table.into(),
+        row.file.into(),
+        row.begin.into(),
+        row.end.into(),
+        row.vector.cardinality().into(),
+        row.vector.encode().to_vec().into(),
+        Cell::Null,
+        Cell::Null,
+        Cell::Null,
+        Cell::Null,
+    ]
+}
+
+/// Ids of live files.
+pub(crate) async fn live_ids(transaction: &mut Transaction, table: TableId) -> Result<Vec<FileId>, Failure> {
+    let text =
+        format!("SELECT file_id FROM cn_file WHERE table_id = ? AND end_txn = {LIVE} ORDER BY file_id");
+    let statement = transaction.statement(&text).bind(table);
+    let mut ids = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        ids.push(FileId(row.int()?));
+    }
+    Ok(ids)
+}
+
+/// The path below the storage root of a file of the table at `location`.
+pub(crate) fn object_path(location: &str, path: &str) -> String {
+    format!("{location}/{path}")
+}
+
+/// By what objects are found again.
+pub(crate) fn object_hash(path: &str) -> [u8; 16] {
+    hash_128(path.as_bytes())
+}

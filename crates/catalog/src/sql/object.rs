@@ -1,0 +1,335 @@
+//! Rows of schemas, tables and columns.
+
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cenote_vocab::{
+    CatalogId, Field, FieldId, FieldType, PartitionField, PartitionSpec, SchemaId, SortField, SortOrder,
+    TableId, TableSchema, Transform, Txn,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Cell, Failure, Kind, Row, Transaction};
+use crate::committer::{FieldRow, SchemaRow, TableRow, Writes};
+use crate::registry::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA};
+use crate::{Error, Names, SchemaDef, TableDef, TableKind};
+
+/// The query of a view, as stored.
+#[derive(Serialize, Deserialize)]
+struct ViewDefinition {
+    sql: String,
+    search_path: String,
+}
+
+/// All names visible at `at`; `ddl_txn` is the caller's to say.
+pub(crate) async fn names(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    at: Txn,
+    ddl_txn: Txn,
+) -> Result<Names, Failure> {
+    let visible =
+        |transaction: &Transaction, text: &str| transaction.statement(text).bind(catalog.0).bind(at).bind(at);
+    let statement = visible(
+        transaction,
+        "SELECT schema_id, name FROM cn_schema WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
+    );
+    let mut schemas = BTreeMap::new();
+    let mut schema_names = HashMap::new();
+    for mut row in transaction.query(statement).await? {
+        let schema = SchemaDef { id: SchemaId(row.int()?), name: row.text()? };
+        schema_names.insert(schema.id, schema.name.clone());
+        schemas.insert(schema.name.clone(), (schema, BTreeMap::new()));
+    }
+    let statement = visible(
+        transaction,
+        "SELECT t.table_id, f.field_id, f.name, f.type, f.required, f.comment FROM cn_table t \
+         JOIN cn_field f ON f.table_id = t.table_id AND f.begin_no <= t.schema_no AND f.end_no > t.schema_no \
+         WHERE t.catalog_id = ? AND t.begin_txn <= ? AND t.end_txn > ? ORDER BY t.table_id, f.ordinal",
+    );
+    let mut fields: HashMap<TableId, Vec<Field>> = HashMap::new();
+    for mut row in transaction.query(statement).await? {
+        fields.entry(TableId(row.int()?)).or_default().push(decode_field(&mut row)?);
+    }
+    let statement = visible(
+        transaction,
+        "SELECT t.table_id, p.part_field_id, p.source_field, p.transform FROM cn_table t \
+         JOIN cn_spec_field p ON p.table_id = t.table_id AND p.spec_no = t.spec_no \
+         WHERE t.catalog_id = ? AND t.begin_txn <= ? AND t.end_txn > ? ORDER BY t.table_id, p.ordinal",
+    );
+    let mut specs: HashMap<TableId, Vec<PartitionField>> = HashMap::new();
+    for mut row in transaction.query(statement).await? {
+        specs.entry(TableId(row.int()?)).or_default().push(PartitionField {
+            part_field_id: row.small()?,
+            source: FieldId(row.small()?),
+            transform: parse::<Transform>(&row.text()?)?,
+        });
+    }
+    let statement = visible(
+        transaction,
+        "SELECT t.table_id, o.source_field, o.descending, o.nulls_first FROM cn_table t \
+         JOIN cn_sort_field o ON o.table_id = t.table_id AND o.sort_no = t.sort_no \
+         WHERE t.catalog_id = ? AND t.begin_txn <= ? AND t.end_txn > ? ORDER BY t.table_id, o.ordinal",
+    );
+    let mut sorts: HashMap<TableId, Vec<SortField>> = HashMap::new();
+    for mut row in transaction.query(statement).await? {
+        sorts.entry(TableId(row.int()?)).or_default().push(SortField {
+            source: FieldId(row.small()?),
+            descending: row.flag()?,
+            nulls_first: row.flag()?,
+        });
+    }
+    let statement = visible(
+        transaction,
+        "SELECT table_id, begin_txn, schema_id, table_uuid, name, kind, location, schema_no, spec_no, sort_no, \
+         time_field, definition, comment, properties FROM cn_table \
+         WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
+    );
+    for mut row in transaction.query(statement).await? {
+        let id = TableId(row.int()?);
+        let mut parts = |no: i32| TableSchema { no, fields: fields.remove(&id).unwrap_or_default() };
+        let (begin_txn, schema_id) = (Txn(row.int()?), SchemaId(row.int()?));
+        let schema_name = schema_names.get(&schema_id).ok_or_else(|| {
+            Error::Corrupt(format!("table {id} is in schema {schema_id}, which does not exist"))
+        })?;
+        let (uuid, name, kind) = (row.uuid()?, row.text()?, row.text()?);
+        let location = row.text()?;
+        let schema = Arc::new(parts(row.small()?));
+        let spec = PartitionSpec { no: row.small()?, fields: specs.remove(&id).unwrap_or_default() };
+        let sort = SortOrder { no: row.small()?, fields: sorts.remove(&id).unwrap_or_default() };
+        let def = TableDef {
+            id,
+            uuid,
+            schema_id,
+            schema_name: schema_name.clone(),
+            name,
+            time_field: row.optional_small()?.map(FieldId),
+            kind: decode_kind(&kind, row.optional_text()?)?,
+            schema,
+            spec,
+            sort,
+            location,
+            comment: row.optional_text()?,
+            properties: json(&row.text()?)?,
+            begin_txn,
+        };
+        if let Some((_, tables)) = schemas.get_mut(schema_name) {
+            tables.insert(def.name.clone(), Arc::new(def));
+        }
+    }
+    Ok(Names { ddl_txn, schemas })
+}
+
+fn decode_field(row: &mut Row) -> Result<Field, Error> {
+    Ok(Field {
+        id: FieldId(row.small()?),
+        name: row.text()?,
+        field_type: parse::<FieldType>(&row.text()?)?,
+        required: row.flag()?,
+        comment: row.optional_text()?,
+    })
+}
+
+fn decode_kind(kind: &str, definition: Option<String>) -> Result<TableKind, Error> {
+    match (kind, definition) {
+        ("table", _) => Ok(TableKind::Table),
+        ("view", Some(definition)) => {
+            let ViewDefinition { sql, search_path } = json(&definition)?;
+            Ok(TableKind::View { sql, search_path })
+        }
+        _ => Err(Error::Corrupt(format!("table kind {kind:?}"))),
+    }
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|error: T::Err| Error::Corrupt(error.to_string()))
+}
+
+fn json<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// All schemas that the table ever had, by number; `None` if it has no row.
+pub(crate) async fn table_schemas(
+    transaction: &mut Transaction,
+    table: TableId,
+) -> Result<HashMap<i32, Arc<TableSchema>>, Failure> {
+    let statement = transaction
+        .statement("SELECT schema_no FROM cn_table_schema WHERE table_id = ? ORDER BY schema_no")
+        .bind(table);
+    let numbers: Vec<i32> =
+        transaction.query(statement).await?.iter_mut().map(|row| row.small()).collect::<Result<_, _>>()?;
+    let statement = transaction
+        .statement(
+            "SELECT begin_no, end_no, field_id, name, type, required, comment FROM cn_field \
+             WHERE table_id = ? ORDER BY ordinal",
+        )
+        .bind(table);
+    let mut fields = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        fields.push((row.small()?, row.small()?, decode_field(&mut row)?));
+    }
+    let schema = |no: i32| {
+        let current = fields.iter().filter(|(begin, end, _)| *begin <= no && no < *end);
+        Arc::new(TableSchema { no, fields: current.map(|(_, _, field)| field.clone()).collect() })
+    };
+    Ok(numbers.into_iter().map(|no| (no, schema(no))).collect())
+}
+
+/// Ends old versions and adds new ones.
+pub(crate) async fn write(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    writes: &Writes,
+) -> Result<(), Failure> {
+    let ends: Vec<Vec<Cell>> =
+        writes.schema_ends.iter().map(|(id, end)| vec![(*id).into(), (*end).into()]).collect();
+    end(transaction, "cn_schema", "schema_id", &ends).await?;
+    let ends: Vec<Vec<Cell>> =
+        writes.table_ends.iter().map(|(id, end)| vec![(*id).into(), (*end).into()]).collect();
+    end(transaction, "cn_table", "table_id", &ends).await?;
+    let rows: Vec<Vec<Cell>> = writes.schemas.iter().map(|row| schema_cells(catalog, row)).collect();
+    transaction.insert(&SCHEMA, &rows).await?;
+    let rows = writes.tables.iter().map(|row| table_cells(catalog, row)).collect::<Result<Vec<_>, _>>()?;
+    transaction.insert(&TABLE, &rows).await?;
+    let numbers = writes.table_schemas.iter();
+    let rows: Vec<Vec<Cell>> =
+        numbers.map(|(table, no, txn)| vec![(*table).into(), (*no).into(), (*txn).into()]).collect();
+    transaction.insert(&TABLE_SCHEMA, &rows).await?;
+    write_fields(transaction, writes).await?;
+    let specs = writes.specs.iter().flat_map(|(table, spec)| {
+        spec.fields.iter().zip(0_i64..).map(move |(field, ordinal)| {
+            vec![
+                (*table).into(),
+                spec.no.into(),
+                ordinal.into(),
+                field.part_field_id.into(),
+                field.source.into(),
+                format!("{}_{}", field.source, field.transform).into(),
+                field.transform.to_string().into(),
+            ]
+        })
+    });
+    transaction.insert(&SPEC_FIELD, &specs.collect::<Vec<_>>()).await?;
+    let sorts = writes.sorts.iter().flat_map(|(table, sort)| {
+        sort.fields.iter().zip(0_i64..).map(move |(field, ordinal)| {
+            vec![
+                (*table).into(),
+                sort.no.into(),
+                ordinal.into(),
+                field.source.into(),
+                "identity".into(),
+                field.descending.into(),
+                field.nulls_first.into(),
+            ]
+        })
+    });
+    transaction.insert(&SORT_FIELD, &sorts.collect::<Vec<_>>()).await
+}
+
+async fn end(
+    transaction: &mut Transaction,
+    table: &str,
+    key: &str,
+    ends: &[Vec<Cell>],
+) -> Result<(), Failure> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "UPDATE {table} SET end_txn = v.txn FROM v WHERE {table}.{key} = v.id AND {table}.end_txn = {}",
+        i64::MAX
+    );
+    let changed = transaction.execute_with(&[("id", Kind::Int), ("txn", Kind::Int)], ends, &text).await?;
+    expect(table, changed, ends.len())
+}
+
+/// Every row that is to be ended must be there.
+pub(crate) fn expect(table: &str, changed: u64, asked: usize) -> Result<(), Failure> {
+    if usize::try_from(changed) == Ok(asked) {
+        return Ok(());
+    }
+    Err(Failure::Inconsistent(format!("{asked} live rows of {table} were to be ended, {changed} were")))
+}
+
+async fn write_fields(transaction: &mut Transaction, writes: &Writes) -> Result<(), Failure> {
+    let ends = writes.field_ends.iter();
+    let ends: Vec<Vec<Cell>> =
+        ends.map(|(table, field, no)| vec![(*table).into(), (*field).into(), (*no).into()]).collect();
+    let columns = [("id", Kind::Int), ("field", Kind::Int), ("no", Kind::Int)];
+    let text = format!(
+        "UPDATE cn_field SET end_no = v.no FROM v \
+         WHERE cn_field.table_id = v.id AND cn_field.field_id = v.field AND cn_field.end_no = {}",
+        i32::MAX
+    );
+    let changed = transaction.execute_with(&columns, &ends, &text).await?;
+    expect("cn_field", changed, ends.len())?;
+    let rows: Vec<Vec<Cell>> = writes.fields.iter().map(field_cells).collect();
+    transaction.insert(&FIELD, &rows).await
+}
+
+fn schema_cells(catalog: CatalogId, row: &SchemaRow) -> Vec<Cell> {
+    vec![
+        row.id.into(),
+        row.begin.into(),
+        row.end.into(),
+        catalog.0.into(),
+        row.uuid.into(),
+        row.name.as_str().into(),
+        Cell::Null,
+        Cell::Null,
+        "{}".into(),
+    ]
+}
+
+fn table_cells(catalog: CatalogId, row: &TableRow) -> Result<Vec<Cell>, Error> {
+    let def = &row.def;
+    let text = |error: serde_json::Error| Error::Internal(error.to_string());
+    let (kind, definition) = match &def.kind {
+        TableKind::Table => ("table", None),
+        TableKind::View { sql, search_path } => {
+            let definition = ViewDefinition { sql: sql.clone(), search_path: search_path.clone() };
+            ("view", Some(serde_json::to_string(&definition).map_err(text)?))
+        }
+    };
+    Ok(vec![
+        def.id.into(),
+        def.begin_txn.into(),
+        row.end.into(),
+        catalog.0.into(),
+        def.schema_id.into(),
+        def.uuid.into(),
+        def.name.as_str().into(),
+        kind.into(),
+        def.location.as_str().into(),
+        def.schema.no.into(),
+        def.spec.no.into(),
+        def.sort.no.into(),
+        def.time_field.into(),
+        Cell::Null,
+        definition.into(),
+        def.comment.clone().into(),
+        serde_json::to_string(&def.properties).map_err(text)?.into(),
+        false.into(),
+        1_i64.into(),
+        1_i64.into(),
+    ])
+}
+
+fn field_cells(row: &FieldRow) -> Vec<Cell> {
+    vec![
+        row.table.into(),
+        row.field.id.into(),
+        row.begin_no.into(),
+        row.end_no.into(),
+        0_i64.into(),
+        row.ordinal.into(),
+        row.field.name.as_str().into(),
+        row.field.field_type.to_string().into(),
+        row.field.required.into(),
+        Cell::Null,
+        Cell::Null,
+        row.field.comment.clone().into(),
+    ]
+}

@@ -1,0 +1,193 @@
+//! What no version needs any more: rows go, their objects wait in `cn_trash`.
+
+use cenote_vocab::{CatalogId, LIVE, Micros, TableId, Txn};
+
+use super::file::{object_hash, object_path};
+use super::{Cell, Database, Failure, Kind, Row, Statement, Transaction};
+use crate::registry::TRASH;
+
+/// The most rows that one transaction removes.
+pub(crate) const PURGE_ROWS_MAX: usize = 5_000;
+/// The most paths in one listing.
+const LISTING_MAX: i64 = 10_000;
+
+/// A table to purge.
+#[derive(Clone, Debug)]
+pub(crate) struct Purged {
+    pub(crate) table: TableId,
+    pub(crate) location: String,
+    pub(crate) floor: Txn,
+    /// When it was dropped.
+    pub(crate) dropped: Option<Txn>,
+}
+
+/// Tables of the catalog, dropped ones too, with what a purge needs to know of them.
+pub(crate) async fn tables(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    only: Option<TableId>,
+) -> Result<Vec<Purged>, Failure> {
+    let filter = if only.is_some() { " AND t.table_id = ?" } else { "" };
+    let text = format!(
+        "SELECT t.table_id, t.location, s.history_floor, t.end_txn FROM cn_table t \
+         JOIN cn_table_state s ON s.table_id = t.table_id \
+         WHERE t.catalog_id = ?{filter} AND t.begin_txn = \
+         (SELECT MAX(n.begin_txn) FROM cn_table n WHERE n.table_id = t.table_id) ORDER BY t.table_id"
+    );
+    let mut statement = transaction.statement(&text).bind(catalog.0);
+    if let Some(only) = only {
+        statement = statement.bind(only);
+    }
+    let mut found = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        let (table, location, floor) = (TableId(row.int()?), row.text()?, Txn(row.int()?));
+        let end = Txn(row.int()?);
+        found.push(Purged { table, location, floor, dropped: (end != LIVE).then_some(end) });
+    }
+    Ok(found)
+}
+
+/// Raises floors; a floor never falls.
+pub(crate) async fn raise_floors(
+    transaction: &mut Transaction,
+    tables: &[TableId],
+    floor: Txn,
+) -> Result<(), Failure> {
+    let rows: Vec<Vec<Cell>> = tables.iter().map(|table| vec![(*table).into(), floor.into()]).collect();
+    let text = "UPDATE cn_table_state SET history_floor = v.floor FROM v \
+                WHERE cn_table_state.table_id = v.id AND cn_table_state.history_floor < v.floor";
+    transaction.execute_with(&[("id", Kind::Int), ("floor", Kind::Int)], &rows, text).await?;
+    Ok(())
+}
+
+/// Removes at most [`PURGE_ROWS_MAX`] files of a table that no version at or above the floor needs, and queues their objects.
+/// Answers the queued paths with their sizes; fewer than the most: none are left.
+pub(crate) async fn purge_files(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    purged: &Purged,
+    now: Micros,
+    not_before: Micros,
+) -> Result<Vec<(String, u64)>, Failure> {
+    // Of a table whose drop no version can see, everything goes.
+    let all = purged.dropped.is_some_and(|dropped| dropped <= purged.floor);
+    let bound = if all { LIVE } else { purged.floor };
+    let statement = transaction
+        .statement("SELECT file_id, path, size_bytes FROM cn_file WHERE table_id = ? AND end_txn <= ? ORDER BY end_txn LIMIT ?")
+        .bind(purged.table)
+        .bind(bound)
+        .bind(i64::try_from(PURGE_ROWS_MAX).unwrap_or(i64::MAX));
+    let mut keys: Vec<Vec<Cell>> = Vec::new();
+    let (mut queued, mut trash) = (Vec::new(), Vec::new());
+    for mut row in transaction.query(statement).await? {
+        keys.push(vec![row.int()?.into()]);
+        let path = object_path(&purged.location, &row.text()?);
+        let bytes = row.count()?;
+        trash.push(vec![
+            catalog.0.into(),
+            object_hash(&path).into(),
+            path.as_str().into(),
+            bytes.into(),
+            now.0.into(),
+            not_before.0.into(),
+            (if all { "dropped" } else { "expired" }).into(),
+        ]);
+        queued.push((path, bytes));
+    }
+    for table in ["cn_dv", "cn_bounds", "cn_file"] {
+        let text = format!("DELETE FROM {table} WHERE table_id = ? AND file_id IN (SELECT file FROM v)");
+        for part in keys.chunks(transaction.dialect().rows_max(1)) {
+            let statement = Statement::with_rows(transaction.dialect(), &[("file", Kind::Int)], part, &text);
+            transaction.execute(statement.bind(purged.table)).await?;
+        }
+    }
+    transaction.insert_missing(&TRASH, &trash).await?;
+    Ok(queued)
+}
+
+/// Removes what else of a table no version at or above the floor needs: old vectors, old history; of a table whose drop no
+/// version can see, everything.
+pub(crate) async fn purge_rest(transaction: &mut Transaction, purged: &Purged) -> Result<(), Failure> {
+    let floor = purged.floor;
+    let statement = transaction
+        .statement("DELETE FROM cn_dv WHERE table_id = ? AND end_txn <= ?")
+        .bind(purged.table)
+        .bind(floor);
+    transaction.execute(statement).await?;
+    // The newest row stays: it says what the table's last change was.
+    let statement = transaction
+        .statement(
+            "DELETE FROM cn_table_txn WHERE table_id = ? AND txn < ? AND txn < \
+             (SELECT s.last_txn FROM cn_table_state s WHERE s.table_id = cn_table_txn.table_id)",
+        )
+        .bind(purged.table)
+        .bind(floor);
+    transaction.execute(statement).await?;
+    if purged.dropped.is_none_or(|dropped| dropped > floor) {
+        return Ok(());
+    }
+    for table in [
+        "cn_partition",
+        "cn_table_txn",
+        "cn_spec_field",
+        "cn_sort_field",
+        "cn_field",
+        "cn_table_schema",
+        "cn_table_state",
+        "cn_table",
+    ] {
+        let statement =
+            transaction.statement(&format!("DELETE FROM {table} WHERE table_id = ?")).bind(purged.table);
+        transaction.execute(statement).await?;
+    }
+    Ok(())
+}
+
+/// Paths that are due at `now`.
+pub(crate) async fn due(
+    database: &Database,
+    catalog: CatalogId,
+    now: Micros,
+) -> Result<Vec<(String, u64)>, Failure> {
+    let statement = database
+        .statement(
+            "SELECT path, size_bytes FROM cn_trash WHERE catalog_id = ? AND not_before_us <= ? \
+             ORDER BY not_before_us LIMIT ?",
+        )
+        .bind(catalog.0)
+        .bind(now.0)
+        .bind(LISTING_MAX);
+    let mut paths = Vec::new();
+    for mut row in database.query(statement).await? {
+        paths.push((row.text()?, row.count()?));
+    }
+    Ok(paths)
+}
+
+/// Forgets paths.
+pub(crate) async fn gone(database: &Database, catalog: CatalogId, paths: &[String]) -> Result<(), Failure> {
+    let mut transaction = database.write().await?;
+    for path in paths {
+        let statement = transaction
+            .statement("DELETE FROM cn_trash WHERE catalog_id = ? AND path_hash = ?")
+            .bind(catalog.0)
+            .bind(object_hash(path));
+        transaction.execute(statement).await?;
+    }
+    transaction.commit().await
+}
+
+/// True if a file of the catalog has this path.
+pub(crate) async fn is_referenced(
+    database: &Database,
+    catalog: CatalogId,
+    path: &str,
+) -> Result<bool, Failure> {
+    let statement = database
+        .statement("SELECT 1 FROM cn_file WHERE path_hash = ? AND table_id >= ? AND table_id < ? LIMIT 1")
+        .bind(object_hash(path))
+        .bind(catalog.0 << 32)
+        .bind((catalog.0 + 1) << 32);
+    let row: Option<Row> = database.row(statement).await?;
+    Ok(row.is_some())
+}

@@ -1,0 +1,82 @@
+//! One suite of promises, kept on every catalog database.
+
+mod commits;
+#[cfg(feature = "failpoints")]
+mod crash;
+mod files;
+mod fixture;
+mod history;
+mod ledger;
+mod model;
+mod objects;
+mod postgres;
+mod sqlite;
+mod tenants;
+mod tokens;
+
+/// Makes a test of each promise for the database whose fixture `$start` gives (`None`: not to be had here).
+macro_rules! promises {
+    ($start:path; $($module:ident :: $promise:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            if let Some(fixture) = $start().await {
+                crate::$module::$promise(fixture).await;
+            }
+        }
+    )+};
+}
+
+macro_rules! all_promises {
+    ($start:path) => {
+        crate::promises!($start;
+            commits::a_created_table_takes_files_and_shows_them,
+            commits::sixty_four_writers_lose_nothing_and_number_densely,
+            commits::one_commit_creates_a_table_and_fills_it,
+            commits::a_failed_commit_changes_nothing_and_uses_no_number,
+            commits::the_same_commit_offered_again_answers_its_first_number,
+            commits::columns_added_at_once_agree_or_conflict,
+            commits::tags_extend_the_sort_order_that_ingest_made,
+            commits::a_column_widens_only_where_every_value_fits,
+            commits::a_change_that_read_the_table_conflicts_with_later_rows_only,
+            commits::limits_have_names,
+            commits::a_commit_after_stop_is_refused_and_one_before_it_is_done,
+            files::deletes_of_one_file_are_merged_and_counted_once,
+            files::a_file_whose_rows_are_all_deleted_is_retired,
+            files::a_rewrite_of_changed_inputs_is_discarded,
+            files::deletes_after_a_rewrite_must_be_planned_again,
+            files::expiry_skips_what_is_gone,
+            files::a_rewrite_keeps_the_number_of_rows,
+            files::windows_leave_out_files_outside_them,
+            files::paths_and_tuples_are_checked,
+            files::purge_queues_what_no_version_needs,
+            files::purge_of_a_dropped_table_leaves_nothing,
+            history::every_version_shows_the_files_of_its_time,
+            history::names_follow_time,
+            history::a_time_names_the_last_version_not_after_it,
+            history::a_restart_keeps_everything,
+            history::two_handles_see_each_other,
+            history::news_wake_who_waits,
+            ledger::one_epoch_of_two_tasks_has_one_effect,
+            ledger::a_claim_fences_earlier_holders,
+            ledger::an_old_epoch_leaves_out_its_table_only,
+            ledger::epochs_are_found_by_transaction,
+            ledger::old_epochs_leave_the_log_but_stay_applied,
+            ledger::who_loses_the_lease_commits_nothing,
+            objects::names_are_taken_once,
+            objects::schemas_are_dropped_with_their_tables_only_by_cascade,
+            objects::or_replace_takes_the_name_over,
+            objects::if_not_exists_skips_the_rows_too,
+            objects::views_are_not_tables,
+            objects::a_rename_keeps_the_table,
+            objects::options_are_set_and_taken_off,
+            tenants::equal_names_of_two_tenants_stay_apart,
+            tenants::system_tables_have_their_declared_columns,
+            model::random_commits_leave_what_a_plain_model_says,
+            tokens::a_secret_proves_its_token_until_it_changes,
+            tokens::the_last_admin_stays,
+            tokens::scram_answers_the_same_for_unknown_users,
+            tokens::last_use_is_noted,
+        );
+    };
+}
+use {all_promises, promises};
