@@ -9,16 +9,27 @@
 //! Invariants: a durable answer means the bytes are on disk and the next statement sees the rows; a row is in the
 //! buffer above its table's flushed epoch or in a file, never both, never neither; a request is visible whole.
 
+mod admission;
 mod buffer;
+mod decode;
 mod error;
+mod files;
 mod flush;
 mod ingest;
 mod metrics;
+mod once;
 mod options;
 mod pin;
+mod replay;
 mod request;
 mod schema;
+mod stage;
+mod tables;
+mod tenants;
+mod trigger;
 pub mod wal;
+mod worker;
+mod write;
 
 pub use error::Error;
 pub use ingest::{Ingest, State};

@@ -1,0 +1,233 @@
+//! Writes that go straight to files and one commit: large committed ones, and those with an idempotency key.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use cenote_catalog::{
+    Commit, Committed, Error as CatalogError, Facts, Input, Op, Producer, ReadSet, TableChange,
+};
+use cenote_codec::RejectedLine;
+use cenote_table::Written;
+use cenote_vocab::{Epoch, Txn};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::admission::Held;
+use crate::files::write_table;
+use crate::ingest::Inner;
+use crate::schema::Fitted;
+use crate::stage::Summary;
+use crate::write::{COMMIT_PATIENCE, Entered, Work};
+use crate::{Ack, Error, Format, WriteOutcome};
+
+/// An idempotency key is one producer with one epoch.
+const KEY_EPOCH: Epoch = Epoch(1);
+const OFFER_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// The stored answer of a key: its state in the ledger.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    hash: String,
+    rows: u64,
+    rejected: Vec<(u64, String, String)>,
+    rejected_lines: u64,
+    replaced_utf8: u64,
+}
+
+impl Inner {
+    /// Stores the body at most once under `key`; a repeat gets the first answer, another body `IdempotencyConflict`.
+    pub(crate) async fn write_once(
+        self: &Arc<Self>,
+        work: &Arc<Work>,
+        key: &str,
+        plain: Bytes,
+        held: Held,
+    ) -> Result<WriteOutcome, Error> {
+        let name = format!("client/{}/{key}", work.identity.token.name);
+        let hash = hash(work, &plain);
+        if let Some(known) = self.known_answer(work, &name, &hash).await? {
+            return Ok(known);
+        }
+        let (entered, _held) = self.enter(work, plain, held).await?;
+        let Entered { tables, summary, guards, .. } = entered;
+        if tables.is_empty() {
+            return Ok(summary.outcome(Ack::Committed, None)); // nothing was stored: the key is free
+        }
+        let producer = Producer {
+            name: name.clone(),
+            epoch: KEY_EPOCH,
+            fence: None,
+            state: Some(Answer::new(hash.clone(), &summary).encode()?),
+            tables: None,
+        };
+        let committed = self.write_files(work, tables, Some(producer)).await?;
+        drop(guards);
+        if committed.replayed
+            && let Some(known) = self.known_answer(work, &name, &hash).await?
+        {
+            return Ok(known); // a twin was first, or this commit's first answer was lost
+        }
+        Ok(summary.outcome(Ack::Committed, Some(committed.txn)))
+    }
+
+    /// Writes files and commits them. After an error nothing is stored, unless the outcome is unknown.
+    pub(crate) async fn write_files(
+        &self,
+        work: &Work,
+        tables: Vec<Fitted>,
+        producer: Option<Producer>,
+    ) -> Result<Committed, Error> {
+        let scope = &work.identity.scope;
+        let base = self.lake.catalog.head(scope).await?.txn;
+        let mut written = Vec::with_capacity(tables.len());
+        for fitted in &tables {
+            match write_table(&self.lake, scope, &fitted.table, vec![fitted.batch.clone()]).await {
+                Ok(files) => written.push(files),
+                Err(error) => {
+                    self.abandon(&tables, written).await;
+                    return Err(error);
+                }
+            }
+        }
+        let commit = self.files_commit(work, &tables, &written, base, producer);
+        let began = Instant::now();
+        let mut unknown = false;
+        loop {
+            match self.lake.catalog.apply(commit.clone()).await {
+                Ok(committed) => {
+                    if committed.replayed && !unknown {
+                        self.abandon(&tables, written).await; // a twin's files are the ones that count
+                    }
+                    return Ok(committed);
+                }
+                // The same commit again: the catalog finds it by its id, or applies it now.
+                Err(CatalogError::OutcomeUnknown(reason)) => {
+                    unknown = true;
+                    if began.elapsed() > COMMIT_PATIENCE {
+                        return Err(CatalogError::OutcomeUnknown(reason).into());
+                    }
+                    tokio::time::sleep(OFFER_PAUSE).await;
+                }
+                Err(CatalogError::Unavailable(_)) if unknown && began.elapsed() <= COMMIT_PATIENCE => {
+                    tokio::time::sleep(OFFER_PAUSE).await;
+                }
+                Err(error) if unknown => return Err(CatalogError::OutcomeUnknown(error.to_string()).into()),
+                Err(error) => {
+                    self.abandon(&tables, written).await;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    fn files_commit(
+        &self,
+        work: &Work,
+        tables: &[Fitted],
+        written: &[Written],
+        base: Txn,
+        producer: Option<Producer>,
+    ) -> Commit {
+        let changes = tables.iter().zip(written).map(|(fitted, written)| TableChange {
+            table: fitted.table.id,
+            base,
+            read: ReadSet::None,
+            ops: vec![Op::Append { files: written.clone().into_files() }],
+        });
+        Commit {
+            commit_id: self.lake.ids.uuid(),
+            scope: work.identity.scope.clone(),
+            producers: producer.into_iter().collect(),
+            facts: Facts {
+                operation: "ingest".to_owned(),
+                actor: Some(work.identity.token.name.clone()),
+                request_id: work.request_id.clone(),
+                inputs: vec![Input { node: format!("ingest:{}", work.format.name()), to: None, from: None }],
+                ..Facts::default()
+            },
+            tables: changes.collect(),
+            objects: Vec::new(),
+        }
+    }
+
+    async fn abandon(&self, tables: &[Fitted], written: Vec<Written>) {
+        for (fitted, written) in tables.iter().zip(written) {
+            self.lake.abandon(&fitted.table, written).await;
+        }
+    }
+
+    async fn known_answer(&self, work: &Work, name: &str, hash: &str) -> Result<Option<WriteOutcome>, Error> {
+        let Some((_, txn, state)) = self.lake.catalog.producer(&work.identity.scope, name).await? else {
+            return Ok(None);
+        };
+        let answer: Answer = serde_json::from_slice(&state.unwrap_or_default())
+            .map_err(|error| Error::Internal(format!("stored answer of {name}: {error}")))?;
+        if answer.hash != hash {
+            return Err(Error::IdempotencyConflict);
+        }
+        Ok(Some(WriteOutcome { replayed: true, ..answer.summary().outcome(Ack::Committed, Some(txn)) }))
+    }
+}
+
+impl Answer {
+    fn new(hash: String, summary: &Summary) -> Self {
+        let rejected =
+            summary.rejected.iter().map(|line| (line.number, line.line.clone(), line.reason.clone()));
+        Self {
+            hash,
+            rows: summary.rows,
+            rejected: rejected.collect(),
+            rejected_lines: summary.rejected_lines,
+            replaced_utf8: summary.replaced_utf8,
+        }
+    }
+
+    fn encode(&self) -> Result<Bytes, Error> {
+        let text =
+            serde_json::to_vec(self).map_err(|error| Error::Internal(format!("answer of a key: {error}")))?;
+        Ok(text.into())
+    }
+
+    fn summary(self) -> Summary {
+        let line = |(number, line, reason)| RejectedLine { number, line, reason };
+        Summary {
+            rows: self.rows,
+            rejected: self.rejected.into_iter().map(line).collect(),
+            rejected_lines: self.rejected_lines,
+            replaced_utf8: self.replaced_utf8,
+        }
+    }
+}
+
+/// xxh3-128 of the parameters that decide what is stored, and of the plain body.
+fn hash(work: &Work, plain: &[u8]) -> String {
+    let mut hasher = Xxh3::new();
+    let parameters = [
+        work.format.name().to_owned(),
+        work.database.clone(),
+        work.accept_partial.to_string(),
+        parameters(&work.format),
+    ];
+    for text in parameters {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.update(plain);
+    format!("{:032x}", hasher.digest128())
+}
+
+fn parameters(format: &Format) -> String {
+    let unit = |precision: &Option<cenote_codec::Precision>| precision.map(|unit| format!("{unit:?}"));
+    match format {
+        Format::LineProtocol { precision } => format!("{precision:?}"),
+        Format::MessagePack { precision } => format!("{:?}", unit(precision)),
+        Format::Json { table, time_column, precision, tags } => {
+            format!("{table:?} {time_column:?} {:?} {tags:?}", unit(precision))
+        }
+        Format::Csv { table, time_column, time_format, delimiter, skip_rows, header, null, tags } => {
+            let unit = unit(time_format);
+            format!("{table:?} {time_column:?} {unit:?} {delimiter} {skip_rows} {header} {null:?} {tags:?}")
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Makes tables and columns before the rows that need them: one commit for a request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cenote_catalog::{
+    Alter, Commit, Error as CatalogError, Facts, Identity, Names, ObjectChange, Op, ReadSet, TableChange,
+};
+use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Micros, TableId, Txn};
+use parking_lot::Mutex;
+
+use super::creation::Creation;
+use super::resolve::Change;
+use crate::Error;
+use crate::ingest::Inner;
+
+/// Schema changes of one table within [`WINDOW`].
+const CHANGES_MAX: u32 = 60;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// How often the columns of each table changed of late.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeRates(Mutex<HashMap<TableId, (Micros, u32)>>);
+
+impl ChangeRates {
+    /// Counts a change of `table`. `SchemaChanges` if there were too many within a minute.
+    pub(crate) fn count(&self, table: TableId, name: &str, now: Micros) -> Result<(), Error> {
+        let mut rates = self.0.lock();
+        rates.retain(|_, (begun, _)| now.since(*begun) < WINDOW);
+        let (begun, changes) = rates.entry(table).or_insert((now, 0));
+        if *changes >= CHANGES_MAX {
+            let retry_after = WINDOW.saturating_sub(now.since(*begun));
+            return Err(Error::SchemaChanges {
+                table: name.to_owned(),
+                changes_max: CHANGES_MAX,
+                retry_after,
+            });
+        }
+        *changes += 1;
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Applies what the rows of a request need. `Ok` also if another request was first: the caller reads the names again.
+    pub(crate) async fn change_schemas(
+        self: &Arc<Self>,
+        identity: &Identity,
+        request_id: Option<&str>,
+        database: &str,
+        names: &Names,
+        base: Txn,
+        changes: Vec<Change>,
+    ) -> Result<(), Error> {
+        let now = self.lake.clock.now();
+        let mut commit = Commit {
+            commit_id: self.lake.ids.uuid(),
+            scope: identity.scope.clone(),
+            producers: Vec::new(),
+            facts: Facts {
+                operation: "ingest".to_owned(),
+                actor: Some(identity.token.name.clone()),
+                request_id: request_id.map(str::to_owned),
+                message: Some("schema on write".to_owned()),
+                ..Facts::default()
+            },
+            tables: Vec::new(),
+            objects: Vec::new(),
+        };
+        let creation = Creation {
+            scope: &identity.scope,
+            ids: &self.lake.ids,
+            database,
+            partition: &self.options.partition,
+        };
+        let mut held = Vec::new();
+        for change in changes {
+            match change {
+                Change::Create { name, columns, tags } => {
+                    if commit.objects.is_empty() && !names.schemas.contains_key(database) {
+                        let name = database.to_owned();
+                        commit.objects.push(ObjectChange::CreateSchema { name, if_not_exists: true });
+                    }
+                    let id = self.lake.catalog.reserve_table(&identity.scope).await?;
+                    let table = creation.table(id, &name, columns, &tags)?;
+                    commit.objects.push(ObjectChange::CreateTable(Box::new(table)));
+                }
+                Change::Alter { table, add, tags, widen } => {
+                    self.rates.count(table.id, &table.full_name(), now)?;
+                    if widen.iter().any(|(column, _)| needs_statistics(table.schema.field_by_id(*column))) {
+                        held.push(table.id);
+                    }
+                    commit.tables.push(alter(table.id, base, add, tags, widen));
+                }
+            }
+        }
+        self.commit_change(commit, held).await
+    }
+
+    /// `held`: tables whose buffered values decide. No row is added to them until the commit, and all are in files.
+    async fn commit_change(self: &Arc<Self>, commit: Commit, mut held: Vec<TableId>) -> Result<(), Error> {
+        held.sort();
+        let mut guards = Vec::with_capacity(held.len());
+        for table in &held {
+            let state = self.tables.of(*table);
+            guards.push((state.appends.clone().write_owned().await, state));
+        }
+        if !held.is_empty() {
+            self.log_barrier().await;
+        }
+        for table in &held {
+            self.flush_table(*table).await?;
+        }
+        match self.lake.catalog.apply(commit).await {
+            Ok(committed) => {
+                for (table, (_, state)) in held.iter().zip(&guards) {
+                    if let Some(schema) = committed.schemas.get(table) {
+                        state.schema_floor.store(schema.no, Ordering::Release);
+                    }
+                }
+                Ok(())
+            }
+            Err(error) if was_overtaken(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn alter(
+    table: TableId,
+    base: Txn,
+    columns: Vec<(String, FieldType)>,
+    tags: Vec<String>,
+    widen: Vec<(FieldId, FieldType)>,
+) -> TableChange {
+    let widen = widen.into_iter().map(|(column, field_type)| Alter::WidenColumn { column, field_type });
+    let mut ops: Vec<Op> = widen.map(Op::Alter).collect();
+    if !(columns.is_empty() && tags.is_empty()) {
+        ops.push(Op::Alter(Alter::AddColumns { columns, tags, if_not_exists: true }));
+    }
+    TableChange { table, base, read: ReadSet::None, ops }
+}
+
+/// True for a widening that stored values may forbid; a column of only NULLs has none.
+fn needs_statistics(field: Option<&cenote_vocab::Field>) -> bool {
+    field.is_some_and(|field| field.field_type != FieldType::Unknown)
+}
+
+/// True if reading the names again shows what is to be done now.
+fn was_overtaken(error: &CatalogError) -> bool {
+    matches!(error, CatalogError::OutcomeUnknown(_))
+        || matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound)
+            && !matches!(error, CatalogError::Fenced { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_changes_a_minute_and_no_more() {
+        let rates = ChangeRates::default();
+        let second = |n: i64| Micros(n * 1_000_000);
+        for _ in 0..CHANGES_MAX {
+            rates.count(TableId(1), "t", second(0)).expect("allowed");
+        }
+        let refused = rates.count(TableId(1), "t", second(20)).expect_err("too many");
+        assert_eq!(refused.retry_after(), Some(Duration::from_secs(40)));
+        rates.count(TableId(2), "u", second(20)).expect("another table");
+        rates.count(TableId(1), "t", second(60)).expect("a new minute");
+    }
+}
