@@ -1,5 +1,6 @@
 //! Failures of a table's acts.
 
+use cenote_catalog::{TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Fault, OutOfMemory, SqlState};
 
 /// A failure of a table's act; the table is as it was.
@@ -21,6 +22,18 @@ pub enum Error {
     /// The act is not possible on this object, such as a view.
     #[error("{0}")]
     Unsupported(String),
+    /// An option of the table that cannot be understood.
+    #[error("option {option} of table {table} is {value:?}: {reason}")]
+    Option {
+        /// The table.
+        table: String,
+        /// The option.
+        option: &'static str,
+        /// As it is set.
+        value: String,
+        /// What it should be.
+        reason: &'static str,
+    },
     /// No memory left in the share.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
@@ -41,10 +54,22 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// `Unsupported` if `table` is a view, which has no rows of its own.
+    pub(crate) fn refuse_view(table: &TableDef) -> Result<(), Self> {
+        match table.kind {
+            TableKind::Table => Ok(()),
+            TableKind::View { .. } => {
+                Err(Self::Unsupported(format!("{} is a view: it has no files", table.full_name())))
+            }
+        }
+    }
+}
+
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NullValue { .. } | Self::SchemaMismatch(_) => ErrorKind::Invalid,
+            Self::NullValue { .. } | Self::SchemaMismatch(_) | Self::Option { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Memory(_) => ErrorKind::Exhausted,
             Self::Catalog(error) => error.kind(),
@@ -58,6 +83,7 @@ impl Fault for Error {
         match self {
             Self::NullValue { .. } => SqlState("23502"),
             Self::SchemaMismatch(_) => SqlState("42804"),
+            Self::Option { .. } => SqlState("22023"),
             Self::Memory(_) => SqlState("53200"),
             Self::Catalog(error) => error.sqlstate(),
             Self::DataFile(error) => error.sqlstate(),

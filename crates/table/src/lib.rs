@@ -9,18 +9,28 @@
 //! Invariants: a file is offered to a commit only when the store has it for certain ([`Written`] is the evidence);
 //! pruning drops a file only when statistics prove that no row of it matches.
 
+mod bounds;
 mod compact;
 mod error;
+mod fit;
 mod lake;
+mod merge;
+mod new_files;
+mod options;
+mod order;
 mod predicate;
 mod prune;
+#[cfg(test)]
+mod sample;
 mod scan;
 mod vacuum;
+mod worker;
 mod writer;
 
 pub use compact::{OptimizeMode, OptimizeOutcome};
 pub use error::Error;
-pub use lake::{Lake, TableOptions};
+pub use lake::Lake;
+pub use options::TableOptions;
 pub use predicate::{Comparison, Predicate};
 pub use prune::may_match;
 pub use scan::{PruneCounts, Scan, ScanFile};

@@ -1,11 +1,19 @@
 //! Deletes the objects that no readable version needs.
+//!
+//! Purge: rows below the history floor leave the catalog, their paths are queued. Sweep: due paths that no row names are
+//! deleted, then forgotten. Orphans: what lies in the store and was never named. Killed between any two steps, the next call
+//! goes on.
+
+mod due;
+mod rows;
+mod sweep;
 
 use std::time::Duration;
 
-use cenote_catalog::TableDef;
-use cenote_vocab::Scope;
+use cenote_catalog::{TableDef, TableKind};
+use cenote_vocab::{Scope, Txn};
 
-use crate::{Error, Lake};
+use crate::{Error, Lake, TableOptions};
 
 /// What `VACUUM` says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,18 +35,127 @@ pub struct VacuumOutcome {
     pub path: String,
     /// Its size.
     pub bytes: u64,
-    /// `deleted`, `queued`, `orphan`, or `due` in a dry run
+    /// `deleted`; `queued` until `orphan_grace` has passed; `orphan`: deleted, and no row had named it; in a dry run `due`
+    /// stands for `deleted`
     pub reason: &'static str,
+}
+
+impl VacuumOutcome {
+    fn new((path, bytes): (String, u64), reason: &'static str) -> Self {
+        Self { path, bytes, reason }
+    }
+}
+
+/// How far back one table's history goes after this call.
+struct Floor {
+    txn: Txn,
+    options: TableOptions,
 }
 
 impl Lake {
     /// Raises the history floor, forgets versions below it, and deletes objects that are due. `None`: all tables of the tenant.
+    ///
+    /// Every version from the newest one that is older than `keep` on stays readable. With `force`, statements that began
+    /// before must have ended: their files may go. A dry run does not see the files of dropped tables.
     pub async fn vacuum(
         &self,
-        _scope: &Scope,
-        _table: Option<&TableDef>,
-        _options: VacuumOptions,
+        scope: &Scope,
+        table: Option<&TableDef>,
+        options: VacuumOptions,
     ) -> Result<Vec<VacuumOutcome>, Error> {
-        todo!()
+        if let Some(table) = table {
+            Error::refuse_view(table)?;
+        }
+        let mut outcomes = if options.dry_run {
+            self.due(scope, table, options).await?
+        } else {
+            self.collect(scope, table, options).await?
+        };
+        if options.orphans {
+            outcomes.extend(self.orphans(scope, table, options).await?);
+        }
+        outcomes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(outcomes)
+    }
+
+    async fn collect(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+        options: VacuumOptions,
+    ) -> Result<Vec<VacuumOutcome>, Error> {
+        let queued = match table {
+            Some(table) => self.purge(scope, table, options).await?,
+            None => self.purge_all(scope, options).await?,
+        };
+        let deleted = self.sweep(scope, table).await?;
+        let waits = |object: &(String, u64)| !deleted.iter().any(|(path, _)| path == &object.0);
+        let queued: Vec<_> =
+            queued.into_iter().filter(waits).map(|o| VacuumOutcome::new(o, "queued")).collect();
+        Ok(deleted.into_iter().map(|o| VacuumOutcome::new(o, "deleted")).chain(queued).collect())
+    }
+
+    async fn purge(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        options: VacuumOptions,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        fail::fail_point!("gc.purge", |_| Err(Error::Internal("fail point gc.purge".to_owned())));
+        let own = self.options.of(table)?;
+        let Some(floor) = self.floor(scope, own, options).await? else {
+            return Ok(Vec::new());
+        };
+        let not_before = self.not_before(&floor.options, options);
+        Ok(self.catalog.purge(scope, Some(table.id), floor.txn, not_before).await?)
+    }
+
+    /// Each table by its own history, then what only dropped tables are left to need: at the floor that all tables have in
+    /// common, and by the defaults, because their own options went with them.
+    async fn purge_all(&self, scope: &Scope, options: VacuumOptions) -> Result<Vec<(String, u64)>, Error> {
+        let Some(defaults) = self.floor(scope, self.options.clone(), options).await? else {
+            return Ok(Vec::new());
+        };
+        let head = self.catalog.head(scope).await?;
+        let names = self.catalog.names(scope, head.txn).await?;
+        let mut queued = Vec::new();
+        let mut common = defaults.txn;
+        for table in names.tables().filter(|table| table.kind == TableKind::Table) {
+            let own = self.options.of(table)?;
+            common = match self.floor(scope, own, options).await? {
+                Some(floor) => common.min(floor.txn),
+                None => Txn(0),
+            };
+            queued.extend(self.purge(scope, table, options).await?);
+        }
+        let not_before = self.not_before(&defaults.options, options);
+        queued.extend(self.catalog.purge(scope, None, common, not_before).await?);
+        Ok(queued)
+    }
+
+    fn not_before(&self, own: &TableOptions, options: VacuumOptions) -> cenote_vocab::Micros {
+        let now = self.clock.now();
+        if options.force { now } else { now.plus(own.orphan_grace) }
+    }
+
+    /// The newest version that is older than what is to be kept; `None` if there is no such version yet.
+    async fn floor(
+        &self,
+        scope: &Scope,
+        own: TableOptions,
+        options: VacuumOptions,
+    ) -> Result<Option<Floor>, Error> {
+        let keep = options.keep.unwrap_or(own.history_keep);
+        let txn = if keep.is_zero() {
+            // Not by time: commits of one instant get times after it.
+            self.catalog.head(scope).await?.txn
+        } else {
+            match self.catalog.txn_at(scope, self.clock.now().minus(keep)).await {
+                Ok(txn) => txn,
+                Err(cenote_catalog::Error::SnapshotExpired(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        Ok(Some(Floor { txn, options: own }))
     }
 }

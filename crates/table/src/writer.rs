@@ -2,12 +2,28 @@
 
 use std::sync::Arc;
 
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
 use cenote_datafile::Level;
-use cenote_vocab::Scope;
+use cenote_vocab::{Reservation, Scope};
 
+use crate::fit::{fit, memory_bytes};
+use crate::new_files::{NewFiles, Place};
+use crate::order::{Cut, RowOrder};
+use crate::worker::on_worker;
 use crate::{Error, Lake};
+
+/// Rows of this many bytes in memory are worth a file.
+const RUN_BYTES: u64 = 128 << 20;
+/// Held without asking the pool: a flush must get on when memory is full, or it would never be freed.
+const RUN_BYTES_UNRESERVED: u64 = 8 << 20;
+/// A run is there twice while it is sorted.
+const COPIES: u64 = 2;
+/// Files that one writer makes, beyond one for each run: partitions that are left share an unpartitioned file, which
+/// compaction splits.
+const FILES_MAX: usize = 128;
 
 /// Files that are in the store for certain: only [`TableWriter::finish`] makes one, and a `Commit` takes what it holds.
 #[derive(Clone, Debug, Default)]
@@ -28,30 +44,163 @@ impl Written {
 }
 
 /// Takes batches in the table's current schema (see `cenote_datafile::arrow_schema`) and writes files.
+/// Dropped unfinished, it leaves at most objects that no row names.
 pub struct TableWriter {
-    _private: (),
+    lake: Lake,
+    table: Arc<TableDef>,
+    schema: SchemaRef,
+    level: Level,
+    held: Vec<RecordBatch>,
+    held_bytes: u64,
+    reservation: Reservation,
+    rows: u64,
+    files: Vec<NewFile>,
 }
 
 impl Lake {
     /// Begins to write rows for `table`. Rows are held until a sorted run is worth a file (memory from the lake's pool).
-    pub fn writer(&self, _scope: &Scope, _table: Arc<TableDef>, _level: Level) -> TableWriter {
-        todo!()
+    pub fn writer(&self, _scope: &Scope, table: Arc<TableDef>, level: Level) -> TableWriter {
+        TableWriter {
+            lake: self.clone(),
+            schema: cenote_datafile::arrow_schema(&table.schema),
+            table,
+            level,
+            held: Vec::new(),
+            held_bytes: 0,
+            reservation: self.memory.reservation(),
+            rows: 0,
+            files: Vec::new(),
+        }
     }
 
     /// Deletes the objects of files that no commit took. Best effort: what stays is an orphan.
-    pub async fn abandon(&self, _table: &TableDef, _written: Written) {
-        todo!()
+    pub async fn abandon(&self, table: &TableDef, written: Written) {
+        self.delete_new(table, &written.files).await;
+    }
+
+    pub(crate) async fn delete_new(&self, table: &TableDef, files: &[NewFile]) {
+        for file in files {
+            let path = cenote_store::object_path(&table.location, &file.path);
+            if let Err(error) = self.store.delete(&path).await {
+                tracing::info!(%path, %error, "object of an abandoned write stays until VACUUM ORPHANS");
+            }
+        }
     }
 }
 
 impl TableWriter {
-    /// Adds rows. `NullValue` for a NULL in a `NOT NULL` column.
-    pub async fn write(&mut self, _batch: RecordBatch) -> Result<(), Error> {
-        todo!()
+    /// Adds rows. `NullValue` for a NULL in a `NOT NULL` column, `SchemaMismatch` for other columns than the table's,
+    /// `Unsupported` for a view. Nothing of the batch is taken then.
+    pub async fn write(&mut self, batch: RecordBatch) -> Result<(), Error> {
+        Error::refuse_view(&self.table)?;
+        let batch = fit(&self.table, &self.schema, batch, self.rows)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let bytes = memory_bytes(&batch);
+        if !self.held.is_empty() && self.held_bytes + bytes > RUN_BYTES {
+            self.write_run().await?;
+        }
+        if self.reservation.try_grow(bytes * COPIES).is_err()
+            && self.held_bytes + bytes > RUN_BYTES_UNRESERVED
+        {
+            self.write_run().await?;
+            if let Err(full) = self.reservation.try_grow(bytes * COPIES) {
+                tracing::debug!(%full, bytes, "rows are written without a reservation");
+            }
+        }
+        self.rows += batch.num_rows() as u64;
+        self.held_bytes += bytes;
+        self.held.push(batch);
+        Ok(())
     }
 
     /// Writes what is left and answers all files.
-    pub async fn finish(self) -> Result<Written, Error> {
-        todo!()
+    pub async fn finish(mut self) -> Result<Written, Error> {
+        self.write_run().await?;
+        Ok(Written { files: self.files })
+    }
+
+    async fn write_run(&mut self) -> Result<(), Error> {
+        let batches = std::mem::take(&mut self.held);
+        self.held_bytes = 0;
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let reservation = std::mem::replace(&mut self.reservation, self.lake.memory.reservation());
+        let run = Run {
+            files_max: FILES_MAX.saturating_sub(self.files.len()).max(1),
+            lake: self.lake.clone(),
+            table: self.table.clone(),
+            schema: self.schema.clone(),
+            level: self.level,
+        };
+        let outcome = on_worker(move || async move {
+            let outcome = run.write(batches).await;
+            drop(reservation);
+            outcome
+        });
+        match outcome.await {
+            Ok(files) => {
+                self.files.extend(files);
+                Ok(())
+            }
+            Err(error) => {
+                let files = std::mem::take(&mut self.files);
+                self.lake.delete_new(&self.table, &files).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a worker needs to turn one run into files.
+struct Run {
+    lake: Lake,
+    table: Arc<TableDef>,
+    schema: SchemaRef,
+    level: Level,
+    files_max: usize,
+}
+
+impl Run {
+    /// All files of the run, or none.
+    async fn write(self, batches: Vec<RecordBatch>) -> Result<Vec<NewFile>, Error> {
+        let mut files = NewFiles::new(self.lake.clone(), self.table.clone(), self.level, u64::MAX);
+        match self.fill(&mut files, batches).await {
+            Ok(()) => Ok(files.into_complete()),
+            Err(error) => {
+                self.lake.delete_new(&self.table, &files.into_complete()).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fill(&self, files: &mut NewFiles, batches: Vec<RecordBatch>) -> Result<(), Error> {
+        let run = concat_batches(&self.schema, &batches)?;
+        drop(batches);
+        let order = RowOrder::of(&self.table, Cut::Partitions)?;
+        let run = match order.single_tuple(&run)? {
+            Some(_) => RowOrder::of(&self.table, Cut::Nothing)?.sort(run)?,
+            None => order.sort(run)?,
+        };
+        let mut slices = order.slices(&run)?;
+        let mut rest = Vec::new();
+        if slices.len() > self.files_max {
+            slices.sort_by_key(|(_, range)| std::cmp::Reverse(range.len()));
+            rest = slices.split_off(self.files_max - 1);
+        }
+        let sort_no = self.table.sort.no;
+        for (partition, range) in slices {
+            let place = Place { spec_no: self.table.spec.no, partition, sort_no };
+            files.write(&place, &run.slice(range.start, range.len())).await?;
+        }
+        if !rest.is_empty() {
+            let rest: Vec<_> = rest.iter().map(|(_, range)| run.slice(range.start, range.len())).collect();
+            let mixed =
+                RowOrder::of(&self.table, Cut::Nothing)?.sort(concat_batches(&self.schema, &rest)?)?;
+            files.write(&Place { spec_no: 0, partition: Vec::new(), sort_no }, &mixed).await?;
+        }
+        files.close().await
     }
 }

@@ -1,0 +1,227 @@
+//! Decides which files are worth a merge, from the catalog's knowledge alone. Pure, so that a dry run is the run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cenote_catalog::{DataFile, TableDef};
+use cenote_datafile::Level;
+use cenote_vocab::Txn;
+
+use super::OptimizeMode;
+use crate::order::Tuple;
+
+/// A job reads at most this many files …
+const JOB_FILES_MAX: usize = 200;
+/// … and bytes, unless one file alone is larger.
+pub(super) const JOB_BYTES_MAX: u64 = 1 << 30;
+/// Fresh files of a partition that are worth a merge, by number and by bytes.
+const FRESH_FILES: usize = 8;
+const FRESH_BYTES: u64 = 64 << 20;
+/// Merged once, files grow to this.
+const MERGED_FILE_BYTES: u64 = 128 << 20;
+/// Files merged once that are worth a second merge.
+const MERGED_FILES: usize = 4;
+/// A file with this share of its rows deleted is written anew, …
+const DELETED_PERCENT: u64 = 20;
+/// … or with a vector of this many bytes.
+const VECTOR_BYTES_MAX: usize = 1 << 20;
+
+/// What there is to do in one partition.
+#[derive(Debug)]
+pub(super) struct PartitionPlan {
+    pub(super) spec_no: i32,
+    pub(super) partition: Tuple,
+    pub(super) jobs: Vec<Job>,
+    /// Why, or why not.
+    pub(super) reason: String,
+}
+
+/// Files that one commit replaces.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) action: Action,
+    pub(super) inputs: Vec<Arc<DataFile>>,
+    pub(super) level: Level,
+    /// A new file of this size is complete.
+    pub(super) target_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Merge,
+    Deletes,
+}
+
+/// By what to plan.
+pub(super) struct Terms<'a> {
+    pub(super) table: &'a TableDef,
+    pub(super) mode: OptimizeMode,
+    /// `target_file_size`
+    pub(super) target_bytes: u64,
+    /// Bytes that one job may read.
+    pub(super) job_bytes: u64,
+    /// A partition without files after this is cold.
+    pub(super) cold: Option<Txn>,
+}
+
+impl Terms<'_> {
+    /// One plan per partition that has files, in order of spec and tuple.
+    pub(super) fn plan(&self, files: Vec<Arc<DataFile>>) -> Vec<PartitionPlan> {
+        let mut groups: BTreeMap<(i32, Tuple), Vec<Arc<DataFile>>> = BTreeMap::new();
+        for file in files {
+            groups.entry((file.file.spec_no, file.file.partition.clone())).or_default().push(file);
+        }
+        let plan = |((spec_no, partition), mut files): ((i32, Tuple), Vec<Arc<DataFile>>)| {
+            // Neighbours in time first: files that do not overlap merge without comparing rows.
+            files.sort_by_key(|file| (file.file.time_range, file.id));
+            let (jobs, reason) = match self.mode {
+                OptimizeMode::Due => self.due(spec_no, files),
+                OptimizeMode::Full => self.full(spec_no, files),
+                OptimizeMode::Deletes => self.deletes(files, |file| file.vector.is_some()),
+            };
+            PartitionPlan { spec_no, partition, jobs, reason }
+        };
+        groups.into_iter().map(plan).collect()
+    }
+
+    fn due(&self, spec_no: i32, files: Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
+        let cold = self.cold.is_some_and(|cold| files.iter().all(|file| file.begin_txn <= cold));
+        if spec_no != self.table.spec.no {
+            return if cold {
+                let reason = format!("{} to split by partition", count(files.len(), "file"));
+                (self.jobs(Action::Merge, files, Level::Full, self.target_bytes), reason)
+            } else {
+                (Vec::new(), format!("{} to split by partition, not cold yet", count(files.len(), "file")))
+            };
+        }
+        let mut left = files;
+        let (mut jobs, mut reasons) = (Vec::new(), Vec::new());
+
+        let fresh = take(&mut left, |file| file.file.level <= Level::Fresh as i32);
+        let fresh_files = fresh.len();
+        if fresh.len() >= FRESH_FILES || bytes(&fresh) >= FRESH_BYTES {
+            reasons.push(format!("{} of level 0, {} bytes", count(fresh.len(), "file"), bytes(&fresh)));
+            jobs.extend(self.jobs(
+                Action::Merge,
+                fresh,
+                Level::Merged,
+                MERGED_FILE_BYTES.min(self.target_bytes),
+            ));
+        } else {
+            left.extend(fresh);
+        }
+        let merged = take(&mut left, |file| file.file.level == Level::Merged as i32);
+        if merged.len() >= MERGED_FILES || (!merged.is_empty() && bytes(&merged) >= self.target_bytes) {
+            reasons.push(format!("{} of level 1, {} bytes", count(merged.len(), "file"), bytes(&merged)));
+            jobs.extend(self.jobs(Action::Merge, merged, Level::Full, self.target_bytes));
+        } else {
+            left.extend(merged);
+        }
+        if cold {
+            let small = take(&mut left, |file| file.file.bytes < self.target_bytes / 2);
+            if small.len() > 1 {
+                reasons.push(format!("cold, {} below half of the target size", count(small.len(), "file")));
+                jobs.extend(self.jobs(Action::Merge, small, Level::Full, self.target_bytes));
+            } else {
+                left.extend(small);
+            }
+        }
+        let (deletes, reason) = self.deletes(left, is_worn);
+        if !deletes.is_empty() {
+            jobs.extend(deletes);
+            reasons.push(reason);
+        }
+        if jobs.is_empty() {
+            reasons.push(format!("{fresh_files} of {FRESH_FILES} files"));
+        }
+        (jobs, reasons.join("; "))
+    }
+
+    fn full(&self, spec_no: i32, files: Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
+        let mut left = files;
+        let is_outdated = |file: &DataFile| {
+            spec_no != self.table.spec.no || file.file.sort_no != self.table.sort.no || file.vector.is_some()
+        };
+        // What a merge before this one made full is not read again.
+        let work = take(&mut left, |file| {
+            let is_full = file.file.level >= Level::Full as i32 && file.file.bytes >= self.target_bytes / 2;
+            is_outdated(file) || !is_full
+        });
+        let outdated = work.iter().filter(|file| is_outdated(file)).count();
+        if outdated == 0 && work.len() < 2 {
+            return (Vec::new(), format!("{}, nothing to merge", count(left.len() + work.len(), "file")));
+        }
+        let reason = match outdated {
+            0 => count(work.len(), "file"),
+            _ => format!(
+                "{}, {outdated} with deleted rows or not in the present partitions and sort order",
+                count(work.len(), "file")
+            ),
+        };
+        (self.jobs(Action::Merge, work, Level::Full, self.target_bytes), reason)
+    }
+
+    fn deletes(
+        &self,
+        mut files: Vec<Arc<DataFile>>,
+        is_due: impl Fn(&DataFile) -> bool,
+    ) -> (Vec<Job>, String) {
+        let due = take(&mut files, is_due);
+        if due.is_empty() {
+            return (Vec::new(), "no file with enough deleted rows".to_owned());
+        }
+        let reason = format!("{} with deleted rows", count(due.len(), "file"));
+        // A file keeps its level, so that the thresholds go on to count it; what is written anew is not fresh, though.
+        let mut by_level: BTreeMap<i32, Vec<Arc<DataFile>>> = BTreeMap::new();
+        for file in due {
+            by_level.entry(file.file.level).or_default().push(file);
+        }
+        let jobs = by_level.into_iter().flat_map(|(level, files)| {
+            let (level, target) = match level {
+                ..=1 => (Level::Merged, MERGED_FILE_BYTES.min(self.target_bytes)),
+                _ => (Level::Full, self.target_bytes),
+            };
+            self.jobs(Action::Deletes, files, level, target)
+        });
+        (jobs.collect(), reason)
+    }
+
+    /// Cuts a list of files into jobs.
+    fn jobs(&self, action: Action, files: Vec<Arc<DataFile>>, level: Level, target_bytes: u64) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut room = (0, 0);
+        for file in files {
+            match jobs.last_mut() {
+                Some(job) if room.0 > 0 && file.file.bytes <= room.1 => job.inputs.push(file.clone()),
+                _ => {
+                    jobs.push(Job { action, inputs: vec![file.clone()], level, target_bytes });
+                    room = (JOB_FILES_MAX, self.job_bytes);
+                }
+            }
+            room = (room.0 - 1, room.1.saturating_sub(file.file.bytes));
+        }
+        jobs
+    }
+}
+
+fn is_worn(file: &DataFile) -> bool {
+    file.vector.as_ref().is_some_and(|visible| {
+        visible.vector.cardinality() * 100 >= file.file.rows * DELETED_PERCENT
+            || visible.vector.encode().len() > VECTOR_BYTES_MAX
+    })
+}
+
+fn take(files: &mut Vec<Arc<DataFile>>, wanted: impl Fn(&DataFile) -> bool) -> Vec<Arc<DataFile>> {
+    files.extract_if(.., |file| wanted(file)).collect()
+}
+
+fn bytes(files: &[Arc<DataFile>]) -> u64 {
+    files.iter().map(|file| file.file.bytes).sum()
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use cenote_catalog::{NewFile, VisibleVector};
+use cenote_datafile::{DeletionVector, FileStatistics};
+use cenote_vocab::{FileId, LIVE, PartitionSpec, SortOrder};
+
+use super::*;
+use crate::sample;
+
+const TARGET: u64 = 512 << 20;
+const MIB: u64 = 1 << 20;
+
+fn table() -> TableDef {
+    TableDef {
+        spec: PartitionSpec { no: 1, fields: Vec::new() },
+        sort: SortOrder { no: 1, fields: Vec::new() },
+        ..sample::table([])
+    }
+}
+
+fn file(id: i64, level: i32, mebibytes: u64) -> DataFile {
+    DataFile {
+        id: FileId(id),
+        begin_txn: Txn(10),
+        end_txn: LIVE,
+        file: Arc::new(NewFile {
+            path: format!("data/{id}.parquet"),
+            rows: 100,
+            bytes: mebibytes * MIB,
+            footer_bytes: 1,
+            schema_no: 1,
+            spec_no: 1,
+            partition: vec![Some(5)],
+            sort_no: 1,
+            level,
+            time_range: Some((id, id)),
+            statistics: FileStatistics::default(),
+        }),
+        vector: None,
+        row_id_start: 0,
+        seq: 1,
+    }
+}
+
+fn with_deleted(mut file: DataFile, rows: u64) -> DataFile {
+    let vector = Arc::new((0..rows).collect::<DeletionVector>());
+    file.vector = Some(VisibleVector { begin_txn: Txn(11), vector });
+    file
+}
+
+fn in_spec(mut file: DataFile, spec_no: i32) -> DataFile {
+    let new = Arc::make_mut(&mut file.file);
+    new.spec_no = spec_no;
+    new.partition.clear();
+    file
+}
+
+fn planned(mode: OptimizeMode, cold: Option<i64>, files: Vec<DataFile>) -> Vec<PartitionPlan> {
+    let table = table();
+    let terms =
+        Terms { table: &table, mode, target_bytes: TARGET, job_bytes: JOB_BYTES_MAX, cold: cold.map(Txn) };
+    terms.plan(files.into_iter().map(Arc::new).collect())
+}
+
+/// The only partition's jobs: action, level, ids of the files.
+fn jobs(mode: OptimizeMode, cold: Option<i64>, files: Vec<DataFile>) -> Vec<(Action, Level, Vec<i64>)> {
+    let plans = planned(mode, cold, files);
+    assert_eq!(plans.len(), 1);
+    let ids = |job: &Job| job.inputs.iter().map(|file| file.id.0).collect();
+    plans[0].jobs.iter().map(|job| (job.action, job.level, ids(job))).collect()
+}
+
+#[test]
+fn fresh_files_are_due_by_number_and_by_size() {
+    let small = |number| (1..=number).map(|id| file(id, 0, 1)).collect::<Vec<_>>();
+    assert_eq!(jobs(OptimizeMode::Due, None, small(7)), []);
+    assert_eq!(planned(OptimizeMode::Due, None, small(5))[0].reason, "5 of 8 files");
+    assert_eq!(
+        jobs(OptimizeMode::Due, None, small(8)),
+        [(Action::Merge, Level::Merged, (1..=8).collect::<Vec<_>>())]
+    );
+    assert_eq!(
+        jobs(OptimizeMode::Due, None, vec![file(1, 0, 63), file(2, 0, 1)]),
+        [(Action::Merge, Level::Merged, vec![1, 2])]
+    );
+}
+
+#[test]
+fn merged_files_are_due_again_and_small_ones_when_it_is_cold() {
+    assert_eq!(jobs(OptimizeMode::Due, None, vec![file(1, 1, 100), file(2, 1, 100), file(3, 1, 100)]), []);
+    let four = (1..=4).map(|id| file(id, 1, 100)).collect();
+    assert_eq!(jobs(OptimizeMode::Due, None, four), [(Action::Merge, Level::Full, vec![1, 2, 3, 4])]);
+
+    let small = || vec![file(1, 2, 600), file(2, 2, 100), file(3, 0, 1)];
+    assert_eq!(jobs(OptimizeMode::Due, Some(9), small()), []);
+    assert_eq!(jobs(OptimizeMode::Due, Some(10), small()), [(Action::Merge, Level::Full, vec![2, 3])]);
+    assert_eq!(jobs(OptimizeMode::Due, Some(10), vec![file(1, 2, 600), file(2, 2, 100)]), []);
+}
+
+#[test]
+fn a_file_is_due_when_a_fifth_of_it_is_deleted() {
+    let files = |deleted| vec![with_deleted(file(1, 2, 600), deleted), file(2, 2, 600)];
+    assert_eq!(jobs(OptimizeMode::Due, None, files(19)), []);
+    assert_eq!(jobs(OptimizeMode::Due, None, files(20)), [(Action::Deletes, Level::Full, vec![1])]);
+    assert_eq!(jobs(OptimizeMode::Deletes, None, files(1)), [(Action::Deletes, Level::Full, vec![1])]);
+    assert_eq!(jobs(OptimizeMode::Deletes, None, vec![file(1, 0, 1), file(2, 0, 1)]), []);
+}
+
+#[test]
+fn full_leaves_only_what_is_full_and_current() {
+    assert_eq!(jobs(OptimizeMode::Full, None, vec![file(1, 0, 1)]), []);
+    assert_eq!(
+        jobs(OptimizeMode::Full, None, vec![file(1, 0, 1), file(2, 2, 600), file(3, 0, 1)]),
+        [(Action::Merge, Level::Full, vec![1, 3])]
+    );
+    assert_eq!(jobs(OptimizeMode::Full, None, vec![file(1, 2, 600), file(2, 2, 10)]), []);
+    let mut unsorted = file(1, 2, 600);
+    Arc::make_mut(&mut unsorted.file).sort_no = 0;
+    assert_eq!(jobs(OptimizeMode::Full, None, vec![unsorted]), [(Action::Merge, Level::Full, vec![1])]);
+}
+
+#[test]
+fn mixed_files_are_split_when_they_are_cold_or_at_once_by_full() {
+    let mixed = || vec![in_spec(file(1, 0, 1), 0)];
+    assert_eq!(jobs(OptimizeMode::Due, Some(9), mixed()), []);
+    assert_eq!(jobs(OptimizeMode::Due, Some(10), mixed()), [(Action::Merge, Level::Full, vec![1])]);
+    assert_eq!(jobs(OptimizeMode::Full, None, mixed()), [(Action::Merge, Level::Full, vec![1])]);
+    // Apart from the files of the present spec.
+    assert_eq!(planned(OptimizeMode::Full, None, vec![in_spec(file(1, 0, 1), 0), file(2, 0, 1)]).len(), 2);
+}
+
+#[test]
+fn a_job_is_bounded_by_files_and_bytes() {
+    let many = (1..=401).map(|id| file(id, 0, 1)).collect();
+    let sizes: Vec<usize> = jobs(OptimizeMode::Full, None, many).iter().map(|job| job.2.len()).collect();
+    assert_eq!(sizes, [200, 200, 1]);
+    let large = vec![file(1, 0, 600), file(2, 0, 600), file(3, 0, 100), file(4, 0, 2_000)];
+    let ids: Vec<Vec<i64>> = jobs(OptimizeMode::Full, None, large).into_iter().map(|job| job.2).collect();
+    assert_eq!(ids, [vec![1], vec![2, 3], vec![4]]);
+}

@@ -1,0 +1,122 @@
+//! Keys of section `table` of the configuration that acts on tables need, and a table's own values of them.
+
+use std::time::Duration;
+
+use cenote_catalog::TableDef;
+
+use crate::Error;
+
+/// Below this an upload in progress could be taken for an orphan.
+const ORPHAN_GRACE_MIN: Duration = Duration::from_secs(3600);
+
+/// Keys of section `table` that acts on tables need; a table's own options win.
+#[derive(Clone, Debug)]
+pub struct TableOptions {
+    /// `target_file_size` in bytes.
+    pub target_file_bytes: u64,
+    /// `history_keep`
+    pub history_keep: Duration,
+    /// `orphan_grace`
+    pub orphan_grace: Duration,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            target_file_bytes: 512 << 20,
+            history_keep: Duration::from_secs(24 * 3600),
+            orphan_grace: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl TableOptions {
+    /// What holds for `table`: its own options before these. `Option` for a value that cannot be understood.
+    pub fn of(&self, table: &TableDef) -> Result<Self, Error> {
+        Ok(Self {
+            target_file_bytes: own(
+                table,
+                "target_file_size",
+                "must be a size above 0 such as 512MiB",
+                |text| parse_bytes(text).filter(|bytes| *bytes > 0),
+            )?
+            .unwrap_or(self.target_file_bytes),
+            history_keep: own(table, "history_keep", "must be a duration such as 24h", parse_duration)?
+                .unwrap_or(self.history_keep),
+            orphan_grace: own(table, "orphan_grace", "must be a duration of at least 1h", |text| {
+                parse_duration(text).filter(|grace| *grace >= ORPHAN_GRACE_MIN)
+            })?
+            .unwrap_or(self.orphan_grace),
+        })
+    }
+}
+
+fn own<T>(
+    table: &TableDef,
+    option: &'static str,
+    reason: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let Some(value) = table.properties.get(option) else {
+        return Ok(None);
+    };
+    let wrong = || Error::Option { table: table.full_name(), option, value: value.clone(), reason };
+    parse(value.trim()).map(Some).ok_or_else(wrong)
+}
+
+/// Bytes, or a number with `KiB` to `TiB` or `kB` to `TB`.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// A number with its unit, or `0`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let seconds: u64 = match unit {
+        "" if number == 0 => 1,
+        "ms" => return Some(Duration::from_millis(number)),
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_need_a_known_unit() {
+        assert_eq!(parse_bytes("128MiB"), Some(128 << 20));
+        assert_eq!(parse_bytes("5 kB"), Some(5_000));
+        assert_eq!(parse_bytes("5 mb"), None);
+        assert_eq!(parse_bytes("99999999999 TiB"), None);
+        assert_eq!(parse_duration("36h"), Some(Duration::from_secs(36 * 3600)));
+        assert_eq!(parse_duration("0"), Some(Duration::ZERO));
+        assert_eq!(parse_duration("24"), None);
+        assert_eq!(parse_duration("h"), None);
+    }
+}

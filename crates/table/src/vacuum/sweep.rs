@@ -1,0 +1,116 @@
+//! Queued and unnamed objects leave the store.
+
+use std::collections::HashSet;
+
+use cenote_catalog::TableDef;
+use cenote_vocab::Scope;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+
+use super::rows::texts;
+use super::{VacuumOptions, VacuumOutcome};
+use crate::{Error, Lake};
+
+/// The system table of all queued paths, due or not.
+const TRASH: &str = "storage.trash";
+/// Objects that are checked and deleted at a time.
+const CONCURRENT: usize = 16;
+/// Objects after which the catalog is told: a crash repeats at most so many deletions.
+const BATCH: usize = 256;
+
+impl Lake {
+    /// Deletes objects that are due and that no row names; answers them.
+    pub(super) async fn sweep(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let mut deleted = Vec::new();
+        // The catalog lists a part of them at a time.
+        loop {
+            let due = self.unneeded_trash(scope, table).await?;
+            if due.is_empty() {
+                return Ok(deleted);
+            }
+            for batch in due.chunks(BATCH) {
+                let paths: Vec<String> = batch.iter().map(|(path, _)| path.clone()).collect();
+                let delete = |path: String| async move { self.delete_object(&path).await };
+                let deletions = stream::iter(paths.clone()).map(delete).buffer_unordered(CONCURRENT);
+                deletions.try_collect::<Vec<()>>().await?;
+                // Only now: a path that is forgotten before its object is gone would stay for ever.
+                self.catalog.trash_gone(scope, &paths).await?;
+            }
+            deleted.extend(due);
+        }
+    }
+
+    /// Queued paths of the table, or of all, that are due now and that no row names.
+    pub(super) async fn unneeded_trash(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let mut due = self.catalog.trash_due(scope, self.clock.now()).await?;
+        if let Some(table) = table {
+            let prefix = format!("{}/", table.location);
+            due.retain(|(path, _)| path.starts_with(&prefix));
+        }
+        self.unreferenced(scope, due).await
+    }
+
+    /// Objects in the store that no row names and none is queued for, older than `orphan_grace`: uploads whose commit never
+    /// came. Deleted unless it is a dry run.
+    pub(super) async fn orphans(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+        options: VacuumOptions,
+    ) -> Result<Vec<VacuumOutcome>, Error> {
+        let (prefix, grace) = match table {
+            Some(table) => (table.location.clone(), self.options.of(table)?.orphan_grace),
+            None => (format!("{}/tables", scope.tenant()), self.options.orphan_grace),
+        };
+        let before = self.clock.now().minus(grace);
+        // Also what is queued but not due: it has its own time.
+        let trash = self.catalog.system_rows(scope, TRASH).await?;
+        let queued: HashSet<&str> = texts(&trash, "path")?.iter().flatten().collect();
+        let root = Path::from(prefix.as_str());
+        let mut candidates = Vec::new();
+        let mut listing = self.store.list(&root);
+        while let Some(object) = listing.try_next().await? {
+            let Some(below) = object.path.prefix_match(&root) else {
+                continue;
+            };
+            let below: Vec<String> = below.map(|part| part.as_ref().to_owned()).collect();
+            let path = format!("{prefix}/{}", below.join("/"));
+            if object.modified <= before && !queued.contains(path.as_str()) {
+                candidates.push((path, object.bytes));
+            }
+        }
+        let orphans = self.unreferenced(scope, candidates).await?;
+        if !options.dry_run {
+            for (path, _) in &orphans {
+                self.delete_object(path).await?;
+            }
+        }
+        Ok(orphans.into_iter().map(|object| VacuumOutcome::new(object, "orphan")).collect())
+    }
+
+    async fn unreferenced(
+        &self,
+        scope: &Scope,
+        objects: Vec<(String, u64)>,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let check = |object: (String, u64)| async move {
+            let needed = self.catalog.is_referenced(scope, &object.0).await?;
+            Ok::<_, Error>((!needed).then_some(object))
+        };
+        let checked = stream::iter(objects).map(check).buffered(CONCURRENT);
+        checked.try_filter_map(|object| async move { Ok(object) }).try_collect().await
+    }
+
+    async fn delete_object(&self, path: &str) -> Result<(), Error> {
+        fail::fail_point!("gc.sweep", |_| Err(Error::Internal("fail point gc.sweep".to_owned())));
+        Ok(self.store.delete(&Path::from(path)).await?)
+    }
+}

@@ -1,0 +1,14 @@
+//! Tables on a real catalog and a real store: every row that went in comes out, whatever is merged and collected meanwhile.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, in its own lines or in those that it shares"
+)]
+
+mod collect;
+mod compact;
+#[cfg(feature = "failpoints")]
+mod crash;
+mod scan;
+mod world;
+mod write;
