@@ -1,10 +1,37 @@
 //! SQL functions that Cenote adds to DataFusion's: time, statistics, JSON aliases, Postgres names.
 //!
 //! Pure: no table, no session, no I/O. A crate of its own so that the engine and its functions compile side by side.
+//! NULL in, NULL out, unless a function says otherwise; a bad argument is an [`Error`] inside `DataFusionError::External`.
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+mod bucket;
+mod counter;
+mod epoch;
+mod error;
+mod extreme;
+mod from_char;
+mod gathered;
+mod instant;
+mod interval;
+mod json;
+mod json_path;
+mod now;
+mod pattern;
+mod scalar;
+mod statistic;
+#[cfg(test)]
+mod testing;
+mod text;
+mod time_bucket;
+mod timestamp;
+mod to_char;
+
+pub use error::Error;
 
 /// Everything to be registered in the node's base session state; later names win over DataFusion's.
 #[derive(Default)]
@@ -19,5 +46,40 @@ pub struct Functions {
 
 /// All functions of this crate, with their aliases.
 pub fn all() -> Functions {
-    Functions::default()
+    let scalar = [
+        epoch::functions(),
+        interval::functions(),
+        json::functions(),
+        now::functions(),
+        text::functions(),
+        time_bucket::functions(),
+        timestamp::functions(),
+        vec![text::division()],
+    ];
+    let aggregate = [counter::functions(), extreme::functions(), statistic::functions()];
+    Functions {
+        scalar: scalar.into_iter().flatten().collect(),
+        aggregate: aggregate.into_iter().flatten().collect(),
+        window: Vec::new(),
+    }
+}
+
+/// Lets SQL use the JSON operators `-> ->> #> #>> ? @>`; the functions that they call come with them.
+pub fn register_json(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    json::register_operators(registry)
+}
+
+/// Registers [`all`] functions, and the JSON operators.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    let Functions { scalar, aggregate, window } = all();
+    for function in scalar {
+        registry.register_udf(function)?;
+    }
+    for function in aggregate {
+        registry.register_udaf(function)?;
+    }
+    for function in window {
+        registry.register_udwf(function)?;
+    }
+    register_json(registry)
 }

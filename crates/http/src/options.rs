@@ -18,11 +18,9 @@ pub struct HttpOptions {
     pub failures_per_minute: u32,
     /// `delete.enabled`
     pub delete_enabled: bool,
-    /// `delete.rows_max`
-    pub delete_rows_max: u64,
     /// Longest run of a query.
     pub query_timeout: std::time::Duration,
-    /// Connections at a time, both doors together share it by half each.
+    /// Open connections at a time.
     pub connections_max: usize,
 }
 

@@ -5,14 +5,26 @@ use std::sync::Arc;
 use cenote_catalog::Identity;
 use cenote_ingest::Ingest;
 use cenote_table::Lake;
-use cenote_vocab::{MemoryPool, Micros, Scope};
+use cenote_vocab::{ErrorKind, MemoryPool, Micros, Scope};
 
+use crate::metrics::Metrics;
+use crate::plan::BaseState;
+use crate::registry::Registry;
 use crate::{Error, QueryOptions, Session, SessionOptions};
 
 /// SQL over the lake. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lake: Lake,
+    ingest: Ingest,
+    options: QueryOptions,
+    base: BaseState,
+    metrics: Metrics,
+    registry: Registry,
 }
 
 /// A statement that runs or ran, as the registry shows it.
@@ -40,27 +52,59 @@ pub struct QueryRecord {
 
 impl Engine {
     /// Builds the engine of a node: one DataFusion runtime with `memory` as its pool.
-    pub fn new(_lake: Lake, _ingest: Ingest, _options: QueryOptions, _memory: MemoryPool) -> Result<Self, Error> {
-        todo!()
+    pub fn new(lake: Lake, ingest: Ingest, options: QueryOptions, memory: MemoryPool) -> Result<Self, Error> {
+        let base = BaseState::new(&options, memory)?;
+        let metrics = Metrics::default();
+        let registry = Registry::new(lake.clock.clone(), metrics.clone());
+        Ok(Self { inner: Arc::new(Inner { lake, ingest, options, base, metrics, registry }) })
     }
 
     /// Begins a session for a proven identity.
-    pub async fn open_session(&self, _identity: Identity, _options: SessionOptions) -> Result<Session, Error> {
-        todo!()
+    pub async fn open_session(&self, identity: Identity, options: SessionOptions) -> Result<Session, Error> {
+        Session::open(self.clone(), identity, options)
     }
 
     /// Statements of the tenant: running ones and the last that ended.
-    pub fn queries(&self, _scope: &Scope) -> Vec<QueryRecord> {
-        todo!()
+    pub fn queries(&self, scope: &Scope) -> Vec<QueryRecord> {
+        self.inner.registry.list(scope)
     }
 
     /// Cancels a running statement of the tenant. `None`: no such statement; `Some(false)`: it has ended already.
-    pub fn cancel(&self, _scope: &Scope, _query_id: &str, _reason: &str) -> Option<bool> {
-        todo!()
+    pub fn cancel(&self, scope: &Scope, query_id: &str, reason: &str) -> Option<bool> {
+        self.inner.registry.cancel(scope, query_id, cancelled(reason))
     }
 
     /// Adds the engine's metrics.
-    pub fn register(&self, _registry: &mut prometheus_client::registry::Registry) {
-        todo!()
+    pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.inner.metrics.register(registry);
     }
+
+    pub(crate) fn lake(&self) -> &Lake {
+        &self.inner.lake
+    }
+
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.inner.ingest
+    }
+
+    pub(crate) fn options(&self) -> &QueryOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn base(&self) -> &BaseState {
+        &self.inner.base
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+}
+
+/// The error of a statement that somebody ended.
+pub(crate) fn cancelled(reason: &str) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("canceling statement: {reason}"))
 }

@@ -15,8 +15,32 @@ pub struct Place {
     pub length: u64,
 }
 
+impl Place {
+    /// The place of a line and a character in it, both from 1.
+    pub fn at(sql: &str, line: u64, column: u64, length: u64) -> Self {
+        let before: u64 = sql
+            .split('\n')
+            .take(usize::try_from(line.saturating_sub(1)).unwrap_or(0))
+            .map(|line| line.chars().count() as u64 + 1)
+            .sum();
+        Self { line, column, position: before + column, length: length.max(1) }
+    }
+}
+
+/// A message of a library in our form: no capital at its start unless it begins a name, no full stop at its end.
+pub(crate) fn lower_first(message: &str) -> String {
+    let message = message.trim().trim_end_matches('.');
+    let mut characters = message.chars();
+    match (characters.next(), characters.next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(message.chars().skip(1)).collect()
+        }
+        _ => message.to_owned(),
+    }
+}
+
 /// A statement failed; the state is as it was before it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     sqlstate: SqlState,
@@ -60,6 +84,13 @@ impl Error {
     #[must_use]
     pub fn with_place(mut self, place: Place) -> Self {
         self.place = Some(place);
+        self
+    }
+
+    /// The place, unless one is known already.
+    #[must_use]
+    pub(crate) fn or_place(mut self, place: Option<Place>) -> Self {
+        self.place = self.place.or(place);
         self
     }
 
@@ -109,5 +140,53 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<String> {
         self.hint.clone()
+    }
+}
+
+impl From<cenote_catalog::Error> for Error {
+    fn from(error: cenote_catalog::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<cenote_table::Error> for Error {
+    fn from(error: cenote_table::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<cenote_ingest::Error> for Error {
+    fn from(error: cenote_ingest::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<cenote_datafile::Error> for Error {
+    fn from(error: cenote_datafile::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<cenote_vocab::InvalidName> for Error {
+    fn from(error: cenote_vocab::InvalidName) -> Self {
+        Self::new(ErrorKind::Invalid, error.to_string()).with_sqlstate("42602")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_points_at_the_word() {
+        let sql = "SELECT\n  é, hst FROM cpu";
+        let error = Error::new(ErrorKind::Invalid, "column \"hst\" does not exist")
+            .with_place(Place::at(sql, 2, 6, 3))
+            .with_hint("did you mean \"host\"?");
+        assert_eq!(error.place().map(|place| place.position), Some(13));
+        assert_eq!(
+            error.report(sql),
+            "column \"hst\" does not exist\n line 2, column 6\n   2 |   é, hst FROM cpu\n     |      ^^^\n hint: did you mean \"host\"?"
+        );
     }
 }

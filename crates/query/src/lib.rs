@@ -11,9 +11,17 @@
 mod engine;
 mod error;
 mod execution;
+mod metrics;
 mod options;
+mod parse;
+mod plan;
+mod registry;
+mod scan;
 mod session;
+mod settings;
 mod statement;
+mod system;
+mod transaction;
 
 pub use engine::{Engine, QueryRecord};
 pub use error::{Error, Place};
@@ -21,3 +29,5 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use options::QueryOptions;
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::{Class, Prepared};
+
+pub(crate) use metrics::Metrics;

@@ -1,12 +1,23 @@
 //! One client's state: search path, settings, transaction.
 
+mod inner;
+mod streaming;
+
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use cenote_catalog::Identity;
+use cenote_vocab::ErrorKind;
+use datafusion::common::ScalarValue;
 
+use crate::engine::{Engine, cancelled};
+use crate::parse::{self, Command, Parsed};
+use crate::plan::fault;
+use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
+
+pub(crate) use inner::Inner;
 
 /// What a protocol knows of a client.
 #[derive(Clone, Debug, Default)]
@@ -36,67 +47,130 @@ pub enum TransactionStatus {
 
 /// One client's session. Statements of one session run one after the other.
 pub struct Session {
-    _private: (),
+    inner: Arc<Inner>,
 }
 
 impl Session {
+    pub(crate) fn open(engine: Engine, identity: Identity, options: SessionOptions) -> Result<Self, Error> {
+        Ok(Self { inner: Arc::new(Inner::open(engine, identity, options)?) })
+    }
+
     /// Splits a text into statements; an empty text gives none. Syntax errors name their place in the whole text.
-    pub fn statements(&self, _sql: &str) -> Result<Vec<String>, Error> {
-        todo!()
+    pub fn statements(&self, sql: &str) -> Result<Vec<String>, Error> {
+        parse::split(sql)
     }
 
     /// Parses, names and types one statement. `declared`: parameter types that the client stated, in order (`None`: infer).
-    pub async fn prepare(&self, _sql: &str, _declared: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
-        todo!()
+    pub async fn prepare(&self, sql: &str, declared: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
+        let prepared = self.prepare_now(sql, declared).await;
+        if prepared.is_err() {
+            self.fail_transaction();
+        }
+        prepared
+    }
+
+    async fn prepare_now(&self, sql: &str, declared: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
+        let parsed = parse::parse(sql)?;
+        self.inner.check_not_failed(&parsed)?;
+        Ok(Arc::new(Box::pin(statement::describe(&self.inner, sql, parsed, declared)).await?))
     }
 
     /// Runs a statement. `parameters`: arrays of length 1.
-    pub async fn execute(
-        &self,
-        _prepared: &Prepared,
-        _parameters: Vec<ArrayRef>,
-        _bounds: Bounds,
-    ) -> Result<Execution, Error> {
-        todo!()
+    pub async fn execute(&self, prepared: &Prepared, parameters: Vec<ArrayRef>, bounds: Bounds) -> Result<Execution, Error> {
+        let engine = self.inner.engine();
+        let (identity, options) = (self.inner.identity(), self.inner.options());
+        let id = bounds.query_id.clone().unwrap_or_else(|| engine.lake().ids.uuid().to_string());
+        let running = engine.registry().begin(&identity.scope, id, &prepared.sql, &identity.token.name, options.protocol)?;
+        self.inner.runs(Some(running.clone()));
+        let guard = Guard {
+            running: running.clone(),
+            deadline: statement::deadline([bounds.timeout, self.inner.settings().statement_timeout()]),
+            request_id: bounds.request_id.clone(),
+        };
+        let answer = match self.inner.check_not_failed(prepared.parsed()).and_then(|()| values(prepared, parameters)) {
+            Ok(values) => Box::pin(statement::run(&self.inner, prepared, values, &guard)).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(answer) => {
+                running.enter("RUNNING");
+                Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
+            }
+            Err(error) => {
+                engine.registry().end(&running, Some(&error));
+                self.inner.runs(None);
+                if !matches!(prepared.parsed(), Parsed::Command(Command::Commit | Command::Rollback)) {
+                    self.fail_transaction();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Begins the implicit transaction of a text with several statements: all or nothing. Nothing if one is open.
     pub async fn begin_implicit(&self) -> Result<(), Error> {
-        todo!()
+        self.inner.begin_implicit();
+        Ok(())
     }
 
     /// Ends the implicit transaction, if it is still open: commits, or rolls back after a failure.
-    pub async fn end_implicit(&self, _failed: bool) -> Result<(), Error> {
-        todo!()
+    pub async fn end_implicit(&self, failed: bool) -> Result<(), Error> {
+        let Some(transaction) = self.inner.take_implicit() else { return Ok(()) };
+        if failed || transaction.failed {
+            self.inner.roll_back(transaction).await;
+            return Ok(());
+        }
+        self.inner.commit(transaction, None).await.map(|_| ())
     }
 
     /// Whether a transaction is open.
     pub fn transaction_status(&self) -> TransactionStatus {
-        todo!()
+        self.inner.transaction_status()
     }
 
     /// Marks an open transaction as failed (a protocol error outside a statement). Nothing if none is open.
     pub fn fail_transaction(&self) {
-        todo!()
+        self.inner.fail_transaction();
     }
 
     /// The value of a setting as `SHOW` prints it.
-    pub fn setting(&self, _name: &str) -> Option<String> {
-        todo!()
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.inner.shown(name).ok()
     }
 
     /// Settings that changed since the last call and that Postgres reports as ParameterStatus.
     pub fn take_reported(&self) -> Vec<(String, String)> {
-        todo!()
+        self.inner.take_reported()
     }
 
     /// Who this is.
     pub fn identity(&self) -> &Identity {
-        todo!()
+        self.inner.identity()
     }
 
     /// Cancels the statement that runs in this session, if any; from another task.
-    pub fn cancel(&self, _reason: &str) -> bool {
-        todo!()
+    pub fn cancel(&self, reason: &str) -> bool {
+        self.inner.cancel(cancelled(reason))
     }
+}
+
+/// Parameters as values of the types that the statement was typed with.
+fn values(prepared: &Prepared, parameters: Vec<ArrayRef>) -> Result<Vec<ScalarValue>, Error> {
+    if parameters.len() != prepared.parameters.len() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the statement has {} parameters, {} were given", prepared.parameters.len(), parameters.len()),
+        )
+        .with_sqlstate("08P01"));
+    }
+    parameters
+        .iter()
+        .zip(&prepared.parameters)
+        .map(|(array, wanted)| {
+            if array.len() != 1 {
+                return Err(Error::new(ErrorKind::Invalid, "a parameter must be one value"));
+            }
+            ScalarValue::try_from_array(array, 0).and_then(|value| value.cast_to(wanted)).map_err(|error| fault::of(error, &prepared.sql))
+        })
+        .collect()
 }

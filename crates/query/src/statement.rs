@@ -1,33 +1,106 @@
-//! A parsed statement that is ready to run.
+//! Statements: what each is, and how it runs. One module per verb.
 
-use arrow::datatypes::{DataType, SchemaRef};
+mod alter;
+mod answer;
+mod create_table;
+mod delete;
+mod describe;
+mod drop;
+mod insert;
+mod maintain;
+mod prepared;
+mod schemas;
+mod select;
+mod set;
+mod show;
+mod table_options;
+mod transact;
+mod types;
+mod view;
 
-/// What a statement does, for rights and doors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// SELECT, EXPLAIN, SHOW, DESCRIBE
-    Read,
-    /// INSERT, DELETE, TRUNCATE, CREATE TABLE AS
-    Write,
-    /// CREATE, ALTER, DROP, COMMENT
-    Ddl,
-    /// SET, BEGIN, PREPARE, …
-    Session,
-    /// FLUSH, OPTIMIZE, VACUUM, KILL
-    Admin,
+pub use prepared::{Class, Prepared};
+
+pub(crate) use answer::{Answer, Guard, deadline, expired, timed_out};
+pub(crate) use prepared::describe;
+pub(crate) use transact::failed;
+
+use datafusion::common::ScalarValue;
+use datafusion::sql::parser::Statement as AnyStatement;
+use sqlparser::ast::{ObjectType, Statement as SqlStatement};
+
+use crate::Error;
+use crate::parse::{Command, Parsed, unsupported};
+use crate::session::Inner;
+
+/// Runs a statement up to its answer: a write has committed (or is staged), a read begins to stream.
+pub(crate) async fn run(
+    session: &Inner,
+    prepared: &Prepared,
+    parameters: Vec<ScalarValue>,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    match prepared.parsed() {
+        Parsed::Command(command) => run_command(session, command, prepared, guard).await,
+        Parsed::Sql { statement, clauses } => match statement.as_ref() {
+            AnyStatement::Explain(_) => select::explain(session, statement, prepared, parameters, guard).await,
+            AnyStatement::Statement(inner) => match inner.as_ref() {
+                SqlStatement::Query(_) => select::select(session, statement, prepared, parameters, guard).await,
+                SqlStatement::Insert(insert) => insert::insert(session, insert, prepared, parameters, guard).await,
+                SqlStatement::Delete(delete) => delete::delete(session, delete, prepared, parameters, guard).await,
+                SqlStatement::Truncate(truncate) => delete::truncate(session, truncate, prepared, guard).await,
+                SqlStatement::CreateTable(create) => {
+                    create_table::create_table(session, create, clauses, prepared, parameters, guard).await
+                }
+                SqlStatement::CreateView(create) => view::create_view(session, create, prepared, guard).await,
+                SqlStatement::CreateSchema { .. } | SqlStatement::CreateDatabase { .. } => {
+                    schemas::create(session, inner, prepared, guard).await
+                }
+                SqlStatement::Drop { object_type: ObjectType::Table | ObjectType::View, .. } => {
+                    drop::drop_tables(session, inner, prepared, guard).await
+                }
+                SqlStatement::Drop { object_type: ObjectType::Schema | ObjectType::Database, .. } => {
+                    schemas::drop(session, inner, prepared, guard).await
+                }
+                SqlStatement::AlterTable(alter) => alter::alter_table(session, alter, prepared, guard).await,
+                other => Err(unsupported(&first_words(other))),
+            },
+            _ => Err(unsupported(&prepared.command)),
+        },
+    }
 }
 
-/// One statement, parsed and described. Reused while the catalog's DDL does not change.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    /// Its text.
-    pub sql: String,
-    /// What it does.
-    pub class: Class,
-    /// Types of `$1`, `$2`, …
-    pub parameters: Vec<DataType>,
-    /// Columns of its answer; `None` if it answers no rows.
-    pub columns: Option<SchemaRef>,
-    /// First words of its command tag.
-    pub command: String,
+async fn run_command(session: &Inner, command: &Command, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+    match command {
+        Command::Begin(characteristics) => transact::begin(session, *characteristics),
+        Command::Commit => transact::commit(session, guard).await,
+        Command::Rollback => transact::rollback(session).await,
+        Command::SetTransaction(characteristics) => transact::set_transaction(session, *characteristics),
+        Command::SetCharacteristics(characteristics) => transact::set_characteristics(session, *characteristics),
+        Command::Set { name, value, local } => set::set(session, name, value.as_deref(), *local),
+        Command::Reset(name) => set::reset(session, name.as_deref()),
+        Command::DiscardAll => set::discard_all(session),
+        Command::Nothing(command) => Ok(Answer::done(command)),
+        Command::Use(name) => set::use_schema(session, name).await,
+        Command::Show(show) => show::show(session, show).await,
+        Command::Describe(name) => describe::describe(session, name).await,
+        Command::DescribeQuery(sql) => describe::describe_query(session, sql).await,
+        Command::Flush(target) => maintain::flush(session, target.as_deref()).await,
+        Command::Optimize { target, mode, dry_run } => {
+            maintain::optimize(session, target.as_deref(), *mode, *dry_run).await
+        }
+        Command::Vacuum { target, keep, orphans, force, dry_run } => {
+            let options =
+                cenote_table::VacuumOptions { keep: *keep, force: *force, orphans: *orphans, dry_run: *dry_run };
+            maintain::vacuum(session, target.as_deref(), options).await
+        }
+        Command::Kill(id) => maintain::kill(session, id),
+        Command::SetOptions { table, if_exists, options } => {
+            alter::set_options(session, table, *if_exists, options, prepared, guard).await
+        }
+    }
+}
+
+/// The first two words of a statement, for messages.
+fn first_words(statement: &SqlStatement) -> String {
+    statement.to_string().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }

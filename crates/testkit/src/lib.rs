@@ -1,1 +1,48 @@
-//! placeholder
+//! What tests stand on: real servers on free ports, a process to kill, a node in this process, clients for its doors.
+//!
+//! A test that needs a program of the machine says so with [`needs`]: with `CI=true` a missing one fails the test, else
+//! the test is skipped and says what is missing.
+
+pub mod client;
+#[cfg(feature = "node")]
+pub mod node;
+pub mod process;
+pub mod services;
+
+/// True if `present`; otherwise panics in CI, and elsewhere prints that the test is skipped.
+pub fn needs(program: &str, present: bool) -> bool {
+    if present {
+        return true;
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "needs {program}; run make deps");
+    #[expect(clippy::print_stderr, reason = "a skipped test tells why")]
+    {
+        eprintln!("skipped: needs {program}; run make deps");
+    }
+    if let Some(list) = std::env::var_os("CENOTE_TEST_SKIPPED") {
+        let list = std::fs::OpenOptions::new().create(true).append(true).open(list);
+        let noted = list.and_then(|mut list| std::io::Write::write_all(&mut list, format!("{program}\n").as_bytes()));
+        debug_assert!(noted.is_ok(), "the list of skipped tests can be written");
+    }
+    false
+}
+
+/// A port of 127.0.0.1 that was free just now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// Calls `check` until it answers something, for at most `patience`; waits 20 ms in between.
+///
+/// For waiting on programs that cannot tell when they are ready.
+pub fn eventually<T>(what: &str, patience: std::time::Duration, mut check: impl FnMut() -> Option<T>) -> T {
+    let began = std::time::Instant::now();
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(began.elapsed() < patience, "gave up waiting for {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,38 @@
+# The two commands of a newcomer: `make demo` and `make test`.
+.PHONY: demo test deps lint fmt accept crash bench run
+
+DEMO_DATA ?= ./demo-data
+ROUNDS ?= 100
+
+# Builds what the demo needs and starts it; Ctrl-C ends it.
+demo:
+	@echo "building cenote (profile quick): about 10 minutes on 2 cores the first time, seconds afterwards"
+	cargo build --profile quick --package cenote --no-default-features
+	./target/quick/cenote demo --data-dir $(DEMO_DATA) $(DEMO_FLAGS)
+
+# Every test in small form, with the real PostgreSQL and an S3 server started by the tests.
+test:
+	cargo xtask test
+
+# Installs what is missing; prints it first.
+deps:
+	@./deploy/deps
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features cenote/failpoints -- -D warnings
+	cargo xtask tidy
+
+fmt:
+	cargo fmt --all
+
+# Rewrites snapshots: OpenAPI, configuration reference.
+accept:
+	CENOTE_ACCEPT=1 cargo xtask test --no-fail-fast -E 'test(committed_document)'
+
+# kill -9 at random moments, ROUNDS times.
+crash:
+	CENOTE_CRASH_ROUNDS=$(ROUNDS) cargo xtask test -E 'test(kills_at_random_moments)' --no-capture
+
+bench:
+	./bench/run $(SUITE)

@@ -1,0 +1,475 @@
+//! A node: all parts in their order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use cenote_catalog::{Catalog, CatalogOptions, NewToken};
+use cenote_http::{Http, HttpOptions, NodeState, Services};
+use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
+use cenote_postgres::{Postgres, PostgresOptions};
+use cenote_query::{Engine, QueryOptions};
+use cenote_store::{Secret, StorageOptions, Store};
+use cenote_table::{Lake, TableOptions};
+use cenote_vocab::{Clock, Ids, MemoryPool, Permissions};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::DataDir;
+use crate::config::Config;
+use crate::data_dir::DataDirError;
+
+/// How long the lease `active` lives without renewal.
+const LEASE_TTL: Duration = Duration::from_secs(10);
+/// How often it is renewed; also how often a standby asks for it.
+const LEASE_RENEW: Duration = Duration::from_secs(2);
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A port is taken, or may not be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Storage cannot be opened.
+    #[error(transparent)]
+    Store(#[from] cenote_store::Error),
+    /// The catalog cannot be opened.
+    #[error(transparent)]
+    Catalog(#[from] cenote_catalog::Error),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Ingest(#[from] cenote_ingest::Error),
+    /// The engine cannot be built.
+    #[error(transparent)]
+    Query(#[from] cenote_query::Error),
+    /// A file beside the data.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Stopped while it was starting.
+    #[error("stopped before it was ready")]
+    Stopped,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Postgres.
+    pub postgres: Vec<SocketAddr>,
+}
+
+/// Whether a taken port is an error or the next one is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortChoice {
+    /// An error: the configuration says which port.
+    AsConfigured,
+    /// The next free one above.
+    NextFree,
+    /// No port at all: an embedded node.
+    Closed,
+}
+
+/// A running node.
+pub struct Node {
+    /// Its parts.
+    pub services: Services,
+    /// Where it listens.
+    pub ports: Ports,
+    /// The secret of the first admin token, if this start made it.
+    pub admin_token: Option<String>,
+    /// True if the data directory was empty.
+    pub new: bool,
+    data_dir: Option<DataDir>,
+    state: watch::Sender<NodeState>,
+    doors: TaskTracker,
+    doors_stop: CancellationToken,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    lost: CancellationToken,
+    shutdown_timeout: Duration,
+}
+
+impl Node {
+    /// Starts a node and returns when it is ready; as a standby it waits for the lease. `stop` ends a start half-way.
+    pub async fn start(
+        config: &Config,
+        clock: Clock,
+        ids: Ids,
+        ports: PortChoice,
+        stop: CancellationToken,
+    ) -> Result<Self, NodeError> {
+        let mut data_dir = DataDir::open(&config.data_dir(), &ids)?;
+        empty_spill_directory(config)?;
+        let tasks = TaskTracker::new();
+        let doors = TaskTracker::new();
+        let (parts_stop, doors_stop) = (CancellationToken::new(), CancellationToken::new());
+        let (state, state_seen) = watch::channel(NodeState::Starting);
+        let registry = Arc::new(Mutex::new(Registry::with_prefix("cenote")));
+
+        let catalog = Catalog::open(
+            catalog_options(config, &data_dir),
+            clock.clone(),
+            ids.clone(),
+            &tasks,
+            parts_stop.clone(),
+        )
+        .await?;
+        let (http_services, postgres_services) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+        let http = Http {
+            options: http_options(config),
+            services: http_services.clone(),
+            state: state_seen,
+            registry: registry.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        };
+        let postgres = Postgres {
+            options: postgres_options(config),
+            services: postgres_services.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        };
+        let opened = open_doors(config, ports, &http, &postgres, &doors, &doors_stop).await?;
+        let url = opened.http.first().map(|address| format!("http://{address}"));
+        data_dir.announce(url).map_err(|source| NodeError::Io { path: data_dir.path().join("LOCK"), source })?;
+
+        wait_for_lease(&catalog, &state, &stop).await?;
+        let lost = CancellationToken::new();
+        tasks.spawn(keep_lease(catalog.clone(), parts_stop.clone(), lost.clone()));
+        let admin_token = first_admin_token(config, &catalog, &data_dir).await?;
+
+        state.send_replace(NodeState::Replaying);
+        let memory = MemoryPool::node(config.bytes("server.memory_limit"));
+        let ingest_memory = memory.share("ingest", config.bytes("ingest.buffer_memory"));
+        let query_memory = memory.share("query", config.bytes("query.memory_limit"));
+        let lake = Lake {
+            catalog: catalog.clone(),
+            store: Store::open(&storage_options(config))?,
+            clock: clock.clone(),
+            ids,
+            memory: ingest_memory.clone(),
+            options: table_options(config),
+        };
+        let ingest = Ingest::open(
+            lake.clone(),
+            ingest_options(config),
+            wal_options(config),
+            ingest_memory,
+            &tasks,
+            parts_stop.clone(),
+        )
+        .await?;
+        let engine = Engine::new(lake.clone(), ingest.clone(), query_options(config), query_memory)?;
+        {
+            let mut registry = registry.lock();
+            ingest.register(&mut registry);
+            engine.register(&mut registry);
+        }
+        let services = Services { catalog: catalog.clone(), lake, ingest, engine: engine.clone() };
+        // Set before the state says so: a door that sees `Ready` finds them.
+        drop(http_services.set(services.clone()));
+        drop(postgres_services.set((catalog, engine)));
+        state.send_replace(NodeState::Ready);
+        Ok(Self {
+            services,
+            ports: opened,
+            admin_token,
+            new: data_dir.new,
+            data_dir: Some(data_dir),
+            state,
+            doors,
+            doors_stop,
+            tasks,
+            stop: parts_stop,
+            lost,
+            shutdown_timeout: config.duration("server.shutdown_timeout"),
+        })
+    }
+
+    /// Resolves when this process is no longer the active node and must end.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Drains, flushes and closes. What could not be flushed in time is in the log.
+    pub async fn stop(mut self) -> Result<(), NodeError> {
+        self.state.send_replace(NodeState::Draining);
+        self.doors_stop.cancel();
+        self.doors.close();
+        if tokio::time::timeout(self.shutdown_timeout, self.doors.wait()).await.is_err() {
+            tracing::warn!("requests still ran at the end of server.shutdown_timeout");
+        }
+        let flushed = self.services.ingest.shutdown(self.shutdown_timeout).await;
+        // The committer ends with `stop`; the lease is returned before, while it still answers.
+        let released = self.services.catalog.release_active().await;
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!("background tasks still ran at the end of server.shutdown_timeout");
+        }
+        drop(self.data_dir.take());
+        flushed?;
+        Ok(released?)
+    }
+
+    /// Ends at once, as a crash would: nothing is flushed, the lease is not returned. For tests.
+    pub async fn abandon(mut self) {
+        self.doors_stop.cancel();
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        drop(self.data_dir.take());
+    }
+}
+
+async fn wait_for_lease(
+    catalog: &Catalog,
+    state: &watch::Sender<NodeState>,
+    stop: &CancellationToken,
+) -> Result<(), NodeError> {
+    loop {
+        if catalog.take_active(LEASE_TTL).await?.is_some() {
+            return Ok(());
+        }
+        if state.send_replace(NodeState::Standby) != NodeState::Standby {
+            tracing::info!("another process is active on this catalog: waiting as standby");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LEASE_RENEW) => {}
+            () = stop.cancelled() => return Err(NodeError::Stopped),
+        }
+    }
+}
+
+async fn keep_lease(catalog: Catalog, stop: CancellationToken, lost: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LEASE_RENEW) => {}
+            () = stop.cancelled() => return,
+        }
+        match catalog.renew_active(LEASE_TTL).await {
+            Ok(_) => {}
+            Err(cenote_catalog::Error::Fenced { .. }) => {
+                tracing::error!("lost the lease `active`: another process took over");
+                lost.cancel();
+                return;
+            }
+            // The lease outlives four failed renewals; each commit checks the fence anyway.
+            Err(error) => tracing::warn!(%error, "cannot renew the lease `active`"),
+        }
+    }
+}
+
+async fn first_admin_token(
+    config: &Config,
+    catalog: &Catalog,
+    data_dir: &DataDir,
+) -> Result<Option<String>, NodeError> {
+    if !catalog.has_no_token().await? {
+        return Ok(None);
+    }
+    let Some(scope) = catalog.tenant("default").await? else {
+        return Ok(None);
+    };
+    let given = Some(config.text("auth.bootstrap_token")).filter(|token| !token.is_empty());
+    let new = NewToken {
+        name: "admin".into(),
+        description: "made at the first start".into(),
+        permissions: Permissions::ADMIN,
+        grants: Vec::new(),
+        default_database: None,
+        expires: None,
+    };
+    let (_, secret) = catalog.create_token(&scope, new, given).await?;
+    let path = data_dir
+        .write_secret("admin.token", &secret)
+        .map_err(|source| NodeError::Io { path: data_dir.path().join("admin.token"), source })?;
+    tracing::info!(path = %path.display(), "made the first admin token");
+    Ok(Some(secret))
+}
+
+async fn open_doors(
+    config: &Config,
+    choice: PortChoice,
+    http: &Http,
+    postgres: &Postgres,
+    doors: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Ports, NodeError> {
+    let mut ports = Ports::default();
+    if choice == PortChoice::Closed {
+        return Ok(ports);
+    }
+    for address in config.list("server.listen") {
+        let listener = listen(&address, choice).await?;
+        ports.http.push(local_address(&listener, &address)?);
+        doors.spawn(report_end("http", http.clone().serve(listener, doors.clone(), stop.clone())));
+    }
+    for address in config.list("postgres.listen") {
+        let listener = listen(&address, choice).await?;
+        ports.postgres.push(local_address(&listener, &address)?);
+        doors.spawn(report_end("postgres", postgres.clone().serve(listener, doors.clone(), stop.clone())));
+    }
+    Ok(ports)
+}
+
+async fn report_end(door: &'static str, serving: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = serving.await {
+        tracing::error!(door, %error, "door closed");
+    }
+}
+
+async fn listen(address: &str, choice: PortChoice) -> Result<TcpListener, NodeError> {
+    let failed = |source| NodeError::Listen { address: address.to_owned(), source };
+    let mut address: SocketAddr =
+        address.parse().map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)))?;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error)
+                if choice == PortChoice::NextFree
+                    && error.kind() == std::io::ErrorKind::AddrInUse
+                    && address.port() < u16::MAX =>
+            {
+                address.set_port(address.port() + 1);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn local_address(listener: &TcpListener, address: &str) -> Result<SocketAddr, NodeError> {
+    listener.local_addr().map_err(|source| NodeError::Listen { address: address.to_owned(), source })
+}
+
+fn empty_spill_directory(config: &Config) -> Result<(), NodeError> {
+    let path = config.path_or("query.spill_dir", "tmp");
+    let io = |source| NodeError::Io { path: path.clone(), source };
+    match std::fs::remove_dir_all(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
+    }
+    std::fs::create_dir_all(&path).map_err(io)
+}
+
+fn catalog_options(config: &Config, data_dir: &DataDir) -> CatalogOptions {
+    CatalogOptions {
+        url: Secret::new(config.text("catalog.url")),
+        data_dir: config.data_dir(),
+        pool_size: u32::try_from(config.number("catalog.pool_size")).unwrap_or(u32::MAX),
+        statement_cache: usize::try_from(config.number("catalog.statement_cache")).unwrap_or(usize::MAX),
+        auto_migrate: match config.text("catalog.auto_migrate") {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        },
+        holder: data_dir.node.to_string(),
+    }
+}
+
+fn storage_options(config: &Config) -> StorageOptions {
+    let url = match config.text("storage.url") {
+        "file" => config.data_dir().join("lake").display().to_string(),
+        url => url.to_owned(),
+    };
+    StorageOptions {
+        url,
+        region: config.text("storage.region").to_owned(),
+        endpoint: config.text("storage.endpoint").to_owned(),
+        access_key_id: config.text("storage.access_key_id").to_owned(),
+        secret_access_key: Secret::new(config.text("storage.secret_access_key")),
+        allow_http: config.flag("storage.allow_http"),
+        virtual_hosted_style: config.flag("storage.virtual_hosted_style"),
+    }
+}
+
+fn table_options(config: &Config) -> TableOptions {
+    TableOptions {
+        target_file_bytes: config.bytes("table.target_file_size"),
+        history_keep: config.duration("table.history_keep"),
+        orphan_grace: config.duration("table.orphan_grace"),
+    }
+}
+
+fn ingest_options(config: &Config) -> IngestOptions {
+    IngestOptions {
+        database: config.text("ingest.database").to_owned(),
+        ack: match config.text("ingest.ack") {
+            "memory" => Ack::Memory,
+            "committed" => Ack::Committed,
+            _ => Ack::Durable,
+        },
+        flush_bytes: config.bytes("ingest.flush_size"),
+        flush_interval: config.duration("ingest.flush_interval"),
+        create_tables: config.flag("ingest.create_tables"),
+        create_columns: config.flag("ingest.create_columns"),
+        decompressed_max: config.bytes("limits.decompressed_max"),
+        disk_free_min: config.bytes("limits.disk_free_min"),
+        partition: config.text("table.partition").to_owned(),
+        ..IngestOptions::default()
+    }
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions {
+        dir: config.path_or("wal.dir", "wal"),
+        segment_bytes: config.bytes("wal.segment_size"),
+        bytes_max: config.bytes("wal.size_max"),
+    }
+}
+
+fn query_options(config: &Config) -> QueryOptions {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    QueryOptions {
+        timeout: config.duration("query.timeout"),
+        slow_threshold: config.duration("query.slow_threshold"),
+        target_partitions: match config.number("query.target_partitions") {
+            0 => cores,
+            threads => usize::try_from(threads).unwrap_or(cores),
+        },
+        spill_dir: config.path_or("query.spill_dir", "tmp"),
+        spill_bytes_max: config.bytes("query.spill_max"),
+        staged_bytes_max: config.bytes("query.staged_bytes_max"),
+        allowed_paths: Vec::new(),
+    }
+}
+
+fn http_options(config: &Config) -> HttpOptions {
+    HttpOptions {
+        auth_enabled: config.flag("auth.enabled"),
+        body_max: config.bytes("limits.body_max"),
+        import_max: config.bytes("limits.import_max"),
+        failures_per_minute: u32::try_from(config.number("auth.failures_per_minute")).unwrap_or(u32::MAX),
+        delete_enabled: config.flag("delete.enabled"),
+        query_timeout: config.duration("query.timeout"),
+        connections_max: usize::try_from(config.number("limits.connections_max")).unwrap_or(usize::MAX),
+    }
+}
+
+fn postgres_options(config: &Config) -> PostgresOptions {
+    PostgresOptions {
+        auth_enabled: config.flag("auth.enabled"),
+        connections_max: usize::try_from(config.number("limits.connections_max")).unwrap_or(usize::MAX),
+        idle_in_transaction: config.duration("postgres.idle_in_transaction_timeout"),
+    }
+}

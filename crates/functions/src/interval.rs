@@ -1,0 +1,74 @@
+//! `to_hours(n)` and its like: intervals of a computed count.
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
+use datafusion::common::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
+
+use crate::Error;
+use crate::scalar::{Scalar, by_rows};
+
+/// All of them.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let function = |name, invoke| {
+        Scalar::new(name, coerce, |_| DataType::Interval(IntervalUnit::MonthDayNano), invoke).udf()
+    };
+    vec![
+        function("to_years", |args| intervals(args, |count| months(count, 12))),
+        function("to_months", |args| intervals(args, |count| months(count, 1))),
+        function("to_weeks", |args| intervals(args, |count| days(count, 7))),
+        function("to_days", |args| intervals(args, |count| days(count, 1))),
+        function("to_hours", |args| intervals(args, |count| nanos(count, 3_600_000_000_000))),
+        function("to_minutes", |args| intervals(args, |count| nanos(count, 60_000_000_000))),
+        function("to_seconds", |args| intervals(args, |count| nanos(count, 1_000_000_000))),
+        function("to_milliseconds", |args| intervals(args, |count| nanos(count, 1_000_000))),
+        function("to_microseconds", |args| intervals(args, |count| nanos(count, 1_000))),
+    ]
+}
+
+fn coerce(given: &[DataType]) -> Option<Vec<DataType>> {
+    match given {
+        [count] if count.is_integer() || count.is_null() => Some(vec![DataType::Int64]),
+        _ => None,
+    }
+}
+
+fn months(count: i64, each: i64) -> Option<IntervalMonthDayNano> {
+    Some(IntervalMonthDayNano::new(i32::try_from(count.checked_mul(each)?).ok()?, 0, 0))
+}
+
+fn days(count: i64, each: i64) -> Option<IntervalMonthDayNano> {
+    Some(IntervalMonthDayNano::new(0, i32::try_from(count.checked_mul(each)?).ok()?, 0))
+}
+
+fn nanos(count: i64, each: i64) -> Option<IntervalMonthDayNano> {
+    Some(IntervalMonthDayNano::new(0, 0, count.checked_mul(each)?))
+}
+
+fn intervals(
+    args: &ScalarFunctionArgs,
+    of: fn(i64) -> Option<IntervalMonthDayNano>,
+) -> Result<ColumnarValue> {
+    by_rows(args, |arrays| {
+        let counts = arrays[0].as_primitive::<Int64Type>();
+        let intervals = counts.try_unary::<_, IntervalMonthDayNanoType, Error>(|count| {
+            of(count).ok_or_else(|| Error::Range { what: "interval of", value: count.to_string() })
+        })?;
+        Ok(Arc::new(intervals))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{error, value};
+
+    #[tokio::test]
+    async fn intervals_of_counts_move_timestamps() {
+        assert_eq!(value("TIMESTAMP '2024-01-31' + to_months(1)").await, "2024-02-29T00:00:00");
+        assert_eq!(value("TIMESTAMP '2024-01-31' - to_hours(25)").await, "2024-01-29T23:00:00");
+        assert_eq!(value("to_days(NULL)").await, "");
+        assert!(error("to_years(1000000000)").await.contains("out of range"));
+    }
+}

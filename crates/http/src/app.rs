@@ -1,0 +1,79 @@
+//! What every handler can reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cenote_catalog::Identity;
+use cenote_vocab::Micros;
+use tokio::sync::OnceCell;
+
+use crate::auth::Failures;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::{Http, NodeState, Services};
+
+/// The door's state; clones share it.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) http: Http,
+    pub(crate) metrics: Metrics,
+    pub(crate) failures: Failures,
+    /// When this door was made.
+    pub(crate) started: Micros,
+    everyone: OnceCell<Identity>,
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Registers the door's metrics: once per registry.
+    pub(crate) fn new(http: Http) -> Self {
+        let metrics = Metrics::default();
+        metrics.register(&mut http.registry.lock());
+        let failures = Failures::new(http.options.failures_per_minute);
+        let started = http.clock.now();
+        Self(Arc::new(Inner { http, metrics, failures, started, everyone: OnceCell::new() }))
+    }
+
+    /// Where the node is in its life.
+    pub(crate) fn state(&self) -> NodeState {
+        self.http.state.borrow().clone()
+    }
+
+    /// What a ready node offers; 503 with the reason while it is not ready.
+    pub(crate) fn services(&self) -> Result<&Services, Problem> {
+        let state = self.state();
+        match self.http.services.get() {
+            Some(services) if state == NodeState::Ready => Ok(services),
+            Some(_) => Err(Problem::not_ready(state.reason())),
+            None if state == NodeState::Ready => Err(Problem::not_ready(NodeState::Starting.reason())),
+            None => Err(Problem::not_ready(state.reason())),
+        }
+    }
+
+    /// Who everybody is when `auth.enabled` is false: admin of tenant `default`.
+    pub(crate) async fn everyone(&self) -> Result<Identity, Problem> {
+        let catalog = &self.services()?.catalog;
+        let identity = self.everyone.get_or_try_init(|| async {
+            match catalog.tenant("default").await.map_err(Problem::from)? {
+                Some(scope) => Ok::<_, Problem>(catalog.internal_identity(&scope)),
+                None => Err(Problem::internal("tenant \"default\" does not exist")),
+            }
+        });
+        identity.await.cloned()
+    }
+
+    /// How long the node has been up.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.http.clock.now().since(self.started)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a handler knows of the request that it answers, besides the body.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use cenote_catalog::Identity;
+use cenote_vocab::Permission;
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::app::App;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+
+/// The client's address, put into each request by the listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remote(pub(crate) SocketAddr);
+
+/// `X-Request-Id`, put into each request by the outermost layer.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// A request of somebody who has been authenticated.
+pub(crate) struct Call {
+    pub(crate) identity: Identity,
+    pub(crate) headers: HeaderMap,
+    pub(crate) parameters: Parameters,
+    pub(crate) request_id: Arc<str>,
+    pub(crate) remote: Option<SocketAddr>,
+}
+
+impl Call {
+    /// 403 unless the token has the right everywhere.
+    pub(crate) fn require(&self, permission: Permission) -> Result<(), Problem> {
+        if self.identity.allows_everywhere(permission) { Ok(()) } else { Err(Problem::denied(permission)) }
+    }
+
+    /// 403 unless the token has the right at least somewhere; the exact place is checked where it is known.
+    pub(crate) fn require_somewhere(&self, permission: Permission) -> Result<(), Problem> {
+        if self.identity.allows_somewhere(permission) { Ok(()) } else { Err(Problem::denied(permission)) }
+    }
+
+    /// The text of a header, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl FromRequestParts<App> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
+        let identity = parts
+            .extensions
+            .remove::<Identity>()
+            .ok_or_else(|| Problem::internal("a route that is not public was reached without an identity"))?;
+        Ok(Self {
+            identity,
+            headers: parts.headers.clone(),
+            parameters: Parameters::parse(parts.uri.query().unwrap_or("")),
+            request_id: request_id(parts),
+            remote: parts.extensions.get::<Remote>().map(|remote| remote.0),
+        })
+    }
+}
+
+fn request_id(parts: &Parts) -> Arc<str> {
+    parts.extensions.get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone())
+}
+
+/// The client's address of a request, if the listener knows it.
+pub(crate) fn address(request: &axum::extract::Request) -> Option<IpAddr> {
+    request.extensions().get::<Remote>().map(|remote| remote.0.ip())
+}

@@ -1,0 +1,57 @@
+//! Metrics for scrapers, and as JSON for Arc's dashboards.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use cenote_vocab::Permission;
+use http::header;
+
+use crate::app::App;
+use crate::call::Call;
+use crate::exposition::{self, OPEN_METRICS, TEXT};
+use crate::problem::Problem;
+
+/// All metrics of the node (admin): Prometheus text, OpenMetrics by `Accept`, JSON if `Accept` is exactly application/json.
+#[utoipa::path(
+    get, path = "/metrics", tag = "node",
+    responses((status = 200, description = "Prometheus text 0.0.4", content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(app): State<App>, call: Call) -> Result<Response, Problem> {
+    call.require(Permission::Admin)?;
+    match call.header("accept").unwrap_or("") {
+        "application/json" => as_json(&app),
+        accept if accept.contains("application/openmetrics-text") => {
+            as_text(&app, OPEN_METRICS, exposition::open_metrics)
+        }
+        _ => as_text(&app, TEXT, exposition::text),
+    }
+}
+
+/// All metrics of the node (admin) as flat JSON; Prometheus text if `Accept` asks for text.
+#[utoipa::path(
+    get, path = "/api/v1/metrics", tag = "node",
+    responses((status = 200, description = "one number per metric", body = Object))
+)]
+pub(super) async fn metrics_json(State(app): State<App>, call: Call) -> Result<Response, Problem> {
+    call.require(Permission::Admin)?;
+    if call.header("accept").is_some_and(|accept| accept.contains("text/plain")) {
+        return as_text(&app, TEXT, exposition::text);
+    }
+    as_json(&app)
+}
+
+type Encode = fn(&prometheus_client::registry::Registry) -> Result<String, std::fmt::Error>;
+
+fn as_text(app: &App, media_type: &'static str, encode: Encode) -> Result<Response, Problem> {
+    let text = encode(&app.http.registry.lock()).map_err(|_| unencodable())?;
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+fn as_json(app: &App) -> Result<Response, Problem> {
+    let json = exposition::json(&app.http.registry.lock()).map_err(|_| unencodable())?;
+    Ok(Json(json).into_response())
+}
+
+fn unencodable() -> Problem {
+    Problem::internal("metrics: a metric could not be encoded")
+}

@@ -1,0 +1,152 @@
+//! All routes, one file per noun, and the document that describes them.
+
+mod databases;
+mod flush;
+mod health;
+mod import;
+mod influx;
+mod later;
+mod measurements;
+mod metrics;
+mod output;
+mod parameter_arrays;
+mod partial;
+mod queries;
+mod query;
+mod root;
+mod script;
+mod statement;
+mod status;
+mod token_body;
+mod tokens;
+mod verify;
+mod write;
+mod write_options;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use http::{StatusCode, Uri};
+use tower::ServiceExt;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::layers::{gate, observe};
+use crate::problem::Problem;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Cenote", description = "A streaming lakehouse in one binary: rows in, SQL out."),
+    tags(
+        (name = "write", description = "Rows in"),
+        (name = "query", description = "SQL out"),
+        (name = "tokens", description = "Who may do what"),
+        (name = "databases", description = "What exists"),
+        (name = "node", description = "Health and figures of the node"),
+    )
+)]
+struct Document;
+
+/// The whole door: layers around routes.
+pub(crate) fn router(app: App) -> Router {
+    let (routes, _) = documented().split_for_parts();
+    let routes = later::add(routes)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        // bodies are limited where they are read, each by its own limit
+        .layer(DefaultBodyLimit::disable())
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(from_fn_with_state(app.clone(), gate))
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app);
+    // a trailing slash goes before the routes are looked up, so the path is looked at in one form only
+    Router::new().fallback_service(routes.map_request(without_trailing_slash))
+}
+
+/// The OpenAPI document of [`documented`].
+pub(crate) fn openapi() -> String {
+    let (_, document) = documented().split_for_parts();
+    document.to_pretty_json().unwrap_or_default()
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(root::root))
+        .routes(routes!(root::openapi))
+        .routes(routes!(health::health))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(metrics::metrics_json))
+        .routes(routes!(status::status))
+        .routes(routes!(write::line_protocol))
+        .routes(routes!(write::write_v1))
+        .routes(routes!(write::write_v1_root))
+        .routes(routes!(write::influxdb))
+        .routes(routes!(write::write_v2))
+        .routes(routes!(write::write_v3))
+        .routes(routes!(write::msgpack))
+        .routes(routes!(write::json))
+        .routes(routes!(write::csv))
+        .routes(routes!(import::csv))
+        .routes(routes!(flush::flush))
+        .routes(routes!(flush::flush_lines))
+        .routes(routes!(flush::health))
+        .routes(routes!(flush::health_lines))
+        .routes(routes!(query::query))
+        .routes(routes!(query::arrow))
+        .routes(routes!(query::stream))
+        .routes(routes!(query::query_v3_post, query::query_v3_get))
+        .routes(routes!(script::run, script::read))
+        .routes(routes!(queries::list))
+        .routes(routes!(queries::one, queries::cancel))
+        .routes(routes!(verify::verify))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::one, tokens::change, tokens::delete))
+        .routes(routes!(tokens::rotate))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::permissions))
+        .routes(routes!(databases::list, databases::create))
+        .routes(routes!(databases::one, databases::delete))
+        .routes(routes!(databases::measurements))
+        .routes(routes!(measurements::list))
+        .routes(routes!(measurements::schema))
+        .routes(routes!(influx::ping))
+        .routes(routes!(influx::query_get, influx::query_post))
+        .routes(routes!(root::cache_stats))
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("no such path: {}", uri.path()))
+}
+
+async fn unknown_method(method: http::Method, uri: Uri) -> impl IntoResponse {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed on {}", uri.path()))
+}
+
+fn without_trailing_slash(mut request: axum::extract::Request) -> axum::extract::Request {
+    let path = request.uri().path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() || path == "/" {
+        return request;
+    }
+    let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
+    let rewritten = match request.uri().query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path) = rewritten.parse() {
+        parts.path_and_query = Some(path);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

@@ -1,0 +1,12 @@
+//! The door as a client sees it: requests through axum's router, and over a socket.
+
+mod auth;
+mod databases;
+mod door;
+mod node;
+mod not_ready;
+mod openapi;
+mod query;
+mod script;
+mod tokens;
+mod write;

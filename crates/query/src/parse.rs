@@ -1,0 +1,141 @@
+//! Text becomes a statement: tokens once, a few rewrites, then the parser, so that places stay true.
+
+mod clauses;
+mod command;
+mod dialect;
+mod tokens;
+mod words;
+
+use cenote_vocab::ErrorKind;
+use datafusion::sql::parser::{DFParserBuilder, Statement as AnyStatement};
+use sqlparser::ast::Statement as SqlStatement;
+
+pub(crate) use clauses::TableClauses;
+pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
+pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
+
+use crate::Error;
+use crate::plan::fault;
+
+/// Deepest nesting of one statement.
+const NESTING_MAX: usize = 128;
+
+/// One parsed statement.
+#[derive(Clone, Debug)]
+pub(crate) enum Parsed {
+    /// Read by the parser of queries.
+    Sql {
+        /// Its tree.
+        statement: Box<AnyStatement>,
+        /// Clauses of CREATE TABLE that the parser does not know.
+        clauses: TableClauses,
+    },
+    /// One of ours.
+    Command(Command),
+}
+
+/// Parses exactly one statement. Errors name the place in `sql`.
+pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
+    let mut tokens = tokenize(sql)?;
+    if let Some(command) = command::parse(sql, &tokens)? {
+        return Ok(Parsed::Command(command));
+    }
+    let clauses = clauses::take(sql, &mut tokens)?;
+    let tokens = tokens::rewrite(tokens)?;
+    let mut statements = DFParserBuilder::new(tokens)
+        .with_dialect(&dialect::DIALECT)
+        .with_recursion_limit(NESTING_MAX)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| fault::of(error, sql))?;
+    let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
+        return Err(Error::new(ErrorKind::Invalid, "expected one statement"));
+    };
+    refuse(&statement)?;
+    Ok(Parsed::Sql { statement: Box::new(statement), clauses })
+}
+
+/// Statements that parse and that nothing here can do.
+fn refuse(statement: &AnyStatement) -> Result<(), Error> {
+    match statement {
+        AnyStatement::CreateExternalTable(_) => Err(files_denied("CREATE EXTERNAL TABLE")),
+        AnyStatement::CopyTo(_) => Err(files_denied("COPY")),
+        AnyStatement::Reset(_) => Err(unsupported("RESET")),
+        AnyStatement::Explain(explain) => match explain.statement.as_ref() {
+            AnyStatement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(()),
+            _ => Err(unsupported("EXPLAIN of anything but a query")),
+        },
+        AnyStatement::Statement(statement) => match &**statement {
+            SqlStatement::Query(_)
+            | SqlStatement::Insert(_)
+            | SqlStatement::Delete(_)
+            | SqlStatement::Truncate(_)
+            | SqlStatement::CreateTable(_)
+            | SqlStatement::CreateView(_)
+            | SqlStatement::CreateSchema { .. }
+            | SqlStatement::CreateDatabase { .. }
+            | SqlStatement::Drop { .. }
+            | SqlStatement::AlterTable(_) => Ok(()),
+            other => {
+                let text = other.to_string();
+                let words: Vec<&str> = text.split_whitespace().take(2).collect();
+                Err(unsupported(&words.join(" ")))
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(sql: &str) -> String {
+        match parse(sql).unwrap_or_else(|error| panic!("{sql}: {}", error.report(sql))) {
+            Parsed::Sql { statement, .. } => statement.to_string(),
+            Parsed::Command(command) => format!("{command:?}"),
+        }
+    }
+
+    #[test]
+    fn spellings_of_time_series_and_duckdb_users_parse() {
+        for (sql, parsed) in [
+            ("SELECT a // b", "SELECT a // b"),
+            ("SELECT a //-1", "SELECT a // -1"),
+            ("FROM t", "FROM t"),
+            ("SELECT a, b, FROM t", "SELECT a, b FROM t"),
+            ("SELECT * EXCLUDE (a) FROM t", "SELECT * EXCLUDE (a) FROM t"),
+            ("SELECT * FROM default.cpu", "SELECT * FROM default.cpu"),
+            ("SELECT * FROM `my-db`.cpu", "SELECT * FROM `my-db`.cpu"),
+            ("SELECT INTERVAL 1 HOUR", "SELECT INTERVAL 1 HOUR"),
+            ("SELECT INTERVAL -5 MINUTES", "SELECT INTERVAL -5 MINUTES"),
+            ("SELECT * FROM t FOR VERSION AS OF 7 AS x", "SELECT * FROM t VERSION AS OF 7 AS x"),
+            ("SELECT * FROM t AT (VERSION => 7)", "SELECT * FROM t AT(VERSION => 7)"),
+            ("TABLE t", "SELECT * FROM t"),
+            ("SELECT x::int, 1_000, $1 FROM t ORDER BY ALL", "SELECT x::INT, 1_000, $1 FROM t ORDER BY ALL"),
+        ] {
+            assert_eq!(text(sql), parsed);
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_place() {
+        let error = parse("SELECT a\nFROM WHERE").unwrap_err();
+        assert_eq!(error.place().map(|place| (place.line, place.column)), Some((2, 6)), "{error}");
+        assert_eq!(cenote_vocab::Fault::sqlstate(&error).0, "42601");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_crash() {
+        let sql = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+        let error = parse(&sql).unwrap_err();
+        assert!(error.to_string().contains("nest"), "{error}");
+    }
+
+    #[test]
+    fn clauses_of_create_table_are_taken_out() {
+        let sql = "CREATE TABLE t (time TIMESTAMP, host TEXT) PARTITIONED BY (day(time)) SORTED BY (host DESC, time) WITH (dedup = 'none')";
+        let Parsed::Sql { clauses, .. } = parse(sql).unwrap() else { panic!("a statement of the parser") };
+        assert_eq!(clauses.partition[0].transform.as_deref(), Some("day"));
+        assert_eq!(clauses.sort.iter().map(|item| item.descending).collect::<Vec<_>>(), [true, false]);
+    }
+}

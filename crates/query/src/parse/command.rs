@@ -1,0 +1,483 @@
+//! Statements of ours, and those of sessions: told by their first words, before the parser of queries sees them.
+
+use std::time::Duration;
+
+use cenote_table::OptimizeMode;
+use cenote_vocab::ErrorKind;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::words::Words;
+use crate::Error;
+
+/// A statement that the parser of queries never sees.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Command {
+    Begin(Characteristics),
+    Commit,
+    Rollback,
+    /// `SET TRANSACTION …`
+    SetTransaction(Characteristics),
+    /// `SET SESSION CHARACTERISTICS AS TRANSACTION …`
+    SetCharacteristics(Characteristics),
+    /// `value` `None`: back to the default.
+    Set { name: String, value: Option<String>, local: bool },
+    /// `None`: all.
+    Reset(Option<String>),
+    DiscardAll,
+    /// Accepted, and nothing to do.
+    Nothing(&'static str),
+    Use(Vec<Ident>),
+    Show(Show),
+    Describe(Vec<Ident>),
+    DescribeQuery(String),
+    Flush(Target),
+    Optimize { target: Target, mode: OptimizeMode, dry_run: bool },
+    Vacuum { target: Target, keep: Option<Duration>, orphans: bool, force: bool, dry_run: bool },
+    Kill(String),
+    /// `ALTER TABLE t SET (option = value, …)`, `RESET (option, …)`
+    SetOptions { table: Vec<Ident>, if_exists: bool, options: Vec<(String, Option<String>)> },
+}
+
+/// One table, or all of the tenant.
+pub(crate) type Target = Option<Vec<Ident>>;
+
+/// `ISOLATION LEVEL …`, `READ ONLY`, `READ WRITE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Characteristics {
+    pub(crate) repeatable_read: Option<bool>,
+    pub(crate) read_only: Option<bool>,
+}
+
+/// What `SHOW` shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Show {
+    Databases,
+    Catalogs,
+    Schemas,
+    Tables { database: Option<Ident>, like: Option<String> },
+    Columns(Vec<Ident>),
+    Create { name: Vec<Ident>, view: bool },
+    Functions,
+    Snapshots(Vec<Ident>),
+    All,
+    Setting(String),
+}
+
+/// Statements that this version knows by name and cannot do.
+const LATER: &[&[&str]] = &[
+    &["SAVEPOINT"],
+    &["RELEASE"],
+    &["PREPARE"],
+    &["EXECUTE"],
+    &["DECLARE"],
+    &["FETCH"],
+    &["MOVE"],
+    &["PUBLISH"],
+    &["UNDROP"],
+    &["RESTORE"],
+    &["ANALYZE"],
+    &["VERIFY"],
+    &["SUMMARIZE"],
+    &["ATTACH"],
+    &["DETACH"],
+    &["LISTEN"],
+    &["NOTIFY"],
+    &["LOCK"],
+    &["MATERIALIZE"],
+    &["GRANT"],
+    &["REVOKE"],
+    &["CALL"],
+    &["COMMENT"],
+    &["CREATE", "TAG"],
+    &["CREATE", "PIPELINE"],
+    &["CREATE", "ASSET"],
+    &["CREATE", "JOB"],
+    &["CREATE", "CATALOG"],
+    &["CREATE", "MATERIALIZED"],
+    &["DROP", "TAG"],
+    &["DROP", "PRODUCER"],
+    &["DROP", "CATALOG"],
+    &["MERGE"],
+    &["UPDATE"],
+];
+
+/// The command that the statement is; `None` if the parser of queries should read it.
+pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Command>, Error> {
+    let mut words = Words::new(sql, tokens);
+    let command = match () {
+        () if words.take(&["BEGIN"]) => {
+            let _ = words.take(&["TRANSACTION"]) || words.take(&["WORK"]);
+            Command::Begin(characteristics(&mut words)?)
+        }
+        () if words.take(&["START", "TRANSACTION"]) => Command::Begin(characteristics(&mut words)?),
+        () if words.take(&["COMMIT"]) || words.take(&["END"]) => end_of_transaction(&mut words, Command::Commit),
+        () if words.take(&["ROLLBACK"]) || words.take(&["ABORT"]) => {
+            if words.take(&["TO"]) || words.take(&["TRANSACTION", "TO"]) || words.take(&["WORK", "TO"]) {
+                return Err(unsupported("ROLLBACK TO SAVEPOINT"));
+            }
+            end_of_transaction(&mut words, Command::Rollback)
+        }
+        () if words.take(&["SET"]) => set(&mut words)?,
+        () if words.take(&["RESET"]) => {
+            if words.take(&["ALL"]) {
+                Command::Reset(None)
+            } else if words.take(&["TIME", "ZONE"]) {
+                Command::Reset(Some("timezone".into()))
+            } else {
+                Command::Reset(Some(setting_name(&mut words)?))
+            }
+        }
+        () if words.take(&["DISCARD"]) => {
+            words.expect(&["ALL"])?;
+            Command::DiscardAll
+        }
+        () if words.take(&["DEALLOCATE"]) => {
+            let _ = words.take(&["PREPARE"]);
+            words.expect(&["ALL"])?;
+            Command::Nothing("DEALLOCATE ALL")
+        }
+        () if words.take(&["UNLISTEN"]) => {
+            words.next();
+            Command::Nothing("UNLISTEN")
+        }
+        () if words.take(&["CLOSE", "ALL"]) => Command::Nothing("CLOSE CURSOR ALL"),
+        () if words.take(&["USE"]) => Command::Use(words.object_name()?),
+        () if words.take(&["SHOW"]) => Command::Show(show(&mut words)?),
+        () if words.take(&["DESCRIBE"]) || words.take(&["DESC"]) => return describe(sql, &mut words).map(Some),
+        () if words.take(&["FLUSH"]) => Command::Flush(target(&mut words)?),
+        () if words.take(&["OPTIMIZE"]) => optimize(&mut words)?,
+        () if words.take(&["VACUUM"]) => vacuum(&mut words)?,
+        () if words.take(&["KILL", "QUERY"]) || words.take(&["KILL"]) => Command::Kill(words.text()?),
+        () if words.take(&["ALTER", "TABLE"]) => match set_options(&mut words)? {
+            Some(command) => command,
+            None => return Ok(None),
+        },
+        () if words.take(&["COPY"]) => return Err(copy(&mut words)),
+        () if words.take(&["CREATE", "INDEX"]) || words.take(&["CREATE", "UNIQUE", "INDEX"]) => {
+            return Err(unsupported("CREATE INDEX").with_hint("declare the order of rows with SORTED BY"));
+        }
+        () if words.take(&["CREATE", "EXTERNAL"]) || words.take(&["CREATE", "UNBOUNDED"]) => {
+            return Err(files_denied("CREATE EXTERNAL TABLE"));
+        }
+        () => {
+            if let Some(phrase) = LATER.iter().find(|phrase| words.take(phrase)) {
+                return Err(unsupported(&phrase.join(" ")));
+            }
+            return Ok(None);
+        }
+    };
+    words.end()?;
+    Ok(Some(command))
+}
+
+/// The statement is known and this version cannot do it.
+pub(crate) fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{what} is not supported yet"))
+}
+
+/// Files of the server are out of reach.
+pub(crate) fn files_denied(what: &str) -> Error {
+    Error::new(ErrorKind::Denied, format!("{what}: access to files is not allowed by security.allowed_paths"))
+}
+
+fn copy(words: &mut Words<'_>) -> Error {
+    while let Some(token) = words.next() {
+        if matches!(token.token, Token::SingleQuotedString(_)) {
+            return files_denied("COPY");
+        }
+    }
+    unsupported("COPY")
+}
+
+fn end_of_transaction(words: &mut Words<'_>, command: Command) -> Command {
+    let _ = words.take(&["TRANSACTION"]) || words.take(&["WORK"]);
+    let _ = words.take(&["AND", "NO", "CHAIN"]);
+    command
+}
+
+fn characteristics(words: &mut Words<'_>) -> Result<Characteristics, Error> {
+    let mut found = Characteristics::default();
+    loop {
+        if words.take(&["ISOLATION", "LEVEL"]) {
+            found.repeatable_read = Some(if words.take(&["REPEATABLE", "READ"]) {
+                true
+            } else if words.take(&["READ", "COMMITTED"]) || words.take(&["READ", "UNCOMMITTED"]) {
+                false
+            } else if words.take(&["SERIALIZABLE"]) {
+                return Err(unsupported("isolation level SERIALIZABLE").with_hint("use REPEATABLE READ"));
+            } else {
+                return Err(words.unexpected("an isolation level"));
+            });
+        } else if words.take(&["READ", "ONLY"]) {
+            found.read_only = Some(true);
+        } else if words.take(&["READ", "WRITE"]) {
+            found.read_only = Some(false);
+        } else if words.take(&["NOT", "DEFERRABLE"]) || words.take(&["DEFERRABLE"]) || words.take_token(&Token::Comma) {
+            // changes nothing below SERIALIZABLE
+        } else {
+            return Ok(found);
+        }
+    }
+}
+
+fn set(words: &mut Words<'_>) -> Result<Command, Error> {
+    if words.take(&["TRANSACTION"]) {
+        return Ok(Command::SetTransaction(characteristics(words)?));
+    }
+    if words.take(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
+        return Ok(Command::SetCharacteristics(characteristics(words)?));
+    }
+    let local = words.take(&["LOCAL"]);
+    if !local {
+        let _ = words.take(&["SESSION"]);
+    }
+    if words.take(&["TIME", "ZONE"]) {
+        let value = if words.take(&["LOCAL"]) || words.take(&["DEFAULT"]) { None } else { Some(value(words)?) };
+        return Ok(Command::Set { name: "timezone".into(), value, local });
+    }
+    if words.take(&["NAMES"]) {
+        return Ok(Command::Set { name: "client_encoding".into(), value: Some(value(words)?), local });
+    }
+    if words.take(&["ROLE"]) {
+        words.expect(&["NONE"])?;
+        return Ok(Command::Nothing("SET"));
+    }
+    let name = setting_name(words)?;
+    if !words.take_token(&Token::Eq) {
+        words.expect(&["TO"])?;
+    }
+    if words.take(&["DEFAULT"]) {
+        return Ok(Command::Set { name, value: None, local });
+    }
+    let mut values = vec![value(words)?];
+    while words.take_token(&Token::Comma) {
+        values.push(value(words)?);
+    }
+    Ok(Command::Set { name, value: Some(values.join(", ")), local })
+}
+
+/// `a`, `a.b`
+fn setting_name(words: &mut Words<'_>) -> Result<String, Error> {
+    let parts = words.object_name()?;
+    Ok(parts.iter().map(|part| part.value.to_lowercase()).collect::<Vec<_>>().join("."))
+}
+
+/// A word, a text, a number with or without sign.
+fn value(words: &mut Words<'_>) -> Result<String, Error> {
+    let negative = words.take_token(&Token::Minus);
+    let sign = if negative { "-" } else { "" };
+    match words.peek().map(|token| &token.token) {
+        Some(Token::Number(digits, _)) => {
+            words.next();
+            Ok(format!("{sign}{digits}"))
+        }
+        Some(Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_)) if !negative => words.text(),
+        Some(Token::Word(word)) if !negative => {
+            words.next();
+            Ok(word.value.clone())
+        }
+        _ => Err(words.unexpected("a value")),
+    }
+}
+
+fn show(words: &mut Words<'_>) -> Result<Show, Error> {
+    Ok(if words.take(&["DATABASES"]) {
+        Show::Databases
+    } else if words.take(&["CATALOGS"]) {
+        Show::Catalogs
+    } else if words.take(&["SCHEMAS"]) {
+        if words.take(&["FROM"]) || words.take(&["IN"]) {
+            words.ident()?;
+        }
+        Show::Schemas
+    } else if words.take(&["TABLES"]) || words.take(&["MEASUREMENTS"]) {
+        let database = if words.take(&["FROM"]) || words.take(&["IN"]) { Some(words.ident()?) } else { None };
+        let like = if words.take(&["LIKE"]) { Some(words.text()?) } else { None };
+        Show::Tables { database, like }
+    } else if words.take(&["COLUMNS"]) {
+        if !words.take(&["IN"]) {
+            words.expect(&["FROM"])?;
+        }
+        Show::Columns(words.object_name()?)
+    } else if words.take(&["CREATE", "TABLE"]) {
+        Show::Create { name: words.object_name()?, view: false }
+    } else if words.take(&["CREATE", "VIEW"]) {
+        Show::Create { name: words.object_name()?, view: true }
+    } else if words.take(&["FUNCTIONS"]) {
+        Show::Functions
+    } else if words.take(&["SNAPSHOTS"]) {
+        let _ = words.take(&["FROM"]) || words.take(&["FOR"]);
+        Show::Snapshots(words.object_name()?)
+    } else if words.take(&["TAGS"]) || words.take(&["PARTITIONS"]) {
+        return Err(unsupported("SHOW TAGS and SHOW PARTITIONS"));
+    } else if words.take(&["ALL"]) {
+        Show::All
+    } else if words.take(&["TIME", "ZONE"]) {
+        Show::Setting("timezone".into())
+    } else if words.take(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
+        Show::Setting("transaction_isolation".into())
+    } else {
+        Show::Setting(setting_name(words)?)
+    })
+}
+
+fn describe(sql: &str, words: &mut Words<'_>) -> Result<Command, Error> {
+    let query = words.peek().is_some_and(|token| {
+        token.token == Token::LParen
+            || ["SELECT", "WITH", "VALUES"].iter().any(|word| super::tokens::word_is(token, word))
+    });
+    if query && let Some(first) = words.rest().first() {
+        return Ok(Command::DescribeQuery(super::tokens::text_from(sql, first).to_owned()));
+    }
+    let _ = words.take(&["TABLE"]);
+    let name = words.object_name()?;
+    words.end()?;
+    Ok(Command::Describe(name))
+}
+
+/// `[TABLE] t`, `ALL` or nothing.
+fn target(words: &mut Words<'_>) -> Result<Target, Error> {
+    let table = words.take(&["TABLE"]);
+    if !table && (words.take(&["ALL"]) || words.peek().is_none()) {
+        return Ok(None);
+    }
+    let option = ["FULL", "DELETES", "DEDUP", "DRY", "KEEP", "ORPHANS", "FORCE", "WHERE", "ORDER"];
+    if !table && words.peek().is_some_and(|token| option.iter().any(|word| super::tokens::word_is(token, word))) {
+        return Ok(None);
+    }
+    words.object_name().map(Some)
+}
+
+fn optimize(words: &mut Words<'_>) -> Result<Command, Error> {
+    let target = target(words)?;
+    let mut mode = OptimizeMode::Due;
+    let mut dry_run = false;
+    loop {
+        if words.take(&["FULL"]) {
+            mode = OptimizeMode::Full;
+        } else if words.take(&["DELETES"]) {
+            mode = OptimizeMode::Deletes;
+        } else if words.take(&["DRY", "RUN"]) {
+            dry_run = true;
+        } else if words.take(&["WHERE"]) || words.take(&["DEDUP"]) || words.take(&["ORDER", "BY"]) {
+            return Err(unsupported("OPTIMIZE with WHERE, DEDUP or ORDER BY"));
+        } else {
+            return Ok(Command::Optimize { target, mode, dry_run });
+        }
+    }
+}
+
+fn vacuum(words: &mut Words<'_>) -> Result<Command, Error> {
+    let target = target(words)?;
+    let (mut keep, mut orphans, mut force, mut dry_run) = (None, false, false, false);
+    loop {
+        if words.take(&["KEEP"]) {
+            let hours = words.number()?;
+            if !words.take(&["HOURS"]) {
+                words.expect(&["HOUR"])?;
+            }
+            keep = Some(Duration::from_secs(hours.saturating_mul(3600)));
+        } else if words.take(&["ORPHANS"]) {
+            orphans = true;
+        } else if words.take(&["FORCE"]) {
+            force = true;
+        } else if words.take(&["DRY", "RUN"]) {
+            dry_run = true;
+        } else {
+            return Ok(Command::Vacuum { target, keep, orphans, force, dry_run });
+        }
+    }
+}
+
+/// `None` if it is another ALTER TABLE.
+fn set_options(words: &mut Words<'_>) -> Result<Option<Command>, Error> {
+    let if_exists = words.take(&["IF", "EXISTS"]);
+    let table = words.object_name()?;
+    let reset = words.take(&["RESET"]);
+    if !reset && !words.take(&["SET"]) {
+        return Ok(None);
+    }
+    if !words.take_token(&Token::LParen) {
+        return Ok(None);
+    }
+    let mut options = Vec::new();
+    loop {
+        let name = match words.peek().map(|token| &token.token) {
+            Some(Token::SingleQuotedString(_)) => words.text()?,
+            _ => setting_name(words)?,
+        };
+        let value = if reset {
+            None
+        } else {
+            if !words.take_token(&Token::Eq) {
+                return Err(words.unexpected("="));
+            }
+            Some(value(words)?)
+        };
+        options.push((name, value));
+        if words.take_token(&Token::RParen) {
+            return Ok(Some(Command::SetOptions { table, if_exists, options }));
+        }
+        if !words.take_token(&Token::Comma) {
+            return Err(words.unexpected(", or )"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tokens::tokenize;
+    use super::*;
+
+    fn command(sql: &str) -> Result<Option<Command>, Error> {
+        parse(sql, &tokenize(sql).unwrap())
+    }
+
+    #[test]
+    fn maintenance_without_a_name_means_all() {
+        for sql in ["FLUSH", "FLUSH ALL"] {
+            assert_eq!(command(sql).unwrap(), Some(Command::Flush(None)));
+        }
+        let Some(Command::Vacuum { target: Some(name), keep, force: true, .. }) =
+            command("VACUUM TABLE default.cpu KEEP 2 HOURS FORCE").unwrap()
+        else {
+            panic!("a vacuum of one table")
+        };
+        assert_eq!((name.len(), keep), (2, Some(Duration::from_secs(7200))));
+        assert!(matches!(
+            command("OPTIMIZE FULL DRY RUN").unwrap(),
+            Some(Command::Optimize { target: None, mode: OptimizeMode::Full, dry_run: true })
+        ));
+    }
+
+    #[test]
+    fn settings_take_words_texts_and_numbers() {
+        let set = |name: &str, value: &str| Command::Set { name: name.into(), value: Some(value.into()), local: false };
+        assert_eq!(command("SET search_path TO a, \"B\"").unwrap(), Some(set("search_path", "a, B")));
+        assert_eq!(command("SET extra_float_digits = -1").unwrap(), Some(set("extra_float_digits", "-1")));
+        assert_eq!(command("SET TIME ZONE 'UTC'").unwrap(), Some(set("timezone", "UTC")));
+        assert!(command("SET a = 1 2").unwrap_err().to_string().contains("end of statement"));
+    }
+
+    #[test]
+    fn queries_are_left_to_the_parser() {
+        for sql in ["SELECT 1", "ALTER TABLE t ADD COLUMN a INT", "(SELECT 1)", ""] {
+            assert_eq!(command(sql).unwrap(), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_and_not_built_says_so() {
+        for (sql, code) in [
+            ("SAVEPOINT a", "0A000"),
+            ("BEGIN ISOLATION LEVEL SERIALIZABLE", "0A000"),
+            ("CREATE INDEX i ON t (a)", "0A000"),
+            ("COPY t TO '/tmp/x'", "42501"),
+            ("COPY t FROM STDIN", "0A000"),
+        ] {
+            let error = command(sql).unwrap_err();
+            assert_eq!(cenote_vocab::Fault::sqlstate(&error).0, code, "{sql}: {error}");
+        }
+    }
+}

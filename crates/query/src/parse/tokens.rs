@@ -1,0 +1,155 @@
+//! A text becomes tokens: split into statements, and the few spellings that the parser does not know rewritten.
+
+use sqlparser::ast::Ident;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
+
+use super::dialect::DIALECT;
+use crate::error::Place;
+use crate::Error;
+use cenote_vocab::ErrorKind;
+
+/// `limits.sql_length_max`: bytes of one text.
+pub(crate) const SQL_LENGTH_MAX: usize = 1 << 20;
+
+/// The tokens of `sql` without white space and comments, each with its place.
+pub(crate) fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+    if sql.len() > SQL_LENGTH_MAX {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("SQL text of {} bytes is longer than limits.sql_length_max ({SQL_LENGTH_MAX})", sql.len()),
+        )
+        .with_sqlstate("54000"));
+    }
+    let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location().map_err(|error| {
+        Error::new(ErrorKind::Invalid, format!("syntax error: {}", crate::error::lower_first(&error.message)))
+            .with_place(Place::at(sql, error.location.line, error.location.column, 1))
+    })?;
+    Ok(tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect())
+}
+
+/// The statements of a text, by the semicolons between them; empty ones are left out.
+pub(crate) fn split(sql: &str) -> Result<Vec<String>, Error> {
+    let tokens = tokenize(sql)?;
+    let lines = line_starts(sql);
+    let mut statements = Vec::new();
+    for statement in tokens.split(|token| token.token == Token::SemiColon) {
+        let (Some(first), Some(last)) = (
+            statement.iter().find(|token| token.token != Token::EOF),
+            statement.iter().rfind(|token| token.token != Token::EOF),
+        ) else {
+            continue;
+        };
+        let (start, end) = (offset(sql, &lines, first.span.start), offset(sql, &lines, last.span.end));
+        statements.push(sql[start..end].to_owned());
+    }
+    Ok(statements)
+}
+
+/// The text from a token to the end of the statement.
+pub(crate) fn text_from<'a>(sql: &'a str, token: &TokenWithSpan) -> &'a str {
+    sql[offset(sql, &line_starts(sql), token.span.start)..].trim_end().trim_end_matches(';')
+}
+
+/// Byte offsets at which lines begin.
+fn line_starts(sql: &str) -> Vec<usize> {
+    std::iter::once(0).chain(sql.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
+/// The byte offset of a place that the tokenizer named (line and character, from 1).
+fn offset(sql: &str, lines: &[usize], at: Location) -> usize {
+    let line = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let characters = usize::try_from(at.column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let Some(start) = lines.get(line).copied() else { return sql.len() };
+    sql[start..].char_indices().nth(characters).map_or(sql.len(), |(byte, _)| start + byte)
+}
+
+/// Rewrites what the parser cannot read, place by place:
+/// `//` becomes the division token, `FOR VERSION|TIMESTAMP AS OF` loses its `FOR`, `TABLE t` becomes `SELECT * FROM t`.
+pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Error> {
+    let mut rewritten = Vec::with_capacity(tokens.len() + 3);
+    for (at, token) in tokens.iter().enumerate() {
+        match &token.token {
+            Token::CustomBinaryOperator(operator) if operator.starts_with("//") => {
+                rewritten.push(TokenWithSpan::new(Token::DuckIntDiv, token.span));
+                match &operator[2..] {
+                    "" => {}
+                    "-" => rewritten.push(TokenWithSpan::new(Token::Minus, token.span)),
+                    "+" => rewritten.push(TokenWithSpan::new(Token::Plus, token.span)),
+                    _ => {
+                        return Err(Error::new(ErrorKind::Invalid, format!("operator {operator} does not exist"))
+                            .with_sqlstate("42883"));
+                    }
+                }
+            }
+            Token::Word(word) if at == 0 && word.keyword == Keyword::TABLE && word.quote_style.is_none() => {
+                rewritten.push(TokenWithSpan::new(Token::make_keyword("SELECT"), token.span));
+                rewritten.push(TokenWithSpan::new(Token::Mul, token.span));
+                rewritten.push(TokenWithSpan::new(Token::make_keyword("FROM"), token.span));
+            }
+            _ if is_version_clause(&tokens[at..]) => {
+                if let Some(next) = tokens.get(at + 4)
+                    && word_is(&tokens[at + 1], "VERSION")
+                    && !matches!(next.token, Token::Number(..))
+                {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("FOR VERSION AS OF takes a transaction number, got {}: tags are not supported yet", next.token),
+                    ));
+                }
+            }
+            _ => rewritten.push(token.clone()),
+        }
+    }
+    Ok(rewritten)
+}
+
+/// True at the word FOR of `FOR VERSION AS OF` and `FOR TIMESTAMP AS OF`.
+fn is_version_clause(tokens: &[TokenWithSpan]) -> bool {
+    let [first, second, third, fourth, ..] = tokens else { return false };
+    word_is(first, "FOR")
+        && (word_is(second, "VERSION") || word_is(second, "TIMESTAMP"))
+        && word_is(third, "AS")
+        && word_is(fourth, "OF")
+}
+
+/// True if the token is this unquoted word, in any case.
+pub(crate) fn word_is(token: &TokenWithSpan, wanted: &str) -> bool {
+    matches!(&token.token, Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(wanted))
+}
+
+/// The name that a word token is, unquoted ones folded to lower case.
+pub(crate) fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// A name that is taken as it stands.
+pub(crate) fn quoted(name: &str, span: Span) -> Ident {
+    let mut ident = Ident::with_quote('"', name);
+    ident.span = span;
+    ident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_cut_at_semicolons_outside_of_texts() {
+        let text = " SELECT ';' ; -- a; comment\n\nINSERT INTO é VALUES ($$;$$) ;; ";
+        assert_eq!(split(text).unwrap(), ["SELECT ';'", "INSERT INTO é VALUES ($$;$$)"]);
+        assert_eq!(split(" ;; ").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_open_text_names_its_place() {
+        let error = split("SELECT 1;\nSELECT 'a").unwrap_err();
+        assert_eq!(error.place().map(|place| (place.line, place.column)), Some((2, 8)), "{error}");
+    }
+
+    #[test]
+    fn a_long_text_names_the_limit() {
+        let error = split(&" ".repeat(SQL_LENGTH_MAX + 1)).unwrap_err();
+        assert!(error.to_string().contains("limits.sql_length_max"), "{error}");
+    }
+}

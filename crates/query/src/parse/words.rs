@@ -1,0 +1,121 @@
+//! Reads statements of ours word by word.
+
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::tokens::word_is;
+use crate::Error;
+use crate::error::Place;
+use cenote_vocab::ErrorKind;
+
+/// A cursor over the tokens of one statement.
+pub(crate) struct Words<'a> {
+    sql: &'a str,
+    tokens: &'a [TokenWithSpan],
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(sql: &'a str, tokens: &'a [TokenWithSpan]) -> Self {
+        Self { sql, tokens, at: 0 }
+    }
+
+    /// The next token, if the statement goes on.
+    pub(crate) fn peek(&self) -> Option<&'a TokenWithSpan> {
+        self.tokens.get(self.at).filter(|token| !matches!(token.token, Token::EOF | Token::SemiColon))
+    }
+
+    /// Takes the words if they come next, all of them.
+    pub(crate) fn take(&mut self, words: &[&str]) -> bool {
+        let next = self.tokens.get(self.at..self.at + words.len());
+        let taken = next.is_some_and(|next| next.iter().zip(words).all(|(token, word)| word_is(token, word)));
+        if taken {
+            self.at += words.len();
+        }
+        taken
+    }
+
+    /// Takes the token if it comes next.
+    pub(crate) fn take_token(&mut self, wanted: &Token) -> bool {
+        let taken = self.peek().is_some_and(|token| token.token == *wanted);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    /// Takes the words, or fails at what stands there instead.
+    pub(crate) fn expect(&mut self, words: &[&str]) -> Result<(), Error> {
+        if self.take(words) { Ok(()) } else { Err(self.unexpected(&words.join(" "))) }
+    }
+
+    /// The next token, whatever it is.
+    pub(crate) fn next(&mut self) -> Option<&'a TokenWithSpan> {
+        let token = self.peek()?;
+        self.at += 1;
+        Some(token)
+    }
+
+    /// A name.
+    pub(crate) fn ident(&mut self) -> Result<Ident, Error> {
+        match self.peek() {
+            Some(TokenWithSpan { token: Token::Word(word), span }) => {
+                self.at += 1;
+                Ok(word.clone().into_ident(*span))
+            }
+            _ => Err(self.unexpected("a name")),
+        }
+    }
+
+    /// A name of one to three parts.
+    pub(crate) fn object_name(&mut self) -> Result<Vec<Ident>, Error> {
+        let mut parts = vec![self.ident()?];
+        while self.take_token(&Token::Period) {
+            parts.push(self.ident()?);
+        }
+        Ok(parts)
+    }
+
+    /// A text in single quotes.
+    pub(crate) fn text(&mut self) -> Result<String, Error> {
+        match self.peek() {
+            Some(TokenWithSpan { token: Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text), .. }) => {
+                self.at += 1;
+                Ok(text.clone())
+            }
+            _ => Err(self.unexpected("a text in single quotes")),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&mut self) -> Result<u64, Error> {
+        match self.peek() {
+            Some(TokenWithSpan { token: Token::Number(digits, _), .. }) if digits.parse::<u64>().is_ok() => {
+                self.at += 1;
+                Ok(digits.parse().unwrap_or(0))
+            }
+            _ => Err(self.unexpected("a whole number")),
+        }
+    }
+
+    /// Fails unless the statement is over.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("end of statement")) }
+    }
+
+    /// Where the cursor stands, for [`super::tokens::text_from`].
+    pub(crate) fn rest(&self) -> &'a [TokenWithSpan] {
+        &self.tokens[self.at.min(self.tokens.len())..]
+    }
+
+    /// A syntax error at the cursor.
+    pub(crate) fn unexpected(&self, expected: &str) -> Error {
+        match self.peek() {
+            Some(token) => {
+                let text = token.token.to_string();
+                let length = text.chars().count() as u64;
+                Error::new(ErrorKind::Invalid, format!("syntax error: expected {expected}, found {text}"))
+                    .with_place(Place::at(self.sql, token.span.start.line, token.span.start.column, length))
+            }
+            None => Error::new(ErrorKind::Invalid, format!("syntax error: expected {expected}, found end of statement")),
+        }
+    }
+}

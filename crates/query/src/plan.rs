@@ -1,0 +1,18 @@
+//! From a parsed statement to a plan: names, rights, snapshot, the catalog of one statement.
+
+mod binder;
+mod checks;
+mod columns;
+pub(crate) mod fault;
+mod memory;
+mod operators;
+mod resolve;
+mod rewriter;
+mod snapshot;
+mod state;
+
+pub(crate) use binder::{Binder, all_tables, constant_time};
+pub(crate) use columns::column_of;
+pub(crate) use resolve::{Found, Resolver, denied};
+pub(crate) use snapshot::Snapshot;
+pub(crate) use state::{BaseState, CATALOG, DEFAULT_SCHEMA, exact};

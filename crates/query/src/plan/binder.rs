@@ -1,0 +1,340 @@
+//! Binds the names of a statement to tables at a snapshot: what it names, and nothing else, is in its catalogs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{Array, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
+use cenote_catalog::{Identity, Names, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::common::Column;
+use datafusion::sql::parser::Statement as AnyStatement;
+use futures::future::BoxFuture;
+use sqlparser::ast::ObjectName;
+
+use super::checks::check;
+use super::columns::fix_case;
+use super::fault;
+use super::resolve::{Found, Resolver};
+use super::rewriter::{Reference, VersionText, references, replace};
+use super::snapshot::Snapshot;
+use super::state::{CATALOG, OwnCatalogs, SYSTEM, exact, own_catalogs};
+use crate::engine::Engine;
+use crate::parse::{Parsed, parse, unsupported};
+use crate::scan::{LakeTable, ScanNotes};
+use crate::{Error, system};
+
+/// Views that may stand on views.
+const VIEW_DEPTH_MAX: usize = 32;
+
+/// Binds one statement.
+pub(crate) struct Binder<'a> {
+    engine: &'a Engine,
+    identity: &'a Identity,
+    snapshot: Arc<Snapshot>,
+    /// Tables that this transaction has written: they cannot be read before its end.
+    staged: &'a BTreeSet<TableId>,
+    state: SessionState,
+    catalogs: OwnCatalogs,
+    notes: ScanNotes,
+    inputs: BTreeMap<TableId, Txn>,
+    columns: BTreeSet<String>,
+    addressed: Option<TableId>,
+    made: Vec<(String, Arc<dyn datafusion::catalog::SchemaProvider>)>,
+    facts: system::SessionFacts,
+}
+
+impl<'a> Binder<'a> {
+    pub(crate) fn new(
+        engine: &'a Engine,
+        identity: &'a Identity,
+        snapshot: Arc<Snapshot>,
+        staged: &'a BTreeSet<TableId>,
+        state: SessionState,
+        facts: system::SessionFacts,
+    ) -> Self {
+        let catalogs = own_catalogs();
+        let mut state = state;
+        state.register_catalog_list(catalogs.list());
+        Self {
+            engine,
+            identity,
+            snapshot,
+            staged,
+            state,
+            catalogs,
+            notes: ScanNotes::default(),
+            inputs: BTreeMap::new(),
+            columns: BTreeSet::new(),
+            addressed: None,
+            made: Vec::new(),
+            facts,
+        }
+    }
+
+    /// Scans of this table also answer where each row is.
+    pub(crate) fn address(&mut self, table: TableId) {
+        self.addressed = Some(table);
+    }
+
+    /// Ids of the tables of the lake that a statement may read, by some names: of all, if it names a view.
+    pub(crate) fn pinned(statement: &AnyStatement, resolver: &Resolver<'_>) -> Result<Vec<TableId>, Error> {
+        let mut ids = BTreeSet::new();
+        for reference in references(statement)? {
+            if reference.version.is_some() {
+                continue;
+            }
+            if let Found::Table(table) = resolver.find(&reference.name, Permission::Read)? {
+                if table.kind != TableKind::Table {
+                    return Ok(all_tables(resolver.names));
+                }
+                ids.insert(table.id);
+            }
+        }
+        Ok(ids.into_iter().collect())
+    }
+
+    /// The plan of a statement whose text is `sql`.
+    pub(crate) async fn plan(&mut self, statement: AnyStatement, sql: &str, search_path: &[String]) -> Result<LogicalPlan, Error> {
+        check(&statement, sql)?;
+        let statement = self.bind(statement, sql, search_path, None, 0).await?;
+        let plan = self.state.statement_to_plan(statement).await;
+        plan.map_err(|error| fault::of(error, sql))
+    }
+
+    /// Adds a table under its full name, for a statement that writes it.
+    pub(crate) async fn register_target(&mut self, table: &Arc<TableDef>) -> Result<(), Error> {
+        self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
+        let provider = self.provider(table, self.snapshot.txn, false).await?;
+        self.add(CATALOG, &table.schema_name, &table.name, Arc::new(provider))
+    }
+
+    /// Names of the statement's snapshot.
+    pub(crate) fn names(&self) -> Arc<Names> {
+        self.snapshot.names.clone()
+    }
+
+    /// The state with the statement's catalogs.
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// What the scans read; complete after physical planning.
+    pub(crate) fn notes(&self) -> &ScanNotes {
+        &self.notes
+    }
+
+    /// Tables that are read, and at which snapshot.
+    pub(crate) fn inputs(&self) -> &BTreeMap<TableId, Txn> {
+        &self.inputs
+    }
+
+    /// Every name of the statement becomes a full one, of a table in the statement's catalogs.
+    fn bind<'b>(
+        &'b mut self,
+        mut statement: AnyStatement,
+        sql: &'b str,
+        search_path: &'b [String],
+        at: Option<Txn>,
+        depth: usize,
+    ) -> BoxFuture<'b, Result<AnyStatement, Error>> {
+        Box::pin(async move {
+            let outer = std::mem::take(&mut self.columns);
+            self.columns.clone_from(&outer);
+            let mut names = HashMap::new();
+            for reference in references(&statement)? {
+                let name = self.bind_reference(&reference, sql, search_path, at, depth).await?;
+                names.insert(reference.key(), name);
+            }
+            replace(&mut statement, &names)?;
+            fix_case(&mut statement, &self.columns)?;
+            if depth > 0 {
+                self.columns = outer;
+            }
+            Ok(statement)
+        })
+    }
+
+    async fn bind_reference(
+        &mut self,
+        reference: &Reference,
+        sql: &str,
+        search_path: &[String],
+        at: Option<Txn>,
+        depth: usize,
+    ) -> Result<ObjectName, Error> {
+        let version = match &reference.version {
+            Some(version) => Some(self.version(version, sql).await?),
+            None => at,
+        };
+        let names = match version {
+            Some(txn) => self.engine.lake().catalog.names(&self.identity.scope, txn).await?,
+            None => self.snapshot.names.clone(),
+        };
+        let resolver = Resolver { names: &names, identity: self.identity, search_path };
+        let found = resolver.find(&reference.name, Permission::Read).map_err(|error| {
+            error.or_place(reference.name.last().and_then(|ident| place(sql, ident)))
+        })?;
+        match found {
+            Found::Table(table) => {
+                self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
+                let name = match version {
+                    Some(txn) => format!("{}@{txn}", table.name),
+                    None => table.name.clone(),
+                };
+                let txn = version.unwrap_or(self.snapshot.txn);
+                match &table.kind {
+                    TableKind::Table => {
+                        if self.staged.contains(&table.id) {
+                            return Err(unsupported(&format!(
+                                "reading {} after writing to it in the same transaction",
+                                table.full_name()
+                            )));
+                        }
+                        let provider = self.provider(&table, txn, version.is_some()).await?;
+                        self.inputs.insert(table.id, txn);
+                        self.add(CATALOG, &table.schema_name, &name, Arc::new(provider))?;
+                    }
+                    TableKind::View { sql, search_path } => {
+                        let plan = self.view(&table, sql, search_path, version, depth).await?;
+                        self.add(CATALOG, &table.schema_name, &name, Arc::new(ViewTable::new(plan, Some(sql.clone()))))?;
+                    }
+                }
+                Ok(full_name(CATALOG, &table.schema_name, &name))
+            }
+            Found::System { group, name } => {
+                let table = system::MadeTable::new(self.facts.clone(), &group, &name)?;
+                self.add(SYSTEM, &group, &name, Arc::new(table))?;
+                Ok(full_name(SYSTEM, &group, &name))
+            }
+            Found::Made { schema, name } => {
+                if self.made.is_empty() {
+                    self.made = system::extra_schemas(&self.facts, &names);
+                }
+                match self.made.iter().find(|(made, provider)| *made == schema && provider.table_exist(&name)) {
+                    Some((_, provider)) => {
+                        self.catalogs.add_schema(&schema, provider.clone()).map_err(|error| fault::of(error, sql))?;
+                        Ok(full_name(CATALOG, &schema, &name))
+                    }
+                    None => Err(Error::new(ErrorKind::NotFound, format!("table \"{schema}.{name}\" does not exist"))
+                        .with_sqlstate("42P01")
+                        .or_place(reference.name.last().and_then(|ident| place(sql, ident)))),
+                }
+            }
+        }
+    }
+
+    async fn provider(&self, table: &Arc<TableDef>, txn: Txn, past: bool) -> Result<LakeTable, Error> {
+        let (lake, ingest, scope) = (self.engine.lake(), self.engine.ingest(), &self.identity.scope);
+        let buffer = if past { None } else { self.snapshot.buffer(lake, ingest, scope, table.id).await? };
+        let provider = LakeTable::new(lake.clone(), scope.clone(), table.clone(), txn, buffer, self.notes.clone());
+        Ok(if self.addressed == Some(table.id) && !past { provider.addressed() } else { provider })
+    }
+
+    fn add(&self, catalog: &str, schema: &str, name: &str, table: Arc<dyn datafusion::catalog::TableProvider>) -> Result<(), Error> {
+        self.catalogs.add(catalog, schema, name, table).map_err(|error| fault::of(error, ""))
+    }
+
+    /// The plan of a view, with the columns that it had when it was made.
+    async fn view(
+        &mut self,
+        view: &TableDef,
+        sql: &str,
+        search_path: &str,
+        at: Option<Txn>,
+        depth: usize,
+    ) -> Result<LogicalPlan, Error> {
+        if depth >= VIEW_DEPTH_MAX {
+            return Err(Error::new(ErrorKind::Invalid, format!("views are nested deeper than {VIEW_DEPTH_MAX} levels at {}", view.full_name()))
+                .with_sqlstate("54001"));
+        }
+        let Parsed::Sql { statement, .. } = parse(sql)? else {
+            return Err(Error::new(ErrorKind::Corrupt, format!("view {} is no query", view.full_name())));
+        };
+        let path = path_of(search_path);
+        let in_view = |error: Error| Error::new(
+            cenote_vocab::Fault::kind(&error),
+            format!("view {}: {error}", view.full_name()),
+        ).with_sqlstate(cenote_vocab::Fault::sqlstate(&error).0);
+        let bound = self.bind(*statement, sql, &path, at, depth + 1).await.map_err(in_view)?;
+        let plan = self.state.statement_to_plan(bound).await.map_err(|error| in_view(fault::of(error, sql)))?;
+        output_columns(plan, view).map_err(|error| in_view(fault::of(error, sql)))
+    }
+
+    /// The transaction that a version clause means.
+    async fn version(&self, version: &VersionText, sql: &str) -> Result<Txn, Error> {
+        match version {
+            VersionText::Txn(txn) => Ok(Txn(*txn)),
+            VersionText::Time(expr) => {
+                let at = constant_time(self.engine, &self.state, &expr.to_string(), sql).await?;
+                Ok(self.engine.lake().catalog.txn_at(&self.identity.scope, at).await?)
+            }
+        }
+    }
+}
+
+/// All tables of the lake.
+pub(crate) fn all_tables(names: &Names) -> Vec<TableId> {
+    names.tables().filter(|table| table.kind == TableKind::Table).map(|table| table.id).collect()
+}
+
+/// The instant that a constant expression is.
+pub(crate) async fn constant_time(engine: &Engine, state: &SessionState, expr: &str, sql: &str) -> Result<Micros, Error> {
+    let not_constant =
+        || Error::new(ErrorKind::Invalid, format!("{expr} is no constant time")).with_sqlstate("22007");
+    let Parsed::Sql { statement, .. } = parse(&format!("SELECT CAST(({expr}) AS TIMESTAMP)"))? else { return Err(not_constant()) };
+    if !references(&statement)?.is_empty() {
+        return Err(not_constant());
+    }
+    let plan = state.statement_to_plan(*statement).await.map_err(|error| fault::of(error, sql))?;
+    let physical = state.create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
+    let batches = super::state::collect(physical, engine.base().task(state)).await?;
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let value = batches
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .and_then(|batch| cast(batch.column(0), &micros).ok())
+        .and_then(|array| {
+            let array = array.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
+            (!array.is_null(0)).then(|| Micros(array.value(0)))
+        });
+    value.ok_or_else(not_constant)
+}
+
+/// A search path as it is stored with a view.
+pub(crate) fn path_of(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().trim_matches('"').to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+fn output_columns(plan: LogicalPlan, view: &TableDef) -> datafusion::common::Result<LogicalPlan> {
+    let wanted = &view.schema.fields;
+    let columns = plan.schema().columns();
+    let by_place = columns.len() == wanted.len();
+    let exprs = wanted
+        .iter()
+        .enumerate()
+        .map(|(at, field)| {
+            let column = if by_place {
+                columns[at].clone()
+            } else {
+                columns.iter().find(|column| column.name == field.name).cloned().unwrap_or_else(|| Column::from_name(&field.name))
+            };
+            Expr::Column(column).alias(&field.name)
+        })
+        .collect::<Vec<_>>();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+fn full_name(catalog: &str, schema: &str, name: &str) -> ObjectName {
+    ObjectName::from(vec![exact(catalog), exact(schema), exact(name)])
+}
+
+fn place(sql: &str, ident: &sqlparser::ast::Ident) -> Option<crate::Place> {
+    let span = ident.span;
+    (span.start.line > 0)
+        .then(|| crate::Place::at(sql, span.start.line, span.start.column, span.end.column.saturating_sub(span.start.column)))
+}

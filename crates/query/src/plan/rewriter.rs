@@ -1,0 +1,219 @@
+//! Walks the table references of a statement: CTE names stay, every other one is collected, or replaced.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement as AnyStatement;
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor, TableVersion,
+    VisitMut, VisitorMut,
+};
+
+use crate::Error;
+use crate::parse::{folded, unsupported};
+use cenote_vocab::ErrorKind;
+
+/// A reference as written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reference {
+    pub(crate) name: Vec<Ident>,
+    pub(crate) version: Option<VersionText>,
+}
+
+/// `FOR VERSION|TIMESTAMP AS OF …`
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum VersionText {
+    Txn(i64),
+    Time(Expr),
+}
+
+impl Reference {
+    /// Equal for references that mean the same.
+    pub(crate) fn key(&self) -> String {
+        let name = self.name.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        match &self.version {
+            None => name,
+            Some(VersionText::Txn(txn)) => format!("{name}@{txn}"),
+            Some(VersionText::Time(expr)) => format!("{name}@{expr}"),
+        }
+    }
+}
+
+/// The references of a statement, each once.
+pub(crate) fn references(statement: &AnyStatement) -> Result<Vec<Reference>, Error> {
+    let mut copy = statement.clone();
+    let mut found: Vec<Reference> = Vec::new();
+    walk(&mut copy, &mut |reference| {
+        if !found.iter().any(|known| known.key() == reference.key()) {
+            found.push(reference.clone());
+        }
+        Ok(None)
+    })?;
+    Ok(found)
+}
+
+/// Puts the full name in the place of each reference whose key is known.
+pub(crate) fn replace(statement: &mut AnyStatement, names: &HashMap<String, ObjectName>) -> Result<(), Error> {
+    walk(statement, &mut |reference| Ok(names.get(&reference.key()).cloned()))
+}
+
+type Act<'a> = dyn FnMut(&Reference) -> Result<Option<ObjectName>, Error> + 'a;
+
+fn walk(statement: &mut AnyStatement, act: &mut Act<'_>) -> Result<(), Error> {
+    match statement {
+        AnyStatement::Statement(statement) => {
+            match VisitMut::visit(&mut **statement, &mut Walker { scopes: Vec::new(), act }) {
+                ControlFlow::Break(error) => Err(*error),
+                ControlFlow::Continue(()) => Ok(()),
+            }
+        }
+        AnyStatement::Explain(explain) => walk(&mut explain.statement, act),
+        _ => Ok(()),
+    }
+}
+
+struct Walker<'a, 'b> {
+    /// Names of the CTEs that are in scope, one entry per query.
+    scopes: Vec<Vec<String>>,
+    act: &'a mut Act<'b>,
+}
+
+impl VisitorMut for Walker<'_, '_> {
+    type Break = Box<Error>;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        self.scopes.push(Vec::new());
+        if let Some(with) = &mut query.with {
+            let recursive = with.recursive;
+            for cte in &mut with.cte_tables {
+                let name = folded(&cte.alias.name);
+                if recursive {
+                    self.enter(name);
+                } else {
+                    // its own name means a table in its body; what is replaced now stays replaced in the second visit
+                    VisitMut::visit(&mut *cte.query, self)?;
+                    self.enter(name);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Self::Break> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
+        let TableFactor::Table { name, alias, version, args: None, .. } = factor else {
+            return ControlFlow::Continue(());
+        };
+        match self.table(name, alias, version) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(Box::new(error)),
+        }
+    }
+}
+
+impl Walker<'_, '_> {
+    fn enter(&mut self, name: String) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.push(name);
+        }
+    }
+
+    fn table(
+        &mut self,
+        name: &mut ObjectName,
+        alias: &mut Option<TableAlias>,
+        version: &mut Option<TableVersion>,
+    ) -> Result<(), Error> {
+        let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+        let Some(last) = parts.last().cloned() else { return Ok(()) };
+        let bare = folded(&last);
+        if parts.len() == 1 && version.is_none() && self.scopes.iter().flatten().any(|cte| *cte == bare) {
+            return Ok(());
+        }
+        let reference = Reference { name: parts, version: version.clone().map(version_text).transpose()? };
+        let versioned = version.is_some();
+        if let Some(full) = (self.act)(&reference)? {
+            *version = None;
+            let renamed = full.0.last().and_then(|part| part.as_ident()).is_none_or(|ident| ident.value != bare);
+            *name = full;
+            if (versioned || renamed) && alias.is_none() {
+                *alias = Some(TableAlias { explicit: true, name: last, columns: Vec::new(), at: None });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn version_text(version: TableVersion) -> Result<VersionText, Error> {
+    let txn = |expr: &Expr| {
+        expr.to_string().parse::<i64>().map(VersionText::Txn).map_err(|_| {
+            Error::new(ErrorKind::Invalid, format!("a version is a transaction number, got {expr}")).with_sqlstate("22023")
+        })
+    };
+    match version {
+        TableVersion::VersionAsOf(expr) => txn(&expr),
+        TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => Ok(VersionText::Time(expr)),
+        TableVersion::Function(Expr::Function(function)) => {
+            let at = function.name.to_string().eq_ignore_ascii_case("at");
+            let FunctionArguments::List(list) = &function.args else { return Err(unsupported("this version clause")) };
+            let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }] = list.args.as_slice() else {
+                return Err(unsupported("a version clause other than AT (VERSION => n) or AT (TIMESTAMP => e)"));
+            };
+            match name.value.to_lowercase().as_str() {
+                "version" if at => txn(value),
+                "timestamp" if at => Ok(VersionText::Time(value.clone())),
+                other => Err(unsupported(&format!("version clause {}({other} => …)", function.name))),
+            }
+        }
+        TableVersion::Function(_) | TableVersion::Changes { .. } => Err(unsupported("this version clause")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{Parsed, parse};
+
+    fn tree(sql: &str) -> AnyStatement {
+        match parse(sql).unwrap() {
+            Parsed::Sql { statement, .. } => *statement,
+            Parsed::Command(command) => panic!("{command:?}"),
+        }
+    }
+
+    fn keys(sql: &str) -> Vec<String> {
+        references(&tree(sql)).unwrap().iter().map(Reference::key).collect()
+    }
+
+    #[test]
+    fn cte_names_are_no_tables_except_in_their_own_body() {
+        assert_eq!(keys("WITH t AS (SELECT * FROM t) SELECT * FROM t JOIN u ON true"), ["t", "u"]);
+        assert_eq!(keys("WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT * FROM r) SELECT * FROM r"), Vec::<String>::new());
+        assert_eq!(keys("SELECT (SELECT max(a) FROM x) FROM y WHERE a IN (SELECT a FROM z)"), ["y", "x", "z"]);
+    }
+
+    #[test]
+    fn versions_belong_to_the_reference() {
+        assert_eq!(keys("SELECT * FROM t FOR VERSION AS OF 7, t, t AT (VERSION => 7)"), ["t@7", "t"]);
+        assert_eq!(
+            keys("SELECT * FROM t FOR TIMESTAMP AS OF now() - INTERVAL '1 day' WHERE a > 1"),
+            ["t@now() - INTERVAL '1 day'"]
+        );
+    }
+
+    #[test]
+    fn a_replaced_name_keeps_its_old_one_as_alias() {
+        let mut statement = tree("WITH t AS (SELECT * FROM t) SELECT t.a FROM t, u FOR VERSION AS OF 3");
+        let full = |name: &str| ObjectName::from(vec![Ident::with_quote('"', "lake"), Ident::with_quote('"', name)]);
+        let names = HashMap::from([("t".to_owned(), full("t")), ("u@3".to_owned(), full("u@3"))]);
+        replace(&mut statement, &names).unwrap();
+        assert_eq!(
+            statement.to_string(),
+            "WITH t AS (SELECT * FROM \"lake\".\"t\") SELECT t.a FROM t, \"lake\".\"u@3\" AS u"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! The engine's state: built once per node, cloned per statement.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use cenote_vocab::{MemoryPool, Micros};
+use datafusion::catalog::{
+    CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider,
+};
+use datafusion::common::config::ConfigOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use sqlparser::ast::Ident;
+
+use super::memory::query_pool;
+use super::operators::Operators;
+use crate::plan::fault;
+use crate::{Error, QueryOptions};
+
+/// What all statements of a node start from.
+pub(crate) struct BaseState {
+    state: SessionState,
+    memory: MemoryPool,
+}
+
+impl BaseState {
+    /// One runtime with its spill directory, one set of functions.
+    pub(crate) fn new(options: &QueryOptions, memory: MemoryPool) -> Result<Self, Error> {
+        let built = || -> datafusion::common::Result<SessionState> {
+            let runtime = runtime(options, &memory)?;
+            let mut state = SessionStateBuilder::new()
+                .with_config(config(options)?)
+                .with_runtime_env(runtime)
+                .with_default_features()
+                .build();
+            state.register_expr_planner(Arc::new(Operators))?;
+            datafusion_functions_json::register_all(&mut state)?;
+            let functions = cenote_functions::all();
+            for function in functions.scalar {
+                state.register_udf(function)?;
+            }
+            for function in functions.aggregate {
+                state.register_udaf(function)?;
+            }
+            for function in functions.window {
+                state.register_udwf(function)?;
+            }
+            Ok(state)
+        };
+        Ok(Self { state: built().map_err(|error| fault::of(error, ""))?, memory })
+    }
+
+    /// The state of one statement: its clock stands still, its catalogs are its own.
+    pub(crate) fn statement(&self, now: Micros, target_partitions: Option<usize>) -> SessionState {
+        let mut state = self.state.clone();
+        if let Some(partitions) = target_partitions {
+            state.config_mut().options_mut().execution.target_partitions = partitions;
+        }
+        let props = state.execution_props_mut();
+        props.query_execution_start_time = chrono::DateTime::from_timestamp_micros(now.0);
+        state
+    }
+
+    /// What a plan runs in: the runtime, with a memory pool of the query's own.
+    pub(crate) fn task(&self, state: &SessionState) -> Arc<TaskContext> {
+        let shared = state.runtime_env();
+        let runtime = RuntimeEnv { memory_pool: query_pool(&self.memory), ..shared.as_ref().clone() };
+        Arc::new(TaskContext::from(state).with_runtime(Arc::new(runtime)))
+    }
+
+    /// Names of all functions, with their kind.
+    pub(crate) fn functions(&self) -> Vec<(String, &'static str)> {
+        let mut names: Vec<(String, &'static str)> = self
+            .state
+            .scalar_functions()
+            .keys()
+            .map(|name| (name.clone(), "scalar"))
+            .chain(self.state.aggregate_functions().keys().map(|name| (name.clone(), "aggregate")))
+            .chain(self.state.window_functions().keys().map(|name| (name.clone(), "window")))
+            .chain(self.state.table_functions().keys().map(|name| (name.clone(), "table")))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// Runs a plan to its end.
+pub(crate) async fn collect(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Vec<RecordBatch>, Error> {
+    datafusion::physical_plan::collect(plan, task).await.map_err(fault::while_running)
+}
+
+fn runtime(options: &QueryOptions, memory: &MemoryPool) -> datafusion::common::Result<Arc<RuntimeEnv>> {
+    // what an earlier process spilled is of no use
+    if let Err(error) = std::fs::remove_dir_all(&options.spill_dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, directory = %options.spill_dir.display(), "spill directory cannot be cleared");
+    }
+    std::fs::create_dir_all(&options.spill_dir)?;
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![options.spill_dir.clone()]))
+        .with_max_temp_directory_size(options.spill_bytes_max);
+    RuntimeEnvBuilder::new()
+        .with_disk_manager_builder(disk)
+        .with_memory_pool(query_pool(memory))
+        .with_metadata_cache_limit(usize::try_from(memory.limit() / 10).unwrap_or(usize::MAX))
+        .build_arc()
+}
+
+fn config(options: &QueryOptions) -> datafusion::common::Result<SessionConfig> {
+    let mut values = ConfigOptions::new();
+    values.catalog.create_default_catalog_and_schema = false;
+    values.catalog.default_catalog = CATALOG.into();
+    values.catalog.default_schema = DEFAULT_SCHEMA.into();
+    values.catalog.information_schema = false;
+    values.execution.target_partitions = options.target_partitions.max(1);
+    values.execution.split_file_groups_by_statistics = true;
+    values.execution.use_row_number_estimates_to_optimize_partitioning = true;
+    values.execution.sort_pushdown_buffer_capacity = 64 << 20;
+    values.execution.parquet.schema_force_view_types = false;
+    values.execution.parquet.bloom_filter_on_read = true;
+    values.optimizer.prefer_existing_sort = true;
+    values.optimizer.filter_null_join_keys = true;
+    values.sql_parser.collect_spans = true;
+    values.sql_parser.map_string_types_to_utf8view = false;
+    values.sql_parser.support_varchar_with_length = true;
+    values.set("datafusion.execution.spill_compression", "lz4_frame")?;
+    Ok(SessionConfig::from(values))
+}
+
+/// The tenant's own catalog.
+pub(crate) const CATALOG: &str = "lake";
+/// The schema of bare names.
+pub(crate) const DEFAULT_SCHEMA: &str = "default";
+/// The catalog of system tables.
+pub(crate) const SYSTEM: &str = "system";
+
+/// Catalogs of one statement: they hold exactly the tables that it names.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnCatalogs {
+    list: Arc<MemoryCatalogProviderList>,
+}
+
+/// Empty catalogs `lake` and `system`.
+pub(crate) fn own_catalogs() -> OwnCatalogs {
+    let list = Arc::new(MemoryCatalogProviderList::new());
+    for name in [CATALOG, SYSTEM] {
+        list.register_catalog(name.into(), Arc::new(MemoryCatalogProvider::new()));
+    }
+    OwnCatalogs { list }
+}
+
+impl OwnCatalogs {
+    /// For [`SessionState::register_catalog_list`].
+    pub(crate) fn list(&self) -> Arc<dyn CatalogProviderList> {
+        self.list.clone()
+    }
+
+    /// Adds a whole schema.
+    pub(crate) fn add_schema(&self, schema: &str, provider: Arc<dyn SchemaProvider>) -> datafusion::common::Result<()> {
+        if let Some(catalog) = self.list.catalog(CATALOG) {
+            catalog.register_schema(schema, provider)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a table; a second one of the same name replaces the first.
+    pub(crate) fn add(
+        &self,
+        catalog: &str,
+        schema: &str,
+        name: &str,
+        table: Arc<dyn datafusion::catalog::TableProvider>,
+    ) -> datafusion::common::Result<()> {
+        let Some(catalog) = self.list.catalog(catalog) else { return Ok(()) };
+        let provider = match catalog.schema(schema) {
+            Some(provider) => provider,
+            None => {
+                let provider = Arc::new(MemorySchemaProvider::new());
+                catalog.register_schema(schema, provider.clone())?;
+                provider
+            }
+        };
+        provider.deregister_table(name)?;
+        provider.register_table(name.to_owned(), table)?;
+        Ok(())
+    }
+}
+
+/// A name that is taken as it stands, for trees of statements.
+pub(crate) fn exact(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}

@@ -1,0 +1,77 @@
+//! A file of the catalog as the Parquet reader wants it: size, footer, statistics, deleted rows.
+
+use std::sync::Arc;
+
+use cenote_catalog::TableDef;
+use cenote_datafile::DeletionVector;
+use cenote_table::ScanFile;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use object_store::ObjectMeta;
+
+use super::statistics::file_statistics;
+
+/// Bytes after the footer: its length and the magic number.
+const TAIL_BYTES: u32 = 8;
+
+/// The file, with its id as a partition value if rows are to be addressed.
+pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: bool) -> PartitionedFile {
+    let known = &file.entry.file;
+    let mut partitioned = PartitionedFile::new_from_meta(ObjectMeta {
+        location: file.path.clone(),
+        last_modified: chrono::DateTime::UNIX_EPOCH, // files never change, so neither does what caches compare
+        size: known.bytes,
+        e_tag: None,
+        version: None,
+    })
+    .with_metadata_size_hint((known.footer_bytes + TAIL_BYTES) as usize);
+    if addressed {
+        partitioned = partitioned.with_partition_values(vec![ScalarValue::Int64(Some(file.entry.id.0))]);
+    }
+    if let Some(visible) = &file.entry.vector {
+        partitioned = partitioned.with_extension(ParquetRowSelection::new(live_rows(&visible.vector, known.rows)));
+    }
+    partitioned.with_statistics(Arc::new(file_statistics(file, table)))
+}
+
+/// The complement of the vector, over all rows of the file.
+fn live_rows(deleted: &DeletionVector, rows: u64) -> RowSelection {
+    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    let mut selectors: Vec<RowSelector> = Vec::new();
+    let mut next = 0;
+    let mut skip = 0;
+    for position in deleted.positions() {
+        if position > next {
+            if skip > 0 {
+                selectors.push(RowSelector::skip(count(skip)));
+                skip = 0;
+            }
+            selectors.push(RowSelector::select(count(position - next)));
+        }
+        skip += 1;
+        next = position + 1;
+    }
+    if skip > 0 {
+        selectors.push(RowSelector::skip(count(skip)));
+    }
+    if rows > next {
+        selectors.push(RowSelector::select(count(rows - next)));
+    }
+    RowSelection::from(selectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selection_covers_every_row_of_the_file() {
+        let deleted: DeletionVector = [0, 1, 4, 9].into_iter().collect();
+        let selection = live_rows(&deleted, 10);
+        let runs: Vec<(bool, usize)> = selection.iter().map(|run| (run.skip, run.row_count)).collect();
+        assert_eq!(runs, [(true, 2), (false, 2), (true, 1), (false, 4), (true, 1)]);
+        assert_eq!(live_rows(&DeletionVector::default(), 3).row_count(), 3);
+    }
+}

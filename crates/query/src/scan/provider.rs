@@ -1,0 +1,203 @@
+//! The table that the engine's planner sees.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use cenote_catalog::TableDef;
+use cenote_ingest::Pin;
+use cenote_table::{Lake, Scan};
+use cenote_vocab::{Epoch, Scope, Txn};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Result, Statistics, project_schema};
+use datafusion::datasource::TableType;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::parquet::arrow::RowNumber;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+
+use super::adapter::FieldIdAdapterFactory;
+use super::buffer::by_field_id;
+use super::files::partitioned_file;
+use super::notes::{ScanNote, ScanNotes};
+use super::predicate::lower_all;
+use super::sql_schema;
+use crate::Error;
+use crate::plan::fault::outward;
+
+/// Extra column of an addressed scan: the file's id.
+pub(crate) const FILE_COLUMN: &str = "__cenote_file";
+/// Extra column of an addressed scan: the row's place in the file, from 0.
+pub(crate) const POSITION_COLUMN: &str = "__cenote_position";
+
+/// Buffered rows of one partition of the plan; more are spread over threads.
+const BUFFERED_ROWS_PER_PARTITION: usize = 64 * 1024;
+
+/// One table at one snapshot.
+pub(crate) struct LakeTable {
+    lake: Lake,
+    scope: Scope,
+    table: Arc<TableDef>,
+    at: Txn,
+    columns: SchemaRef,
+    source: TableSchema,
+    buffer: Option<(Arc<Pin>, Epoch)>,
+    addressed: bool,
+    notes: ScanNotes,
+}
+
+impl LakeTable {
+    /// The table's files at `at`, and of the buffer what is not in them: the pinned batches above the epoch.
+    pub(crate) fn new(
+        lake: Lake,
+        scope: Scope,
+        table: Arc<TableDef>,
+        at: Txn,
+        buffer: Option<(Arc<Pin>, Epoch)>,
+        notes: ScanNotes,
+    ) -> Self {
+        let columns = sql_schema(&table.schema);
+        let source = TableSchema::from(&columns);
+        Self { lake, scope, table, at, columns, source, buffer, addressed: false, notes }
+    }
+
+    /// Also answers where each row is: [`FILE_COLUMN`] and [`POSITION_COLUMN`]. Buffered rows have no place and are left out.
+    #[must_use]
+    pub(crate) fn addressed(mut self) -> Self {
+        let file = Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false));
+        let position = Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
+        self.source = TableSchema::builder(self.columns.clone())
+            .with_table_partition_cols(vec![file])
+            .with_virtual_columns(vec![position])
+            .build();
+        self.buffer = None;
+        self.addressed = true;
+        self
+    }
+
+    fn buffered(&self) -> Result<Vec<RecordBatch>> {
+        let Some((pin, flushed)) = &self.buffer else { return Ok(Vec::new()) };
+        pin.batches(self.table.id, *flushed)
+            .iter()
+            .filter(|buffered| buffered.batch.num_rows() > 0)
+            .map(|buffered| by_field_id(&buffered.batch, &self.table.schema, &self.columns))
+            .collect()
+    }
+
+    fn file_scan(
+        &self,
+        session: &dyn Session,
+        scan: &Scan,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let runtime = session.runtime_env();
+        let store = self.lake.store.objects();
+        let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let source = ParquetSource::new(self.source.clone())
+            .with_table_parquet_options(session.table_options().parquet.clone())
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let files: Vec<_> =
+            scan.files.iter().map(|file| partitioned_file(file, &self.table, self.addressed)).collect();
+        let statistics = if self.addressed {
+            Statistics::new_unknown(self.source.table_schema())
+        } else {
+            Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), &self.columns)?
+        };
+        let groups = FileGroup::new(files).split_files(session.config().target_partitions());
+        let config = FileScanConfigBuilder::new(lake_url()?, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory::new(&self.table.schema))))
+            .with_limit(limit)
+            .with_projection_indices(projection.cloned())?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn buffer_scan(
+        &self,
+        session: &dyn Session,
+        batches: Vec<RecordBatch>,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let threads = (rows / BUFFERED_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
+        let mut partitions = vec![Vec::new(); threads];
+        for (at, batch) in batches.into_iter().enumerate() {
+            partitions[at % threads].push(batch);
+        }
+        let memory = MemorySourceConfig::try_new(&partitions, self.columns.clone(), projection.cloned())?;
+        Ok(DataSourceExec::from_data_source(memory))
+    }
+}
+
+/// The name by which plans know the lake's store. Readers get the store itself, so nothing is looked up by it.
+pub(crate) fn lake_url() -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse("cenote://lake")
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        self.source.table_schema().clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let predicate = lower_all(filters, &self.table);
+        let scan = self
+            .lake
+            .scan(&self.scope, &self.table, self.at, &predicate)
+            .await
+            .map_err(|error| outward(Error::from(error)))?;
+        let buffered = self.buffered()?;
+        self.notes.add(ScanNote {
+            table: self.table.full_name(),
+            snapshot: scan.txn,
+            files: scan.files.len(),
+            pruned_by_partition: scan.pruned.by_partition,
+            pruned_by_statistics: scan.pruned.by_statistics,
+            buffered_rows: buffered.iter().map(RecordBatch::num_rows).sum(),
+        });
+        let mut inputs = Vec::with_capacity(2);
+        if !scan.files.is_empty() {
+            inputs.push(self.file_scan(session, &scan, projection, limit)?);
+        }
+        if !buffered.is_empty() {
+            inputs.push(self.buffer_scan(session, buffered, projection)?);
+        }
+        match (inputs.pop(), inputs.pop()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),
+            (Some(only), None) => Ok(only),
+            (Some(buffer), Some(files)) => UnionExec::try_new(vec![files, buffer]),
+        }
+    }
+}
+
+impl std::fmt::Debug for LakeTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LakeTable({} at {})", self.table.full_name(), self.at)
+    }
+}

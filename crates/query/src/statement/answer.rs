@@ -1,0 +1,124 @@
+//! What a statement answers, before it becomes an execution; and what may end it early.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use cenote_ingest::Pin;
+use cenote_vocab::{ErrorKind, Txn};
+use futures::{FutureExt, StreamExt, stream};
+use tokio::time::Instant;
+
+use crate::execution::BatchStream;
+use crate::registry::Running;
+use crate::scan::ScanNotes;
+use crate::Error;
+
+/// An answer that begins.
+pub(crate) struct Answer {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: BatchStream,
+    pub(crate) command: String,
+    /// Rows written; of a read, they are counted as they are answered.
+    pub(crate) rows: u64,
+    pub(crate) counts_rows: bool,
+    /// True if `rows` counts what the stream answers.
+    pub(crate) reads: bool,
+    pub(crate) txn: Option<Txn>,
+    pub(crate) notices: Vec<String>,
+    pub(crate) notes: Option<ScanNotes>,
+    /// Buffered batches that the stream reads.
+    pub(crate) pin: Option<Arc<Pin>>,
+}
+
+impl Answer {
+    /// Without rows and without a count.
+    pub(crate) fn done(command: &str) -> Self {
+        Self {
+            schema: Arc::new(Schema::empty()),
+            batches: stream::empty().boxed(),
+            command: command.to_owned(),
+            rows: 0,
+            counts_rows: false,
+            reads: false,
+            txn: None,
+            notices: Vec::new(),
+            notes: None,
+            pin: None,
+        }
+    }
+
+    /// Rows were written.
+    pub(crate) fn wrote(command: &str, rows: u64) -> Self {
+        Self { rows, counts_rows: true, ..Self::done(command) }
+    }
+
+    /// One batch that is there already.
+    pub(crate) fn batch(command: &str, batch: RecordBatch) -> Self {
+        Self {
+            schema: batch.schema(),
+            batches: stream::iter([Ok(batch)]).boxed(),
+            reads: true,
+            ..Self::done(command)
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn with_txn(mut self, txn: Option<Txn>) -> Self {
+        self.txn = txn;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_notice(mut self, notice: impl Into<String>) -> Self {
+        self.notices.push(notice.into());
+        self
+    }
+}
+
+/// What may end a statement before its own end: cancellation, and time.
+pub(crate) struct Guard {
+    pub(crate) running: Arc<Running>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) request_id: Option<String>,
+}
+
+impl Guard {
+    /// Runs work that may be dropped at any point.
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            error = self.running.cancelled() => Err(error),
+            () = expired(self.deadline) => Err(timed_out()),
+            result = work => result,
+        }
+    }
+
+    /// Fails if the statement should end; for steps between work that must not be dropped.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.running.cancelled().now_or_never() {
+            Some(error) => Err(error),
+            None if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) => Err(timed_out()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The deadline of a statement that begins now and may run so long.
+pub(crate) fn deadline(timeouts: [Option<Duration>; 2]) -> Option<Instant> {
+    timeouts.into_iter().flatten().min().and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// Ends at the deadline; never, without one.
+pub(crate) async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The error of a statement that took too long.
+pub(crate) fn timed_out() -> Error {
+    Error::new(ErrorKind::Exhausted, "canceling statement due to statement timeout").with_sqlstate("57014")
+}

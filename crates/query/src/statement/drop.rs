@@ -1,0 +1,64 @@
+//! `DROP TABLE`, `DROP VIEW`.
+
+use cenote_catalog::{ObjectChange, TableKind};
+use cenote_vocab::{ErrorKind, Fault, Permission};
+use sqlparser::ast::{ObjectType, Statement};
+
+use super::create_table::parts;
+use super::{Answer, Guard, Prepared};
+use crate::Error;
+use crate::parse::unsupported;
+use crate::plan::{Found, Resolver};
+use crate::session::Inner;
+use crate::transaction::Staged;
+
+/// Drops what the names mean, all of them or none.
+pub(crate) async fn drop_tables(session: &Inner, statement: &Statement, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+    let Statement::Drop { object_type, names, if_exists, purge, temporary, .. } = statement else {
+        return Err(unsupported("this statement"));
+    };
+    let view = *object_type == ObjectType::View;
+    let command = if view { "DROP VIEW" } else { "DROP TABLE" };
+    session.check_writable()?;
+    session.refuse_in_transaction(command)?;
+    if *purge || *temporary {
+        return Err(unsupported("DROP … PURGE and DROP TEMPORARY"));
+    }
+    let path = session.search_path();
+    let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let mut objects = Vec::new();
+    let mut notices = Vec::new();
+    for name in names {
+        let name = parts(name);
+        let table = match resolver.find(&name, Permission::Delete) {
+            Ok(Found::Table(table)) => table,
+            Ok(_) => return Err(Error::new(ErrorKind::Denied, "system tables are read-only")),
+            Err(error) if error.kind() == ErrorKind::NotFound && *if_exists => {
+                notices.push(format!("NOTICE: {error}, skipping"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if (table.kind != TableKind::Table) != view {
+            let (is, right) = if view { ("a table", "DROP TABLE") } else { ("a view", "DROP VIEW") };
+            return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is {is}", table.full_name()))
+                .with_sqlstate("42809")
+                .with_hint(format!("use {right}")));
+        }
+        objects.push(ObjectChange::DropTable {
+            schema: table.schema_name.clone(),
+            name: table.name.clone(),
+            if_exists: *if_exists,
+            view,
+        });
+    }
+    let mut answer = Answer::done(command);
+    if !objects.is_empty() {
+        let operation = if view { "drop_view" } else { "drop_table" };
+        let staged = Staged { objects, sql: vec![prepared.sql.clone()], operation, ..Staged::default() };
+        answer = answer.with_txn(session.finish(staged, guard).await?);
+    }
+    answer.notices = notices;
+    Ok(answer)
+}

@@ -1,0 +1,216 @@
+//! `INSERT INTO t [(columns)] VALUES … | SELECT …`: rows stream into files, one commit makes them visible.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use cenote_catalog::TableDef;
+use cenote_datafile::{Level, arrow_schema};
+use cenote_table::Written;
+use cenote_vocab::{ErrorKind, Permission};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement as AnyStatement;
+use futures::TryStreamExt;
+use sqlparser::ast::{Ident, Insert, ObjectName, SetExpr, Statement as SqlStatement, TableObject, Values};
+
+use super::select::bind_parameters;
+use super::{Answer, Guard, Prepared};
+use crate::Error;
+use crate::parse::{quoted, unsupported};
+use crate::plan::{Binder, Resolver, column_of, fault};
+use crate::scan::conform;
+use crate::session::Inner;
+use crate::transaction::Staged;
+
+/// Writes the rows, and commits or stages them.
+pub(crate) async fn insert(
+    session: &Inner,
+    insert: &Insert,
+    prepared: &Prepared,
+    parameters: Vec<ScalarValue>,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    session.check_writable()?;
+    let sql = prepared.sql.as_str();
+    let written = guard
+        .run(async {
+            let path = session.search_path();
+            let source = source(insert)?;
+            let snapshot = session
+                .snapshot(true, |names| {
+                    let resolver = Resolver { names, identity: session.identity(), search_path: &path };
+                    Binder::pinned(&source, &resolver)
+                })
+                .await?;
+            let staged = session.staged_tables();
+            let mut binder = session.binder(snapshot, &staged);
+            let (table, plan) = plan(session, &mut binder, insert, sql).await?;
+            let plan = bind_parameters(plan, parameters, sql)?;
+            let written = write(session, &binder, &table, &plan, sql).await?;
+            Ok((table, written, binder.inputs().clone()))
+        })
+        .await;
+    let (table, written, inputs) = written?;
+    let rows = written.rows();
+    let staged = Staged {
+        rows: if rows == 0 { Vec::new() } else { vec![(table, written)] },
+        sql: vec![sql.to_owned()],
+        operation: "insert",
+        inputs,
+        ..Staged::default()
+    };
+    let txn = session.finish(staged, guard).await?;
+    Ok(Answer::wrote("INSERT", rows).with_txn(txn))
+}
+
+/// The target and the plan of its rows, in the order and types of its columns.
+pub(crate) async fn plan(
+    session: &Inner,
+    binder: &mut Binder<'_>,
+    insert: &Insert,
+    sql: &str,
+) -> Result<(Arc<TableDef>, LogicalPlan), Error> {
+    refuse(insert)?;
+    let TableObject::TableName(name) = &insert.table else { return Err(unsupported("INSERT INTO a function or a query")) };
+    let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+    let path = session.search_path();
+    let table = {
+        let names = binder.names();
+        Resolver { names: &names, identity: session.identity(), search_path: &path }.writable(&parts, Permission::Write)?
+    };
+    let mut statement = insert.clone();
+    statement.table = TableObject::TableName(ObjectName::from(vec![
+        quoted(crate::plan::CATALOG, name_span(&parts)),
+        quoted(&table.schema_name, name_span(&parts)),
+        quoted(&table.name, name_span(&parts)),
+    ]));
+    for column in &mut statement.columns {
+        let [part] = column.0.as_slice() else { return Err(unsupported("a column name of several parts in INSERT")) };
+        let Some(ident) = part.as_ident() else { return Err(unsupported("this column name")) };
+        let field = column_of(&table, ident)?;
+        *column = ObjectName::from(vec![quoted(&field.name, ident.span)]);
+    }
+    pad_values(&mut statement, &table)?;
+    binder.register_target(&table).await?;
+    let statement = AnyStatement::Statement(Box::new(SqlStatement::Insert(statement)));
+    match binder.plan(statement, sql, &path).await? {
+        LogicalPlan::Dml(dml) => {
+            no_text_into_numbers(&dml.input)?;
+            Ok((table, dml.input.as_ref().clone()))
+        }
+        _ => Err(Error::new(ErrorKind::Internal, "internal error: INSERT was not planned as a write")),
+    }
+}
+
+/// Streams the rows of a plan into files of the table.
+pub(crate) async fn write(
+    session: &Inner,
+    binder: &Binder<'_>,
+    table: &Arc<TableDef>,
+    plan: &LogicalPlan,
+    sql: &str,
+) -> Result<Written, Error> {
+    let lake = session.engine().lake();
+    let physical = binder.state().create_physical_plan(plan).await.map_err(|error| fault::of(error, sql))?;
+    let task = session.engine().base().task(binder.state());
+    let mut batches = execute_stream(physical, task).map_err(|error| fault::of(error, sql))?;
+    let target = arrow_schema(&table.schema);
+    // nullability is the writer's to check: it names column and row
+    let nullable = Arc::new(arrow::datatypes::Schema::new(
+        target.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+    ));
+    let mut writer = lake.writer(&session.identity().scope, table.clone(), Level::Fresh);
+    while let Some(batch) = batches.try_next().await.map_err(fault::while_running)? {
+        if batch.num_rows() > 0 {
+            writer.write(conform(&batch, &nullable).map_err(fault::while_running)?).await?;
+        }
+    }
+    let (read, pruned) = binder.notes().files();
+    session.engine().metrics().scanned(read, pruned);
+    Ok(writer.finish().await?)
+}
+
+/// The rows' query, for its names.
+fn source(insert: &Insert) -> Result<AnyStatement, Error> {
+    match &insert.source {
+        Some(query) => Ok(AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone())))),
+        None => Err(unsupported("INSERT without VALUES or SELECT")),
+    }
+}
+
+fn name_span(parts: &[Ident]) -> sqlparser::tokenizer::Span {
+    parts.last().map_or_else(sqlparser::tokenizer::Span::empty, |ident| ident.span)
+}
+
+fn refuse(insert: &Insert) -> Result<(), Error> {
+    let refused = [
+        ("INSERT … ON CONFLICT", insert.on.is_some()),
+        ("INSERT … RETURNING", insert.returning.is_some() || insert.output.is_some()),
+        ("INSERT OVERWRITE and REPLACE INTO", insert.overwrite || insert.replace_into || insert.or.is_some()),
+        ("INSERT IGNORE", insert.ignore),
+        ("INSERT … PARTITION", insert.partitioned.is_some() || !insert.after_columns.is_empty()),
+        ("INSERT … SET", !insert.assignments.is_empty()),
+        ("an alias in INSERT", insert.insert_alias.is_some()),
+        ("INSERT of several tables", insert.multi_table_insert_type.is_some()),
+    ];
+    match refused.iter().find(|(_, present)| *present) {
+        Some((what, _)) => Err(unsupported(what)),
+        None => Ok(()),
+    }
+}
+
+/// As in Postgres, rows of VALUES may be shorter than the table: the columns that follow are NULL.
+fn pad_values(insert: &mut Insert, table: &TableDef) -> Result<(), Error> {
+    let Some(source) = &insert.source else { return Ok(()) };
+    let SetExpr::Values(Values { rows, .. }) = source.body.as_ref() else { return Ok(()) };
+    let given: BTreeSet<usize> = rows.iter().map(|row| row.content.len()).collect();
+    let wanted = if insert.columns.is_empty() { table.schema.fields.len() } else { insert.columns.len() };
+    match given.first() {
+        Some(given) if *given > wanted => {
+            Err(Error::new(ErrorKind::Invalid, format!("INSERT has more expressions ({given}) than target columns ({wanted})")))
+        }
+        Some(given) if *given < wanted && !insert.columns.is_empty() => {
+            Err(Error::new(ErrorKind::Invalid, format!("INSERT has more target columns ({wanted}) than expressions ({given})")))
+        }
+        Some(given) if *given < wanted => {
+            insert.columns = table.schema.fields[..*given]
+                .iter()
+                .map(|field| ObjectName::from(vec![crate::plan::exact(&field.name)]))
+                .collect();
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A column of texts does not become numbers by itself; literals do.
+fn no_text_into_numbers(input: &LogicalPlan) -> Result<(), Error> {
+    let LogicalPlan::Projection(projection) = input else { return Ok(()) };
+    if matches!(projection.input.as_ref(), LogicalPlan::Values(_)) {
+        return Ok(());
+    }
+    for expr in &projection.expr {
+        let inner = match expr {
+            Expr::Alias(alias) => alias.expr.as_ref(),
+            other => other,
+        };
+        let Expr::Cast(Cast { expr: from, field }) = inner else { continue };
+        let Ok(given) = from.get_type(projection.input.schema()) else { continue };
+        let text = matches!(given, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        if text && field.data_type().is_numeric() {
+            let column = match expr {
+                Expr::Alias(alias) => alias.name.clone(),
+                other => other.to_string(),
+            };
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("column \"{column}\" is of type {} but expression is of type text", field.data_type()),
+            )
+            .with_sqlstate("42804")
+            .with_hint("cast the expression, such as CAST(x AS BIGINT)"));
+        }
+    }
+    Ok(())
+}

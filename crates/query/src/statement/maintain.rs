@@ -1,0 +1,145 @@
+//! `FLUSH`, `OPTIMIZE`, `VACUUM`, `KILL QUERY`.
+
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use cenote_catalog::{TableDef, TableKind};
+use cenote_table::{OptimizeMode, OptimizeOutcome, VacuumOptions};
+use cenote_vocab::{ErrorKind, Permission};
+use sqlparser::ast::Ident;
+
+use super::Answer;
+use super::show::table_batch;
+use crate::Error;
+use crate::engine::cancelled;
+use crate::plan::{Resolver, denied};
+use crate::session::Inner;
+
+/// Returns when all that was acknowledged before is part of a snapshot.
+pub(crate) async fn flush(session: &Inner, target: Option<&[Ident]>) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block("FLUSH")?;
+    let (ingest, scope) = (session.engine().ingest(), &session.identity().scope);
+    let txn = match target {
+        Some(name) => ingest.flush(scope, table(session, name).await?.as_ref()).await?,
+        None => {
+            everywhere(session, Permission::Write)?;
+            ingest.flush_all(scope).await?
+        }
+    };
+    Ok(Answer::done("FLUSH").with_txn(Some(txn)))
+}
+
+/// Columns of the answer of OPTIMIZE.
+pub(crate) fn optimize_columns() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let number = |name: &str| Field::new(name, DataType::UInt64, false);
+    Arc::new(Schema::new(vec![
+        text("table"),
+        text("partition"),
+        text("action"),
+        text("reason"),
+        number("files_in"),
+        number("bytes_in"),
+        number("files_out"),
+        number("bytes_out"),
+        Field::new("txn", DataType::Int64, true),
+    ]))
+}
+
+/// Merges small files, one row per partition.
+pub(crate) async fn optimize(session: &Inner, target: Option<&[Ident]>, mode: OptimizeMode, dry_run: bool) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block("OPTIMIZE")?;
+    session.check_not_as_of()?;
+    let tables = match target {
+        Some(name) => vec![table(session, name).await?],
+        None => {
+            everywhere(session, Permission::Write)?;
+            let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+            snapshot.names.tables().filter(|table| table.kind == TableKind::Table).cloned().collect()
+        }
+    };
+    let mut outcomes: Vec<OptimizeOutcome> = Vec::new();
+    for table in &tables {
+        outcomes.extend(session.engine().lake().optimize(&session.identity().scope, table, mode, dry_run).await?);
+    }
+    let text = |of: &dyn Fn(&OptimizeOutcome) -> String| Arc::new(StringArray::from_iter_values(outcomes.iter().map(of))) as _;
+    let number = |of: &dyn Fn(&OptimizeOutcome) -> u64| Arc::new(UInt64Array::from_iter_values(outcomes.iter().map(of))) as _;
+    let batch = table_batch(
+        optimize_columns(),
+        vec![
+            text(&|outcome| outcome.table.clone()),
+            text(&|outcome| outcome.partition.clone()),
+            text(&|outcome| outcome.action.to_owned()),
+            text(&|outcome| outcome.reason.clone()),
+            number(&|outcome| outcome.files_in),
+            number(&|outcome| outcome.bytes_in),
+            number(&|outcome| outcome.files_out),
+            number(&|outcome| outcome.bytes_out),
+            Arc::new(Int64Array::from_iter(outcomes.iter().map(|outcome| outcome.txn.map(|txn| txn.0)))),
+        ],
+    )?;
+    let txn = outcomes.iter().filter_map(|outcome| outcome.txn).max();
+    Ok(Answer::batch("OPTIMIZE", batch).with_txn(txn))
+}
+
+/// Columns of the answer of VACUUM.
+pub(crate) fn vacuum_columns() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("path", DataType::Utf8, false),
+        Field::new("size_bytes", DataType::UInt64, false),
+        Field::new("reason", DataType::Utf8, false),
+    ]))
+}
+
+/// Deletes objects that no readable version needs, one row each.
+pub(crate) async fn vacuum(session: &Inner, target: Option<&[Ident]>, options: VacuumOptions) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block("VACUUM")?;
+    session.check_not_as_of()?;
+    let lake = session.engine().lake();
+    let less = options.keep.is_some_and(|keep| keep < lake.options.history_keep);
+    if options.force || less {
+        everywhere(session, Permission::Admin)?;
+    }
+    let table = match target {
+        Some(name) => Some(table(session, name).await?),
+        None => {
+            everywhere(session, Permission::Write)?;
+            None
+        }
+    };
+    let outcomes = lake.vacuum(&session.identity().scope, table.as_deref(), options).await?;
+    let batch = table_batch(
+        vacuum_columns(),
+        vec![
+            Arc::new(StringArray::from_iter_values(outcomes.iter().map(|outcome| outcome.path.as_str()))),
+            Arc::new(UInt64Array::from_iter_values(outcomes.iter().map(|outcome| outcome.bytes))),
+            Arc::new(StringArray::from_iter_values(outcomes.iter().map(|outcome| outcome.reason))),
+        ],
+    )?;
+    Ok(Answer::batch("VACUUM", batch))
+}
+
+/// Cancels a statement: one's own, or with admin rights any of the tenant.
+pub(crate) fn kill(session: &Inner, id: &str) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block("KILL QUERY")?;
+    let (registry, identity) = (session.engine().registry(), session.identity());
+    let own = registry.list(&identity.scope).iter().any(|record| record.id == id && record.user == identity.token.name);
+    let known = own || identity.allows_everywhere(Permission::Admin);
+    let killed = known.then(|| registry.cancel(&identity.scope, id, cancelled("killed by an administrator"))).flatten();
+    match killed {
+        Some(true) => Ok(Answer::done("KILL")),
+        Some(false) => Err(Error::new(ErrorKind::Conflict, format!("query \"{id}\" has ended already")).with_sqlstate("55000")),
+        None => Err(Error::new(ErrorKind::NotFound, format!("query \"{id}\" does not exist"))),
+    }
+}
+
+async fn table(session: &Inner, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
+    let path = session.search_path();
+    let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+    Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path }.writable(name, Permission::Write)
+}
+
+fn everywhere(session: &Inner, permission: Permission) -> Result<(), Error> {
+    if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, "all tables")) }
+}

@@ -1,0 +1,162 @@
+//! A parsed statement that is ready to run.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use cenote_vocab::ErrorKind;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as AnyStatement;
+use sqlparser::ast::{ObjectType, Statement as SqlStatement};
+
+use super::{describe as describes, maintain, select, show};
+use crate::Error;
+use crate::parse::{Command, Parsed};
+use crate::plan::fault;
+use crate::session::Inner;
+
+/// Most bind parameters of one statement.
+const PARAMETERS_MAX: usize = 10_000;
+
+/// What a statement does, for rights and doors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// SELECT, EXPLAIN, SHOW, DESCRIBE
+    Read,
+    /// INSERT, DELETE, TRUNCATE, CREATE TABLE AS
+    Write,
+    /// CREATE, ALTER, DROP, COMMENT
+    Ddl,
+    /// SET, BEGIN, PREPARE, …
+    Session,
+    /// FLUSH, OPTIMIZE, VACUUM, KILL
+    Admin,
+}
+
+/// One statement, parsed and described. Reused while the catalog's DDL does not change.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Its text.
+    pub sql: String,
+    /// What it does.
+    pub class: Class,
+    /// Types of `$1`, `$2`, …
+    pub parameters: Vec<DataType>,
+    /// Columns of its answer; `None` if it answers no rows.
+    pub columns: Option<SchemaRef>,
+    /// First words of its command tag.
+    pub command: String,
+    parsed: Arc<Parsed>,
+}
+
+impl Prepared {
+    pub(crate) fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+}
+
+/// What the statement is, and the first words of its command tag.
+pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
+    match parsed {
+        Parsed::Command(command) => match command {
+            Command::Begin(_) => (Class::Session, "BEGIN"),
+            Command::Commit => (Class::Session, "COMMIT"),
+            Command::Rollback => (Class::Session, "ROLLBACK"),
+            Command::SetTransaction(_) | Command::SetCharacteristics(_) | Command::Set { .. } | Command::Use(_) => {
+                (Class::Session, "SET")
+            }
+            Command::Reset(_) => (Class::Session, "RESET"),
+            Command::DiscardAll => (Class::Session, "DISCARD ALL"),
+            Command::Nothing(command) => (Class::Session, command),
+            Command::Show(_) => (Class::Read, "SHOW"),
+            Command::Describe(_) | Command::DescribeQuery(_) => (Class::Read, "DESCRIBE"),
+            Command::Flush(_) => (Class::Admin, "FLUSH"),
+            Command::Optimize { .. } => (Class::Admin, "OPTIMIZE"),
+            Command::Vacuum { .. } => (Class::Admin, "VACUUM"),
+            Command::Kill(_) => (Class::Admin, "KILL"),
+            Command::SetOptions { .. } => (Class::Ddl, "ALTER TABLE"),
+        },
+        Parsed::Sql { statement, .. } => match statement.as_ref() {
+            AnyStatement::Explain(_) => (Class::Read, "EXPLAIN"),
+            AnyStatement::Statement(statement) => match statement.as_ref() {
+                SqlStatement::Query(_) => (Class::Read, "SELECT"),
+                SqlStatement::Insert(_) => (Class::Write, "INSERT"),
+                SqlStatement::Delete(_) => (Class::Write, "DELETE"),
+                SqlStatement::Truncate(_) => (Class::Write, "TRUNCATE TABLE"),
+                SqlStatement::CreateTable(create) if create.query.is_some() => (Class::Write, "SELECT"),
+                SqlStatement::CreateTable(_) => (Class::Ddl, "CREATE TABLE"),
+                SqlStatement::CreateView(_) => (Class::Ddl, "CREATE VIEW"),
+                SqlStatement::CreateSchema { .. } | SqlStatement::CreateDatabase { .. } => (Class::Ddl, "CREATE SCHEMA"),
+                SqlStatement::Drop { object_type: ObjectType::View, .. } => (Class::Ddl, "DROP VIEW"),
+                SqlStatement::Drop { object_type: ObjectType::Schema | ObjectType::Database, .. } => (Class::Ddl, "DROP SCHEMA"),
+                SqlStatement::Drop { .. } => (Class::Ddl, "DROP TABLE"),
+                SqlStatement::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
+                _ => (Class::Ddl, "OK"),
+            },
+            _ => (Class::Ddl, "OK"),
+        },
+    }
+}
+
+/// Types a parsed statement: its parameters and its columns, without running it.
+pub(crate) async fn describe(
+    session: &Inner,
+    sql: &str,
+    parsed: Parsed,
+    declared: &[Option<DataType>],
+) -> Result<Prepared, Error> {
+    let (class, command) = classify(&parsed);
+    let (parameters, columns) = match &parsed {
+        Parsed::Command(command) => {
+            let columns = match command {
+                Command::Show(shown) => Some(show::columns(shown)),
+                Command::Describe(_) | Command::DescribeQuery(_) => Some(describes::columns()),
+                Command::Optimize { .. } => Some(maintain::optimize_columns()),
+                Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
+                _ => None,
+            };
+            (Vec::new(), columns)
+        }
+        Parsed::Sql { statement, .. } => {
+            let plan = select::describable(session, statement, sql).await?;
+            match plan {
+                Some(planned) => {
+                    let parameters = parameter_types(&planned.plan, declared, sql)?;
+                    (parameters, planned.columns)
+                }
+                None => (Vec::new(), None),
+            }
+        }
+    };
+    let parameters = if parameters.len() < declared.len() {
+        let missing = declared[parameters.len()..].iter().map(|declared| declared.clone().unwrap_or(DataType::Utf8));
+        parameters.into_iter().chain(missing).collect()
+    } else {
+        parameters
+    };
+    Ok(Prepared { sql: sql.to_owned(), class, parameters, columns, command: command.to_owned(), parsed: Arc::new(parsed) })
+}
+
+/// The types of `$1`, `$2`, …: declared, else of their context, else text.
+fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>], sql: &str) -> Result<Vec<DataType>, Error> {
+    let inferred = plan.get_parameter_types().map_err(|error| {
+        let error = fault::of(error, sql);
+        if error.to_string().contains("onflicting types") { error.with_sqlstate("42P08") } else { error }
+    })?;
+    let mut types = Vec::new();
+    for (name, inferred) in inferred {
+        let number = name.trim_start_matches('$').parse::<usize>().ok().filter(|number| *number > 0);
+        let Some(number) = number else {
+            return Err(crate::parse::unsupported(&format!("parameter {name}: only $1, $2, …")));
+        };
+        if number > PARAMETERS_MAX {
+            return Err(Error::new(ErrorKind::Invalid, format!("parameter {name} is beyond the limit of {PARAMETERS_MAX} parameters"))
+                .with_sqlstate("54000"));
+        }
+        if types.len() < number {
+            types.resize(number, DataType::Utf8);
+        }
+        let wanted = declared.get(number - 1).cloned().flatten().or(inferred);
+        types[number - 1] = wanted.filter(|wanted| *wanted != DataType::Null).unwrap_or(DataType::Utf8);
+    }
+    Ok(types)
+}

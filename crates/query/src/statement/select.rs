@@ -1,0 +1,194 @@
+//! Reading: SELECT, VALUES, WITH, EXPLAIN.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use cenote_vocab::ErrorKind;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement as AnyStatement;
+use futures::{StreamExt, TryStreamExt, stream};
+use sqlparser::ast::Statement as SqlStatement;
+
+use super::{Answer, Guard, Prepared, insert};
+use crate::Error;
+use crate::parse::unsupported;
+use crate::plan::{Binder, Resolver, Snapshot, fault};
+use crate::scan::conform;
+use crate::session::Inner;
+
+/// A plan that answers only questions about its types.
+pub(crate) struct Described {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) columns: Option<SchemaRef>,
+}
+
+/// Plans a statement without touching rows; `None` for one that has neither parameters nor columns.
+pub(crate) async fn describable(session: &Inner, statement: &AnyStatement, sql: &str) -> Result<Option<Described>, Error> {
+    let inner = match statement {
+        AnyStatement::Statement(inner) => inner.as_ref(),
+        AnyStatement::Explain(_) => &SqlStatement::Commit { chain: false, end: false, modifier: None },
+        _ => return Ok(None),
+    };
+    let nothing = BTreeSet::new();
+    let path = session.search_path();
+    let with_names = || async {
+        let snapshot = Snapshot::committed(session.engine().lake(), &session.identity().scope).await?;
+        Ok::<_, Error>(Arc::new(session.with_staged_names(snapshot)))
+    };
+    match inner {
+        SqlStatement::Insert(statement) => {
+            let mut binder = session.binder(with_names().await?, &nothing);
+            let (_, plan) = insert::plan(session, &mut binder, statement, sql).await?;
+            Ok(Some(Described { plan, columns: None }))
+        }
+        SqlStatement::Delete(statement) => {
+            let mut binder = session.binder(with_names().await?, &nothing);
+            let (_, plan) = super::delete::plan(session, &mut binder, statement, sql).await?;
+            Ok(Some(Described { plan, columns: None }))
+        }
+        SqlStatement::CreateTable(create) => {
+            let Some(query) = &create.query else { return Ok(None) };
+            let query = AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone())));
+            let mut binder = session.binder(with_names().await?, &nothing);
+            let plan = binder.plan(query, sql, &path).await?;
+            Ok(Some(Described { plan, columns: None }))
+        }
+        SqlStatement::Query(_) | SqlStatement::Commit { .. } => {
+            let mut binder = session.binder(with_names().await?, &nothing);
+            let plan = binder.plan(statement.clone(), sql, &path).await?;
+            only_reads(&plan)?;
+            let has_parameters = !plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.is_empty();
+            let columns = if has_parameters {
+                plan.schema().inner().clone()
+            } else {
+                // as the answer will have them: the analyzer may change types
+                let plan = binder.state().optimize(&plan).map_err(|error| fault::of(error, sql))?;
+                plan.schema().inner().clone()
+            };
+            Ok(Some(Described { plan, columns: Some(columns) }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Begins to stream a query.
+pub(crate) async fn select(
+    session: &Inner,
+    statement: &AnyStatement,
+    prepared: &Prepared,
+    parameters: Vec<ScalarValue>,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    guard.run(begin(session, statement, prepared, parameters)).await
+}
+
+/// The plan of a query, and how its scans would run or ran.
+pub(crate) async fn explain(
+    session: &Inner,
+    statement: &AnyStatement,
+    prepared: &Prepared,
+    parameters: Vec<ScalarValue>,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    let mut answer = guard.run(begin(session, statement, prepared, parameters)).await?;
+    let Some(notes) = answer.notes.clone() else { return Ok(answer) };
+    let schema = answer.schema.clone();
+    let scans = stream::once(async move {
+        let notes = notes.all();
+        let kinds = StringArray::from_iter_values(notes.iter().map(|_| "Scan"));
+        let texts = StringArray::from_iter_values(notes.iter().map(|note| format!("{}: {note}", note.table)));
+        RecordBatch::try_new(schema, vec![Arc::new(kinds), Arc::new(texts)])
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
+    });
+    answer.batches = answer.batches.chain(scans).boxed();
+    answer.counts_rows = false;
+    Ok(answer)
+}
+
+async fn begin(
+    session: &Inner,
+    statement: &AnyStatement,
+    prepared: &Prepared,
+    parameters: Vec<ScalarValue>,
+) -> Result<Answer, Error> {
+    let sql = prepared.sql.as_str();
+    let path = session.search_path();
+    let snapshot = session
+        .snapshot(false, |names| {
+            Binder::pinned(statement, &Resolver { names, identity: session.identity(), search_path: &path })
+        })
+        .await?;
+    let staged = session.staged_tables();
+    let mut binder = session.binder(snapshot.clone(), &staged);
+    let plan = binder.plan(statement.clone(), sql, &path).await?;
+    only_reads(&plan)?;
+    let plan = bind_parameters(plan, parameters, sql)?;
+    let physical = binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
+    let task = session.engine().base().task(binder.state());
+    let batches = execute_stream(physical, task).map_err(|error| fault::of(error, sql))?;
+    let notes = binder.notes().clone();
+    let (read, pruned) = notes.files();
+    session.engine().metrics().scanned(read, pruned);
+
+    let planned = batches.schema();
+    let schema = as_described(&planned, prepared)?;
+    let target = schema.clone();
+    let batches = batches.map_err(fault::while_running).and_then(move |batch| {
+        let fitted = if batch.schema() == target { Ok(batch) } else { conform(&batch, &target).map_err(fault::while_running) };
+        std::future::ready(fitted)
+    });
+    Ok(Answer {
+        schema,
+        batches: batches.boxed(),
+        counts_rows: true,
+        reads: true,
+        txn: Some(snapshot.txn),
+        notes: Some(notes),
+        pin: snapshot.pin(),
+        ..Answer::done(&prepared.command)
+    })
+}
+
+/// The columns that were described; fails if the tables changed so that the answer has others.
+fn as_described(planned: &SchemaRef, prepared: &Prepared) -> Result<SchemaRef, Error> {
+    let Some(described) = &prepared.columns else { return Ok(planned.clone()) };
+    let same_names = planned.fields().len() == described.fields().len()
+        && planned.fields().iter().zip(described.fields()).all(|(planned, described)| {
+            planned.name() == described.name()
+                && arrow::compute::can_cast_types(planned.data_type(), described.data_type())
+        });
+    if !same_names {
+        return Err(Error::new(ErrorKind::Unsupported, "cached plan must not change result type"));
+    }
+    // nullable as planned: parameters may have become literals
+    let fields = planned.fields().iter().zip(described.fields()).map(|(planned, described)| {
+        described.as_ref().clone().with_nullable(planned.is_nullable() || described.is_nullable())
+    });
+    Ok(Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Puts values in the places of `$1`, `$2`, …
+pub(crate) fn bind_parameters(plan: LogicalPlan, parameters: Vec<ScalarValue>, sql: &str) -> Result<LogicalPlan, Error> {
+    let wanted = plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.len();
+    if wanted == 0 {
+        return Ok(plan);
+    }
+    if parameters.is_empty() {
+        return Err(Error::new(ErrorKind::Invalid, format!("the statement has {wanted} parameters, none was given")).with_sqlstate("42P02"));
+    }
+    plan.replace_params_with_values(&ParamValues::from(parameters)).map_err(|error| fault::of(error, sql))
+}
+
+/// Refuses plans of the library that would act.
+fn only_reads(plan: &LogicalPlan) -> Result<(), Error> {
+    match plan {
+        LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+            Err(unsupported("this statement"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,262 @@
+//! `SHOW …`: what exists, as far as the asker may know it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use cenote_catalog::{TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Permission};
+use sqlparser::ast::Ident;
+
+use super::{Answer, describe};
+use crate::Error;
+use crate::parse::Show;
+use crate::plan::{CATALOG, Found, Resolver};
+use crate::session::Inner;
+
+/// Columns of the answer.
+pub(crate) fn columns(show: &Show) -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let fields = match show {
+        Show::Databases => vec![text("database")],
+        Show::Catalogs => vec![text("catalog")],
+        Show::Schemas => vec![text("schema_name")],
+        Show::Tables { .. } => vec![
+            text("database"),
+            text("table_name"),
+            text("storage_path"),
+            Field::new("file_count", DataType::Int64, true),
+            Field::new("total_size_mb", DataType::Float64, true),
+        ],
+        Show::Columns(_) => return describe::columns(),
+        Show::Create { .. } => vec![text("table_name"), text("create_statement")],
+        Show::Functions => vec![text("name"), text("kind")],
+        Show::Snapshots(_) => vec![
+            Field::new("txn", DataType::Int64, true),
+            Field::new("committed_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+            text("operation"),
+        ],
+        Show::All => vec![text("name"), text("setting"), text("origin")],
+        Show::Setting(name) => vec![text(name)],
+    };
+    Arc::new(Schema::new(fields))
+}
+
+/// A batch of these columns.
+pub(crate) fn table_batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, Error> {
+    let options = RecordBatchOptions::new().with_row_count(columns.first().map(|column| column.len()));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
+}
+
+fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+/// Answers what is asked.
+pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> {
+    let schema = columns(show);
+    let arrays = match show {
+        Show::Databases | Show::Schemas => {
+            let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+            let identity = session.identity();
+            let names: Vec<&str> = snapshot
+                .names
+                .schemas
+                .iter()
+                .filter(|(name, (_, tables))| {
+                    let somewhere = [Permission::Read, Permission::Write, Permission::Delete];
+                    somewhere.iter().any(|permission| {
+                        identity.allows(*permission, name, None)
+                            || tables.values().any(|table| identity.allows(*permission, name, Some(&table.name)))
+                    })
+                })
+                .map(|(name, _)| name.as_str())
+                .collect();
+            vec![texts(names)]
+        }
+        Show::Catalogs => vec![texts([CATALOG, "system"])],
+        Show::Tables { database, like } => tables(session, database.as_ref(), like.as_deref()).await?,
+        Show::Columns(name) => return describe::describe(session, name).await,
+        Show::Create { name, view } => create(session, name, *view).await?,
+        Show::Functions => {
+            let functions = session.engine().base().functions();
+            vec![
+                texts(functions.iter().map(|(name, _)| name.as_str())),
+                texts(functions.iter().map(|(_, kind)| *kind)),
+            ]
+        }
+        Show::Snapshots(name) => snapshots(session, name).await?,
+        Show::All => {
+            let all = session.settings().all();
+            vec![
+                texts(all.iter().map(|(name, _, _)| name.as_str())),
+                texts(all.iter().map(|(_, value, _)| value.as_str())),
+                texts(all.iter().map(|(_, _, origin)| *origin)),
+            ]
+        }
+        Show::Setting(name) => vec![texts([session.shown(name)?.as_str()])],
+    };
+    Ok(Answer::batch("SHOW", table_batch(schema, arrays)?))
+}
+
+async fn tables(session: &Inner, database: Option<&Ident>, like: Option<&str>) -> Result<Vec<ArrayRef>, Error> {
+    let path = session.search_path();
+    let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let databases: Vec<String> = match database {
+        Some(ident) => match resolver.schema(ident)? {
+            Some(name) => vec![name.to_owned()],
+            None => {
+                return Err(Error::new(ErrorKind::NotFound, format!("schema \"{}\" does not exist", ident.value)).with_sqlstate("3F000"));
+            }
+        },
+        None => path.iter().filter_map(|name| resolver.schema(&crate::plan::exact(name)).ok().flatten()).map(str::to_owned).collect(),
+    };
+    let shown: Vec<&Arc<TableDef>> = snapshot
+        .names
+        .tables()
+        .filter(|table| databases.contains(&table.schema_name) && table.kind == TableKind::Table)
+        .filter(|table| !table.name.starts_with(['.', '_']))
+        .filter(|table| session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name)))
+        .filter(|table| like.is_none_or(|pattern| is_like(&table.name, pattern)))
+        .collect();
+    let mut counts = Vec::with_capacity(shown.len());
+    let mut megabytes = Vec::with_capacity(shown.len());
+    for table in &shown {
+        let files = session.engine().lake().catalog.files(&session.identity().scope, table, snapshot.txn, None).await?;
+        counts.push(i64::try_from(files.len()).unwrap_or(i64::MAX));
+        megabytes.push(files.iter().map(|file| file.file.bytes).sum::<u64>() as f64 / f64::from(1 << 20));
+    }
+    Ok(vec![
+        texts(shown.iter().map(|table| table.schema_name.as_str())),
+        texts(shown.iter().map(|table| table.name.as_str())),
+        texts(shown.iter().map(|table| table.location.as_str())),
+        Arc::new(Int64Array::from(counts)),
+        Arc::new(Float64Array::from(megabytes)),
+    ])
+}
+
+/// `%` any text, `_` one character.
+fn is_like(name: &str, pattern: &str) -> bool {
+    let names = StringArray::from(vec![name]);
+    let patterns = StringArray::from(vec![pattern]);
+    arrow::compute::like(&names, &patterns).is_ok_and(|matched| matched.value(0))
+}
+
+async fn snapshots(session: &Inner, name: &[Ident]) -> Result<Vec<ArrayRef>, Error> {
+    let path = session.search_path();
+    let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let Found::Table(table) = resolver.find(name, Permission::Read)? else {
+        return Err(crate::parse::unsupported("SHOW SNAPSHOTS of a system table"));
+    };
+    let catalog = &session.engine().lake().catalog;
+    let scope = &session.identity().scope;
+    let commits = catalog.system_rows(scope, "catalog.table_commits").await?;
+    let transactions = catalog.system_rows(scope, "catalog.transactions").await?;
+    commits_of(&commits, &transactions, &table)
+}
+
+/// The commits of one table, newest first, out of those of all.
+fn commits_of(commits: &RecordBatch, transactions: &RecordBatch, table: &TableDef) -> Result<Vec<ArrayRef>, Error> {
+    let ids = column::<Int64Array>(commits, "table_id")?;
+    let txns = column::<Int64Array>(commits, "txn")?;
+    let operations = column::<StringArray>(commits, "operation")?;
+    let (known, times) = (column::<Int64Array>(transactions, "txn")?, column::<TimestampMicrosecondArray>(transactions, "committed_at")?);
+    let committed: BTreeMap<i64, i64> = known.values().iter().copied().zip(times.values().iter().copied()).collect();
+    let mut rows: Vec<usize> = (0..commits.num_rows()).filter(|row| ids.value(*row) == table.id.0).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(txns.value(*row)));
+    let time = |row: &usize| committed.get(&txns.value(*row)).copied();
+    Ok(vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| txns.value(*row)))),
+        Arc::new(TimestampMicrosecondArray::from_iter(rows.iter().map(time)).with_timezone("UTC")),
+        texts(rows.iter().map(|row| operations.value(*row))),
+    ])
+}
+
+fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, Error> {
+    batch.column_by_name(name).and_then(|array| array.as_any().downcast_ref::<T>()).ok_or_else(|| {
+        Error::new(ErrorKind::Internal, format!("internal error: a system table has no column {name} of its type"))
+    })
+}
+
+async fn create(session: &Inner, name: &[Ident], view: bool) -> Result<Vec<ArrayRef>, Error> {
+    let path = session.search_path();
+    let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let Found::Table(table) = resolver.find(name, Permission::Read)? else {
+        return Err(crate::parse::unsupported("SHOW CREATE of a system table"));
+    };
+    if view && table.kind == TableKind::Table {
+        return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is not a view", table.full_name())).with_sqlstate("42809"));
+    }
+    Ok(vec![texts([table.name.as_str()]), texts([statement(&table).as_str()])])
+}
+
+/// The statement that would make the table again.
+fn statement(table: &TableDef) -> String {
+    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let full = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
+    if let TableKind::View { sql, .. } = &table.kind {
+        let columns: Vec<String> = table.schema.fields.iter().map(|field| quote(&field.name)).collect();
+        return format!("CREATE VIEW {full} ({}) AS {sql}", columns.join(", "));
+    }
+    let columns: Vec<String> = table
+        .schema
+        .fields
+        .iter()
+        .map(|field| {
+            let mut text = format!("  {} {}", quote(&field.name), field.field_type.sql_name());
+            if field.required {
+                text.push_str(" NOT NULL");
+            }
+            if let Some(comment) = &field.comment {
+                text.push_str(&format!(" COMMENT {}", literal(comment)));
+            }
+            text
+        })
+        .collect();
+    let column = |id| table.schema.field_by_id(id).map_or_else(String::new, |field| quote(&field.name));
+    let mut text = format!("CREATE TABLE {full} (\n{}\n)", columns.join(",\n"));
+    if !table.spec.fields.is_empty() {
+        let parts: Vec<String> = table.spec.fields.iter().map(|part| format!("{}({})", part.transform, column(part.source))).collect();
+        text.push_str(&format!(" PARTITIONED BY ({})", parts.join(", ")));
+    }
+    if !table.sort.fields.is_empty() {
+        let parts: Vec<String> = table
+            .sort
+            .fields
+            .iter()
+            .map(|part| {
+                let direction = if part.descending { " DESC" } else { "" };
+                let nulls = if part.nulls_first { " NULLS FIRST" } else { "" };
+                format!("{}{direction}{nulls}", column(part.source))
+            })
+            .collect();
+        text.push_str(&format!(" SORTED BY ({})", parts.join(", ")));
+    }
+    if let Some(comment) = &table.comment {
+        text.push_str(&format!(" COMMENT {}", literal(comment)));
+    }
+    if !table.properties.is_empty() {
+        let options: Vec<String> = table.properties.iter().map(|(name, value)| format!("{} = {}", quote(name), literal(value))).collect();
+        text.push_str(&format!(" WITH ({})", options.join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_sql() {
+        assert!(is_like("cpu_load", "cpu%"));
+        assert!(is_like("cpu", "c_u"));
+        assert!(!is_like("mem", "cpu%"));
+    }
+}

@@ -1,0 +1,99 @@
+//! Tables that are made when they are asked for: `system.*`, and the seam for `information_schema` and `pg_catalog`.
+
+mod provider;
+mod runtime;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use cenote_catalog::{Identity, Names, SystemTable};
+use cenote_vocab::{ErrorKind, Permission};
+use datafusion::catalog::SchemaProvider;
+
+use crate::Error;
+use crate::engine::Engine;
+use crate::plan::denied;
+
+pub(crate) use provider::MadeTable;
+
+/// The schema of what only lives in this process.
+pub(crate) const RUNTIME: &str = "runtime";
+
+/// What a session tells the tables that are made for it.
+#[derive(Clone)]
+pub(crate) struct SessionFacts {
+    /// The node.
+    pub(crate) engine: Engine,
+    /// The identity that asks.
+    pub(crate) identity: Identity,
+    /// Name, value, origin.
+    pub(crate) settings: Vec<(String, String, &'static str)>,
+}
+
+/// Groups and names of all system tables.
+pub(crate) fn tables() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut groups: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::from([(RUNTIME, runtime::TABLES.to_vec())]);
+    for (group, name) in cenote_catalog::system_tables().iter().filter_map(|table| table.name.split_once('.')) {
+        groups.entry(group).or_default().push(name);
+    }
+    groups
+}
+
+/// The columns of a system table that the identity may read.
+pub(crate) fn columns(facts: &SessionFacts, group: &str, name: &str) -> Result<SchemaRef, Error> {
+    if group == RUNTIME {
+        return Ok(runtime::rows(facts, name)?.schema());
+    }
+    let table = declared(group, name)?;
+    let permission = if table.private { Permission::Admin } else { Permission::Read };
+    let about_tables = table.columns.iter().any(|column| column.name == "table_name");
+    let allowed = if about_tables && !table.private {
+        facts.identity.allows_somewhere(permission)
+    } else {
+        facts.identity.allows_everywhere(permission)
+    };
+    if allowed { Ok(table.schema()) } else { Err(denied(permission, &format!("system.{group}.{name}"))) }
+}
+
+/// The rows that the identity may see.
+pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Result<RecordBatch, Error> {
+    columns(facts, group, name)?;
+    if group == RUNTIME {
+        return runtime::rows(facts, name);
+    }
+    let batch = facts.engine.lake().catalog.system_rows(&facts.identity.scope, &format!("{group}.{name}")).await?;
+    visible(batch, &facts.identity)
+}
+
+/// Only rows about tables that the identity may read.
+fn visible(batch: RecordBatch, identity: &Identity) -> Result<RecordBatch, Error> {
+    if identity.allows_everywhere(Permission::Read) {
+        return Ok(batch);
+    }
+    let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>().cloned());
+    let (Some(schemas), Some(tables)) = (text("schema_name"), text("table_name")) else { return Ok(batch) };
+    let kept: BooleanArray = (0..batch.num_rows())
+        .map(|row| {
+            let known = !schemas.is_null(row) && !tables.is_null(row);
+            Some(known && identity.allows(Permission::Read, schemas.value(row), Some(tables.value(row))))
+        })
+        .collect();
+    filter_record_batch(&batch, &kept).map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
+}
+
+fn declared(group: &str, name: &str) -> Result<&'static SystemTable, Error> {
+    let full = format!("{group}.{name}");
+    cenote_catalog::system_tables().iter().find(|table| table.name == full).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("table \"system.{full}\" does not exist")).with_sqlstate("42P01")
+    })
+}
+
+/// Schemas of the catalog `lake` that are made for one statement, by name: the place of `information_schema` and `pg_catalog`.
+/// `names` are those of the statement's snapshot.
+pub(crate) fn extra_schemas(_facts: &SessionFacts, _names: &Arc<Names>) -> Vec<(String, Arc<dyn SchemaProvider>)> {
+    Vec::new()
+}

@@ -1,0 +1,8 @@
+//! The engine over a real catalog (SQLite in memory), a real log and a store in memory.
+
+mod access;
+mod node;
+mod reading;
+mod sessions;
+mod transactions;
+mod writing;

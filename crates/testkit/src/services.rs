@@ -1,0 +1,170 @@
+//! Real servers that tests talk to. `xtask test` starts them once and names them in variables; without it each test
+//! process starts its own, which dies with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::{eventually, free_port};
+
+/// A server that ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it answers.
+    pub url: String,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        debug_assert!(ended.is_ok(), "a server of this test ends");
+    }
+}
+
+/// The variable that names a running PostgreSQL: `postgres://user@host:port`, without a database.
+pub const POSTGRES_VARIABLE: &str = "CENOTE_TEST_POSTGRES_URL";
+/// The variable that names a running S3 server: `http://host:port`.
+pub const S3_VARIABLE: &str = "CENOTE_TEST_S3_URL";
+
+/// A new empty database on a real PostgreSQL; `None` if the machine has none.
+pub fn postgres_database() -> Option<String> {
+    static OWN: OnceLock<Option<Server>> = OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = match std::env::var(POSTGRES_VARIABLE) {
+        Ok(url) => url,
+        Err(_) => OWN.get_or_init(start_postgres).as_ref()?.url.clone(),
+    };
+    let name = format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+    // A thread of its own: the caller may be inside a runtime.
+    let statement = format!("CREATE DATABASE {name}");
+    let maintenance = format!("{server}/postgres");
+    std::thread::spawn(move || execute(&maintenance, &statement)).join().expect("the database is created");
+    Some(format!("{server}/{name}"))
+}
+
+fn execute(url: &str, statement: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("PostgreSQL answers");
+        tokio::select! {
+            done = client.batch_execute(statement) => done.expect("the statement runs"),
+            ended = connection => panic!("connection ended: {ended:?}"),
+        }
+    });
+}
+
+/// Starts a PostgreSQL server in a temporary directory; `None` if its programs are not there.
+pub fn start_postgres() -> Option<Server> {
+    let programs = postgres_programs()?;
+    let directory = tempfile::Builder::new().prefix("cenote-postgres").tempdir().expect("a directory");
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        // PostgreSQL refuses to run as root, and its user may not enter a private directory.
+        run(Command::new("chown").arg("postgres").arg(directory.path()));
+    }
+    let data = directory.path().join("data");
+    let as_owner = |program: &str| {
+        let mut command = if root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"]);
+            command.arg(programs.join(program));
+            command
+        } else {
+            Command::new(programs.join(program))
+        };
+        command.current_dir(directory.path()).stdin(Stdio::null());
+        command
+    };
+    run(as_owner("initdb").args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"]).arg(&data));
+    let port = free_port();
+    let child = as_owner("postgres")
+        .arg("-D")
+        .arg(&data)
+        .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"])
+        .arg(directory.path())
+        .args(["-c", "fsync=off", "-c", "max_connections=300", "-c", "full_page_writes=off"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("postgres starts");
+    eventually("PostgreSQL", Duration::from_secs(30), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
+    });
+    let url = format!("postgres://postgres@127.0.0.1:{port}");
+    eventually("PostgreSQL to take statements", Duration::from_secs(30), || ready(&programs, port).then_some(()));
+    Some(Server { child, url, _directory: Some(directory) })
+}
+
+fn ready(programs: &Path, port: u16) -> bool {
+    Command::new(programs.join("pg_isready"))
+        .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn postgres_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions
+        .filter_map(Result::ok)
+        .map(|version| version.path().join("bin"))
+        .filter(|programs| programs.join("initdb").exists())
+        .max()
+}
+
+/// A new bucket on an S3 server; `None` if the machine has none. Answers (endpoint, bucket).
+pub fn s3_bucket() -> Option<(String, String)> {
+    static OWN: OnceLock<Option<Server>> = OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let endpoint = match std::env::var(S3_VARIABLE) {
+        Ok(url) => url,
+        Err(_) => OWN.get_or_init(start_s3).as_ref()?.url.clone(),
+    };
+    let bucket = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+    let url = format!("{endpoint}/{bucket}");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let made = runtime.block_on(async { reqwest::Client::new().put(url).send().await });
+        assert!(made.expect("the S3 server answers").status().is_success(), "the bucket is created");
+    })
+    .join()
+    .expect("the bucket is created");
+    Some((endpoint, bucket))
+}
+
+/// Starts the S3 double of the Python environment (`make deps`); `None` if it is not there.
+pub fn start_s3() -> Option<Server> {
+    let program = python_environment()?.join("bin/moto_server");
+    if !program.exists() {
+        return None;
+    }
+    let port = free_port();
+    let child = Command::new("setpriv")
+        .arg("--pdeathsig=KILL")
+        .arg(program)
+        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    eventually("the S3 server", Duration::from_secs(60), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
+    });
+    Some(Server { child, url: format!("http://127.0.0.1:{port}"), _directory: None })
+}
+
+/// The Python environment with the clients that tests use: `.venv` of the checkout.
+pub fn python_environment() -> Option<PathBuf> {
+    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv");
+    environment.join("bin/python").exists().then_some(environment)
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,58 @@
+//! Other programs read the data files directly and agree with SQL.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use cenote_testkit::needs;
+use cenote_testkit::node::TestNode;
+use cenote_testkit::services::python_environment;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
+    let Some(python) = python_environment() else {
+        needs("the Python environment", false);
+        return;
+    };
+    let node = TestNode::start().await;
+    let client = node.client();
+    let lines: String = (0..5_000)
+        .map(|n| format!("cpu,host=h{} usage={}.5,n={n}i,up={},note=\"n{n}\" {}\n", n % 7, n % 90, n % 2 == 0, n * 60_000_000))
+        .collect();
+    client.write(&lines).await;
+    client.sql("FLUSH cpu").await;
+    client.sql("CREATE TABLE typed (d DATE, m DECIMAL(12,3), t TIMESTAMP(9), b BYTEA, i INT) AS SELECT \
+        DATE '2024-02-29', 12345.678, TIMESTAMP '2024-02-29 01:02:03.123456789', 'x'::BYTEA, 7").await;
+    client.sql("OPTIMIZE TABLE cpu FULL").await;
+    let sums = client
+        .sql("SELECT count(*), sum(n), count(DISTINCT host), sum(usage), min(time)::VARCHAR, count(*) FILTER (WHERE up) FROM cpu")
+        .await
+        .remove(0);
+    let live = async |table: &str| -> Vec<String> {
+        let sql = format!(
+            "SELECT path FROM system.storage.files WHERE table_name = '{table}' AND end_txn IS NULL"
+        );
+        let rows = client.sql(&sql).await;
+        let lake = node.directory().join("lake");
+        rows.iter().map(|row| lake.join(row[0].as_str().expect("a path")).display().to_string()).collect()
+    };
+    let files = serde_json::json!({ "cpu": live("cpu").await, "typed": live("typed").await });
+    let mut child = Command::new(python.join("bin/python"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_files.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python runs");
+    child.stdin.take().expect("its input").write_all(files.to_string().as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("python ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for reader in ["duckdb", "pyarrow"] {
+        for (n, name) in ["count", "sum_n", "hosts", "sum_usage"].iter().enumerate() {
+            assert_eq!(found[reader][name].as_f64(), sums[n].as_f64(), "{reader} {name}: {found}");
+        }
+        assert_eq!(found[reader]["up"], sums[5], "{reader}: {found}");
+        assert_eq!(found[reader]["typed"], "2024-02-29|12345.678|7", "{reader}: {found}");
+    }
+    assert_eq!(found["every_leaf_has_a_field_id"], true, "{found}");
+}

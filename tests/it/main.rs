@@ -1,0 +1,13 @@
+//! A whole node, by its front doors.
+
+mod clients;
+mod crash;
+mod disk;
+mod doors;
+mod files;
+mod isolation;
+mod journey;
+mod limits;
+mod process;
+mod slt;
+mod snapshot;

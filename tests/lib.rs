@@ -1,0 +1,1 @@
+//! Tests of a whole node: `it/` is the one binary, `slt/` holds its SQL, `clients/` its foreign clients.

@@ -1,0 +1,53 @@
+//! Runs all tests with the servers they need: started once, ended at the end.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use cenote_testkit::services::{POSTGRES_VARIABLE, S3_VARIABLE, Server, start_postgres, start_s3};
+
+/// One selection of packages and features for build and run, so that nothing heavy is built twice.
+const SELECTION: [&str; 3] = ["--workspace", "--features", "cenote/failpoints"];
+
+/// Builds the binary that process tests start, then runs every test.
+#[expect(clippy::print_stdout, reason = "the task's result")]
+pub(crate) fn run(more: &[String]) -> Result<()> {
+    let profile = if std::env::var("CI").as_deref() == Ok("true") { "ci" } else { "dev" };
+    checked(cargo().arg("build").args(SELECTION).args(["--bins", "--profile", profile]))?;
+    let skipped = std::env::temp_dir().join(format!("cenote-skipped-{}", std::process::id()));
+    let servers = [(POSTGRES_VARIABLE, start("postgres", start_postgres)), (S3_VARIABLE, start("s3", start_s3))];
+    let mut command = cargo();
+    command.args(["nextest", "run"]).args(SELECTION).args(["--cargo-profile", profile]).args(more);
+    command.env("CENOTE_TEST_SKIPPED", &skipped);
+    for (variable, server) in &servers {
+        if let Some(server) = server {
+            command.env(variable, &server.url);
+        }
+    }
+    let tested = checked(&mut command);
+    if let Ok(list) = std::fs::read_to_string(&skipped) {
+        let mut programs: Vec<&str> = list.lines().collect();
+        programs.sort_unstable();
+        println!("skipped {} tests: {}", programs.len(), programs.join(", "));
+        std::fs::remove_file(&skipped)?;
+    }
+    drop(servers);
+    tested?;
+    checked(cargo().args(["test", "--doc", "--profile", profile, "-p", "cenote-vocab"]))
+}
+
+#[expect(clippy::print_stderr, reason = "progress for the person who waits")]
+fn start(name: &str, start: fn() -> Option<Server>) -> Option<Server> {
+    let server = start();
+    eprintln!("{name}: {}", server.as_ref().map_or("not on this machine; run make deps", |server| server.url.as_str()));
+    server
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn checked(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} does not start"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
