@@ -1,5 +1,5 @@
 # The two commands of a newcomer: `make demo` and `make test`.
-.PHONY: demo test deps lint fmt accept crash bench run
+.PHONY: demo test deps lint fmt accept crash
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
@@ -33,6 +33,3 @@ accept:
 # kill -9 at random moments, ROUNDS times.
 crash:
 	CENOTE_CRASH_ROUNDS=$(ROUNDS) cargo xtask test -E 'test(kills_at_random_moments)' --no-capture
-
-bench:
-	./bench/run $(SUITE)

@@ -12,7 +12,8 @@ const SELECTION: [&str; 3] = ["--workspace", "--features", "cenote/failpoints"];
 #[expect(clippy::print_stdout, reason = "the task's result")]
 pub(crate) fn run(more: &[String]) -> Result<()> {
     let profile = if std::env::var("CI").as_deref() == Ok("true") { "ci" } else { "dev" };
-    checked(cargo().arg("build").args(SELECTION).args(["--bins", "--profile", profile]))?;
+    // With the tests, so that features of development dependencies are unified once and for both.
+    checked(cargo().arg("build").args(SELECTION).args(["--bins", "--tests", "--profile", profile]))?;
     let skipped = std::env::temp_dir().join(format!("cenote-skipped-{}", std::process::id()));
     let servers = [(POSTGRES_VARIABLE, start("postgres", start_postgres)), (S3_VARIABLE, start("s3", start_s3))];
     let mut command = cargo();

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use cenote_catalog::Identity;
 use cenote_vocab::Micros;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::auth::Failures;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::{Http, NodeState, Services};
+
+/// Requests between their head and the head of their answer (`requests_in_flight_max`).
+const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
 
 /// The door's state; clones share it.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub(crate) struct Inner {
     pub(crate) http: Http,
     pub(crate) metrics: Metrics,
     pub(crate) failures: Failures,
+    /// Places for requests that are being answered.
+    pub(crate) in_flight: Semaphore,
     /// When this door was made.
     pub(crate) started: Micros,
     everyone: OnceCell<Identity>,
@@ -41,7 +46,8 @@ impl App {
         metrics.register(&mut http.registry.lock());
         let failures = Failures::new(http.options.failures_per_minute);
         let started = http.clock.now();
-        Self(Arc::new(Inner { http, metrics, failures, started, everyone: OnceCell::new() }))
+        let in_flight = Semaphore::new(REQUESTS_IN_FLIGHT_MAX);
+        Self(Arc::new(Inner { http, metrics, failures, in_flight, started, everyone: OnceCell::new() }))
     }
 
     /// Where the node is in its life.

@@ -67,6 +67,9 @@ pub(crate) async fn gate(
         return Ok(next.run(request).await);
     }
     app.services()?;
+    let Ok(_place) = app.in_flight.try_acquire() else {
+        return Err(Problem::busy());
+    };
     let parameters = Parameters::parse(request.uri().query().unwrap_or(""));
     let identity = identify(&app, request.headers(), &parameters, address(&request)).await?;
     request.extensions_mut().insert(identity);

@@ -85,6 +85,15 @@ impl Problem {
         problem
     }
 
+    /// 503: as many requests as the node takes at a time are being answered.
+    pub(crate) fn busy() -> Self {
+        let text = "the node answers as many requests as it can at a time (requests_in_flight_max)";
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, text).with("sqlstate", "53300");
+        problem.retryable = true;
+        problem.retry_after = Some(RETRY_EXHAUSTED);
+        problem
+    }
+
     /// 500; the text is for the log as well.
     pub(crate) fn internal(text: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text).with("sqlstate", "XX000")

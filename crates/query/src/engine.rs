@@ -53,7 +53,7 @@ pub struct QueryRecord {
 impl Engine {
     /// Builds the engine of a node: one DataFusion runtime with `memory` as its pool.
     pub fn new(lake: Lake, ingest: Ingest, options: QueryOptions, memory: MemoryPool) -> Result<Self, Error> {
-        let base = BaseState::new(&options, memory)?;
+        let base = BaseState::new(&options, memory, &lake.store)?;
         let metrics = Metrics::default();
         let registry = Registry::new(lake.clock.clone(), metrics.clone());
         Ok(Self { inner: Arc::new(Inner { lake, ingest, options, base, metrics, registry }) })

@@ -103,7 +103,8 @@ impl Error {
     pub fn report(&self, sql: &str) -> String {
         let mut text = self.message.clone();
         if let Some(place) = self.place
-            && let Some(line) = usize::try_from(place.line).ok().and_then(|line| sql.lines().nth(line.saturating_sub(1)))
+            && let Some(line) =
+                usize::try_from(place.line).ok().and_then(|line| sql.lines().nth(line.saturating_sub(1)))
         {
             let number = place.line.to_string();
             let margin = " ".repeat(number.len());

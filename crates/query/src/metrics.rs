@@ -72,7 +72,11 @@ impl Metrics {
         registry.register("queries", "Statements that ended", self.statements.clone());
         registry.register("queries_running", "Statements that run", self.running.clone());
         registry.register("query_rows", "Rows answered", self.rows.clone());
-        registry.register("query_duration_seconds", "Time of statements, from text to last row", self.seconds.clone());
+        registry.register(
+            "query_duration_seconds",
+            "Time of statements, from text to last row",
+            self.seconds.clone(),
+        );
         registry.register("scan_files", "Files of scanned tables, read or left out", self.files.clone());
     }
 }

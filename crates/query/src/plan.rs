@@ -3,6 +3,8 @@
 mod binder;
 mod checks;
 mod columns;
+mod cpu;
+mod duplicates;
 pub(crate) mod fault;
 mod memory;
 mod operators;
@@ -13,6 +15,7 @@ mod state;
 
 pub(crate) use binder::{Binder, all_tables, constant_time};
 pub(crate) use columns::column_of;
+pub(crate) use duplicates::{visible, visible_schema};
 pub(crate) use resolve::{Found, Resolver, denied};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use state::{BaseState, CATALOG, DEFAULT_SCHEMA, exact};

@@ -153,7 +153,8 @@ impl Registry {
             .map(|running| running.record(now, *running.state.lock(), None))
             .collect();
         running.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.id.cmp(&b.id)));
-        running.extend(statements.ended.iter().filter(|(of, _)| of == scope).map(|(_, record)| record.clone()));
+        running
+            .extend(statements.ended.iter().filter(|(of, _)| of == scope).map(|(_, record)| record.clone()));
         running
     }
 

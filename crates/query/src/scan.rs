@@ -13,7 +13,7 @@ mod statistics;
 
 pub(crate) use buffer::conform;
 pub(crate) use notes::ScanNotes;
-pub(crate) use provider::{FILE_COLUMN, LakeTable, POSITION_COLUMN};
+pub(crate) use provider::{FILE_COLUMN, LakeTable, POSITION_COLUMN, lake_url};
 
 use std::sync::Arc;
 

@@ -76,18 +76,33 @@ impl Session {
     }
 
     /// Runs a statement. `parameters`: arrays of length 1.
-    pub async fn execute(&self, prepared: &Prepared, parameters: Vec<ArrayRef>, bounds: Bounds) -> Result<Execution, Error> {
+    pub async fn execute(
+        &self,
+        prepared: &Prepared,
+        parameters: Vec<ArrayRef>,
+        bounds: Bounds,
+    ) -> Result<Execution, Error> {
         let engine = self.inner.engine();
         let (identity, options) = (self.inner.identity(), self.inner.options());
         let id = bounds.query_id.clone().unwrap_or_else(|| engine.lake().ids.uuid().to_string());
-        let running = engine.registry().begin(&identity.scope, id, &prepared.sql, &identity.token.name, options.protocol)?;
+        let running = engine.registry().begin(
+            &identity.scope,
+            id,
+            &prepared.sql,
+            &identity.token.name,
+            options.protocol,
+        )?;
         self.inner.runs(Some(running.clone()));
         let guard = Guard {
             running: running.clone(),
             deadline: statement::deadline([bounds.timeout, self.inner.settings().statement_timeout()]),
             request_id: bounds.request_id.clone(),
         };
-        let answer = match self.inner.check_not_failed(prepared.parsed()).and_then(|()| values(prepared, parameters)) {
+        let answer = match self
+            .inner
+            .check_not_failed(prepared.parsed())
+            .and_then(|()| values(prepared, parameters))
+        {
             Ok(values) => Box::pin(statement::run(&self.inner, prepared, values, &guard)).await,
             Err(error) => Err(error),
         };
@@ -159,7 +174,11 @@ fn values(prepared: &Prepared, parameters: Vec<ArrayRef>) -> Result<Vec<ScalarVa
     if parameters.len() != prepared.parameters.len() {
         return Err(Error::new(
             ErrorKind::Invalid,
-            format!("the statement has {} parameters, {} were given", prepared.parameters.len(), parameters.len()),
+            format!(
+                "the statement has {} parameters, {} were given",
+                prepared.parameters.len(),
+                parameters.len()
+            ),
         )
         .with_sqlstate("08P01"));
     }
@@ -170,7 +189,9 @@ fn values(prepared: &Prepared, parameters: Vec<ArrayRef>) -> Result<Vec<ScalarVa
             if array.len() != 1 {
                 return Err(Error::new(ErrorKind::Invalid, "a parameter must be one value"));
             }
-            ScalarValue::try_from_array(array, 0).and_then(|value| value.cast_to(wanted)).map_err(|error| fault::of(error, &prepared.sql))
+            ScalarValue::try_from_array(array, 0)
+                .and_then(|value| value.cast_to(wanted))
+                .map_err(|error| fault::of(error, &prepared.sql))
         })
         .collect()
 }

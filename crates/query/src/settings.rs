@@ -104,15 +104,22 @@ impl Settings {
             return Ok(());
         };
         if let Some((fixed, _)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {
-            return Err(Error::new(ErrorKind::Invalid, format!("parameter \"{fixed}\" cannot be changed")).with_sqlstate("55P02"));
+            return Err(Error::new(ErrorKind::Invalid, format!("parameter \"{fixed}\" cannot be changed"))
+                .with_sqlstate("55P02"));
         }
         if name.starts_with("datafusion.") {
-            return Err(Error::new(ErrorKind::Denied, format!("parameter \"{name}\" is set by the node's configuration only")));
+            return Err(Error::new(
+                ErrorKind::Denied,
+                format!("parameter \"{name}\" is set by the node's configuration only"),
+            ));
         }
         let value = match KNOWN.iter().find(|known| known.name == name) {
             Some(known) => (known.check)(value.trim()).map_err(|rule| {
-                Error::new(ErrorKind::Invalid, format!("invalid value for parameter \"{name}\": \"{value}\" ({rule})"))
-                    .with_sqlstate("22023")
+                Error::new(
+                    ErrorKind::Invalid,
+                    format!("invalid value for parameter \"{name}\": \"{value}\" ({rule})"),
+                )
+                .with_sqlstate("22023")
             })?,
             None if name.contains('.') => value.to_owned(),
             None => return Err(unknown(&name)),
@@ -203,7 +210,8 @@ fn canonical(name: &str) -> String {
 }
 
 fn unknown(name: &str) -> Error {
-    let error = Error::new(ErrorKind::NotFound, format!("unrecognized configuration parameter \"{name}\"")).with_sqlstate("42704");
+    let error = Error::new(ErrorKind::NotFound, format!("unrecognized configuration parameter \"{name}\""))
+        .with_sqlstate("42704");
     match nearest(name, KNOWN.iter().map(|known| known.name)) {
         Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
         None => error,
@@ -216,17 +224,29 @@ fn any(value: &str) -> Result<String, &'static str> {
 
 fn word(value: &str, words: &[&str]) -> Result<String, &'static str> {
     let lower = value.to_lowercase();
-    if words.contains(&lower.as_str()) { Ok(lower) } else { Err("not one of the values that this server knows") }
+    if words.contains(&lower.as_str()) {
+        Ok(lower)
+    } else {
+        Err("not one of the values that this server knows")
+    }
 }
 
 fn utf8(value: &str) -> Result<String, &'static str> {
-    if matches!(value.to_lowercase().as_str(), "utf8" | "utf-8" | "unicode") { Ok("UTF8".into()) } else { Err("only UTF8") }
+    if matches!(value.to_lowercase().as_str(), "utf8" | "utf-8" | "unicode") {
+        Ok("UTF8".into())
+    } else {
+        Err("only UTF8")
+    }
 }
 
 fn iso(value: &str) -> Result<String, &'static str> {
     let words = value.to_uppercase();
     let known = ["ISO", "MDY", "DMY", "YMD"];
-    if words.split(',').all(|word| known.contains(&word.trim())) { Ok("ISO, MDY".into()) } else { Err("only ISO") }
+    if words.split(',').all(|word| known.contains(&word.trim())) {
+        Ok("ISO, MDY".into())
+    } else {
+        Err("only ISO")
+    }
 }
 
 fn switch(value: &str) -> Result<String, &'static str> {
@@ -286,10 +306,16 @@ mod tests {
     fn unknown_names_are_refused_and_dotted_ones_kept() {
         let mut settings = Settings::default();
         let error = settings.set("serch_path", Some("a")).unwrap_err();
-        assert_eq!((error.sqlstate().0, error.hint().as_deref()), ("42704", Some("did you mean \"search_path\"?")));
+        assert_eq!(
+            (error.sqlstate().0, error.hint().as_deref()),
+            ("42704", Some("did you mean \"search_path\"?"))
+        );
         settings.set("my.app", Some("x")).unwrap();
         assert_eq!(settings.get("MY.APP").as_deref(), Some("x"));
-        assert_eq!(settings.set("datafusion.execution.batch_size", Some("1")).unwrap_err().sqlstate().0, "42501");
+        assert_eq!(
+            settings.set("datafusion.execution.batch_size", Some("1")).unwrap_err().sqlstate().0,
+            "42501"
+        );
     }
 
     #[test]

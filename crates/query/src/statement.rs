@@ -42,12 +42,22 @@ pub(crate) async fn run(
     match prepared.parsed() {
         Parsed::Command(command) => run_command(session, command, prepared, guard).await,
         Parsed::Sql { statement, clauses } => match statement.as_ref() {
-            AnyStatement::Explain(_) => select::explain(session, statement, prepared, parameters, guard).await,
+            AnyStatement::Explain(_) => {
+                select::explain(session, statement, prepared, parameters, guard).await
+            }
             AnyStatement::Statement(inner) => match inner.as_ref() {
-                SqlStatement::Query(_) => select::select(session, statement, prepared, parameters, guard).await,
-                SqlStatement::Insert(insert) => insert::insert(session, insert, prepared, parameters, guard).await,
-                SqlStatement::Delete(delete) => delete::delete(session, delete, prepared, parameters, guard).await,
-                SqlStatement::Truncate(truncate) => delete::truncate(session, truncate, prepared, guard).await,
+                SqlStatement::Query(_) => {
+                    select::select(session, statement, prepared, parameters, guard).await
+                }
+                SqlStatement::Insert(insert) => {
+                    insert::insert(session, insert, prepared, parameters, guard).await
+                }
+                SqlStatement::Delete(delete) => {
+                    delete::delete(session, delete, prepared, parameters, guard).await
+                }
+                SqlStatement::Truncate(truncate) => {
+                    delete::truncate(session, truncate, prepared, guard).await
+                }
                 SqlStatement::CreateTable(create) => {
                     create_table::create_table(session, create, clauses, prepared, parameters, guard).await
                 }
@@ -69,13 +79,20 @@ pub(crate) async fn run(
     }
 }
 
-async fn run_command(session: &Inner, command: &Command, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+async fn run_command(
+    session: &Inner,
+    command: &Command,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     match command {
         Command::Begin(characteristics) => transact::begin(session, *characteristics),
         Command::Commit => transact::commit(session, guard).await,
         Command::Rollback => transact::rollback(session).await,
         Command::SetTransaction(characteristics) => transact::set_transaction(session, *characteristics),
-        Command::SetCharacteristics(characteristics) => transact::set_characteristics(session, *characteristics),
+        Command::SetCharacteristics(characteristics) => {
+            transact::set_characteristics(session, *characteristics)
+        }
         Command::Set { name, value, local } => set::set(session, name, value.as_deref(), *local),
         Command::Reset(name) => set::reset(session, name.as_deref()),
         Command::DiscardAll => set::discard_all(session),
@@ -89,8 +106,12 @@ async fn run_command(session: &Inner, command: &Command, prepared: &Prepared, gu
             maintain::optimize(session, target.as_deref(), *mode, *dry_run).await
         }
         Command::Vacuum { target, keep, orphans, force, dry_run } => {
-            let options =
-                cenote_table::VacuumOptions { keep: *keep, force: *force, orphans: *orphans, dry_run: *dry_run };
+            let options = cenote_table::VacuumOptions {
+                keep: *keep,
+                force: *force,
+                orphans: *orphans,
+                dry_run: *dry_run,
+            };
             maintain::vacuum(session, target.as_deref(), options).await
         }
         Command::Kill(id) => maintain::kill(session, id),

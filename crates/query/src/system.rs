@@ -36,8 +36,10 @@ pub(crate) struct SessionFacts {
 
 /// Groups and names of all system tables.
 pub(crate) fn tables() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let mut groups: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::from([(RUNTIME, runtime::TABLES.to_vec())]);
-    for (group, name) in cenote_catalog::system_tables().iter().filter_map(|table| table.name.split_once('.')) {
+    let mut groups: BTreeMap<&'static str, Vec<&'static str>> =
+        BTreeMap::from([(RUNTIME, runtime::TABLES.to_vec())]);
+    for (group, name) in cenote_catalog::system_tables().iter().filter_map(|table| table.name.split_once('.'))
+    {
         groups.entry(group).or_default().push(name);
     }
     groups
@@ -65,7 +67,8 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
     if group == RUNTIME {
         return runtime::rows(facts, name);
     }
-    let batch = facts.engine.lake().catalog.system_rows(&facts.identity.scope, &format!("{group}.{name}")).await?;
+    let batch =
+        facts.engine.lake().catalog.system_rows(&facts.identity.scope, &format!("{group}.{name}")).await?;
     visible(batch, &facts.identity)
 }
 
@@ -74,7 +77,9 @@ fn visible(batch: RecordBatch, identity: &Identity) -> Result<RecordBatch, Error
     if identity.allows_everywhere(Permission::Read) {
         return Ok(batch);
     }
-    let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>().cloned());
+    let text = |name: &str| {
+        batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>().cloned())
+    };
     let (Some(schemas), Some(tables)) = (text("schema_name"), text("table_name")) else { return Ok(batch) };
     let kept: BooleanArray = (0..batch.num_rows())
         .map(|row| {
@@ -82,18 +87,23 @@ fn visible(batch: RecordBatch, identity: &Identity) -> Result<RecordBatch, Error
             Some(known && identity.allows(Permission::Read, schemas.value(row), Some(tables.value(row))))
         })
         .collect();
-    filter_record_batch(&batch, &kept).map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
+    filter_record_batch(&batch, &kept)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
 }
 
 fn declared(group: &str, name: &str) -> Result<&'static SystemTable, Error> {
     let full = format!("{group}.{name}");
     cenote_catalog::system_tables().iter().find(|table| table.name == full).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("table \"system.{full}\" does not exist")).with_sqlstate("42P01")
+        Error::new(ErrorKind::NotFound, format!("table \"system.{full}\" does not exist"))
+            .with_sqlstate("42P01")
     })
 }
 
 /// Schemas of the catalog `lake` that are made for one statement, by name: the place of `information_schema` and `pg_catalog`.
 /// `names` are those of the statement's snapshot.
-pub(crate) fn extra_schemas(_facts: &SessionFacts, _names: &Arc<Names>) -> Vec<(String, Arc<dyn SchemaProvider>)> {
+pub(crate) fn extra_schemas(
+    _facts: &SessionFacts,
+    _names: &Arc<Names>,
+) -> Vec<(String, Arc<dyn SchemaProvider>)> {
     Vec::new()
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Op, Producer, ReadSet, SchemaDef, TableChange, TableDef,
+    Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Op, Producer, ReadSet,
+    SchemaDef, TableChange, TableDef,
 };
 use cenote_table::{Lake, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
@@ -167,7 +168,8 @@ pub(crate) fn facts(
 /// The names after a staged change of objects, for the statements that follow in the transaction.
 pub(crate) fn with_table(names: &Names, table: &NewTable) -> Names {
     let mut names = names.clone();
-    let (schema, tables) = names.schemas.entry(table.schema.clone()).or_insert_with(|| new_schema(&table.schema));
+    let (schema, tables) =
+        names.schemas.entry(table.schema.clone()).or_insert_with(|| new_schema(&table.schema));
     tables.insert(table.name.clone(), Arc::new(definition(table, schema.id)));
     names
 }

@@ -77,7 +77,10 @@ fn is_create_table(sql: &str, tokens: &[TokenWithSpan]) -> bool {
     words.take(&["TABLE"])
 }
 
-fn list<T>(words: &mut Words<'_>, item: impl Fn(&mut Words<'_>) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+fn list<T>(
+    words: &mut Words<'_>,
+    item: impl Fn(&mut Words<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
     if !words.take_token(&Token::LParen) {
         return Err(words.unexpected("("));
     }

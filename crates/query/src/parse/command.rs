@@ -21,7 +21,11 @@ pub(crate) enum Command {
     /// `SET SESSION CHARACTERISTICS AS TRANSACTION …`
     SetCharacteristics(Characteristics),
     /// `value` `None`: back to the default.
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
     /// `None`: all.
     Reset(Option<String>),
     DiscardAll,
@@ -32,11 +36,25 @@ pub(crate) enum Command {
     Describe(Vec<Ident>),
     DescribeQuery(String),
     Flush(Target),
-    Optimize { target: Target, mode: OptimizeMode, dry_run: bool },
-    Vacuum { target: Target, keep: Option<Duration>, orphans: bool, force: bool, dry_run: bool },
+    Optimize {
+        target: Target,
+        mode: OptimizeMode,
+        dry_run: bool,
+    },
+    Vacuum {
+        target: Target,
+        keep: Option<Duration>,
+        orphans: bool,
+        force: bool,
+        dry_run: bool,
+    },
     Kill(String),
     /// `ALTER TABLE t SET (option = value, …)`, `RESET (option, …)`
-    SetOptions { table: Vec<Ident>, if_exists: bool, options: Vec<(String, Option<String>)> },
+    SetOptions {
+        table: Vec<Ident>,
+        if_exists: bool,
+        options: Vec<(String, Option<String>)>,
+    },
 }
 
 /// One table, or all of the tenant.
@@ -111,7 +129,9 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             Command::Begin(characteristics(&mut words)?)
         }
         () if words.take(&["START", "TRANSACTION"]) => Command::Begin(characteristics(&mut words)?),
-        () if words.take(&["COMMIT"]) || words.take(&["END"]) => end_of_transaction(&mut words, Command::Commit),
+        () if words.take(&["COMMIT"]) || words.take(&["END"]) => {
+            end_of_transaction(&mut words, Command::Commit)
+        }
         () if words.take(&["ROLLBACK"]) || words.take(&["ABORT"]) => {
             if words.take(&["TO"]) || words.take(&["TRANSACTION", "TO"]) || words.take(&["WORK", "TO"]) {
                 return Err(unsupported("ROLLBACK TO SAVEPOINT"));
@@ -144,7 +164,9 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
         () if words.take(&["CLOSE", "ALL"]) => Command::Nothing("CLOSE CURSOR ALL"),
         () if words.take(&["USE"]) => Command::Use(words.object_name()?),
         () if words.take(&["SHOW"]) => Command::Show(show(&mut words)?),
-        () if words.take(&["DESCRIBE"]) || words.take(&["DESC"]) => return describe(sql, &mut words).map(Some),
+        () if words.take(&["DESCRIBE"]) || words.take(&["DESC"]) => {
+            return describe(sql, &mut words).map(Some);
+        }
         () if words.take(&["FLUSH"]) => Command::Flush(target(&mut words)?),
         () if words.take(&["OPTIMIZE"]) => optimize(&mut words)?,
         () if words.take(&["VACUUM"]) => vacuum(&mut words)?,
@@ -213,7 +235,10 @@ fn characteristics(words: &mut Words<'_>) -> Result<Characteristics, Error> {
             found.read_only = Some(true);
         } else if words.take(&["READ", "WRITE"]) {
             found.read_only = Some(false);
-        } else if words.take(&["NOT", "DEFERRABLE"]) || words.take(&["DEFERRABLE"]) || words.take_token(&Token::Comma) {
+        } else if words.take(&["NOT", "DEFERRABLE"])
+            || words.take(&["DEFERRABLE"])
+            || words.take_token(&Token::Comma)
+        {
             // changes nothing below SERIALIZABLE
         } else {
             return Ok(found);
@@ -233,7 +258,8 @@ fn set(words: &mut Words<'_>) -> Result<Command, Error> {
         let _ = words.take(&["SESSION"]);
     }
     if words.take(&["TIME", "ZONE"]) {
-        let value = if words.take(&["LOCAL"]) || words.take(&["DEFAULT"]) { None } else { Some(value(words)?) };
+        let value =
+            if words.take(&["LOCAL"]) || words.take(&["DEFAULT"]) { None } else { Some(value(words)?) };
         return Ok(Command::Set { name: "timezone".into(), value, local });
     }
     if words.take(&["NAMES"]) {
@@ -343,7 +369,9 @@ fn target(words: &mut Words<'_>) -> Result<Target, Error> {
         return Ok(None);
     }
     let option = ["FULL", "DELETES", "DEDUP", "DRY", "KEEP", "ORPHANS", "FORCE", "WHERE", "ORDER"];
-    if !table && words.peek().is_some_and(|token| option.iter().any(|word| super::tokens::word_is(token, word))) {
+    if !table
+        && words.peek().is_some_and(|token| option.iter().any(|word| super::tokens::word_is(token, word)))
+    {
         return Ok(None);
     }
     words.object_name().map(Some)
@@ -453,7 +481,11 @@ mod tests {
 
     #[test]
     fn settings_take_words_texts_and_numbers() {
-        let set = |name: &str, value: &str| Command::Set { name: name.into(), value: Some(value.into()), local: false };
+        let set = |name: &str, value: &str| Command::Set {
+            name: name.into(),
+            value: Some(value.into()),
+            local: false,
+        };
         assert_eq!(command("SET search_path TO a, \"B\"").unwrap(), Some(set("search_path", "a, B")));
         assert_eq!(command("SET extra_float_digits = -1").unwrap(), Some(set("extra_float_digits", "-1")));
         assert_eq!(command("SET TIME ZONE 'UTC'").unwrap(), Some(set("timezone", "UTC")));

@@ -72,7 +72,12 @@ impl Dialect for CenoteDialect {
     }
 
     /// `a // b`: the token exists, but the parser takes it for DuckDB only.
-    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
         if parser.peek_token_ref().token != Token::DuckIntDiv {
             return None;
         }

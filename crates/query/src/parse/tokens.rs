@@ -5,8 +5,8 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::dialect::DIALECT;
-use crate::error::Place;
 use crate::Error;
+use crate::error::Place;
 use cenote_vocab::ErrorKind;
 
 /// `limits.sql_length_max`: bytes of one text.
@@ -17,7 +17,10 @@ pub(crate) fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if sql.len() > SQL_LENGTH_MAX {
         return Err(Error::new(
             ErrorKind::Invalid,
-            format!("SQL text of {} bytes is longer than limits.sql_length_max ({SQL_LENGTH_MAX})", sql.len()),
+            format!(
+                "SQL text of {} bytes is longer than limits.sql_length_max ({SQL_LENGTH_MAX})",
+                sql.len()
+            ),
         )
         .with_sqlstate("54000"));
     }
@@ -70,18 +73,18 @@ pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, 
     let mut rewritten = Vec::with_capacity(tokens.len() + 3);
     for (at, token) in tokens.iter().enumerate() {
         match &token.token {
-            Token::CustomBinaryOperator(operator) if operator.starts_with("//") => {
+            Token::Div
+                if tokens
+                    .get(at + 1)
+                    .is_some_and(|next| next.token == Token::Div && next.span.start == token.span.end) =>
+            {
                 rewritten.push(TokenWithSpan::new(Token::DuckIntDiv, token.span));
-                match &operator[2..] {
-                    "" => {}
-                    "-" => rewritten.push(TokenWithSpan::new(Token::Minus, token.span)),
-                    "+" => rewritten.push(TokenWithSpan::new(Token::Plus, token.span)),
-                    _ => {
-                        return Err(Error::new(ErrorKind::Invalid, format!("operator {operator} does not exist"))
-                            .with_sqlstate("42883"));
-                    }
-                }
             }
+            Token::Div
+                if at > 0
+                    && rewritten.last().is_some_and(|last: &TokenWithSpan| {
+                        last.token == Token::DuckIntDiv && last.span.end == token.span.start
+                    }) => {}
             Token::Word(word) if at == 0 && word.keyword == Keyword::TABLE && word.quote_style.is_none() => {
                 rewritten.push(TokenWithSpan::new(Token::make_keyword("SELECT"), token.span));
                 rewritten.push(TokenWithSpan::new(Token::Mul, token.span));
@@ -94,7 +97,10 @@ pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, 
                 {
                     return Err(Error::new(
                         ErrorKind::Unsupported,
-                        format!("FOR VERSION AS OF takes a transaction number, got {}: tags are not supported yet", next.token),
+                        format!(
+                            "FOR VERSION AS OF takes a transaction number, got {}: tags are not supported yet",
+                            next.token
+                        ),
                     ));
                 }
             }

@@ -77,7 +77,10 @@ impl<'a> Words<'a> {
     /// A text in single quotes.
     pub(crate) fn text(&mut self) -> Result<String, Error> {
         match self.peek() {
-            Some(TokenWithSpan { token: Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text), .. }) => {
+            Some(TokenWithSpan {
+                token: Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text),
+                ..
+            }) => {
                 self.at += 1;
                 Ok(text.clone())
             }
@@ -115,7 +118,10 @@ impl<'a> Words<'a> {
                 Error::new(ErrorKind::Invalid, format!("syntax error: expected {expected}, found {text}"))
                     .with_place(Place::at(self.sql, token.span.start.line, token.span.start.column, length))
             }
-            None => Error::new(ErrorKind::Invalid, format!("syntax error: expected {expected}, found end of statement")),
+            None => Error::new(
+                ErrorKind::Invalid,
+                format!("syntax error: expected {expected}, found end of statement"),
+            ),
         }
     }
 }

@@ -8,16 +8,18 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use cenote_catalog::{Identity, Names, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn};
+use datafusion::common::Column;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::common::Column;
 use datafusion::sql::parser::Statement as AnyStatement;
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sqlparser::ast::ObjectName;
 
 use super::checks::check;
 use super::columns::fix_case;
+use super::duplicates::tell_apart;
 use super::fault;
 use super::resolve::{Found, Resolver};
 use super::rewriter::{Reference, VersionText, references, replace};
@@ -99,7 +101,12 @@ impl<'a> Binder<'a> {
     }
 
     /// The plan of a statement whose text is `sql`.
-    pub(crate) async fn plan(&mut self, statement: AnyStatement, sql: &str, search_path: &[String]) -> Result<LogicalPlan, Error> {
+    pub(crate) async fn plan(
+        &mut self,
+        statement: AnyStatement,
+        sql: &str,
+        search_path: &[String],
+    ) -> Result<LogicalPlan, Error> {
         check(&statement, sql)?;
         let statement = self.bind(statement, sql, search_path, None, 0).await?;
         let plan = self.state.statement_to_plan(statement).await;
@@ -152,6 +159,7 @@ impl<'a> Binder<'a> {
             }
             replace(&mut statement, &names)?;
             fix_case(&mut statement, &self.columns)?;
+            tell_apart(&mut statement);
             if depth > 0 {
                 self.columns = outer;
             }
@@ -176,9 +184,9 @@ impl<'a> Binder<'a> {
             None => self.snapshot.names.clone(),
         };
         let resolver = Resolver { names: &names, identity: self.identity, search_path };
-        let found = resolver.find(&reference.name, Permission::Read).map_err(|error| {
-            error.or_place(reference.name.last().and_then(|ident| place(sql, ident)))
-        })?;
+        let found = resolver
+            .find(&reference.name, Permission::Read)
+            .map_err(|error| error.or_place(reference.name.last().and_then(|ident| place(sql, ident))))?;
         match found {
             Found::Table(table) => {
                 self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
@@ -201,7 +209,12 @@ impl<'a> Binder<'a> {
                     }
                     TableKind::View { sql, search_path } => {
                         let plan = self.view(&table, sql, search_path, version, depth).await?;
-                        self.add(CATALOG, &table.schema_name, &name, Arc::new(ViewTable::new(plan, Some(sql.clone()))))?;
+                        self.add(
+                            CATALOG,
+                            &table.schema_name,
+                            &name,
+                            Arc::new(ViewTable::new(plan, Some(sql.clone()))),
+                        )?;
                     }
                 }
                 Ok(full_name(CATALOG, &table.schema_name, &name))
@@ -215,14 +228,20 @@ impl<'a> Binder<'a> {
                 if self.made.is_empty() {
                     self.made = system::extra_schemas(&self.facts, &names);
                 }
-                match self.made.iter().find(|(made, provider)| *made == schema && provider.table_exist(&name)) {
+                match self.made.iter().find(|(made, provider)| *made == schema && provider.table_exist(&name))
+                {
                     Some((_, provider)) => {
-                        self.catalogs.add_schema(&schema, provider.clone()).map_err(|error| fault::of(error, sql))?;
+                        self.catalogs
+                            .add_schema(&schema, provider.clone())
+                            .map_err(|error| fault::of(error, sql))?;
                         Ok(full_name(CATALOG, &schema, &name))
                     }
-                    None => Err(Error::new(ErrorKind::NotFound, format!("table \"{schema}.{name}\" does not exist"))
-                        .with_sqlstate("42P01")
-                        .or_place(reference.name.last().and_then(|ident| place(sql, ident)))),
+                    None => Err(Error::new(
+                        ErrorKind::NotFound,
+                        format!("table \"{schema}.{name}\" does not exist"),
+                    )
+                    .with_sqlstate("42P01")
+                    .or_place(reference.name.last().and_then(|ident| place(sql, ident)))),
                 }
             }
         }
@@ -231,11 +250,18 @@ impl<'a> Binder<'a> {
     async fn provider(&self, table: &Arc<TableDef>, txn: Txn, past: bool) -> Result<LakeTable, Error> {
         let (lake, ingest, scope) = (self.engine.lake(), self.engine.ingest(), &self.identity.scope);
         let buffer = if past { None } else { self.snapshot.buffer(lake, ingest, scope, table.id).await? };
-        let provider = LakeTable::new(lake.clone(), scope.clone(), table.clone(), txn, buffer, self.notes.clone());
+        let provider =
+            LakeTable::new(lake.clone(), scope.clone(), table.clone(), txn, buffer, self.notes.clone());
         Ok(if self.addressed == Some(table.id) && !past { provider.addressed() } else { provider })
     }
 
-    fn add(&self, catalog: &str, schema: &str, name: &str, table: Arc<dyn datafusion::catalog::TableProvider>) -> Result<(), Error> {
+    fn add(
+        &self,
+        catalog: &str,
+        schema: &str,
+        name: &str,
+        table: Arc<dyn datafusion::catalog::TableProvider>,
+    ) -> Result<(), Error> {
         self.catalogs.add(catalog, schema, name, table).map_err(|error| fault::of(error, ""))
     }
 
@@ -249,19 +275,23 @@ impl<'a> Binder<'a> {
         depth: usize,
     ) -> Result<LogicalPlan, Error> {
         if depth >= VIEW_DEPTH_MAX {
-            return Err(Error::new(ErrorKind::Invalid, format!("views are nested deeper than {VIEW_DEPTH_MAX} levels at {}", view.full_name()))
-                .with_sqlstate("54001"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("views are nested deeper than {VIEW_DEPTH_MAX} levels at {}", view.full_name()),
+            )
+            .with_sqlstate("54001"));
         }
         let Parsed::Sql { statement, .. } = parse(sql)? else {
             return Err(Error::new(ErrorKind::Corrupt, format!("view {} is no query", view.full_name())));
         };
         let path = path_of(search_path);
-        let in_view = |error: Error| Error::new(
-            cenote_vocab::Fault::kind(&error),
-            format!("view {}: {error}", view.full_name()),
-        ).with_sqlstate(cenote_vocab::Fault::sqlstate(&error).0);
+        let in_view = |error: Error| {
+            Error::new(cenote_vocab::Fault::kind(&error), format!("view {}: {error}", view.full_name()))
+                .with_sqlstate(cenote_vocab::Fault::sqlstate(&error).0)
+        };
         let bound = self.bind(*statement, sql, &path, at, depth + 1).await.map_err(in_view)?;
-        let plan = self.state.statement_to_plan(bound).await.map_err(|error| in_view(fault::of(error, sql)))?;
+        let plan =
+            self.state.statement_to_plan(bound).await.map_err(|error| in_view(fault::of(error, sql)))?;
         output_columns(plan, view).map_err(|error| in_view(fault::of(error, sql)))
     }
 
@@ -283,16 +313,24 @@ pub(crate) fn all_tables(names: &Names) -> Vec<TableId> {
 }
 
 /// The instant that a constant expression is.
-pub(crate) async fn constant_time(engine: &Engine, state: &SessionState, expr: &str, sql: &str) -> Result<Micros, Error> {
+pub(crate) async fn constant_time(
+    engine: &Engine,
+    state: &SessionState,
+    expr: &str,
+    sql: &str,
+) -> Result<Micros, Error> {
     let not_constant =
         || Error::new(ErrorKind::Invalid, format!("{expr} is no constant time")).with_sqlstate("22007");
-    let Parsed::Sql { statement, .. } = parse(&format!("SELECT CAST(({expr}) AS TIMESTAMP)"))? else { return Err(not_constant()) };
+    let Parsed::Sql { statement, .. } = parse(&format!("SELECT CAST(({expr}) AS TIMESTAMP)"))? else {
+        return Err(not_constant());
+    };
     if !references(&statement)?.is_empty() {
         return Err(not_constant());
     }
     let plan = state.statement_to_plan(*statement).await.map_err(|error| fault::of(error, sql))?;
     let physical = state.create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
-    let batches = super::state::collect(physical, engine.base().task(state)).await?;
+    let batches = engine.base().stream(state, physical).map_err(|error| fault::of(error, sql))?;
+    let batches: Vec<_> = batches.try_collect().await.map_err(fault::while_running)?;
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let value = batches
         .iter()
@@ -307,7 +345,10 @@ pub(crate) async fn constant_time(engine: &Engine, state: &SessionState, expr: &
 
 /// A search path as it is stored with a view.
 pub(crate) fn path_of(text: &str) -> Vec<String> {
-    text.split(',').map(|name| name.trim().trim_matches('"').to_owned()).filter(|name| !name.is_empty()).collect()
+    text.split(',')
+        .map(|name| name.trim().trim_matches('"').to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn output_columns(plan: LogicalPlan, view: &TableDef) -> datafusion::common::Result<LogicalPlan> {
@@ -321,7 +362,11 @@ fn output_columns(plan: LogicalPlan, view: &TableDef) -> datafusion::common::Res
             let column = if by_place {
                 columns[at].clone()
             } else {
-                columns.iter().find(|column| column.name == field.name).cloned().unwrap_or_else(|| Column::from_name(&field.name))
+                columns
+                    .iter()
+                    .find(|column| column.name == field.name)
+                    .cloned()
+                    .unwrap_or_else(|| Column::from_name(&field.name))
             };
             Expr::Column(column).alias(&field.name)
         })
@@ -335,6 +380,12 @@ fn full_name(catalog: &str, schema: &str, name: &str) -> ObjectName {
 
 fn place(sql: &str, ident: &sqlparser::ast::Ident) -> Option<crate::Place> {
     let span = ident.span;
-    (span.start.line > 0)
-        .then(|| crate::Place::at(sql, span.start.line, span.start.column, span.end.column.saturating_sub(span.start.column)))
+    (span.start.line > 0).then(|| {
+        crate::Place::at(
+            sql,
+            span.start.line,
+            span.start.column,
+            span.end.column.saturating_sub(span.start.column),
+        )
+    })
 }

@@ -11,8 +11,18 @@ use crate::parse::{files_denied, unsupported};
 
 /// Table functions that read files.
 const FILE_FUNCTIONS: [&str; 12] = [
-    "read_parquet", "read_csv", "read_csv_auto", "read_json", "read_json_auto", "read_ndjson", "read_avro", "read_arrow",
-    "parquet_scan", "parquet_metadata", "csv_scan", "glob",
+    "read_parquet",
+    "read_csv",
+    "read_csv_auto",
+    "read_json",
+    "read_json_auto",
+    "read_ndjson",
+    "read_avro",
+    "read_arrow",
+    "parquet_scan",
+    "parquet_metadata",
+    "csv_scan",
+    "glob",
 ];
 
 /// Most columns that an answer names one by one.
@@ -78,16 +88,32 @@ impl Visitor for Checks<'_> {
             return self.refuse(what, select);
         }
         if select.projection.len() > COLUMNS_MAX {
-            let text = format!("{} columns are more than an answer may have ({COLUMNS_MAX})", select.projection.len());
-            return ControlFlow::Break(Box::new(Error::new(cenote_vocab::ErrorKind::Invalid, text).with_sqlstate("54011")));
+            let text = format!(
+                "{} columns are more than an answer may have ({COLUMNS_MAX})",
+                select.projection.len()
+            );
+            return ControlFlow::Break(Box::new(
+                Error::new(cenote_vocab::ErrorKind::Invalid, text).with_sqlstate("54011"),
+            ));
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
         match factor {
-            TableFactor::Table { name, args, with_hints, with_ordinality, partitions, json_path, sample, index_hints, .. } => {
-                let function = name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+            TableFactor::Table {
+                name,
+                args,
+                with_hints,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+                ..
+            } => {
+                let function =
+                    name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
                 if args.is_some()
                     && let Some(function) = function.as_deref().filter(|name| FILE_FUNCTIONS.contains(name))
                 {

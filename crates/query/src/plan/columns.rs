@@ -7,7 +7,8 @@ use cenote_catalog::TableDef;
 use cenote_vocab::{ErrorKind, Field, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    TableFactor, VisitMut, VisitorMut,
 };
 
 use crate::Error;
@@ -29,7 +30,7 @@ pub(crate) fn fix_case(statement: &mut AnyStatement, columns: &BTreeSet<String>)
         _ => return Ok(()),
     };
     let mut aliases = Aliases::default();
-    let _ = VisitMut::visit(&mut **inner, &mut aliases);
+    let (ControlFlow::Continue(()) | ControlFlow::Break(())) = VisitMut::visit(&mut **inner, &mut aliases); // never breaks
     mixed.retain(|lower, _| !aliases.0.contains(lower));
     match VisitMut::visit(&mut **inner, &mut Fixer { mixed }) {
         ControlFlow::Break(error) => Err(*error),
@@ -44,15 +45,17 @@ pub(crate) fn column_of<'a>(table: &'a TableDef, name: &Ident) -> Result<&'a Fie
         return Ok(field);
     }
     if name.quote_style.is_none() {
-        let similar: Vec<&Field> = table.schema.fields.iter().filter(|field| field.name.to_lowercase() == exact).collect();
+        let similar: Vec<&Field> =
+            table.schema.fields.iter().filter(|field| field.name.to_lowercase() == exact).collect();
         match similar.as_slice() {
             [] => {}
             [one] => return Ok(one),
             [first, second, ..] => return Err(ambiguous(&exact, &first.name, &second.name)),
         }
     }
-    let error = Error::new(ErrorKind::Invalid, format!("column \"{exact}\" does not exist in {}", table.full_name()))
-        .with_sqlstate("42703");
+    let error =
+        Error::new(ErrorKind::Invalid, format!("column \"{exact}\" does not exist in {}", table.full_name()))
+            .with_sqlstate("42703");
     Err(match nearest(&exact, table.schema.fields.iter().map(|field| field.name.as_str())) {
         Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
         None => error,
@@ -60,9 +63,12 @@ pub(crate) fn column_of<'a>(table: &'a TableDef, name: &Ident) -> Result<&'a Fie
 }
 
 fn ambiguous(name: &str, first: &str, second: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("column name \"{name}\" is ambiguous: it may be \"{first}\" or \"{second}\""))
-        .with_sqlstate("42702")
-        .with_hint("write the name in double quotes")
+    Error::new(
+        ErrorKind::Invalid,
+        format!("column name \"{name}\" is ambiguous: it may be \"{first}\" or \"{second}\""),
+    )
+    .with_sqlstate("42702")
+    .with_hint("write the name in double quotes")
 }
 
 /// Names that the statement gives itself.
@@ -89,7 +95,9 @@ impl VisitorMut for Aliases {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } = factor {
+        if let TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. } = factor
+        {
             self.0.extend(alias.columns.iter().map(|column| folded(&column.name)));
         }
         ControlFlow::Continue(())
@@ -132,7 +140,9 @@ impl VisitorMut for Fixer {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         match expr {
             Expr::Identifier(ident) => self.fix(ident),
-            Expr::CompoundIdentifier(parts) => parts.last_mut().map_or(ControlFlow::Continue(()), |ident| self.fix(ident)),
+            Expr::CompoundIdentifier(parts) => {
+                parts.last_mut().map_or(ControlFlow::Continue(()), |ident| self.fix(ident))
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -176,8 +186,14 @@ mod tests {
             fixed("SELECT usageIdle, t.USAGEIDLE FROM t", &["usageIdle", "host"]).unwrap(),
             "SELECT \"usageIdle\", t.\"usageIdle\" FROM t"
         );
-        assert_eq!(fixed("SELECT usageIdle FROM t", &["usageIdle", "usageidle"]).unwrap(), "SELECT usageIdle FROM t");
-        assert_eq!(fixed("SELECT \"USAGEIDLE\" FROM t", &["usageIdle"]).unwrap(), "SELECT \"USAGEIDLE\" FROM t");
+        assert_eq!(
+            fixed("SELECT usageIdle FROM t", &["usageIdle", "usageidle"]).unwrap(),
+            "SELECT usageIdle FROM t"
+        );
+        assert_eq!(
+            fixed("SELECT \"USAGEIDLE\" FROM t", &["usageIdle"]).unwrap(),
+            "SELECT \"USAGEIDLE\" FROM t"
+        );
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(crate) fn outward(error: Error) -> DataFusionError {
 }
 
 fn place_of(sql: &str, span: Span) -> Place {
-    let length = if span.start.line == span.end.line { span.end.column.saturating_sub(span.start.column) } else { 1 };
+    let length =
+        if span.start.line == span.end.line { span.end.column.saturating_sub(span.start.column) } else { 1 };
     Place::at(sql, span.start.line, span.start.column, length)
 }
 
@@ -50,7 +51,9 @@ fn map(error: &DataFusionError, sql: &str) -> Error {
         DataFusionError::ResourcesExhausted(message) => exhausted(message),
         DataFusionError::ObjectStore(inner) => object_store(inner),
         DataFusionError::ParquetError(inner) => parquet(inner, sql),
-        DataFusionError::IoError(inner) => Error::new(ErrorKind::Unavailable, format!("input or output failed: {inner}")),
+        DataFusionError::IoError(inner) => {
+            Error::new(ErrorKind::Unavailable, format!("input or output failed: {inner}"))
+        }
         DataFusionError::ExecutionJoin(inner) if inner.is_cancelled() => {
             Error::new(ErrorKind::Cancelled, "canceling statement: the engine is stopping")
         }
@@ -86,13 +89,18 @@ fn arrow(error: &ArrowError, sql: &str) -> Error {
     match error {
         ArrowError::ExternalError(inner) => external(inner.as_ref(), sql),
         ArrowError::DivideByZero => Error::new(ErrorKind::Invalid, "division by zero").with_sqlstate("22012"),
-        ArrowError::ArithmeticOverflow(message) => {
-            Error::new(ErrorKind::Invalid, format!("value out of range: {}", lower_first(first_line(message))))
-                .with_sqlstate("22003")
-        }
+        ArrowError::ArithmeticOverflow(message) => Error::new(
+            ErrorKind::Invalid,
+            format!("value out of range: {}", lower_first(first_line(message))),
+        )
+        .with_sqlstate("22003"),
         ArrowError::MemoryError(message) => exhausted(message),
-        ArrowError::NotYetImplemented(message) => Error::new(ErrorKind::Unsupported, lower_first(first_line(message))),
-        ArrowError::IoError(message, _) => Error::new(ErrorKind::Unavailable, lower_first(first_line(message))),
+        ArrowError::NotYetImplemented(message) => {
+            Error::new(ErrorKind::Unsupported, lower_first(first_line(message)))
+        }
+        ArrowError::IoError(message, _) => {
+            Error::new(ErrorKind::Unavailable, lower_first(first_line(message)))
+        }
         ArrowError::CastError(message)
         | ArrowError::ParseError(message)
         | ArrowError::ComputeError(message)
@@ -112,7 +120,8 @@ fn syntax(error: &ParserError, sql: &str) -> Error {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
         ParserError::RecursionLimitExceeded => {
-            return Error::new(ErrorKind::Invalid, "statement is nested too deeply (128 levels at most)").with_sqlstate("54001");
+            return Error::new(ErrorKind::Invalid, "statement is nested too deeply (128 levels at most)")
+                .with_sqlstate("54001");
         }
     };
     let (text, place) = split_location(message);
@@ -151,16 +160,19 @@ fn schema(error: &SchemaError) -> Error {
             let table = match &field.relation {
                 Some(relation) => Some(relation.to_string()),
                 None => {
-                    let mut relations: Vec<String> =
-                        valid_fields.iter().filter_map(|valid| valid.relation.as_ref().map(ToString::to_string)).collect();
+                    let mut relations: Vec<String> = valid_fields
+                        .iter()
+                        .filter_map(|valid| valid.relation.as_ref().map(ToString::to_string))
+                        .collect();
                     relations.sort();
                     relations.dedup();
                     (relations.len() == 1).then(|| relations.remove(0))
                 }
             };
             let place = table.map_or_else(String::new, |table| format!(" in {table}"));
-            let error = Error::new(ErrorKind::Invalid, format!("column \"{}\" does not exist{place}", field.name()))
-                .with_sqlstate("42703");
+            let error =
+                Error::new(ErrorKind::Invalid, format!("column \"{}\" does not exist{place}", field.name()))
+                    .with_sqlstate("42703");
             let names = || valid_fields.iter().map(|valid| valid.name());
             let time = (field.name() == "timestamp").then(|| names().find(|name| *name == "time")).flatten();
             match time.or_else(|| nearest(field.name(), names())) {
@@ -169,10 +181,13 @@ fn schema(error: &SchemaError) -> Error {
             }
         }
         SchemaError::AmbiguousReference { field } => {
-            Error::new(ErrorKind::Invalid, format!("column reference \"{}\" is ambiguous", field.name())).with_sqlstate("42702")
+            Error::new(ErrorKind::Invalid, format!("column reference \"{}\" is ambiguous", field.name()))
+                .with_sqlstate("42702")
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Error::new(ErrorKind::Invalid, format!("column name \"{name}\" is used more than once")).with_sqlstate("42701")
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::new(ErrorKind::Invalid, format!("column name \"{name}\" is used more than once"))
+                .with_sqlstate("42701")
         }
     }
 }
@@ -180,7 +195,8 @@ fn schema(error: &SchemaError) -> Error {
 fn plan(message: &str) -> Error {
     let line = first_line(message);
     if let Some(name) = line.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
-        let error = Error::new(ErrorKind::Invalid, format!("function {name} does not exist")).with_sqlstate("42883");
+        let error =
+            Error::new(ErrorKind::Invalid, format!("function {name} does not exist")).with_sqlstate("42883");
         return match message.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next()) {
             Some(near) if nearest(name, [near]).is_some() => error.with_hint(format!("did you mean {near}?")),
             _ => error,
@@ -188,10 +204,12 @@ fn plan(message: &str) -> Error {
     }
     if let Some(rest) = line.split("No function matches the given name and argument types '").nth(1) {
         let call = rest.split('\'').next().unwrap_or_default();
-        let error = Error::new(ErrorKind::Invalid, format!("function {call} does not exist")).with_sqlstate("42883");
+        let error =
+            Error::new(ErrorKind::Invalid, format!("function {call} does not exist")).with_sqlstate("42883");
         return match message.split("Candidate functions:").nth(1) {
             Some(candidates) => {
-                let candidates: Vec<&str> = candidates.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
+                let candidates: Vec<&str> =
+                    candidates.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
                 error.with_hint(format!("it takes {}", candidates.join(", ")))
             }
             None => error,
@@ -200,7 +218,8 @@ fn plan(message: &str) -> Error {
     if line.starts_with("table '") || line.starts_with("table function '") {
         let name = line.split('\'').nth(1).unwrap_or_default();
         return if line.starts_with("table function") {
-            Error::new(ErrorKind::Invalid, format!("table function {name} does not exist")).with_sqlstate("42883")
+            Error::new(ErrorKind::Invalid, format!("table function {name} does not exist"))
+                .with_sqlstate("42883")
         } else {
             Error::new(ErrorKind::NotFound, format!("table \"{name}\" does not exist")).with_sqlstate("42P01")
         };
@@ -229,7 +248,9 @@ fn value(message: &str) -> Error {
         .trim_start_matches("Arrow error: ")
         .trim_start_matches("External error: ")
         .trim_start_matches("Optimizer rule 'simplify_expressions' failed caused by ");
-    let text = lower_first(first_line(message).trim_start_matches("Parser error: ").trim_start_matches("Cast error: "));
+    let text = lower_first(
+        first_line(message).trim_start_matches("Parser error: ").trim_start_matches("Cast error: "),
+    );
     Error::new(ErrorKind::Invalid, text).with_sqlstate(error_code(message).unwrap_or("22000"))
 }
 
@@ -262,8 +283,16 @@ fn error_code(message: &str) -> Option<&'static str> {
 fn exhausted(message: &str) -> Error {
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     let disk = line.contains("disk") || line.contains("temporary file");
-    let what = if disk { "spill space is full (query.spill_max)" } else { "query memory is full (query.memory_limit)" };
-    Error::new(ErrorKind::Exhausted, format!("{what}: {}", lower_first(&line))).with_sqlstate(if disk { "53100" } else { "53200" })
+    let what = if disk {
+        "spill space is full (query.spill_max)"
+    } else {
+        "query memory is full (query.memory_limit)"
+    };
+    Error::new(ErrorKind::Exhausted, format!("{what}: {}", lower_first(&line))).with_sqlstate(if disk {
+        "53100"
+    } else {
+        "53200"
+    })
 }
 
 fn object_store(error: &object_store::Error) -> Error {
@@ -271,15 +300,20 @@ fn object_store(error: &object_store::Error) -> Error {
         object_store::Error::NotFound { path, .. } => {
             Error::new(ErrorKind::Corrupt, format!("data file {path} is missing")).with_sqlstate("XX001")
         }
-        other => Error::new(ErrorKind::Unavailable, format!("storage failed: {}", first_line(&other.to_string()))),
+        other => {
+            Error::new(ErrorKind::Unavailable, format!("storage failed: {}", first_line(&other.to_string())))
+        }
     }
 }
 
 fn parquet(error: &ParquetError, sql: &str) -> Error {
     match error {
         ParquetError::External(inner) => external(inner.as_ref(), sql),
-        other => Error::new(ErrorKind::Corrupt, format!("data file is damaged: {}", first_line(&other.to_string())))
-            .with_sqlstate("XX001"),
+        other => Error::new(
+            ErrorKind::Corrupt,
+            format!("data file is damaged: {}", first_line(&other.to_string())),
+        )
+        .with_sqlstate("XX001"),
     }
 }
 
@@ -305,7 +339,8 @@ mod tests {
         );
         assert_eq!(of(wrapped, "SELECT 1/0").sqlstate().0, "22012");
         let ours = outward(Error::new(ErrorKind::Conflict, "taken"));
-        let error = of(DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(ours))), None), "");
+        let error =
+            of(DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(ours))), None), "");
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Conflict, "taken".to_owned()));
     }
 

@@ -78,9 +78,13 @@ impl<'a> Resolver<'a> {
                     }
                 }
                 SYSTEM => self.system(Some(schema), name, parts),
-                other => Err(Error::new(ErrorKind::NotFound, format!("catalog \"{other}\" does not exist")).with_sqlstate("3D000")),
+                other => Err(Error::new(ErrorKind::NotFound, format!("catalog \"{other}\" does not exist"))
+                    .with_sqlstate("3D000")),
             },
-            _ => Err(Error::new(ErrorKind::Invalid, format!("name {} has more than three parts", written(parts)))),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("name {} has more than three parts", written(parts)),
+            )),
         }
     }
 
@@ -88,20 +92,33 @@ impl<'a> Resolver<'a> {
     pub(crate) fn writable(&self, parts: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
         match self.find(parts, permission)? {
             Found::Table(table) if table.kind == cenote_catalog::TableKind::Table => Ok(table),
-            Found::Table(table) => Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is a view", table.full_name())).with_sqlstate("42809")),
+            Found::Table(table) => {
+                Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is a view", table.full_name()))
+                    .with_sqlstate("42809"))
+            }
             Found::System { .. } | Found::Made { .. } => {
-                Err(Error::new(ErrorKind::Denied, format!("{} is read-only", written(parts))).with_sqlstate("42501"))
+                Err(Error::new(ErrorKind::Denied, format!("{} is read-only", written(parts)))
+                    .with_sqlstate("42501"))
             }
         }
     }
 
     /// Schema and name of an object to be created; the schema must exist, and `permission` be held in it.
-    pub(crate) fn creatable(&self, parts: &[Ident], permission: Permission) -> Result<(String, String), Error> {
+    pub(crate) fn creatable(
+        &self,
+        parts: &[Ident],
+        permission: Permission,
+    ) -> Result<(String, String), Error> {
         let (schema, name) = match parts {
             [name] => (None, name),
             [schema, name] => (Some(schema), name),
             [catalog, schema, name] if folded(catalog) == CATALOG => (Some(schema), name),
-            [catalog, ..] => return Err(Error::new(ErrorKind::Denied, format!("catalog \"{}\" is read-only", folded(catalog)))),
+            [catalog, ..] => {
+                return Err(Error::new(
+                    ErrorKind::Denied,
+                    format!("catalog \"{}\" is read-only", folded(catalog)),
+                ));
+            }
             [] => return Err(Error::new(ErrorKind::Invalid, "a name is missing")),
         };
         let found = match schema {
@@ -111,7 +128,8 @@ impl<'a> Resolver<'a> {
         let name = folded(name);
         let wanted = schema.map_or_else(|| self.search_path.join(", "), folded);
         let Some(schema) = found else {
-            return Err(Error::new(ErrorKind::NotFound, format!("schema \"{wanted}\" does not exist")).with_sqlstate("3F000"));
+            return Err(Error::new(ErrorKind::NotFound, format!("schema \"{wanted}\" does not exist"))
+                .with_sqlstate("3F000"));
         };
         if !self.identity.allows(permission, schema, Some(&name)) {
             return Err(denied(permission, &format!("{schema}.{name}")));
@@ -129,7 +147,11 @@ impl<'a> Resolver<'a> {
         if ident.quote_style.is_some() {
             return Ok(None);
         }
-        one("schema", &exact, self.names.schemas.keys().map(String::as_str).filter(|name| name.to_lowercase() == exact))
+        one(
+            "schema",
+            &exact,
+            self.names.schemas.keys().map(String::as_str).filter(|name| name.to_lowercase() == exact),
+        )
     }
 
     /// True if the identity may know the table.
@@ -140,7 +162,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn schema_named(&self, name: &str) -> Option<&'a str> {
-        let name = if name == "public" && !self.names.schemas.contains_key("public") { DEFAULT_SCHEMA } else { name };
+        let name = if name == "public" && !self.names.schemas.contains_key("public") {
+            DEFAULT_SCHEMA
+        } else {
+            name
+        };
         self.names.schemas.get_key_value(name).map(|(name, _)| name.as_str())
     }
 
@@ -167,11 +193,18 @@ impl<'a> Resolver<'a> {
         Ok(found.and_then(|name| tables.get(name)))
     }
 
-    fn authorised(&self, table: &Arc<TableDef>, parts: &[Ident], permission: Permission) -> Result<Found, Error> {
+    fn authorised(
+        &self,
+        table: &Arc<TableDef>,
+        parts: &[Ident],
+        permission: Permission,
+    ) -> Result<Found, Error> {
         if self.identity.allows(permission, &table.schema_name, Some(&table.name)) {
             return Ok(Found::Table(table.clone()));
         }
-        if permission != Permission::Read && self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) {
+        if permission != Permission::Read
+            && self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name))
+        {
             return Err(denied(permission, &table.full_name()));
         }
         Err(self.missing(parts))
@@ -186,7 +219,10 @@ impl<'a> Resolver<'a> {
                 Some(system::RUNTIME.to_owned())
             }
             None => {
-                let holding = groups.iter().filter(|(_, names)| names.contains(&name.as_str())).map(|(group, _)| *group);
+                let holding = groups
+                    .iter()
+                    .filter(|(_, names)| names.contains(&name.as_str()))
+                    .map(|(group, _)| *group);
                 one("system table", &name, holding)?.map(str::to_owned)
             }
         };
@@ -214,7 +250,8 @@ pub(crate) fn denied(permission: Permission, object: &str) -> Error {
 }
 
 fn not_found(parts: &[Ident], near: Option<&str>) -> Error {
-    let error = Error::new(ErrorKind::NotFound, format!("table \"{}\" does not exist", written(parts))).with_sqlstate("42P01");
+    let error = Error::new(ErrorKind::NotFound, format!("table \"{}\" does not exist", written(parts)))
+        .with_sqlstate("42P01");
     match near {
         Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
         None => error,
@@ -226,7 +263,11 @@ fn written(parts: &[Ident]) -> String {
 }
 
 /// None, or exactly one.
-fn one<'n>(object: &str, wanted: &str, mut found: impl Iterator<Item = &'n str>) -> Result<Option<&'n str>, Error> {
+fn one<'n>(
+    object: &str,
+    wanted: &str,
+    mut found: impl Iterator<Item = &'n str>,
+) -> Result<Option<&'n str>, Error> {
     match (found.next(), found.next()) {
         (Some(first), Some(second)) => Err(Error::new(
             ErrorKind::Invalid,

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor, TableVersion,
-    VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor,
+    TableVersion, VisitMut, VisitorMut,
 };
 
 use crate::Error;
@@ -24,7 +24,7 @@ pub(crate) struct Reference {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum VersionText {
     Txn(i64),
-    Time(Expr),
+    Time(Box<Expr>),
 }
 
 impl Reference {
@@ -53,7 +53,10 @@ pub(crate) fn references(statement: &AnyStatement) -> Result<Vec<Reference>, Err
 }
 
 /// Puts the full name in the place of each reference whose key is known.
-pub(crate) fn replace(statement: &mut AnyStatement, names: &HashMap<String, ObjectName>) -> Result<(), Error> {
+pub(crate) fn replace(
+    statement: &mut AnyStatement,
+    names: &HashMap<String, ObjectName>,
+) -> Result<(), Error> {
     walk(statement, &mut |reference| Ok(names.get(&reference.key()).cloned()))
 }
 
@@ -138,7 +141,8 @@ impl Walker<'_, '_> {
         let versioned = version.is_some();
         if let Some(full) = (self.act)(&reference)? {
             *version = None;
-            let renamed = full.0.last().and_then(|part| part.as_ident()).is_none_or(|ident| ident.value != bare);
+            let renamed =
+                full.0.last().and_then(|part| part.as_ident()).is_none_or(|ident| ident.value != bare);
             *name = full;
             if (versioned || renamed) && alias.is_none() {
                 *alias = Some(TableAlias { explicit: true, name: last, columns: Vec::new(), at: None });
@@ -151,21 +155,36 @@ impl Walker<'_, '_> {
 fn version_text(version: TableVersion) -> Result<VersionText, Error> {
     let txn = |expr: &Expr| {
         expr.to_string().parse::<i64>().map(VersionText::Txn).map_err(|_| {
-            Error::new(ErrorKind::Invalid, format!("a version is a transaction number, got {expr}")).with_sqlstate("22023")
+            Error::new(ErrorKind::Invalid, format!("a version is a transaction number, got {expr}"))
+                .with_sqlstate("22023")
         })
     };
     match version {
         TableVersion::VersionAsOf(expr) => txn(&expr),
-        TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => Ok(VersionText::Time(expr)),
+        TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => {
+            Ok(VersionText::Time(Box::new(expr)))
+        }
         TableVersion::Function(Expr::Function(function)) => {
             let at = function.name.to_string().eq_ignore_ascii_case("at");
-            let FunctionArguments::List(list) = &function.args else { return Err(unsupported("this version clause")) };
-            let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }] = list.args.as_slice() else {
-                return Err(unsupported("a version clause other than AT (VERSION => n) or AT (TIMESTAMP => e)"));
+            let FunctionArguments::List(list) = &function.args else {
+                return Err(unsupported("this version clause"));
             };
-            match name.value.to_lowercase().as_str() {
+            let (name, value) = match list.args.as_slice() {
+                [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }] => {
+                    (name.value.to_lowercase(), value)
+                }
+                [FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. }] => {
+                    (name.to_string().to_lowercase(), value)
+                }
+                _ => {
+                    return Err(unsupported(
+                        "a version clause other than AT (VERSION => n) or AT (TIMESTAMP => e)",
+                    ));
+                }
+            };
+            match name.as_str() {
                 "version" if at => txn(value),
-                "timestamp" if at => Ok(VersionText::Time(value.clone())),
+                "timestamp" if at => Ok(VersionText::Time(Box::new(value.clone()))),
                 other => Err(unsupported(&format!("version clause {}({other} => …)", function.name))),
             }
         }
@@ -192,8 +211,14 @@ mod tests {
     #[test]
     fn cte_names_are_no_tables_except_in_their_own_body() {
         assert_eq!(keys("WITH t AS (SELECT * FROM t) SELECT * FROM t JOIN u ON true"), ["t", "u"]);
-        assert_eq!(keys("WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT * FROM r) SELECT * FROM r"), Vec::<String>::new());
-        assert_eq!(keys("SELECT (SELECT max(a) FROM x) FROM y WHERE a IN (SELECT a FROM z)"), ["y", "x", "z"]);
+        assert_eq!(
+            keys("WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT * FROM r) SELECT * FROM r"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            keys("SELECT (SELECT max(a) FROM x) FROM y WHERE a IN (SELECT a FROM z)"),
+            ["x", "y", "z"]
+        );
     }
 
     #[test]
@@ -208,7 +233,8 @@ mod tests {
     #[test]
     fn a_replaced_name_keeps_its_old_one_as_alias() {
         let mut statement = tree("WITH t AS (SELECT * FROM t) SELECT t.a FROM t, u FOR VERSION AS OF 3");
-        let full = |name: &str| ObjectName::from(vec![Ident::with_quote('"', "lake"), Ident::with_quote('"', name)]);
+        let full =
+            |name: &str| ObjectName::from(vec![Ident::with_quote('"', "lake"), Ident::with_quote('"', name)]);
         let names = HashMap::from([("t".to_owned(), full("t")), ("u@3".to_owned(), full("u@3"))]);
         replace(&mut statement, &names).unwrap();
         assert_eq!(

@@ -2,36 +2,41 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use cenote_store::Store;
 use cenote_vocab::{MemoryPool, Micros};
 use datafusion::catalog::{
-    CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider,
+    CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    SchemaProvider,
 };
 use datafusion::common::config::ConfigOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, TaskContext};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionConfig;
 use sqlparser::ast::Ident;
 
+use super::cpu::Cpu;
 use super::memory::query_pool;
 use super::operators::Operators;
 use crate::plan::fault;
+use crate::scan::lake_url;
 use crate::{Error, QueryOptions};
 
 /// What all statements of a node start from.
 pub(crate) struct BaseState {
     state: SessionState,
     memory: MemoryPool,
+    cpu: Cpu,
 }
 
 impl BaseState {
     /// One runtime with its spill directory, one set of functions.
-    pub(crate) fn new(options: &QueryOptions, memory: MemoryPool) -> Result<Self, Error> {
+    pub(crate) fn new(options: &QueryOptions, memory: MemoryPool, store: &Store) -> Result<Self, Error> {
         let built = || -> datafusion::common::Result<SessionState> {
             let runtime = runtime(options, &memory)?;
+            runtime.register_object_store(lake_url()?.as_ref(), store.objects());
             let mut state = SessionStateBuilder::new()
                 .with_config(config(options)?)
                 .with_runtime_env(runtime)
@@ -51,7 +56,8 @@ impl BaseState {
             }
             Ok(state)
         };
-        Ok(Self { state: built().map_err(|error| fault::of(error, ""))?, memory })
+        let state = built().map_err(|error| fault::of(error, ""))?;
+        Ok(Self { state, memory, cpu: Cpu::new(options.target_partitions)? })
     }
 
     /// The state of one statement: its clock stands still, its catalogs are its own.
@@ -65,11 +71,15 @@ impl BaseState {
         state
     }
 
-    /// What a plan runs in: the runtime, with a memory pool of the query's own.
-    pub(crate) fn task(&self, state: &SessionState) -> Arc<TaskContext> {
+    /// The rows of a plan of `state`, with a memory pool of the query's own.
+    pub(crate) fn stream(
+        &self,
+        state: &SessionState,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> datafusion::common::Result<SendableRecordBatchStream> {
         let shared = state.runtime_env();
         let runtime = RuntimeEnv { memory_pool: query_pool(&self.memory), ..shared.as_ref().clone() };
-        Arc::new(TaskContext::from(state).with_runtime(Arc::new(runtime)))
+        self.cpu.stream(plan, Arc::new(TaskContext::from(state).with_runtime(Arc::new(runtime))))
     }
 
     /// Names of all functions, with their kind.
@@ -86,11 +96,6 @@ impl BaseState {
         names.sort();
         names
     }
-}
-
-/// Runs a plan to its end.
-pub(crate) async fn collect(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Vec<RecordBatch>, Error> {
-    datafusion::physical_plan::collect(plan, task).await.map_err(fault::while_running)
 }
 
 fn runtime(options: &QueryOptions, memory: &MemoryPool) -> datafusion::common::Result<Arc<RuntimeEnv>> {
@@ -161,7 +166,11 @@ impl OwnCatalogs {
     }
 
     /// Adds a whole schema.
-    pub(crate) fn add_schema(&self, schema: &str, provider: Arc<dyn SchemaProvider>) -> datafusion::common::Result<()> {
+    pub(crate) fn add_schema(
+        &self,
+        schema: &str,
+        provider: Arc<dyn SchemaProvider>,
+    ) -> datafusion::common::Result<()> {
         if let Some(catalog) = self.list.catalog(CATALOG) {
             catalog.register_schema(schema, provider)?;
         }

@@ -8,8 +8,8 @@ use cenote_datafile::FIELD_ID_KEY;
 use cenote_vocab::{FieldId, TableSchema};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 
 /// Makes the adapter of each file of one table.
@@ -95,15 +95,23 @@ mod tests {
         };
         let table = TableSchema {
             no: 2,
-            fields: vec![field(2, "a", FieldType::Double), field(1, "b", FieldType::String), field(3, "new", FieldType::Int32)],
+            fields: vec![
+                field(2, "a", FieldType::Double),
+                field(1, "b", FieldType::String),
+                field(3, "new", FieldType::Int32),
+            ],
         };
         let stored = |id: i32, name: &str, data_type: DataType| {
-            Field::new(name, data_type, true).with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
+            Field::new(name, data_type, true)
+                .with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
         };
         // the names were swapped since, and field 2 was an integer
         let file = Schema::new(vec![stored(1, "a", DataType::Utf8), stored(2, "b", DataType::Int64)]);
-        let adapter = FieldIdAdapterFactory::new(&table).create(crate::scan::sql_schema(&table), Arc::new(file)).unwrap();
-        let rewritten = |name: &str, at: usize| adapter.rewrite(Arc::new(Column::new(name, at))).unwrap().to_string();
+        let adapter = FieldIdAdapterFactory::new(&table)
+            .create(crate::scan::sql_schema(&table), Arc::new(file))
+            .unwrap();
+        let rewritten =
+            |name: &str, at: usize| adapter.rewrite(Arc::new(Column::new(name, at))).unwrap().to_string();
         assert_eq!(rewritten("a", 0), "CAST(b@1 AS Float64)");
         assert_eq!(rewritten("b", 1), "a@0");
         assert_eq!(rewritten("new", 2), "NULL");

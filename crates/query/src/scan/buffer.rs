@@ -12,18 +12,24 @@ use datafusion::common::Result;
 use super::adapter::places;
 
 /// The batch with the columns of `schema`, matched by field id; a value that a later change of type cannot hold is an error.
-pub(crate) fn by_field_id(batch: &RecordBatch, schema: &TableSchema, target: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn by_field_id(
+    batch: &RecordBatch,
+    schema: &TableSchema,
+    target: &SchemaRef,
+) -> Result<RecordBatch> {
     let places = places(&batch.schema());
-    let columns = schema.fields.iter().zip(target.fields()).map(|(field, wanted)| match places.get(&field.id) {
-        Some(at) => fit(batch.column(*at), wanted.data_type()),
-        None => Ok(new_null_array(wanted.data_type(), batch.num_rows())),
-    });
+    let columns =
+        schema.fields.iter().zip(target.fields()).map(|(field, wanted)| match places.get(&field.id) {
+            Some(at) => fit(batch.column(*at), wanted.data_type()),
+            None => Ok(new_null_array(wanted.data_type(), batch.num_rows())),
+        });
     rebuild(target, columns.collect::<Result<_>>()?, batch.num_rows())
 }
 
 /// The batch with its columns cast, place by place, to those of `target`.
 pub(crate) fn conform(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().zip(target.fields()).map(|(column, wanted)| fit(column, wanted.data_type()));
+    let columns =
+        batch.columns().iter().zip(target.fields()).map(|(column, wanted)| fit(column, wanted.data_type()));
     rebuild(target, columns.collect::<Result<_>>()?, batch.num_rows())
 }
 

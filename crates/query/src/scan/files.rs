@@ -31,7 +31,8 @@ pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: boo
         partitioned = partitioned.with_partition_values(vec![ScalarValue::Int64(Some(file.entry.id.0))]);
     }
     if let Some(visible) = &file.entry.vector {
-        partitioned = partitioned.with_extension(ParquetRowSelection::new(live_rows(&visible.vector, known.rows)));
+        partitioned =
+            partitioned.with_extension(ParquetRowSelection::new(live_rows(&visible.vector, known.rows)));
     }
     partitioned.with_statistics(Arc::new(file_statistics(file, table)))
 }

@@ -44,7 +44,11 @@ impl std::fmt::Display for ScanNote {
         write!(
             f,
             "snapshot={}, files={}, files_pruned_by_partition={}, files_pruned_by_statistics={}, rows_from_buffer={}",
-            self.snapshot, self.files, self.pruned_by_partition, self.pruned_by_statistics, self.buffered_rows
+            self.snapshot,
+            self.files,
+            self.pruned_by_partition,
+            self.pruned_by_statistics,
+            self.buffered_rows
         )
     }
 }

@@ -17,13 +17,19 @@ pub(crate) fn lower_all(filters: &[Expr], table: &TableDef) -> Predicate {
 
 fn lower(filter: &Expr, table: &TableDef) -> Predicate {
     match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => and(vec![lower(left, table), lower(right, table)]),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => or(vec![lower(left, table), lower(right, table)]),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (comparison(*op), literal(left), literal(right)) {
-            (Some(comparison), None, Some(value)) => compare(left, comparison, value, table),
-            (Some(comparison), Some(value), None) => compare(right, mirrored(comparison), value, table),
-            _ => Predicate::True,
-        },
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            and(vec![lower(left, table), lower(right, table)])
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            or(vec![lower(left, table), lower(right, table)])
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            match (comparison(*op), literal(left), literal(right)) {
+                (Some(comparison), None, Some(value)) => compare(left, comparison, value, table),
+                (Some(comparison), Some(value), None) => compare(right, mirrored(comparison), value, table),
+                _ => Predicate::True,
+            }
+        }
         Expr::Between(Between { expr, negated: false, low, high }) => match (literal(low), literal(high)) {
             (Some(low), Some(high)) => and(vec![
                 compare(expr, Comparison::GreaterOrEqual, low, table),
@@ -33,10 +39,16 @@ fn lower(filter: &Expr, table: &TableDef) -> Predicate {
         },
         Expr::InList(InList { expr, list, negated: false }) => or(list
             .iter()
-            .map(|item| literal(item).map_or(Predicate::True, |value| compare(expr, Comparison::Equal, value, table)))
+            .map(|item| {
+                literal(item).map_or(Predicate::True, |value| compare(expr, Comparison::Equal, value, table))
+            })
             .collect()),
-        Expr::IsNull(expr) => column(expr, table).map_or(Predicate::True, |(field, _)| Predicate::IsNull(field.id)),
-        Expr::IsNotNull(expr) => column(expr, table).map_or(Predicate::True, |(field, _)| Predicate::IsNotNull(field.id)),
+        Expr::IsNull(expr) => {
+            column(expr, table).map_or(Predicate::True, |(field, _)| Predicate::IsNull(field.id))
+        }
+        Expr::IsNotNull(expr) => {
+            column(expr, table).map_or(Predicate::True, |(field, _)| Predicate::IsNotNull(field.id))
+        }
         _ => Predicate::True,
     }
 }
@@ -103,7 +115,8 @@ fn column<'a>(expr: &'a Expr, table: &'a TableDef) -> Option<(&'a Field, Option<
 fn compare(expr: &Expr, comparison: Comparison, value: &ScalarValue, table: &TableDef) -> Predicate {
     let Some((field, cast)) = column(expr, table) else { return Predicate::True };
     let float = matches!(field.field_type, FieldType::Float | FieldType::Double);
-    if float && matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual | Comparison::NotEqual) {
+    if float && matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual | Comparison::NotEqual)
+    {
         return Predicate::True; // the engine orders NaN above every number, statistics leave it out
     }
     let value = match field.field_type {
@@ -175,22 +188,30 @@ fn plain(value: &ScalarValue, field_type: &FieldType) -> Option<Value> {
             _,
         ) => Value::Integer(integer?),
         (FieldType::Date, ScalarValue::Date32(Some(days))) => Value::Integer(i128::from(*days)),
-        (FieldType::Time, ScalarValue::Time64Microsecond(Some(micros))) => Value::Integer(i128::from(*micros)),
+        (FieldType::Time, ScalarValue::Time64Microsecond(Some(micros))) => {
+            Value::Integer(i128::from(*micros))
+        }
         (FieldType::Decimal { scale, precision }, ScalarValue::Decimal128(Some(value), _, given))
             if *precision <= 38 && i16::from(*given) == i16::from(*scale) =>
         {
             Value::Integer(*value)
         }
-        (FieldType::Float, ScalarValue::Float32(Some(value))) if !value.is_nan() => Value::Float(f64::from(*value)),
+        (FieldType::Float, ScalarValue::Float32(Some(value))) if !value.is_nan() => {
+            Value::Float(f64::from(*value))
+        }
         (FieldType::Double, ScalarValue::Float64(Some(value))) if !value.is_nan() => Value::Float(*value),
         (FieldType::Boolean, ScalarValue::Boolean(Some(value))) => Value::Boolean(*value),
         (
             FieldType::String | FieldType::Json,
-            ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
+            ScalarValue::Utf8(Some(text))
+            | ScalarValue::LargeUtf8(Some(text))
+            | ScalarValue::Utf8View(Some(text)),
         ) => Value::Text(text.clone()),
         (
             FieldType::Binary,
-            ScalarValue::Binary(Some(bytes)) | ScalarValue::LargeBinary(Some(bytes)) | ScalarValue::BinaryView(Some(bytes)),
+            ScalarValue::Binary(Some(bytes))
+            | ScalarValue::LargeBinary(Some(bytes))
+            | ScalarValue::BinaryView(Some(bytes)),
         ) => Value::Bytes(bytes.clone()),
         _ => return None,
     })

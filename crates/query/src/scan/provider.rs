@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cenote_catalog::TableDef;
 use cenote_ingest::Pin;
 use cenote_table::{Lake, Scan};
-use cenote_vocab::{Epoch, Scope, Txn};
+use cenote_vocab::{Epoch, FieldId, FieldType, Scope, Txn};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, Statistics, project_schema};
 use datafusion::datasource::TableType;
@@ -73,7 +73,8 @@ impl LakeTable {
     #[must_use]
     pub(crate) fn addressed(mut self) -> Self {
         let file = Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false));
-        let position = Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
+        let position =
+            Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
         self.source = TableSchema::builder(self.columns.clone())
             .with_table_partition_cols(vec![file])
             .with_virtual_columns(vec![position])
@@ -92,6 +93,25 @@ impl LakeTable {
             .collect()
     }
 
+    /// True unless it is known of every file that no float column of it holds a NaN.
+    fn may_hold_nan(&self, scan: &Scan) -> bool {
+        let floats: Vec<FieldId> = self
+            .table
+            .schema
+            .fields
+            .iter()
+            .filter(|field| matches!(field.field_type, FieldType::Float | FieldType::Double))
+            .map(|field| field.id)
+            .collect();
+        scan.files.iter().any(|file| {
+            let of_file = |id: &FieldId| file.schema.field_by_id(*id).is_some();
+            let clean = |id: &FieldId| {
+                file.entry.file.statistics.column(*id).is_some_and(|known| known.nan_count.unwrap_or(0) == 0)
+            };
+            floats.iter().any(|id| of_file(id) && !clean(id))
+        })
+    }
+
     fn file_scan(
         &self,
         session: &dyn Session,
@@ -101,16 +121,26 @@ impl LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let runtime = session.runtime_env();
         let store = self.lake.store.objects();
-        let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let readers =
+            CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let mut options = session.table_options().parquet.clone();
+        if self.may_hold_nan(scan) {
+            // Parquet's own statistics leave NaN out, and the engine orders it above every number
+            options.global.pruning = false;
+            options.global.enable_page_index = false;
+        }
         let source = ParquetSource::new(self.source.clone())
-            .with_table_parquet_options(session.table_options().parquet.clone())
+            .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
         let files: Vec<_> =
             scan.files.iter().map(|file| partitioned_file(file, &self.table, self.addressed)).collect();
         let statistics = if self.addressed {
             Statistics::new_unknown(self.source.table_schema())
         } else {
-            Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), &self.columns)?
+            Statistics::try_merge_iter(
+                files.iter().filter_map(|file| file.statistics.as_deref()),
+                &self.columns,
+            )?
         };
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let config = FileScanConfigBuilder::new(lake_url()?, Arc::new(source))
@@ -130,7 +160,8 @@ impl LakeTable {
         projection: Option<&Vec<usize>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let threads = (rows / BUFFERED_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
+        let threads =
+            (rows / BUFFERED_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
         let mut partitions = vec![Vec::new(); threads];
         for (at, batch) in batches.into_iter().enumerate() {
             partitions[at % threads].push(batch);
@@ -140,7 +171,7 @@ impl LakeTable {
     }
 }
 
-/// The name by which plans know the lake's store. Readers get the store itself, so nothing is looked up by it.
+/// The name by which plans know the lake's store.
 pub(crate) fn lake_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("cenote://lake")
 }
@@ -189,7 +220,9 @@ impl TableProvider for LakeTable {
             inputs.push(self.buffer_scan(session, buffered, projection)?);
         }
         match (inputs.pop(), inputs.pop()) {
-            (None, _) => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),
+            (None, _) => {
+                Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?)))
+            }
             (Some(only), None) => Ok(only),
             (Some(buffer), Some(files)) => UnionExec::try_new(vec![files, buffer]),
         }

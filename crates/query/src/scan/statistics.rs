@@ -13,7 +13,8 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 pub(crate) fn file_statistics(file: &ScanFile, table: &TableDef) -> Statistics {
     let rows = usize::try_from(file.entry.live_rows()).unwrap_or(usize::MAX);
     let whole = file.entry.vector.is_none();
-    let column_statistics = table.schema.fields.iter().map(|field| column(file, field, rows, whole)).collect();
+    let column_statistics =
+        table.schema.fields.iter().map(|field| column(file, field, rows, whole)).collect();
     Statistics {
         num_rows: Precision::Exact(rows),
         total_byte_size: Precision::Inexact(usize::try_from(file.entry.file.bytes).unwrap_or(usize::MAX)),
@@ -40,15 +41,22 @@ fn column(file: &ScanFile, field: &Field, rows: usize, whole: bool) -> ColumnSta
     }
 }
 
-fn bounds(known: &Known, field_type: &FieldType, whole: bool) -> (Precision<ScalarValue>, Precision<ScalarValue>) {
+fn bounds(
+    known: &Known,
+    field_type: &FieldType,
+    whole: bool,
+) -> (Precision<ScalarValue>, Precision<ScalarValue>) {
     let float = matches!(field_type, FieldType::Float | FieldType::Double);
-    let has_nan = float && known.nan_count != Some(0);
+    // a column that was widened from integers has no count, and no NaN
+    let has_nan = float && known.nan_count.unwrap_or(0) > 0;
     let data_type = arrow_type(field_type);
-    let bound = |value: &Option<Value>, exact: bool| match value.as_ref().and_then(|value| scalar(value, &data_type)) {
-        Some(value) if exact && whole && !float => Precision::Exact(value),
-        Some(value) => Precision::Inexact(value),
-        None => Precision::Absent,
-    };
+    let bound =
+        |value: &Option<Value>, exact: bool| match value.as_ref().and_then(|value| scalar(value, &data_type))
+        {
+            Some(value) if exact && whole && !float => Precision::Exact(value),
+            Some(value) => Precision::Inexact(value),
+            None => Precision::Absent,
+        };
     // the engine orders NaN above every number, so a maximum that leaves it out bounds nothing
     let max = if has_nan { Precision::Absent } else { bound(&known.max, known.max_exact) };
     (bound(&known.min, known.min_exact), max)
@@ -77,7 +85,9 @@ fn integer(value: i128, data_type: &DataType) -> Option<ScalarValue> {
         DataType::UInt32 => ScalarValue::UInt32(Some(value.try_into().ok()?)),
         DataType::UInt64 => ScalarValue::UInt64(Some(value.try_into().ok()?)),
         DataType::Date32 => ScalarValue::Date32(Some(value.try_into().ok()?)),
-        DataType::Time64(TimeUnit::Microsecond) => ScalarValue::Time64Microsecond(Some(value.try_into().ok()?)),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            ScalarValue::Time64Microsecond(Some(value.try_into().ok()?))
+        }
         DataType::Timestamp(unit, zone) => {
             let (value, zone) = (Some(value.try_into().ok()?), zone.clone());
             match unit {

@@ -87,7 +87,12 @@ impl Inner {
             }
         }
         match name {
-            "is_superuser" => Ok(if self.identity.allows_everywhere(cenote_vocab::Permission::Admin) { "on" } else { "off" }.into()),
+            "is_superuser" => Ok(if self.identity.allows_everywhere(cenote_vocab::Permission::Admin) {
+                "on"
+            } else {
+                "off"
+            }
+            .into()),
             "session_authorization" => Ok(self.identity.token.name.clone()),
             _ => state.settings.show(name),
         }
@@ -167,11 +172,13 @@ impl Inner {
             return was_explicit;
         }
         let settings = state.settings.clone();
-        let repeatable = characteristics
-            .repeatable_read
-            .unwrap_or_else(|| settings.get("default_transaction_isolation").as_deref() == Some("repeatable read"));
-        let read_only = characteristics.read_only.unwrap_or_else(|| settings.is_on("default_transaction_read_only"));
-        state.transaction = Some(Transaction { repeatable_read: repeatable, read_only, settings, ..Transaction::default() });
+        let repeatable = characteristics.repeatable_read.unwrap_or_else(|| {
+            settings.get("default_transaction_isolation").as_deref() == Some("repeatable read")
+        });
+        let read_only =
+            characteristics.read_only.unwrap_or_else(|| settings.is_on("default_transaction_read_only"));
+        state.transaction =
+            Some(Transaction { repeatable_read: repeatable, read_only, settings, ..Transaction::default() });
         false
     }
 
@@ -180,16 +187,20 @@ impl Inner {
         if state.transaction.is_none() {
             let settings = state.settings.clone();
             let read_only = settings.is_on("default_transaction_read_only");
-            state.transaction = Some(Transaction { implicit: true, read_only, settings, ..Transaction::default() });
+            state.transaction =
+                Some(Transaction { implicit: true, read_only, settings, ..Transaction::default() });
         }
     }
 
     /// `SET TRANSACTION`; false if none is open.
     pub(crate) fn characterise(&self, characteristics: Characteristics) -> Result<bool, Error> {
         let mut state = self.state.lock();
-        let Some(transaction) = state.transaction.as_mut().filter(|transaction| !transaction.implicit) else { return Ok(false) };
+        let Some(transaction) = state.transaction.as_mut().filter(|transaction| !transaction.implicit) else {
+            return Ok(false);
+        };
         if transaction.snapshot.is_some() {
-            return Err(Error::new(ErrorKind::Invalid, "SET TRANSACTION must be called before any query").with_sqlstate("25001"));
+            return Err(Error::new(ErrorKind::Invalid, "SET TRANSACTION must be called before any query")
+                .with_sqlstate("25001"));
         }
         transaction.repeatable_read = characteristics.repeatable_read.unwrap_or(transaction.repeatable_read);
         transaction.read_only = characteristics.read_only.unwrap_or(transaction.read_only);
@@ -227,7 +238,11 @@ impl Inner {
 
     pub(super) fn take_implicit(&self) -> Option<Transaction> {
         let mut state = self.state.lock();
-        if state.transaction.as_ref().is_some_and(|transaction| transaction.implicit) { state.transaction.take() } else { None }
+        if state.transaction.as_ref().is_some_and(|transaction| transaction.implicit) {
+            state.transaction.take()
+        } else {
+            None
+        }
     }
 
     /// Drops what a transaction staged; its settings are as before it.
@@ -237,7 +252,11 @@ impl Inner {
     }
 
     /// Commits what a transaction staged, as one.
-    pub(crate) async fn commit(&self, transaction: Transaction, request_id: Option<String>) -> Result<Option<Txn>, Error> {
+    pub(crate) async fn commit(
+        &self,
+        transaction: Transaction,
+        request_id: Option<String>,
+    ) -> Result<Option<Txn>, Error> {
         {
             let mut state = self.state.lock();
             for (name, before) in &transaction.local {
@@ -255,9 +274,15 @@ impl Inner {
         committed.map(Some)
     }
 
-    async fn commit_staged(&self, staged: Staged, base: Txn, request_id: Option<String>) -> Result<Txn, Error> {
+    async fn commit_staged(
+        &self,
+        staged: Staged,
+        base: Txn,
+        request_id: Option<String>,
+    ) -> Result<Txn, Error> {
         let key = self.state.lock().settings.text("idempotency_key");
-        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, key.clone()).await?;
+        let committed =
+            staged.commit(self.engine.lake(), &self.identity, base, request_id, key.clone()).await?;
         if key.is_some() {
             self.state.lock().settings.set("idempotency_key", Some(""))?; // one key, one commit
         }
@@ -275,7 +300,9 @@ impl Inner {
                     if transaction.staged.bytes() > bytes_max {
                         return Err(Error::new(
                             ErrorKind::Exhausted,
-                            format!("the transaction has staged more than query.staged_bytes_max ({bytes_max} bytes)"),
+                            format!(
+                                "the transaction has staged more than query.staged_bytes_max ({bytes_max} bytes)"
+                            ),
                         ));
                     }
                     return Ok(None);
@@ -300,11 +327,15 @@ impl Inner {
             let state = self.state.lock();
             match &state.transaction {
                 Some(transaction) => transaction.read_only,
-                None => state.settings.is_on("default_transaction_read_only") || state.settings.is_on("transaction_read_only"),
+                None => {
+                    state.settings.is_on("default_transaction_read_only")
+                        || state.settings.is_on("transaction_read_only")
+                }
             }
         };
         if read_only {
-            return Err(Error::new(ErrorKind::Invalid, "cannot write in a read-only transaction").with_sqlstate("25006"));
+            return Err(Error::new(ErrorKind::Invalid, "cannot write in a read-only transaction")
+                .with_sqlstate("25006"));
         }
         self.check_not_as_of()
     }
@@ -312,9 +343,11 @@ impl Inner {
     /// Fails while the session reads the past.
     pub(crate) fn check_not_as_of(&self) -> Result<(), Error> {
         match self.state.lock().settings.text("as_of") {
-            Some(as_of) => Err(Error::new(ErrorKind::Invalid, format!("the session reads the past (as_of = '{as_of}')"))
-                .with_sqlstate("25006")
-                .with_hint("RESET as_of")),
+            Some(as_of) => {
+                Err(Error::new(ErrorKind::Invalid, format!("the session reads the past (as_of = '{as_of}')"))
+                    .with_sqlstate("25006")
+                    .with_hint("RESET as_of"))
+            }
             None => Ok(()),
         }
     }
@@ -324,7 +357,8 @@ impl Inner {
         match &self.state.lock().transaction {
             None => Ok(()),
             Some(transaction) if transaction.implicit => {
-                Err(unsupported(&format!("{what} in a text of several statements")).with_hint("send it as a statement of its own"))
+                Err(unsupported(&format!("{what} in a text of several statements"))
+                    .with_hint("send it as a statement of its own"))
             }
             Some(_) => Err(unsupported(&format!("{what} inside of a transaction"))),
         }
@@ -333,7 +367,11 @@ impl Inner {
     /// Fails inside of a transaction for a statement that can never be part of one.
     pub(crate) fn refuse_in_transaction_block(&self, what: &str) -> Result<(), Error> {
         if self.state.lock().transaction.is_some() {
-            return Err(Error::new(ErrorKind::Invalid, format!("{what} cannot run inside a transaction block")).with_sqlstate("25001"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{what} cannot run inside a transaction block"),
+            )
+            .with_sqlstate("25001"));
         }
         Ok(())
     }
@@ -342,12 +380,18 @@ impl Inner {
 
     /// Tables that this transaction has written or made.
     pub(crate) fn staged_tables(&self) -> BTreeSet<TableId> {
-        self.state.lock().transaction.as_ref().map(|transaction| transaction.staged.tables()).unwrap_or_default()
+        self.state
+            .lock()
+            .transaction
+            .as_ref()
+            .map(|transaction| transaction.staged.tables())
+            .unwrap_or_default()
     }
 
     /// The snapshot with the names that this transaction has staged.
     pub(crate) fn with_staged_names(&self, snapshot: Snapshot) -> Snapshot {
-        let staged = self.state.lock().transaction.as_ref().and_then(|transaction| transaction.staged.names.clone());
+        let staged =
+            self.state.lock().transaction.as_ref().and_then(|transaction| transaction.staged.names.clone());
         match staged {
             Some(names) => snapshot.with_names(names),
             None => snapshot,
@@ -424,13 +468,16 @@ impl Inner {
                 seen = catalog.changed(&self.identity.scope, seen).await;
             }
         });
-        reached.await.map_err(|_| Error::new(ErrorKind::Unavailable, format!("snapshot {wanted} (min_txn) is not here yet")))
+        reached.await.map_err(|_| {
+            Error::new(ErrorKind::Unavailable, format!("snapshot {wanted} (min_txn) is not here yet"))
+        })
     }
 
     /// What binds the names of the next statement.
     pub(crate) fn binder<'a>(&'a self, snapshot: Arc<Snapshot>, staged: &'a BTreeSet<TableId>) -> Binder<'a> {
         let settings = self.settings();
-        let partitions = usize::try_from(settings.number("target_partitions")).ok().filter(|partitions| *partitions > 0);
+        let partitions =
+            usize::try_from(settings.number("target_partitions")).ok().filter(|partitions| *partitions > 0);
         let partitions = partitions.map(|partitions| partitions.min(self.engine.options().target_partitions));
         let state = self.engine.base().statement(self.now(), partitions);
         let facts = SessionFacts {

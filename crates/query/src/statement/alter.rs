@@ -15,13 +15,19 @@ use crate::session::Inner;
 use crate::transaction::facts;
 
 /// Changes a table in one commit.
-pub(crate) async fn alter_table(session: &Inner, alter: &AlterTable, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn alter_table(
+    session: &Inner,
+    alter: &AlterTable,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     session.check_writable()?;
     session.refuse_in_transaction("ALTER TABLE")?;
     if alter.only || alter.location.is_some() || alter.on_cluster.is_some() {
         return Err(unsupported("ALTER TABLE with ONLY, LOCATION or ON CLUSTER"));
     }
-    let rename = alter.operations.iter().any(|operation| matches!(operation, AlterTableOperation::RenameTable { .. }));
+    let rename =
+        alter.operations.iter().any(|operation| matches!(operation, AlterTableOperation::RenameTable { .. }));
     let Some((table, base)) = find(session, &parts(&alter.name), alter.if_exists, rename).await? else {
         return Ok(Answer::done("ALTER TABLE").with_notice("NOTICE: table does not exist, skipping"));
     };
@@ -35,8 +41,11 @@ pub(crate) async fn alter_table(session: &Inner, alter: &AlterTable, prepared: &
                 let field = declared_field(column_def, FieldId(0))?;
                 cenote_vocab::check_column(&field.name)?;
                 if field.required {
-                    return Err(Error::new(ErrorKind::Invalid, format!("new column \"{}\" cannot be NOT NULL without a DEFAULT", field.name))
-                        .with_sqlstate("23502"));
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        format!("new column \"{}\" cannot be NOT NULL without a DEFAULT", field.name),
+                    )
+                    .with_sqlstate("23502"));
                 }
                 if field.comment.is_some() {
                     return Err(unsupported("COMMENT of a new column"));
@@ -45,7 +54,10 @@ pub(crate) async fn alter_table(session: &Inner, alter: &AlterTable, prepared: &
                     if *if_not_exists {
                         continue;
                     }
-                    return Err(Error::from(cenote_catalog::Error::ColumnExists { table: table.full_name(), column: field.name }));
+                    return Err(Error::from(cenote_catalog::Error::ColumnExists {
+                        table: table.full_name(),
+                        column: field.name,
+                    }));
                 }
                 ops.push(Op::Alter(Alter::AddColumns {
                     columns: vec![(field.name, field.field_type)],
@@ -72,7 +84,9 @@ pub(crate) async fn set_options(
     session.refuse_in_transaction("ALTER TABLE")?;
     for (option, value) in options {
         match (option.as_str(), value) {
-            ("time_column" | "tags" | "format", _) => return Err(unsupported(&format!("changing option {option}"))),
+            ("time_column" | "tags" | "format", _) => {
+                return Err(unsupported(&format!("changing option {option}")));
+            }
             (_, Some(value)) => table_options::check(option, value)?,
             (_, None) => {}
         }
@@ -86,7 +100,12 @@ pub(crate) async fn set_options(
 
 type Target = (std::sync::Arc<TableDef>, cenote_vocab::Txn);
 
-async fn find(session: &Inner, name: &[Ident], if_exists: bool, views_too: bool) -> Result<Option<Target>, Error> {
+async fn find(
+    session: &Inner,
+    name: &[Ident],
+    if_exists: bool,
+    views_too: bool,
+) -> Result<Option<Target>, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
@@ -112,12 +131,16 @@ async fn rename_table(
     prepared: &Prepared,
     guard: &Guard,
 ) -> Result<Answer, Error> {
-    let [AlterTableOperation::RenameTable { table_name: RenameTableNameKind::To(to) | RenameTableNameKind::As(to) }] =
-        alter.operations.as_slice()
+    let [
+        AlterTableOperation::RenameTable {
+            table_name: RenameTableNameKind::To(to) | RenameTableNameKind::As(to),
+        },
+    ] = alter.operations.as_slice()
     else {
         return Err(unsupported("RENAME TO beside other changes"));
     };
-    let [to] = parts(to).as_slice().to_vec().try_into().map_err(|_| unsupported("RENAME TO into another schema"))?;
+    let [to] =
+        parts(to).as_slice().to_vec().try_into().map_err(|_| unsupported("RENAME TO into another schema"))?;
     let name = folded(&to);
     cenote_vocab::check_table(&name)?;
     if !session.identity().allows(Permission::Write, &table.schema_name, Some(&name)) {
@@ -152,7 +175,13 @@ async fn commit(
             commit_id: lake.ids.uuid(),
             scope: session.identity().scope.clone(),
             producers: Vec::new(),
-            facts: facts(session.identity(), "alter_table", std::slice::from_ref(&prepared.sql), &BTreeMap::new(), guard.request_id.clone()),
+            facts: facts(
+                session.identity(),
+                "alter_table",
+                std::slice::from_ref(&prepared.sql),
+                &BTreeMap::new(),
+                guard.request_id.clone(),
+            ),
             tables: vec![TableChange { table: table.id, base, read: ReadSet::None, ops }],
             objects: Vec::new(),
         })

@@ -10,10 +10,10 @@ use cenote_vocab::{ErrorKind, Txn};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+use crate::Error;
 use crate::execution::BatchStream;
 use crate::registry::Running;
 use crate::scan::ScanNotes;
-use crate::Error;
 
 /// An answer that begins.
 pub(crate) struct Answer {

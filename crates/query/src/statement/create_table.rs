@@ -6,12 +6,14 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use cenote_catalog::{NewTable, ObjectChange, TableDef, TableKind};
 use cenote_vocab::{
-    ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, Permission, SchemaId, SortField, SortOrder, TableSchema, Transform,
+    ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, Permission, SchemaId, SortField,
+    SortOrder, TableSchema, Transform,
 };
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableLikeKind, Ident, ObjectName, Statement as SqlStatement, TableConstraint,
+    ColumnDef, ColumnOption, CreateTable, CreateTableLikeKind, Ident, ObjectName, Statement as SqlStatement,
+    TableConstraint,
 };
 
 use super::select::bind_parameters;
@@ -19,7 +21,7 @@ use super::types::field_type;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::parse::{TableClauses, folded, unsupported};
-use crate::plan::{Binder, Resolver, fault};
+use crate::plan::{Binder, Resolver, fault, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, definition, with_table};
 
@@ -43,10 +45,15 @@ pub(crate) async fn create_table(
     refuse(create)?;
     let sql = prepared.sql.as_str();
     let path = session.search_path();
-    let query = create.query.as_ref().map(|query| AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone()))));
+    let query = create
+        .query
+        .as_ref()
+        .map(|query| AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone()))));
     let snapshot = session
         .snapshot(true, |names| match &query {
-            Some(query) => Binder::pinned(query, &Resolver { names, identity: session.identity(), search_path: &path }),
+            Some(query) => {
+                Binder::pinned(query, &Resolver { names, identity: session.identity(), search_path: &path })
+            }
             None => Ok(Vec::new()),
         })
         .await?;
@@ -84,7 +91,8 @@ pub(crate) async fn create_table(
         None => None,
     };
     let outputs = plan.as_ref().map(|plan| plan.schema().inner().clone());
-    let table = new_table(session, create, clauses, (schema, name), outputs.as_ref(), like.as_deref()).await?;
+    let table =
+        new_table(session, create, clauses, (schema, name), outputs.as_ref(), like.as_deref()).await?;
 
     let mut staged = Staged {
         names: Some(Arc::new(with_table(&snapshot.names, &table))),
@@ -131,9 +139,13 @@ fn refuse(create: &CreateTable) -> Result<(), Error> {
         ("ORDER BY in CREATE TABLE (write SORTED BY)", create.order_by.is_some()),
         ("CLUSTER BY", create.cluster_by.is_some() || create.clustered_by.is_some()),
         ("LOCATION", create.location.is_some()),
-        ("STORED AS", create.file_format.is_some() || create.hive_formats.as_ref().is_some_and(|formats| {
-            formats.storage.is_some() || formats.row_format.is_some() || formats.location.is_some()
-        })),
+        (
+            "STORED AS",
+            create.file_format.is_some()
+                || create.hive_formats.as_ref().is_some_and(|formats| {
+                    formats.storage.is_some() || formats.row_format.is_some() || formats.location.is_some()
+                }),
+        ),
         ("IF NOT EXISTS with OR REPLACE", create.if_not_exists && create.or_replace),
     ];
     if let Some((what, _)) = refused.iter().find(|(_, present)| *present) {
@@ -165,10 +177,14 @@ async fn new_table(
     let mut comment = clauses.comment.clone();
     if let Some(like) = like {
         if spec.fields.is_empty() {
-            spec = PartitionSpec { no: i32::from(!like.spec.fields.is_empty()), fields: like.spec.fields.clone() };
+            spec = PartitionSpec {
+                no: i32::from(!like.spec.fields.is_empty()),
+                fields: like.spec.fields.clone(),
+            };
         }
         if sort.fields.is_empty() {
-            sort = SortOrder { no: i32::from(!like.sort.fields.is_empty()), fields: like.sort.fields.clone() };
+            sort =
+                SortOrder { no: i32::from(!like.sort.fields.is_empty()), fields: like.sort.fields.clone() };
         }
         for (name, value) in &like.properties {
             properties.entry(name.clone()).or_insert_with(|| value.clone());
@@ -200,7 +216,9 @@ async fn new_table(
 
 fn declared(columns: &[ColumnDef]) -> Result<TableSchema, Error> {
     if columns.is_empty() {
-        return Err(Error::new(ErrorKind::Invalid, "a table needs at least one column").with_sqlstate("42601"));
+        return Err(
+            Error::new(ErrorKind::Invalid, "a table needs at least one column").with_sqlstate("42601")
+        );
     }
     let fields = columns.iter().enumerate().map(|(at, column)| declared_field(column, field_id(at)));
     Ok(TableSchema { no: 1, fields: fields.collect::<Result<_, Error>>()? })
@@ -213,19 +231,16 @@ fn field_id(at: usize) -> FieldId {
 /// A column as it is written in CREATE and ALTER TABLE.
 pub(crate) fn declared_field(column: &ColumnDef, id: FieldId) -> Result<Field, Error> {
     let name = folded(&column.name);
-    let mut field = Field {
-        id,
-        field_type: field_type(&name, &column.data_type)?,
-        name,
-        required: false,
-        comment: None,
-    };
+    let mut field =
+        Field { id, field_type: field_type(&name, &column.data_type)?, name, required: false, comment: None };
     for option in &column.options {
         match &option.option {
             ColumnOption::Null => {}
             ColumnOption::NotNull => field.required = true,
             ColumnOption::Comment(text) => field.comment = Some(text.clone()),
-            ColumnOption::Default(_) => return Err(unsupported(&format!("DEFAULT of column \"{}\"", field.name))),
+            ColumnOption::Default(_) => {
+                return Err(unsupported(&format!("DEFAULT of column \"{}\"", field.name)));
+            }
             ColumnOption::PrimaryKey(_) => return Err(unsupported("PRIMARY KEY")),
             ColumnOption::Unique(_) => return Err(unsupported("UNIQUE")),
             ColumnOption::ForeignKey(_) => return Err(unsupported("REFERENCES")),
@@ -239,13 +254,18 @@ pub(crate) fn declared_field(column: &ColumnDef, id: FieldId) -> Result<Field, E
 /// Columns of a query's answer; the names may be given.
 pub(crate) fn of_query(outputs: &SchemaRef, names: &[ColumnDef]) -> Result<TableSchema, Error> {
     if names.len() > outputs.fields().len() {
-        return Err(Error::new(ErrorKind::Invalid, format!("{} column names are given for {} columns", names.len(), outputs.fields().len()))
-            .with_sqlstate("42601"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("{} column names are given for {} columns", names.len(), outputs.fields().len()),
+        )
+        .with_sqlstate("42601"));
     }
     let fields = outputs.fields().iter().enumerate().map(|(at, output)| {
         Ok(Field {
             id: field_id(at),
-            name: names.get(at).map_or_else(|| output.name().clone(), |column| folded(&column.name)),
+            name: names
+                .get(at)
+                .map_or_else(|| visible(output.name()).to_owned(), |column| folded(&column.name)),
             field_type: cenote_datafile::field_type(output)?,
             required: false,
             comment: None,
@@ -256,14 +276,19 @@ pub(crate) fn of_query(outputs: &SchemaRef, names: &[ColumnDef]) -> Result<Table
 
 fn check_columns(columns: &TableSchema) -> Result<(), Error> {
     if columns.fields.len() > COLUMNS_MAX {
-        let text = format!("{} columns are more than columns_per_table_max ({COLUMNS_MAX})", columns.fields.len());
+        let text =
+            format!("{} columns are more than columns_per_table_max ({COLUMNS_MAX})", columns.fields.len());
         return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("54011"));
     }
     let mut seen = std::collections::BTreeSet::new();
     for field in &columns.fields {
         cenote_vocab::check_column(&field.name)?;
         if !seen.insert(field.name.as_str()) {
-            return Err(Error::new(ErrorKind::Invalid, format!("column \"{}\" is declared more than once", field.name)).with_sqlstate("42701"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("column \"{}\" is declared more than once", field.name),
+            )
+            .with_sqlstate("42701"));
         }
     }
     Ok(())
@@ -272,7 +297,8 @@ fn check_columns(columns: &TableSchema) -> Result<(), Error> {
 fn named<'a>(columns: &'a TableSchema, ident: &Ident, clause: &str) -> Result<&'a Field, Error> {
     let name = folded(ident);
     columns.field(&name).ok_or_else(|| {
-        let error = Error::new(ErrorKind::Invalid, format!("column \"{name}\" in {clause} does not exist")).with_sqlstate("42703");
+        let error = Error::new(ErrorKind::Invalid, format!("column \"{name}\" in {clause} does not exist"))
+            .with_sqlstate("42703");
         match cenote_vocab::nearest(&name, columns.fields.iter().map(|field| field.name.as_str())) {
             Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
             None => error,
@@ -281,7 +307,8 @@ fn named<'a>(columns: &'a TableSchema, ident: &Ident, clause: &str) -> Result<&'
 }
 
 fn too_many(clause: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("{clause} takes at most {SPEC_FIELDS_MAX} columns")).with_sqlstate("54011")
+    Error::new(ErrorKind::Invalid, format!("{clause} takes at most {SPEC_FIELDS_MAX} columns"))
+        .with_sqlstate("54011")
 }
 
 fn partition_spec(clauses: &TableClauses, columns: &TableSchema) -> Result<PartitionSpec, Error> {
@@ -305,7 +332,11 @@ fn partition_spec(clauses: &TableClauses, columns: &TableSchema) -> Result<Parti
         if !fits {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                format!("partition transform {known} does not take column \"{}\" of type {}", source.name, source.field_type.sql_name()),
+                format!(
+                    "partition transform {known} does not take column \"{}\" of type {}",
+                    source.name,
+                    source.field_type.sql_name()
+                ),
             )
             .with_sqlstate("22023"));
         }
@@ -333,23 +364,34 @@ fn time_field(
     sort: &SortOrder,
     properties: &BTreeMap<String, String>,
 ) -> Result<Option<FieldId>, Error> {
-    let is_time = |field: &&Field| matches!(field.field_type, FieldType::Timestamp(_) | FieldType::TimestampTz(_));
+    let is_time =
+        |field: &&Field| matches!(field.field_type, FieldType::Timestamp(_) | FieldType::TimestampTz(_));
     if let Some(name) = properties.get("time_column") {
         return match columns.field(name).filter(is_time) {
             Some(field) => Ok(Some(field.id)),
-            None => Err(Error::new(ErrorKind::Invalid, format!("option time_column = '{name}': there is no such timestamp column"))
-                .with_sqlstate("22023")),
+            None => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("option time_column = '{name}': there is no such timestamp column"),
+            )
+            .with_sqlstate("22023")),
         };
     }
-    let sources = spec.fields.iter().map(|part| part.source).chain(sort.fields.iter().map(|part| part.source));
+    let sources =
+        spec.fields.iter().map(|part| part.source).chain(sort.fields.iter().map(|part| part.source));
     let first = sources.filter_map(|id| columns.field_by_id(id)).find(is_time);
     Ok(first.or_else(|| columns.field("time").filter(is_time)).map(|field| field.id))
 }
 
 fn check_tags(columns: &TableSchema, properties: &BTreeMap<String, String>) -> Result<(), Error> {
-    for tag in properties.get("tags").into_iter().flat_map(|tags| tags.split(',')).filter(|tag| !tag.is_empty()) {
+    for tag in
+        properties.get("tags").into_iter().flat_map(|tags| tags.split(',')).filter(|tag| !tag.is_empty())
+    {
         if columns.field(tag).is_none_or(|field| field.field_type != FieldType::String) {
-            return Err(Error::new(ErrorKind::Invalid, format!("option tags: there is no VARCHAR column \"{tag}\"")).with_sqlstate("22023"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("option tags: there is no VARCHAR column \"{tag}\""),
+            )
+            .with_sqlstate("22023"));
         }
     }
     Ok(())

@@ -11,11 +11,11 @@ use cenote_table::Predicate;
 use cenote_vocab::{ErrorKind, FileId, Permission, Txn};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
 use sqlparser::ast::{
-    Delete, Expr, FromTable, Ident, SelectItem, SetExpr, Statement as SqlStatement, TableFactor, TableWithJoins, Truncate,
+    Delete, Expr, FromTable, Ident, SelectItem, SetExpr, Statement as SqlStatement, TableFactor,
+    TableWithJoins, Truncate,
 };
 
 use super::create_table::parts;
@@ -63,20 +63,33 @@ pub(crate) async fn delete(
         match commit(session, &table, base, planned, "delete", prepared, guard).await {
             Ok(Some(done)) => return Ok(Answer::wrote("DELETE", done.1).with_txn(Some(done.0))),
             Ok(None) => return Ok(Answer::wrote("DELETE", 0)),
-            Err(cenote_catalog::Error::CommitConflict { .. }) if attempt < ATTEMPTS_MAX => pause(session, attempt, guard).await?,
+            Err(cenote_catalog::Error::CommitConflict { .. }) if attempt < ATTEMPTS_MAX => {
+                pause(session, attempt, guard).await?
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// Deletes all rows of the tables.
-pub(crate) async fn truncate(session: &Inner, truncate: &Truncate, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn truncate(
+    session: &Inner,
+    truncate: &Truncate,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     session.check_writable()?;
     session.refuse_in_transaction("TRUNCATE")?;
-    if truncate.partitions.is_some() || truncate.on_cluster.is_some() || truncate.identity.is_some() || truncate.cascade.is_some() {
+    if truncate.partitions.is_some()
+        || truncate.on_cluster.is_some()
+        || truncate.identity.is_some()
+        || truncate.cascade.is_some()
+    {
         return Err(unsupported("TRUNCATE with PARTITION, IDENTITY or CASCADE"));
     }
-    let [target] = truncate.table_names.as_slice() else { return Err(unsupported("TRUNCATE of several tables")) };
+    let [target] = truncate.table_names.as_slice() else {
+        return Err(unsupported("TRUNCATE of several tables"));
+    };
     let name = parts(&target.name);
     let mut attempt = 0;
     loop {
@@ -91,7 +104,9 @@ pub(crate) async fn truncate(session: &Inner, truncate: &Truncate, prepared: &Pr
         let planned = all_rows(session, &table, snapshot.txn).await?;
         match commit(session, &table, snapshot.txn, planned, "truncate", prepared, guard).await {
             Ok(done) => return Ok(Answer::done("TRUNCATE TABLE").with_txn(done.map(|(txn, _)| txn))),
-            Err(cenote_catalog::Error::CommitConflict { .. }) if attempt < ATTEMPTS_MAX => pause(session, attempt, guard).await?,
+            Err(cenote_catalog::Error::CommitConflict { .. }) if attempt < ATTEMPTS_MAX => {
+                pause(session, attempt, guard).await?
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -108,7 +123,8 @@ pub(crate) async fn plan(
     let path = session.search_path();
     let table = {
         let names = binder.names();
-        Resolver { names: &names, identity: session.identity(), search_path: &path }.writable(&name, Permission::Delete)?
+        Resolver { names: &names, identity: session.identity(), search_path: &path }
+            .writable(&name, Permission::Delete)?
     };
     binder.address(table.id);
     let finder = finder(delete, from)?;
@@ -122,12 +138,16 @@ fn finder(delete: &Delete, from: &TableWithJoins) -> Result<AnyStatement, Error>
     let AnyStatement::Statement(mut statement) = *statement else { return Err(unsupported("DELETE")) };
     let SqlStatement::Query(query) = statement.as_mut() else { return Err(unsupported("DELETE")) };
     let SetExpr::Select(select) = query.body.as_mut() else { return Err(unsupported("DELETE")) };
-    let TableFactor::Table { name, alias, .. } = &from.relation else { return Err(unsupported("DELETE of anything but a table")) };
+    let TableFactor::Table { name, alias, .. } = &from.relation else {
+        return Err(unsupported("DELETE of anything but a table"));
+    };
     let qualifier = match alias {
         Some(alias) => alias.name.clone(),
         None => name.0.last().and_then(|part| part.as_ident().cloned()).unwrap_or_else(|| exact("t")),
     };
-    let column = |column: &str| SelectItem::UnnamedExpr(Expr::CompoundIdentifier(vec![qualifier.clone(), exact(column)]));
+    let column = |column: &str| {
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(vec![qualifier.clone(), exact(column)]))
+    };
     select.projection = vec![column(FILE_COLUMN), column(POSITION_COLUMN)];
     select.from = vec![from.clone()];
     select.selection.clone_from(&delete.selection);
@@ -147,7 +167,9 @@ fn target(delete: &Delete) -> Result<(Vec<Ident>, &TableWithJoins), Error> {
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
     let [from] = from.as_slice() else { return Err(unsupported("DELETE of several tables")) };
     match &from.relation {
-        TableFactor::Table { name, version: None, args: None, .. } if from.joins.is_empty() => Ok((parts(name), from)),
+        TableFactor::Table { name, version: None, args: None, .. } if from.joins.is_empty() => {
+            Ok((parts(name), from))
+        }
         _ => Err(unsupported("DELETE of anything but a table")),
     }
 }
@@ -160,8 +182,11 @@ async fn flushed(session: &Inner, name: &[Ident], guard: &Guard) -> Result<Arc<T
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
     let table = resolver.writable(name, Permission::Delete)?;
     if table_options::is_append_only(&table.properties) {
-        return Err(Error::new(ErrorKind::Invalid, format!("table {} is append-only: its rows cannot be deleted", table.full_name()))
-            .with_sqlstate("25006"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("table {} is append-only: its rows cannot be deleted", table.full_name()),
+        )
+        .with_sqlstate("25006"));
     }
     session.engine().ingest().flush(&session.identity().scope, &table).await?;
     // the flush may have changed nothing but rows; a change of the table itself is a conflict of the commit
@@ -190,8 +215,8 @@ async fn matching_rows(
     let (_, plan) = plan(session, &mut binder, delete, sql).await?;
     let plan = bind_parameters(plan, parameters, sql)?;
     let physical = binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
-    let task = session.engine().base().task(binder.state());
-    let mut batches = execute_stream(physical, task).map_err(|error| fault::of(error, sql))?;
+    let mut batches =
+        session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
     let mut found: BTreeMap<FileId, DeletionVector> = BTreeMap::new();
     while let Some(batch) = batches.try_next().await.map_err(fault::while_running)? {
         let column = |at: usize| batch.column(at).as_any().downcast_ref::<Int64Array>();
@@ -199,8 +224,9 @@ async fn matching_rows(
             return Err(Error::new(ErrorKind::Internal, "internal error: places of rows are not numbers"));
         };
         for (file, position) in files.values().iter().zip(positions.values()) {
-            let position = u64::try_from(*position)
-                .map_err(|_| Error::new(ErrorKind::Internal, "internal error: the place of a row is negative"))?;
+            let position = u64::try_from(*position).map_err(|_| {
+                Error::new(ErrorKind::Internal, "internal error: the place of a row is negative")
+            })?;
             found.entry(FileId(*file)).or_default().insert(position);
         }
     }
@@ -208,12 +234,16 @@ async fn matching_rows(
         return Ok(Vec::new());
     }
     let scan = session.engine().lake().scan(&session.identity().scope, table, at, &Predicate::True).await?;
-    let files: BTreeMap<FileId, Arc<DataFile>> = scan.files.iter().map(|file| (file.entry.id, file.entry.clone())).collect();
+    let files: BTreeMap<FileId, Arc<DataFile>> =
+        scan.files.iter().map(|file| (file.entry.id, file.entry.clone())).collect();
     let mut whole = Vec::new();
     let mut ops = Vec::new();
     for (file, positions) in found {
         let Some(entry) = files.get(&file) else {
-            return Err(Error::new(ErrorKind::Internal, format!("internal error: file {file} left the snapshot")));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("internal error: file {file} left the snapshot"),
+            ));
         };
         if positions.cardinality() == entry.live_rows() {
             whole.push(file);
@@ -249,7 +279,13 @@ async fn commit(
             commit_id: lake.ids.uuid(),
             scope: session.identity().scope.clone(),
             producers: Vec::new(),
-            facts: facts(session.identity(), operation, std::slice::from_ref(&prepared.sql), &inputs, guard.request_id.clone()),
+            facts: facts(
+                session.identity(),
+                operation,
+                std::slice::from_ref(&prepared.sql),
+                &inputs,
+                guard.request_id.clone(),
+            ),
             tables: vec![TableChange { table: table.id, base, read: ReadSet::None, ops }],
             objects: Vec::new(),
         })

@@ -55,7 +55,9 @@ pub(crate) async fn describe(session: &Inner, name: &[Ident]) -> Result<Answer, 
 
 /// The columns of a query's answer.
 pub(crate) async fn describe_query(session: &Inner, sql: &str) -> Result<Answer, Error> {
-    let Parsed::Sql { statement, .. } = parse(sql)? else { return Err(unsupported("DESCRIBE of this statement")) };
+    let Parsed::Sql { statement, .. } = parse(sql)? else {
+        return Err(unsupported("DESCRIBE of this statement"));
+    };
     let Some(described) = super::select::describable(session, &statement, sql).await? else {
         return Err(unsupported("DESCRIBE of this statement"));
     };
@@ -106,7 +108,9 @@ fn batch(rows: &[Row]) -> Result<RecordBatch, Error> {
         vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.name.as_str()))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.data_type.as_str()))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| if row.nullable { "YES" } else { "NO" }))),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| if row.nullable { "YES" } else { "NO" }),
+            )),
             Arc::new(StringArray::from_iter(rows.iter().map(|row| row.key))),
             Arc::new(StringArray::from_iter(rows.iter().map(|_| None::<&str>))),
             Arc::new(StringArray::from_iter(rows.iter().map(|row| row.comment.as_deref()))),

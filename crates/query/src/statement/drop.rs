@@ -13,7 +13,12 @@ use crate::session::Inner;
 use crate::transaction::Staged;
 
 /// Drops what the names mean, all of them or none.
-pub(crate) async fn drop_tables(session: &Inner, statement: &Statement, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn drop_tables(
+    session: &Inner,
+    statement: &Statement,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     let Statement::Drop { object_type, names, if_exists, purge, temporary, .. } = statement else {
         return Err(unsupported("this statement"));
     };

@@ -10,7 +10,6 @@ use cenote_table::Written;
 use cenote_vocab::{ErrorKind, Permission};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
-use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
 use sqlparser::ast::{Ident, Insert, ObjectName, SetExpr, Statement as SqlStatement, TableObject, Values};
@@ -35,7 +34,7 @@ pub(crate) async fn insert(
     session.check_writable()?;
     let sql = prepared.sql.as_str();
     let written = guard
-        .run(async {
+        .run(Box::pin(async {
             let path = session.search_path();
             let source = source(insert)?;
             let snapshot = session
@@ -50,7 +49,7 @@ pub(crate) async fn insert(
             let plan = bind_parameters(plan, parameters, sql)?;
             let written = write(session, &binder, &table, &plan, sql).await?;
             Ok((table, written, binder.inputs().clone()))
-        })
+        }))
         .await;
     let (table, written, inputs) = written?;
     let rows = written.rows();
@@ -73,12 +72,15 @@ pub(crate) async fn plan(
     sql: &str,
 ) -> Result<(Arc<TableDef>, LogicalPlan), Error> {
     refuse(insert)?;
-    let TableObject::TableName(name) = &insert.table else { return Err(unsupported("INSERT INTO a function or a query")) };
+    let TableObject::TableName(name) = &insert.table else {
+        return Err(unsupported("INSERT INTO a function or a query"));
+    };
     let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
     let path = session.search_path();
     let table = {
         let names = binder.names();
-        Resolver { names: &names, identity: session.identity(), search_path: &path }.writable(&parts, Permission::Write)?
+        Resolver { names: &names, identity: session.identity(), search_path: &path }
+            .writable(&parts, Permission::Write)?
     };
     let mut statement = insert.clone();
     statement.table = TableObject::TableName(ObjectName::from(vec![
@@ -87,7 +89,9 @@ pub(crate) async fn plan(
         quoted(&table.name, name_span(&parts)),
     ]));
     for column in &mut statement.columns {
-        let [part] = column.0.as_slice() else { return Err(unsupported("a column name of several parts in INSERT")) };
+        let [part] = column.0.as_slice() else {
+            return Err(unsupported("a column name of several parts in INSERT"));
+        };
         let Some(ident) = part.as_ident() else { return Err(unsupported("this column name")) };
         let field = column_of(&table, ident)?;
         *column = ObjectName::from(vec![quoted(&field.name, ident.span)]);
@@ -114,8 +118,8 @@ pub(crate) async fn write(
 ) -> Result<Written, Error> {
     let lake = session.engine().lake();
     let physical = binder.state().create_physical_plan(plan).await.map_err(|error| fault::of(error, sql))?;
-    let task = session.engine().base().task(binder.state());
-    let mut batches = execute_stream(physical, task).map_err(|error| fault::of(error, sql))?;
+    let mut batches =
+        session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
     let target = arrow_schema(&table.schema);
     // nullability is the writer's to check: it names column and row
     let nullable = Arc::new(arrow::datatypes::Schema::new(
@@ -168,12 +172,14 @@ fn pad_values(insert: &mut Insert, table: &TableDef) -> Result<(), Error> {
     let given: BTreeSet<usize> = rows.iter().map(|row| row.content.len()).collect();
     let wanted = if insert.columns.is_empty() { table.schema.fields.len() } else { insert.columns.len() };
     match given.first() {
-        Some(given) if *given > wanted => {
-            Err(Error::new(ErrorKind::Invalid, format!("INSERT has more expressions ({given}) than target columns ({wanted})")))
-        }
-        Some(given) if *given < wanted && !insert.columns.is_empty() => {
-            Err(Error::new(ErrorKind::Invalid, format!("INSERT has more target columns ({wanted}) than expressions ({given})")))
-        }
+        Some(given) if *given > wanted => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("INSERT has more expressions ({given}) than target columns ({wanted})"),
+        )),
+        Some(given) if *given < wanted && !insert.columns.is_empty() => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("INSERT has more target columns ({wanted}) than expressions ({given})"),
+        )),
         Some(given) if *given < wanted => {
             insert.columns = table.schema.fields[..*given]
                 .iter()
@@ -206,7 +212,10 @@ fn no_text_into_numbers(input: &LogicalPlan) -> Result<(), Error> {
             };
             return Err(Error::new(
                 ErrorKind::Invalid,
-                format!("column \"{column}\" is of type {} but expression is of type text", field.data_type()),
+                format!(
+                    "column \"{column}\" is of type {} but expression is of type text",
+                    field.data_type()
+                ),
             )
             .with_sqlstate("42804")
             .with_hint("cast the expression, such as CAST(x AS BIGINT)"));

@@ -48,7 +48,12 @@ pub(crate) fn optimize_columns() -> SchemaRef {
 }
 
 /// Merges small files, one row per partition.
-pub(crate) async fn optimize(session: &Inner, target: Option<&[Ident]>, mode: OptimizeMode, dry_run: bool) -> Result<Answer, Error> {
+pub(crate) async fn optimize(
+    session: &Inner,
+    target: Option<&[Ident]>,
+    mode: OptimizeMode,
+    dry_run: bool,
+) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("OPTIMIZE")?;
     session.check_not_as_of()?;
     let tables = match target {
@@ -61,10 +66,15 @@ pub(crate) async fn optimize(session: &Inner, target: Option<&[Ident]>, mode: Op
     };
     let mut outcomes: Vec<OptimizeOutcome> = Vec::new();
     for table in &tables {
-        outcomes.extend(session.engine().lake().optimize(&session.identity().scope, table, mode, dry_run).await?);
+        outcomes
+            .extend(session.engine().lake().optimize(&session.identity().scope, table, mode, dry_run).await?);
     }
-    let text = |of: &dyn Fn(&OptimizeOutcome) -> String| Arc::new(StringArray::from_iter_values(outcomes.iter().map(of))) as _;
-    let number = |of: &dyn Fn(&OptimizeOutcome) -> u64| Arc::new(UInt64Array::from_iter_values(outcomes.iter().map(of))) as _;
+    let text = |of: &dyn Fn(&OptimizeOutcome) -> String| {
+        Arc::new(StringArray::from_iter_values(outcomes.iter().map(of))) as _
+    };
+    let number = |of: &dyn Fn(&OptimizeOutcome) -> u64| {
+        Arc::new(UInt64Array::from_iter_values(outcomes.iter().map(of))) as _
+    };
     let batch = table_batch(
         optimize_columns(),
         vec![
@@ -93,7 +103,11 @@ pub(crate) fn vacuum_columns() -> SchemaRef {
 }
 
 /// Deletes objects that no readable version needs, one row each.
-pub(crate) async fn vacuum(session: &Inner, target: Option<&[Ident]>, options: VacuumOptions) -> Result<Answer, Error> {
+pub(crate) async fn vacuum(
+    session: &Inner,
+    target: Option<&[Ident]>,
+    options: VacuumOptions,
+) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("VACUUM")?;
     session.check_not_as_of()?;
     let lake = session.engine().lake();
@@ -124,12 +138,18 @@ pub(crate) async fn vacuum(session: &Inner, target: Option<&[Ident]>, options: V
 pub(crate) fn kill(session: &Inner, id: &str) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("KILL QUERY")?;
     let (registry, identity) = (session.engine().registry(), session.identity());
-    let own = registry.list(&identity.scope).iter().any(|record| record.id == id && record.user == identity.token.name);
+    let own = registry
+        .list(&identity.scope)
+        .iter()
+        .any(|record| record.id == id && record.user == identity.token.name);
     let known = own || identity.allows_everywhere(Permission::Admin);
-    let killed = known.then(|| registry.cancel(&identity.scope, id, cancelled("killed by an administrator"))).flatten();
+    let killed = known
+        .then(|| registry.cancel(&identity.scope, id, cancelled("killed by an administrator")))
+        .flatten();
     match killed {
         Some(true) => Ok(Answer::done("KILL")),
-        Some(false) => Err(Error::new(ErrorKind::Conflict, format!("query \"{id}\" has ended already")).with_sqlstate("55000")),
+        Some(false) => Err(Error::new(ErrorKind::Conflict, format!("query \"{id}\" has ended already"))
+            .with_sqlstate("55000")),
         None => Err(Error::new(ErrorKind::NotFound, format!("query \"{id}\" does not exist"))),
     }
 }
@@ -137,9 +157,14 @@ pub(crate) fn kill(session: &Inner, id: &str) -> Result<Answer, Error> {
 async fn table(session: &Inner, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
-    Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path }.writable(name, Permission::Write)
+    Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path }
+        .writable(name, Permission::Write)
 }
 
 fn everywhere(session: &Inner, permission: Permission) -> Result<(), Error> {
-    if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, "all tables")) }
+    if session.identity().allows_everywhere(permission) {
+        Ok(())
+    } else {
+        Err(denied(permission, "all tables"))
+    }
 }

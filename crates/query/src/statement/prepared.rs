@@ -61,9 +61,10 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Begin(_) => (Class::Session, "BEGIN"),
             Command::Commit => (Class::Session, "COMMIT"),
             Command::Rollback => (Class::Session, "ROLLBACK"),
-            Command::SetTransaction(_) | Command::SetCharacteristics(_) | Command::Set { .. } | Command::Use(_) => {
-                (Class::Session, "SET")
-            }
+            Command::SetTransaction(_)
+            | Command::SetCharacteristics(_)
+            | Command::Set { .. }
+            | Command::Use(_) => (Class::Session, "SET"),
             Command::Reset(_) => (Class::Session, "RESET"),
             Command::DiscardAll => (Class::Session, "DISCARD ALL"),
             Command::Nothing(command) => (Class::Session, command),
@@ -85,9 +86,13 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
                 SqlStatement::CreateTable(create) if create.query.is_some() => (Class::Write, "SELECT"),
                 SqlStatement::CreateTable(_) => (Class::Ddl, "CREATE TABLE"),
                 SqlStatement::CreateView(_) => (Class::Ddl, "CREATE VIEW"),
-                SqlStatement::CreateSchema { .. } | SqlStatement::CreateDatabase { .. } => (Class::Ddl, "CREATE SCHEMA"),
+                SqlStatement::CreateSchema { .. } | SqlStatement::CreateDatabase { .. } => {
+                    (Class::Ddl, "CREATE SCHEMA")
+                }
                 SqlStatement::Drop { object_type: ObjectType::View, .. } => (Class::Ddl, "DROP VIEW"),
-                SqlStatement::Drop { object_type: ObjectType::Schema | ObjectType::Database, .. } => (Class::Ddl, "DROP SCHEMA"),
+                SqlStatement::Drop { object_type: ObjectType::Schema | ObjectType::Database, .. } => {
+                    (Class::Ddl, "DROP SCHEMA")
+                }
                 SqlStatement::Drop { .. } => (Class::Ddl, "DROP TABLE"),
                 SqlStatement::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
                 _ => (Class::Ddl, "OK"),
@@ -128,16 +133,28 @@ pub(crate) async fn describe(
         }
     };
     let parameters = if parameters.len() < declared.len() {
-        let missing = declared[parameters.len()..].iter().map(|declared| declared.clone().unwrap_or(DataType::Utf8));
+        let missing =
+            declared[parameters.len()..].iter().map(|declared| declared.clone().unwrap_or(DataType::Utf8));
         parameters.into_iter().chain(missing).collect()
     } else {
         parameters
     };
-    Ok(Prepared { sql: sql.to_owned(), class, parameters, columns, command: command.to_owned(), parsed: Arc::new(parsed) })
+    Ok(Prepared {
+        sql: sql.to_owned(),
+        class,
+        parameters,
+        columns,
+        command: command.to_owned(),
+        parsed: Arc::new(parsed),
+    })
 }
 
 /// The types of `$1`, `$2`, …: declared, else of their context, else text.
-fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>], sql: &str) -> Result<Vec<DataType>, Error> {
+fn parameter_types(
+    plan: &LogicalPlan,
+    declared: &[Option<DataType>],
+    sql: &str,
+) -> Result<Vec<DataType>, Error> {
     let inferred = plan.get_parameter_types().map_err(|error| {
         let error = fault::of(error, sql);
         if error.to_string().contains("onflicting types") { error.with_sqlstate("42P08") } else { error }
@@ -149,8 +166,11 @@ fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>], sql: &str)
             return Err(crate::parse::unsupported(&format!("parameter {name}: only $1, $2, …")));
         };
         if number > PARAMETERS_MAX {
-            return Err(Error::new(ErrorKind::Invalid, format!("parameter {name} is beyond the limit of {PARAMETERS_MAX} parameters"))
-                .with_sqlstate("54000"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("parameter {name} is beyond the limit of {PARAMETERS_MAX} parameters"),
+            )
+            .with_sqlstate("54000"));
         }
         if types.len() < number {
             types.resize(number, DataType::Utf8);

@@ -15,10 +15,22 @@ use crate::session::Inner;
 use crate::transaction::{Staged, with_schema};
 
 /// Creates a schema of the lake.
-pub(crate) async fn create(session: &Inner, statement: &Statement, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn create(
+    session: &Inner,
+    statement: &Statement,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     session.check_writable()?;
     let (name, if_not_exists) = match statement {
-        Statement::CreateSchema { schema_name: SchemaName::Simple(name), if_not_exists, with, options, clone, .. } => {
+        Statement::CreateSchema {
+            schema_name: SchemaName::Simple(name),
+            if_not_exists,
+            with,
+            options,
+            clone,
+            ..
+        } => {
             if with.is_some() || options.is_some() || clone.is_some() {
                 return Err(unsupported("options of CREATE SCHEMA"));
             }
@@ -41,7 +53,8 @@ pub(crate) async fn create(session: &Inner, statement: &Statement, prepared: &Pr
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     if snapshot.names.schemas.contains_key(&name) {
         if if_not_exists {
-            return Ok(Answer::done("CREATE SCHEMA").with_notice(format!("NOTICE: schema \"{name}\" already exists, skipping")));
+            return Ok(Answer::done("CREATE SCHEMA")
+                .with_notice(format!("NOTICE: schema \"{name}\" already exists, skipping")));
         }
         return Err(Error::from(cenote_catalog::Error::SchemaExists(name)));
     }
@@ -57,10 +70,17 @@ pub(crate) async fn create(session: &Inner, statement: &Statement, prepared: &Pr
 }
 
 /// Drops schemas of the lake, with CASCADE also what is in them.
-pub(crate) async fn drop(session: &Inner, statement: &Statement, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn drop(
+    session: &Inner,
+    statement: &Statement,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     session.check_writable()?;
     session.refuse_in_transaction("DROP SCHEMA")?;
-    let Statement::Drop { names, if_exists, cascade, .. } = statement else { return Err(unsupported("this statement")) };
+    let Statement::Drop { names, if_exists, cascade, .. } = statement else {
+        return Err(unsupported("this statement"));
+    };
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
@@ -71,21 +91,28 @@ pub(crate) async fn drop(session: &Inner, statement: &Statement, prepared: &Prep
             Some(name) => name.to_owned(),
             None if *if_exists => continue,
             None => {
-                return Err(Error::new(ErrorKind::NotFound, format!("schema \"{}\" does not exist", folded(&ident))).with_sqlstate("3F000"));
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("schema \"{}\" does not exist", folded(&ident)),
+                )
+                .with_sqlstate("3F000"));
             }
         };
         if !session.identity().allows(Permission::Delete, &name, None) {
             return Err(denied(Permission::Delete, &name));
         }
         if name == DEFAULT_SCHEMA {
-            return Err(Error::new(ErrorKind::Invalid, "schema \"default\" cannot be dropped").with_sqlstate("2BP01"));
+            return Err(
+                Error::new(ErrorKind::Invalid, "schema \"default\" cannot be dropped").with_sqlstate("2BP01")
+            );
         }
         objects.push(ObjectChange::DropSchema { name, cascade: *cascade, if_exists: *if_exists });
     }
     if objects.is_empty() {
         return Ok(Answer::done("DROP SCHEMA").with_notice("NOTICE: schema does not exist, skipping"));
     }
-    let staged = Staged { objects, sql: vec![prepared.sql.clone()], operation: "drop_schema", ..Staged::default() };
+    let staged =
+        Staged { objects, sql: vec![prepared.sql.clone()], operation: "drop_schema", ..Staged::default() };
     let txn = session.finish(staged, guard).await?;
     Ok(Answer::done("DROP SCHEMA").with_txn(txn))
 }
@@ -96,7 +123,8 @@ fn schema_part(name: &ObjectName) -> Result<Ident, Error> {
         [name] => Ok(name.clone()),
         [catalog, name] if folded(catalog) == CATALOG => Ok(name.clone()),
         [catalog, _] => {
-            Err(Error::new(ErrorKind::NotFound, format!("catalog \"{}\" does not exist", folded(catalog))).with_sqlstate("3D000"))
+            Err(Error::new(ErrorKind::NotFound, format!("catalog \"{}\" does not exist", folded(catalog)))
+                .with_sqlstate("3D000"))
         }
         _ => Err(Error::new(ErrorKind::Invalid, format!("{name} is no name of a schema"))),
     }

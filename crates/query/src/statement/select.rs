@@ -8,7 +8,6 @@ use arrow::datatypes::SchemaRef;
 use cenote_vocab::ErrorKind;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlparser::ast::Statement as SqlStatement;
@@ -16,7 +15,7 @@ use sqlparser::ast::Statement as SqlStatement;
 use super::{Answer, Guard, Prepared, insert};
 use crate::Error;
 use crate::parse::unsupported;
-use crate::plan::{Binder, Resolver, Snapshot, fault};
+use crate::plan::{Binder, Resolver, Snapshot, fault, visible_schema};
 use crate::scan::conform;
 use crate::session::Inner;
 
@@ -27,52 +26,60 @@ pub(crate) struct Described {
 }
 
 /// Plans a statement without touching rows; `None` for one that has neither parameters nor columns.
-pub(crate) async fn describable(session: &Inner, statement: &AnyStatement, sql: &str) -> Result<Option<Described>, Error> {
+pub(crate) async fn describable(
+    session: &Inner,
+    statement: &AnyStatement,
+    sql: &str,
+) -> Result<Option<Described>, Error> {
+    let snapshot = Snapshot::committed(session.engine().lake(), &session.identity().scope).await?;
+    let snapshot = Arc::new(session.with_staged_names(snapshot));
+    let nothing = BTreeSet::new();
+    let mut binder = session.binder(snapshot, &nothing);
+    let path = session.search_path();
     let inner = match statement {
         AnyStatement::Statement(inner) => inner.as_ref(),
-        AnyStatement::Explain(_) => &SqlStatement::Commit { chain: false, end: false, modifier: None },
+        AnyStatement::Explain(_) => {
+            return described_query(&mut binder, statement, sql, &path).await.map(Some);
+        }
         _ => return Ok(None),
     };
-    let nothing = BTreeSet::new();
-    let path = session.search_path();
-    let with_names = || async {
-        let snapshot = Snapshot::committed(session.engine().lake(), &session.identity().scope).await?;
-        Ok::<_, Error>(Arc::new(session.with_staged_names(snapshot)))
-    };
     match inner {
-        SqlStatement::Insert(statement) => {
-            let mut binder = session.binder(with_names().await?, &nothing);
-            let (_, plan) = insert::plan(session, &mut binder, statement, sql).await?;
+        SqlStatement::Query(_) => described_query(&mut binder, statement, sql, &path).await.map(Some),
+        SqlStatement::Insert(insert) => {
+            let (_, plan) = insert::plan(session, &mut binder, insert, sql).await?;
             Ok(Some(Described { plan, columns: None }))
         }
-        SqlStatement::Delete(statement) => {
-            let mut binder = session.binder(with_names().await?, &nothing);
-            let (_, plan) = super::delete::plan(session, &mut binder, statement, sql).await?;
+        SqlStatement::Delete(delete) => {
+            let (_, plan) = super::delete::plan(session, &mut binder, delete, sql).await?;
             Ok(Some(Described { plan, columns: None }))
         }
         SqlStatement::CreateTable(create) => {
             let Some(query) = &create.query else { return Ok(None) };
             let query = AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone())));
-            let mut binder = session.binder(with_names().await?, &nothing);
             let plan = binder.plan(query, sql, &path).await?;
             Ok(Some(Described { plan, columns: None }))
         }
-        SqlStatement::Query(_) | SqlStatement::Commit { .. } => {
-            let mut binder = session.binder(with_names().await?, &nothing);
-            let plan = binder.plan(statement.clone(), sql, &path).await?;
-            only_reads(&plan)?;
-            let has_parameters = !plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.is_empty();
-            let columns = if has_parameters {
-                plan.schema().inner().clone()
-            } else {
-                // as the answer will have them: the analyzer may change types
-                let plan = binder.state().optimize(&plan).map_err(|error| fault::of(error, sql))?;
-                plan.schema().inner().clone()
-            };
-            Ok(Some(Described { plan, columns: Some(columns) }))
-        }
         _ => Ok(None),
     }
+}
+
+async fn described_query(
+    binder: &mut Binder<'_>,
+    statement: &AnyStatement,
+    sql: &str,
+    path: &[String],
+) -> Result<Described, Error> {
+    let plan = binder.plan(statement.clone(), sql, path).await?;
+    only_reads(&plan)?;
+    let has_parameters = !plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.is_empty();
+    let columns = if has_parameters {
+        plan.schema().inner().clone()
+    } else {
+        // as the answer will have them: the analyzer may change types
+        let plan = binder.state().optimize(&plan).map_err(|error| fault::of(error, sql))?;
+        plan.schema().inner().clone()
+    };
+    Ok(Described { plan, columns: Some(visible_schema(&columns)) })
 }
 
 /// Begins to stream a query.
@@ -83,7 +90,7 @@ pub(crate) async fn select(
     parameters: Vec<ScalarValue>,
     guard: &Guard,
 ) -> Result<Answer, Error> {
-    guard.run(begin(session, statement, prepared, parameters)).await
+    guard.run(Box::pin(begin(session, statement, prepared, parameters))).await
 }
 
 /// The plan of a query, and how its scans would run or ran.
@@ -94,7 +101,7 @@ pub(crate) async fn explain(
     parameters: Vec<ScalarValue>,
     guard: &Guard,
 ) -> Result<Answer, Error> {
-    let mut answer = guard.run(begin(session, statement, prepared, parameters)).await?;
+    let mut answer = guard.run(Box::pin(begin(session, statement, prepared, parameters))).await?;
     let Some(notes) = answer.notes.clone() else { return Ok(answer) };
     let schema = answer.schema.clone();
     let scans = stream::once(async move {
@@ -128,17 +135,21 @@ async fn begin(
     only_reads(&plan)?;
     let plan = bind_parameters(plan, parameters, sql)?;
     let physical = binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
-    let task = session.engine().base().task(binder.state());
-    let batches = execute_stream(physical, task).map_err(|error| fault::of(error, sql))?;
+    let batches =
+        session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
     let notes = binder.notes().clone();
     let (read, pruned) = notes.files();
     session.engine().metrics().scanned(read, pruned);
 
-    let planned = batches.schema();
+    let planned = visible_schema(&batches.schema());
     let schema = as_described(&planned, prepared)?;
     let target = schema.clone();
     let batches = batches.map_err(fault::while_running).and_then(move |batch| {
-        let fitted = if batch.schema() == target { Ok(batch) } else { conform(&batch, &target).map_err(fault::while_running) };
+        let fitted = if batch.schema() == target {
+            Ok(batch)
+        } else {
+            conform(&batch, &target).map_err(fault::while_running)
+        };
         std::future::ready(fitted)
     });
     Ok(Answer {
@@ -172,13 +183,21 @@ fn as_described(planned: &SchemaRef, prepared: &Prepared) -> Result<SchemaRef, E
 }
 
 /// Puts values in the places of `$1`, `$2`, …
-pub(crate) fn bind_parameters(plan: LogicalPlan, parameters: Vec<ScalarValue>, sql: &str) -> Result<LogicalPlan, Error> {
+pub(crate) fn bind_parameters(
+    plan: LogicalPlan,
+    parameters: Vec<ScalarValue>,
+    sql: &str,
+) -> Result<LogicalPlan, Error> {
     let wanted = plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.len();
     if wanted == 0 {
         return Ok(plan);
     }
     if parameters.is_empty() {
-        return Err(Error::new(ErrorKind::Invalid, format!("the statement has {wanted} parameters, none was given")).with_sqlstate("42P02"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the statement has {wanted} parameters, none was given"),
+        )
+        .with_sqlstate("42P02"));
     }
     plan.replace_params_with_values(&ParamValues::from(parameters)).map_err(|error| fault::of(error, sql))
 }

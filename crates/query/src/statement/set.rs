@@ -46,14 +46,19 @@ pub(crate) async fn use_schema(session: &Inner, name: &[Ident]) -> Result<Answer
         [schema] => schema,
         [catalog, schema] if folded(catalog) == CATALOG => schema,
         [catalog, ..] => {
-            return Err(Error::new(ErrorKind::NotFound, format!("catalog \"{}\" does not exist", folded(catalog))).with_sqlstate("3D000"));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("catalog \"{}\" does not exist", folded(catalog)),
+            )
+            .with_sqlstate("3D000"));
         }
         [] => return Err(Error::new(ErrorKind::Invalid, "a name is missing")),
     };
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &[] };
     let Some(found) = resolver.schema(schema)?.map(str::to_owned) else {
-        return Err(Error::new(ErrorKind::NotFound, format!("schema \"{}\" does not exist", folded(schema))).with_sqlstate("3F000"));
+        return Err(Error::new(ErrorKind::NotFound, format!("schema \"{}\" does not exist", folded(schema)))
+            .with_sqlstate("3F000"));
     };
     set(session, "search_path", Some(&format!("\"{found}\"")), false)
 }

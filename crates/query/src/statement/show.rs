@@ -70,7 +70,9 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
                     let somewhere = [Permission::Read, Permission::Write, Permission::Delete];
                     somewhere.iter().any(|permission| {
                         identity.allows(*permission, name, None)
-                            || tables.values().any(|table| identity.allows(*permission, name, Some(&table.name)))
+                            || tables
+                                .values()
+                                .any(|table| identity.allows(*permission, name, Some(&table.name)))
                     })
                 })
                 .map(|(name, _)| name.as_str())
@@ -102,7 +104,11 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
     Ok(Answer::batch("SHOW", table_batch(schema, arrays)?))
 }
 
-async fn tables(session: &Inner, database: Option<&Ident>, like: Option<&str>) -> Result<Vec<ArrayRef>, Error> {
+async fn tables(
+    session: &Inner,
+    database: Option<&Ident>,
+    like: Option<&str>,
+) -> Result<Vec<ArrayRef>, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
@@ -110,10 +116,18 @@ async fn tables(session: &Inner, database: Option<&Ident>, like: Option<&str>) -
         Some(ident) => match resolver.schema(ident)? {
             Some(name) => vec![name.to_owned()],
             None => {
-                return Err(Error::new(ErrorKind::NotFound, format!("schema \"{}\" does not exist", ident.value)).with_sqlstate("3F000"));
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("schema \"{}\" does not exist", ident.value),
+                )
+                .with_sqlstate("3F000"));
             }
         },
-        None => path.iter().filter_map(|name| resolver.schema(&crate::plan::exact(name)).ok().flatten()).map(str::to_owned).collect(),
+        None => path
+            .iter()
+            .filter_map(|name| resolver.schema(&crate::plan::exact(name)).ok().flatten())
+            .map(str::to_owned)
+            .collect(),
     };
     let shown: Vec<&Arc<TableDef>> = snapshot
         .names
@@ -126,7 +140,12 @@ async fn tables(session: &Inner, database: Option<&Ident>, like: Option<&str>) -
     let mut counts = Vec::with_capacity(shown.len());
     let mut megabytes = Vec::with_capacity(shown.len());
     for table in &shown {
-        let files = session.engine().lake().catalog.files(&session.identity().scope, table, snapshot.txn, None).await?;
+        let files = session
+            .engine()
+            .lake()
+            .catalog
+            .files(&session.identity().scope, table, snapshot.txn, None)
+            .await?;
         counts.push(i64::try_from(files.len()).unwrap_or(i64::MAX));
         megabytes.push(files.iter().map(|file| file.file.bytes).sum::<u64>() as f64 / f64::from(1 << 20));
     }
@@ -161,12 +180,20 @@ async fn snapshots(session: &Inner, name: &[Ident]) -> Result<Vec<ArrayRef>, Err
 }
 
 /// The commits of one table, newest first, out of those of all.
-fn commits_of(commits: &RecordBatch, transactions: &RecordBatch, table: &TableDef) -> Result<Vec<ArrayRef>, Error> {
+fn commits_of(
+    commits: &RecordBatch,
+    transactions: &RecordBatch,
+    table: &TableDef,
+) -> Result<Vec<ArrayRef>, Error> {
     let ids = column::<Int64Array>(commits, "table_id")?;
     let txns = column::<Int64Array>(commits, "txn")?;
     let operations = column::<StringArray>(commits, "operation")?;
-    let (known, times) = (column::<Int64Array>(transactions, "txn")?, column::<TimestampMicrosecondArray>(transactions, "committed_at")?);
-    let committed: BTreeMap<i64, i64> = known.values().iter().copied().zip(times.values().iter().copied()).collect();
+    let (known, times) = (
+        column::<Int64Array>(transactions, "txn")?,
+        column::<TimestampMicrosecondArray>(transactions, "committed_at")?,
+    );
+    let committed: BTreeMap<i64, i64> =
+        known.values().iter().copied().zip(times.values().iter().copied()).collect();
     let mut rows: Vec<usize> = (0..commits.num_rows()).filter(|row| ids.value(*row) == table.id.0).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(txns.value(*row)));
     let time = |row: &usize| committed.get(&txns.value(*row)).copied();
@@ -179,7 +206,10 @@ fn commits_of(commits: &RecordBatch, transactions: &RecordBatch, table: &TableDe
 
 fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, Error> {
     batch.column_by_name(name).and_then(|array| array.as_any().downcast_ref::<T>()).ok_or_else(|| {
-        Error::new(ErrorKind::Internal, format!("internal error: a system table has no column {name} of its type"))
+        Error::new(
+            ErrorKind::Internal,
+            format!("internal error: a system table has no column {name} of its type"),
+        )
     })
 }
 
@@ -191,7 +221,8 @@ async fn create(session: &Inner, name: &[Ident], view: bool) -> Result<Vec<Array
         return Err(crate::parse::unsupported("SHOW CREATE of a system table"));
     };
     if view && table.kind == TableKind::Table {
-        return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is not a view", table.full_name())).with_sqlstate("42809"));
+        return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is not a view", table.full_name()))
+            .with_sqlstate("42809"));
     }
     Ok(vec![texts([table.name.as_str()]), texts([statement(&table).as_str()])])
 }
@@ -223,7 +254,12 @@ fn statement(table: &TableDef) -> String {
     let column = |id| table.schema.field_by_id(id).map_or_else(String::new, |field| quote(&field.name));
     let mut text = format!("CREATE TABLE {full} (\n{}\n)", columns.join(",\n"));
     if !table.spec.fields.is_empty() {
-        let parts: Vec<String> = table.spec.fields.iter().map(|part| format!("{}({})", part.transform, column(part.source))).collect();
+        let parts: Vec<String> = table
+            .spec
+            .fields
+            .iter()
+            .map(|part| format!("{}({})", part.transform, column(part.source)))
+            .collect();
         text.push_str(&format!(" PARTITIONED BY ({})", parts.join(", ")));
     }
     if !table.sort.fields.is_empty() {
@@ -243,7 +279,11 @@ fn statement(table: &TableDef) -> String {
         text.push_str(&format!(" COMMENT {}", literal(comment)));
     }
     if !table.properties.is_empty() {
-        let options: Vec<String> = table.properties.iter().map(|(name, value)| format!("{} = {}", quote(name), literal(value))).collect();
+        let options: Vec<String> = table
+            .properties
+            .iter()
+            .map(|(name, value)| format!("{} = {}", quote(name), literal(value)))
+            .collect();
         text.push_str(&format!(" WITH ({})", options.join(", ")));
     }
     text

@@ -9,16 +9,27 @@ use crate::Error;
 use crate::parse::unsupported;
 
 /// Options that this version follows.
-const KNOWN: [&str; 8] =
-    ["append_only", "dedup", "format", "history_keep", "orphan_grace", "tags", "target_file_size", "time_column"];
+const KNOWN: [&str; 8] = [
+    "append_only",
+    "dedup",
+    "format",
+    "history_keep",
+    "orphan_grace",
+    "tags",
+    "target_file_size",
+    "time_column",
+];
 
 /// Checks one option.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
     let invalid = |rule: &str| {
-        Err(Error::new(ErrorKind::Invalid, format!("option {name} = '{value}': {rule}")).with_sqlstate("22023"))
+        Err(Error::new(ErrorKind::Invalid, format!("option {name} = '{value}': {rule}"))
+            .with_sqlstate("22023"))
     };
     match (name, value) {
-        ("format", "parquet") | ("dedup", "none") | ("append_only", "true" | "on" | "false" | "off") => Ok(()),
+        ("format", "parquet") | ("dedup", "none") | ("append_only", "true" | "on" | "false" | "off") => {
+            Ok(())
+        }
         ("format", "vortex" | "lance" | "orc" | "avro") => Err(unsupported(&format!("format {value}"))),
         ("format", _) => invalid("the format is parquet"),
         ("dedup", "last" | "tags" | "partition") => Err(unsupported(&format!("option dedup = '{value}'"))),
@@ -28,7 +39,8 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
         (name, _) if KNOWN.contains(&name) => Ok(()),
         (name, _) if name.starts_with("user.") || name.starts_with("write.") => Ok(()),
         (name, _) => {
-            let error = Error::new(ErrorKind::Invalid, format!("table option {name} does not exist")).with_sqlstate("22023");
+            let error = Error::new(ErrorKind::Invalid, format!("table option {name} does not exist"))
+                .with_sqlstate("22023");
             Err(match nearest(name, KNOWN) {
                 Some(near) => error.with_hint(format!("did you mean {near}?")),
                 None => error,
@@ -49,12 +61,17 @@ pub(crate) fn of_create(options: &CreateTableOptions) -> Result<BTreeMap<String,
     let mut checked = BTreeMap::new();
     for option in options {
         let SqlOption::KeyValue { key, value } = option else {
-            return Err(Error::new(ErrorKind::Invalid, format!("table option {option} is not written as option = value")).with_sqlstate("22023"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("table option {option} is not written as option = value"),
+            )
+            .with_sqlstate("22023"));
         };
         let (key, value) = (key.value.to_lowercase(), text(value)?);
         check(&key, &value)?;
         if checked.insert(key.clone(), value).is_some() {
-            return Err(Error::new(ErrorKind::Invalid, format!("table option {key} is given twice")).with_sqlstate("42601"));
+            return Err(Error::new(ErrorKind::Invalid, format!("table option {key} is given twice"))
+                .with_sqlstate("42601"));
         }
     }
     Ok(checked)
@@ -67,7 +84,8 @@ fn text(value: &Expr) -> Result<String, Error> {
             other => other.to_string(),
         }),
         Expr::Identifier(ident) => Ok(ident.value.clone()),
-        other => Err(Error::new(ErrorKind::Invalid, format!("{other} is no value of a table option")).with_sqlstate("22023")),
+        other => Err(Error::new(ErrorKind::Invalid, format!("{other} is no value of a table option"))
+            .with_sqlstate("22023")),
     }
 }
 

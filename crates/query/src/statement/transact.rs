@@ -10,7 +10,11 @@ use cenote_vocab::ErrorKind;
 pub(crate) fn begin(session: &Inner, characteristics: Characteristics) -> Result<Answer, Error> {
     let was_open = session.begin(characteristics);
     let answer = Answer::done("BEGIN");
-    Ok(if was_open { answer.with_notice("WARNING: there is already a transaction in progress") } else { answer })
+    Ok(if was_open {
+        answer.with_notice("WARNING: there is already a transaction in progress")
+    } else {
+        answer
+    })
 }
 
 /// Makes what was staged visible, all of it; a failed transaction is rolled back.
@@ -45,7 +49,10 @@ pub(crate) fn set_transaction(session: &Inner, characteristics: Characteristics)
 }
 
 /// `SET SESSION CHARACTERISTICS AS TRANSACTION …`: of those that follow.
-pub(crate) fn set_characteristics(session: &Inner, characteristics: Characteristics) -> Result<Answer, Error> {
+pub(crate) fn set_characteristics(
+    session: &Inner,
+    characteristics: Characteristics,
+) -> Result<Answer, Error> {
     if let Some(read_only) = characteristics.read_only {
         let value = if read_only { "on" } else { "off" };
         session.change_settings("default_transaction_read_only", false, |settings| {
@@ -63,5 +70,9 @@ pub(crate) fn set_characteristics(session: &Inner, characteristics: Characterist
 
 /// The error of a statement in a failed transaction.
 pub(crate) fn failed() -> Error {
-    Error::new(ErrorKind::Invalid, "current transaction is aborted, commands ignored until end of transaction block").with_sqlstate("25P02")
+    Error::new(
+        ErrorKind::Invalid,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+    .with_sqlstate("25P02")
 }

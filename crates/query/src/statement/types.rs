@@ -14,15 +14,31 @@ pub(crate) fn field_type(column: &str, data_type: &DataType) -> Result<FieldType
         DataType::Bool | DataType::Boolean => FieldType::Boolean,
         DataType::TinyInt(_) => FieldType::Int8,
         DataType::SmallInt(_) | DataType::Int2(_) | DataType::Int16 => FieldType::Int16,
-        DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) | DataType::Int32 | DataType::MediumInt(_) => FieldType::Int32,
+        DataType::Int(_)
+        | DataType::Integer(_)
+        | DataType::Int4(_)
+        | DataType::Int32
+        | DataType::MediumInt(_) => FieldType::Int32,
         DataType::BigInt(_) | DataType::Int8(_) | DataType::Int64 => FieldType::Int64,
         DataType::UTinyInt | DataType::TinyIntUnsigned(_) | DataType::UInt8 => FieldType::UInt8,
-        DataType::USmallInt | DataType::SmallIntUnsigned(_) | DataType::Int2Unsigned(_) | DataType::UInt16 => FieldType::UInt16,
-        DataType::IntUnsigned(_) | DataType::IntegerUnsigned(_) | DataType::Int4Unsigned(_) | DataType::UInt32 => FieldType::UInt32,
-        DataType::UBigInt | DataType::BigIntUnsigned(_) | DataType::Int8Unsigned(_) | DataType::UInt64 => FieldType::UInt64,
+        DataType::USmallInt
+        | DataType::SmallIntUnsigned(_)
+        | DataType::Int2Unsigned(_)
+        | DataType::UInt16 => FieldType::UInt16,
+        DataType::IntUnsigned(_)
+        | DataType::IntegerUnsigned(_)
+        | DataType::Int4Unsigned(_)
+        | DataType::UInt32 => FieldType::UInt32,
+        DataType::UBigInt | DataType::BigIntUnsigned(_) | DataType::Int8Unsigned(_) | DataType::UInt64 => {
+            FieldType::UInt64
+        }
         DataType::Real | DataType::Float4 | DataType::Float32 => FieldType::Float,
         DataType::Float(ExactNumberInfo::Precision(digits)) if *digits <= 24 => FieldType::Float, // as in Postgres
-        DataType::Float(_) | DataType::Float8 | DataType::Float64 | DataType::Double(_) | DataType::DoublePrecision => FieldType::Double,
+        DataType::Float(_)
+        | DataType::Float8
+        | DataType::Float64
+        | DataType::Double(_)
+        | DataType::DoublePrecision => FieldType::Double,
         DataType::Decimal(info) | DataType::Numeric(info) | DataType::Dec(info) => decimal(column, info)?,
         DataType::Date | DataType::Date32 => FieldType::Date,
         DataType::Time(None | Some(6), TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => FieldType::Time,
@@ -32,7 +48,9 @@ pub(crate) fn field_type(column: &str, data_type: &DataType) -> Result<FieldType
         DataType::Timestamp(digits, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
             FieldType::TimestampTz(time_unit(column, *digits)?)
         }
-        DataType::TimestampNtz(digits) | DataType::Datetime(digits) => FieldType::Timestamp(time_unit(column, *digits)?),
+        DataType::TimestampNtz(digits) | DataType::Datetime(digits) => {
+            FieldType::Timestamp(time_unit(column, *digits)?)
+        }
         DataType::Text
         | DataType::String(_)
         | DataType::Varchar(_)
@@ -42,23 +60,32 @@ pub(crate) fn field_type(column: &str, data_type: &DataType) -> Result<FieldType
         | DataType::CharVarying(_)
         | DataType::CharacterVarying(_)
         | DataType::Clob(_) => FieldType::String,
-        DataType::Bytea | DataType::Blob(_) | DataType::Binary(None) | DataType::Varbinary(_) | DataType::Bytes(_) => FieldType::Binary,
+        DataType::Bytea
+        | DataType::Blob(_)
+        | DataType::Binary(None)
+        | DataType::Varbinary(_)
+        | DataType::Bytes(_) => FieldType::Binary,
         DataType::Uuid => FieldType::Uuid,
         DataType::JSON | DataType::JSONB => FieldType::Json,
-        DataType::Custom(name, arguments) if arguments.is_empty() => match name.to_string().to_lowercase().as_str() {
-            "uinteger" | "uint" => FieldType::UInt32,
-            "utinyint" => FieldType::UInt8,
-            "usmallint" => FieldType::UInt16,
-            "ubigint" => FieldType::UInt64,
-            "timestamptz" => FieldType::TimestampTz(TimeUnit::Micro),
-            _ => return Err(unknown(column, data_type)),
-        },
+        DataType::Custom(name, arguments) if arguments.is_empty() => {
+            match name.to_string().to_lowercase().as_str() {
+                "uinteger" | "uint" => FieldType::UInt32,
+                "utinyint" => FieldType::UInt8,
+                "usmallint" => FieldType::UInt16,
+                "ubigint" => FieldType::UInt64,
+                "timestamptz" => FieldType::TimestampTz(TimeUnit::Micro),
+                _ => return Err(unknown(column, data_type)),
+            }
+        }
         _ => return Err(unknown(column, data_type)),
     })
 }
 
 fn unknown(column: &str, data_type: &DataType) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("column \"{column}\" has type {data_type}, which a table cannot store yet"))
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("column \"{column}\" has type {data_type}, which a table cannot store yet"),
+    )
 }
 
 fn decimal(column: &str, info: &ExactNumberInfo) -> Result<FieldType, Error> {
@@ -84,8 +111,11 @@ fn time_unit(column: &str, digits: Option<u64>) -> Result<TimeUnit, Error> {
         None | Some(6) => TimeUnit::Micro,
         Some(9) => TimeUnit::Nano,
         Some(other) => {
-            return Err(Error::new(ErrorKind::Invalid, format!("column \"{column}\": TIMESTAMP({other}) is not one of 0, 3, 6, 9"))
-                .with_sqlstate("22023"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("column \"{column}\": TIMESTAMP({other}) is not one of 0, 3, 6, 9"),
+            )
+            .with_sqlstate("22023"));
         }
     })
 }
@@ -100,7 +130,9 @@ mod tests {
     use datafusion::sql::parser::Statement as AnyStatement;
 
     fn stored(text: &str) -> Result<String, Error> {
-        let Parsed::Sql { statement, .. } = parse(&format!("CREATE TABLE t (c {text})"))? else { panic!("a statement") };
+        let Parsed::Sql { statement, .. } = parse(&format!("CREATE TABLE t (c {text})"))? else {
+            panic!("a statement")
+        };
         let AnyStatement::Statement(statement) = *statement else { panic!("a statement") };
         let Statement::CreateTable(create) = *statement else { panic!("CREATE TABLE") };
         field_type("c", &create.columns[0].data_type).map(|stored| stored.to_string())
@@ -129,7 +161,11 @@ mod tests {
             ("JSONB", "json"),
             ("UUID", "uuid"),
         ] {
-            assert_eq!(stored(written).unwrap_or_else(|error| panic!("{written}: {error}")), expected, "{written}");
+            assert_eq!(
+                stored(written).unwrap_or_else(|error| panic!("{written}: {error}")),
+                expected,
+                "{written}"
+            );
         }
     }
 

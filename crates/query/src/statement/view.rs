@@ -12,18 +12,26 @@ use super::create_table::parts;
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
-use crate::plan::{Binder, Resolver};
+use crate::plan::{Binder, Resolver, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, with_table};
 
 /// Creates the view after planning its query once.
-pub(crate) async fn create_view(session: &Inner, create: &CreateView, prepared: &Prepared, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn create_view(
+    session: &Inner,
+    create: &CreateView,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     session.check_writable()?;
     let refused = [
         ("CREATE MATERIALIZED VIEW", create.materialized),
         ("CREATE TEMPORARY VIEW", create.temporary),
         ("CREATE OR ALTER VIEW", create.or_alter),
-        ("options of CREATE VIEW", create.options != CreateTableOptions::None || create.with_no_schema_binding),
+        (
+            "options of CREATE VIEW",
+            create.options != CreateTableOptions::None || create.with_no_schema_binding,
+        ),
         ("CLUSTER BY", !create.cluster_by.is_empty()),
         ("CREATE VIEW … TO", create.to.is_some()),
     ];
@@ -38,13 +46,18 @@ pub(crate) async fn create_view(session: &Inner, create: &CreateView, prepared: 
     let (schema, name) = resolver.creatable(&parts(&create.name), Permission::Write)?;
     if let Some(taken) = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)) {
         if create.if_not_exists {
-            return Ok(Answer::done("CREATE VIEW").with_notice(format!("NOTICE: view \"{name}\" already exists, skipping")));
+            return Ok(Answer::done("CREATE VIEW")
+                .with_notice(format!("NOTICE: view \"{name}\" already exists, skipping")));
         }
         if !create.or_replace {
             return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
         }
         if taken.kind == TableKind::Table {
-            return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is a table, not a view", taken.full_name())).with_sqlstate("42809"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("\"{}\" is a table, not a view", taken.full_name()),
+            )
+            .with_sqlstate("42809"));
         }
     }
     // a view may read what its transaction has made: nothing is read now
@@ -94,9 +107,16 @@ fn columns(create: &CreateView, outputs: &arrow::datatypes::Schema) -> Result<Ta
     }
     let mut fields: Vec<Field> = Vec::new();
     for (at, output) in outputs.fields().iter().enumerate() {
-        let name = create.columns.get(at).map_or_else(|| output.name().clone(), |column| folded(&column.name));
+        let name = create
+            .columns
+            .get(at)
+            .map_or_else(|| visible(output.name()).to_owned(), |column| folded(&column.name));
         if fields.iter().any(|field| field.name == name) {
-            return Err(Error::new(ErrorKind::Invalid, format!("column \"{name}\" is specified more than once")).with_sqlstate("42701"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("column \"{name}\" is specified more than once"),
+            )
+            .with_sqlstate("42701"));
         }
         fields.push(Field {
             id: FieldId(i32::try_from(at + 1).unwrap_or(i32::MAX)),

@@ -8,8 +8,8 @@ use cenote_catalog::Identity;
 use cenote_vocab::ErrorKind;
 
 use super::SessionFacts;
-use crate::engine::Engine;
 use crate::Error;
+use crate::engine::Engine;
 
 pub(crate) const TABLES: [&str; 4] = ["functions", "nodes", "queries", "settings"];
 
@@ -21,7 +21,10 @@ pub(crate) fn rows(facts: &SessionFacts, name: &str) -> Result<RecordBatch, Erro
         "settings" => settings(facts),
         "functions" => functions(engine),
         "nodes" => nodes(engine),
-        other => Err(Error::new(ErrorKind::NotFound, format!("table \"system.runtime.{other}\" does not exist")).with_sqlstate("42P01")),
+        other => {
+            Err(Error::new(ErrorKind::NotFound, format!("table \"system.runtime.{other}\" does not exist"))
+                .with_sqlstate("42P01"))
+        }
     }
 }
 
@@ -47,8 +50,16 @@ fn queries(engine: &Engine, identity: &Identity) -> Result<RecordBatch, Error> {
         ("sql", texts(records.iter().map(|record| record.sql.as_str()))),
         ("user", texts(records.iter().map(|record| record.user.as_str()))),
         ("protocol", texts(records.iter().map(|record| record.protocol))),
-        ("start_time", Arc::new(TimestampMicrosecondArray::from_iter_values(records.iter().map(|record| record.started.0)))),
-        ("duration_ms", Arc::new(UInt64Array::from_iter_values(records.iter().map(|record| record.duration_ms)))),
+        (
+            "start_time",
+            Arc::new(TimestampMicrosecondArray::from_iter_values(
+                records.iter().map(|record| record.started.0),
+            )),
+        ),
+        (
+            "duration_ms",
+            Arc::new(UInt64Array::from_iter_values(records.iter().map(|record| record.duration_ms))),
+        ),
         ("rows_returned", Arc::new(UInt64Array::from_iter_values(records.iter().map(|record| record.rows)))),
         ("error", Arc::new(StringArray::from_iter(records.iter().map(|record| record.error.as_deref())))),
     ])
@@ -72,7 +83,9 @@ fn functions(engine: &Engine) -> Result<RecordBatch, Error> {
 
 fn nodes(engine: &Engine) -> Result<RecordBatch, Error> {
     let (oldest, newest, bytes) = engine.ingest().log_status();
-    let number = |value: u64| -> ArrayRef { Arc::new(Int64Array::from_iter_values([i64::try_from(value).unwrap_or(i64::MAX)])) };
+    let number = |value: u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values([i64::try_from(value).unwrap_or(i64::MAX)]))
+    };
     batch(vec![
         ("version", texts([env!("CARGO_PKG_VERSION")])),
         ("catalog_database", texts([engine.lake().catalog.database()])),

@@ -14,8 +14,8 @@ async fn restricted(node: &Node, permissions: Vec<Permission>) -> cenote_catalog
         default_database: None,
         expires: None,
     };
-    let (_, secret) = node.lake.catalog.create_token(&node.scope, new, None).await.unwrap();
-    node.lake.catalog.authenticate(&secret).await.unwrap()
+    let (_, secret) = node.lake.catalog.create_token(&node.scope, new, None).await.expect("succeeds");
+    node.lake.catalog.authenticate(&secret).await.expect("succeeds")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,11 +46,16 @@ async fn a_tenant_sees_nothing_of_another() {
     let node = node().await;
     let admin = node.session().await;
     admin.rows("CREATE TABLE cpu (id INT)").await;
-    let other = node.lake.catalog.create_tenant("other").await.unwrap();
+    let other = node.lake.catalog.create_tenant("other").await.expect("succeeds");
     let client = node.session_of(node.lake.catalog.internal_identity(&other)).await;
     assert_eq!(client.code("SELECT * FROM cpu").await, "42P01");
     assert_eq!(client.rows("SHOW TABLES").await, Vec::<String>::new());
-    assert_eq!(client.rows("SELECT count(*) FROM system.queries WHERE sql LIKE '%cpu%' AND sql LIKE 'CREATE%'").await, ["0"]);
+    assert_eq!(
+        client
+            .rows("SELECT count(*) FROM system.queries WHERE sql LIKE '%cpu%' AND sql LIKE 'CREATE%'")
+            .await,
+        ["0"]
+    );
     client.rows("CREATE TABLE cpu (other INT)").await;
     assert_eq!(admin.rows("DESCRIBE cpu").await[0].split('|').next(), Some("id"));
 }

@@ -35,7 +35,7 @@ pub(crate) async fn node() -> Node {
 }
 
 pub(crate) async fn node_with(query_memory: u64) -> Node {
-    let dir = TempDir::new().unwrap();
+    let dir = TempDir::new().expect("succeeds");
     let clock = Clock::system();
     let ids = Ids::system(clock.clone());
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -47,9 +47,10 @@ pub(crate) async fn node_with(query_memory: u64) -> Node {
         auto_migrate: None,
         holder: "test".to_owned(),
     };
-    let catalog = Catalog::open(options, clock.clone(), ids.clone(), &tasks, stop.clone()).await.unwrap();
-    catalog.take_active(Duration::from_secs(600)).await.unwrap().expect("the lease is free");
-    let scope = catalog.tenant("default").await.unwrap().expect("default");
+    let catalog =
+        Catalog::open(options, clock.clone(), ids.clone(), &tasks, stop.clone()).await.expect("succeeds");
+    catalog.take_active(Duration::from_secs(600)).await.expect("succeeds").expect("the lease is free");
+    let scope = catalog.tenant("default").await.expect("succeeds").expect("default");
     let identity = catalog.internal_identity(&scope);
     let lake = Lake {
         catalog,
@@ -68,7 +69,7 @@ pub(crate) async fn node_with(query_memory: u64) -> Node {
         stop,
     )
     .await
-    .unwrap();
+    .expect("succeeds");
     let options = QueryOptions {
         timeout: Duration::from_secs(60),
         slow_threshold: Duration::from_secs(10),
@@ -78,7 +79,8 @@ pub(crate) async fn node_with(query_memory: u64) -> Node {
         staged_bytes_max: 1 << 30,
         allowed_paths: Vec::new(),
     };
-    let engine = Engine::new(lake.clone(), ingest.clone(), options, MemoryPool::node(query_memory)).unwrap();
+    let engine =
+        Engine::new(lake.clone(), ingest.clone(), options, MemoryPool::node(query_memory)).expect("succeeds");
     Node { engine, lake, ingest, scope, identity, _dir: dir }
 }
 
@@ -89,7 +91,7 @@ impl Node {
 
     pub(crate) async fn session_of(&self, identity: Identity) -> Client {
         let options = SessionOptions { protocol: "test", ..SessionOptions::default() };
-        Client { session: Arc::new(self.engine.open_session(identity, options).await.unwrap()) }
+        Client { session: Arc::new(self.engine.open_session(identity, options).await.expect("succeeds")) }
     }
 
     /// Buffers rows, as the ingest door does.
@@ -103,7 +105,7 @@ impl Node {
             idempotency_key: None,
             request_id: None,
         };
-        self.ingest.write(&self.identity, request).await.unwrap();
+        self.ingest.write(&self.identity, request).await.expect("succeeds");
     }
 }
 
@@ -117,14 +119,22 @@ impl Client {
         self.run_with(sql, Vec::new()).await
     }
 
-    pub(crate) async fn run_with(&self, sql: &str, parameters: Vec<ArrayRef>) -> Result<(Vec<String>, Outcome), Error> {
+    pub(crate) async fn run_with(
+        &self,
+        sql: &str,
+        parameters: Vec<ArrayRef>,
+    ) -> Result<(Vec<String>, Outcome), Error> {
         let prepared = self.session.prepare(sql, &[]).await?;
         let mut execution = self.session.execute(&prepared, parameters, Bounds::default()).await?;
         let mut rows = Vec::new();
         while let Some(batch) = execution.batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let cells = batch.columns().iter().map(|column| {
-                    if column.is_null(row) { "NULL".to_owned() } else { array_value_to_string(column, row).unwrap() }
+                    if column.is_null(row) {
+                        "NULL".to_owned()
+                    } else {
+                        array_value_to_string(column, row).expect("succeeds")
+                    }
                 });
                 rows.push(cells.collect::<Vec<_>>().join("|"));
             }

@@ -21,7 +21,10 @@ async fn staged_rows_and_tables_become_visible_together() {
     let outcome = writer.outcome("COMMIT").await;
     assert_eq!(outcome.command, "COMMIT");
     let txn = outcome.txn.expect("one txn");
-    assert_eq!(reader.rows("SELECT (SELECT count(*) FROM a), (SELECT sum(id) FROM b), (SELECT id FROM c)").await, ["2|3|4"]);
+    assert_eq!(
+        reader.rows("SELECT (SELECT count(*) FROM a), (SELECT sum(id) FROM b), (SELECT id FROM c)").await,
+        ["2|3|4"]
+    );
     assert_eq!(reader.rows(&format!("SELECT count(*) FROM a FOR VERSION AS OF {}", txn.0 - 1)).await, ["0"]);
 }
 
@@ -102,15 +105,15 @@ async fn a_text_of_several_statements_is_all_or_nothing() {
     let node = node().await;
     let client = node.session().await;
     client.rows("CREATE TABLE t (id INT)").await;
-    client.session.begin_implicit().await.unwrap();
+    client.session.begin_implicit().await.expect("succeeds");
     client.rows("INSERT INTO t VALUES (1)").await;
     client.error("INSERT INTO t VALUES ('x')").await;
-    client.session.end_implicit(true).await.unwrap();
+    client.session.end_implicit(true).await.expect("succeeds");
     assert_eq!(client.rows("SELECT count(*) FROM t").await, ["0"]);
-    client.session.begin_implicit().await.unwrap();
+    client.session.begin_implicit().await.expect("succeeds");
     client.rows("INSERT INTO t VALUES (1)").await;
     client.rows("INSERT INTO t VALUES (2)").await;
-    client.session.end_implicit(false).await.unwrap();
+    client.session.end_implicit(false).await.expect("succeeds");
     assert_eq!(client.rows("SELECT count(*) FROM t").await, ["2"]);
 }
 

@@ -7,7 +7,9 @@ async fn inserted_rows_are_there_for_the_next_statement() {
     let node = node().await;
     let client = node.session().await;
     client.rows("CREATE TABLE t (id INT NOT NULL, name TEXT, at TIMESTAMP, price DECIMAL(10,2))").await;
-    let outcome = client.outcome("INSERT INTO t VALUES (1, 'a', '2026-01-01T10:00:00Z', 1.5), (2, NULL, NULL, NULL)").await;
+    let outcome = client
+        .outcome("INSERT INTO t VALUES (1, 'a', '2026-01-01T10:00:00Z', 1.5), (2, NULL, NULL, NULL)")
+        .await;
     assert_eq!((outcome.command.as_str(), outcome.rows, outcome.counts_rows), ("INSERT", 2, true));
     assert!(outcome.txn.is_some());
     client.rows("INSERT INTO t (name, id) SELECT 'x' || id, id + 10 FROM t").await;
@@ -30,7 +32,10 @@ async fn wrong_rows_are_refused_and_nothing_of_them_stays() {
     assert_eq!(client.code("INSERT INTO t (id, nope) VALUES (1, 1)").await, "42703");
     assert_eq!(client.code("INSERT INTO t VALUES (1, 2, NULL, 4)").await, "42601");
     assert_eq!(client.code("INSERT INTO t VALUES (1, 2, NULL) ON CONFLICT DO NOTHING").await, "0A000");
-    assert_eq!(client.code("INSERT INTO t (id) SELECT name FROM (SELECT 'a' AS name UNION SELECT 'b') s").await, "42804");
+    assert_eq!(
+        client.code("INSERT INTO t (id) SELECT name FROM (SELECT 'a' AS name UNION SELECT 'b') s").await,
+        "42804"
+    );
     assert_eq!(client.rows("SELECT count(*) FROM t").await, ["0"]);
 }
 
@@ -51,7 +56,10 @@ async fn deleted_rows_are_gone_and_old_versions_still_show_them() {
     assert_eq!(client.rows("SELECT id FROM t ORDER BY id LIMIT 3").await, ["1", "3", "5"]);
     assert_eq!(client.rows(&format!("SELECT count(*) FROM t FOR VERSION AS OF {before}")).await, ["1000"]);
     // again, with a vector in place; then all that is left
-    assert_eq!(client.outcome("DELETE FROM t WHERE id <= 10").await.rows, (1..=10).filter(|id| id % 2 == 1 || id % 3 == 0).count() as u64);
+    assert_eq!(
+        client.outcome("DELETE FROM t WHERE id <= 10").await.rows,
+        (1..=10).filter(|id| id % 2 == 1 || id % 3 == 0).count() as u64
+    );
     let rest = client.outcome("DELETE FROM t").await.rows;
     assert_eq!(rest, left - 6);
     assert_eq!(client.rows("SELECT count(*) FROM t").await, ["0"]);
@@ -81,10 +89,18 @@ async fn tables_come_from_queries_and_from_tables() {
         .await;
     client.rows("CREATE TABLE c LIKE b").await;
     let shown = client.rows("SHOW CREATE TABLE c").await.join("\n");
-    for part in ["\"time\" TIMESTAMP(6) NOT NULL", "PARTITIONED BY (day(\"time\"))", "SORTED BY (\"host\", \"time\" DESC)", "COMMENT 'load'"] {
+    for part in [
+        "\"time\" TIMESTAMP(6) NOT NULL",
+        "PARTITIONED BY (day(\"time\"))",
+        "SORTED BY (\"host\", \"time\" DESC)",
+        "COMMENT 'load'",
+    ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
-    assert_eq!(client.rows("DESCRIBE b").await, ["time|TIMESTAMP(6)|NO|time|NULL|NULL", "host|VARCHAR|YES|NULL|NULL|NULL"]);
+    assert_eq!(
+        client.rows("DESCRIBE b").await,
+        ["time|TIMESTAMP(6)|NO|time|NULL|NULL", "host|VARCHAR|YES|NULL|NULL|NULL"]
+    );
     assert_eq!(client.code("CREATE TABLE a (x INT)").await, "42P07");
     let outcome = client.outcome("CREATE TABLE IF NOT EXISTS a (x INT)").await;
     assert_eq!(outcome.notices.len(), 1);

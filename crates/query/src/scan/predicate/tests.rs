@@ -93,6 +93,8 @@ fn lists_and_ranges_are_lowered() {
         panic!("a list")
     };
     assert_eq!(items.len(), 2);
-    assert!(matches!(lower(&col("n").between(lit(1_i32), lit(2_i32)), &table()), Predicate::And(parts) if parts.len() == 2));
+    assert!(
+        matches!(lower(&col("n").between(lit(1_i32), lit(2_i32)), &table()), Predicate::And(parts) if parts.len() == 2)
+    );
     assert_eq!(lower(&col("n").is_null(), &table()), Predicate::IsNull(FieldId(4)));
 }
