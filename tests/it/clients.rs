@@ -20,7 +20,11 @@ fn psql(node: &TestNode, arguments: &[&str]) -> Output {
 fn out(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("ERROR"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("ERROR"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     text
 }
 
@@ -34,7 +38,16 @@ async fn psql_describes_and_asks() {
     node.client().sql("CREATE VIEW hot AS SELECT * FROM cpu WHERE usage > 1").await;
     assert!(out(&psql(&node, &["-c", "\\d"])).contains("cpu"));
     let described = out(&psql(&node, &["-c", "\\d cpu"]));
-    for word in ["time", "timestamp without time zone", "not null", "host", "text", "usage", "double precision", "bigint"] {
+    for word in [
+        "time",
+        "timestamp without time zone",
+        "not null",
+        "host",
+        "text",
+        "usage",
+        "double precision",
+        "bigint",
+    ] {
         assert!(described.contains(word), "{word}: {described}");
     }
     let tables = out(&psql(&node, &["-c", "\\dt"]));

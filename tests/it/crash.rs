@@ -13,7 +13,8 @@ const ROUNDS: u64 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn acknowledged_rows_are_there_exactly_once_after_kills_at_random_moments() {
-    let rounds = std::env::var("CENOTE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let rounds =
+        std::env::var("CENOTE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     // Small segments and flushes, so that a kill meets every step of the journey.
@@ -58,7 +59,13 @@ async fn acknowledged_rows_are_there_exactly_once_after_kills_at_random_moments(
 }
 
 /// Writes rows n = 1, 2, … of its own tag; several rows a request, so that a request must be seen whole.
-async fn write(client: Client, writer: usize, acknowledged: &[AtomicI64], attempted: &[AtomicI64], stop: &AtomicBool) {
+async fn write(
+    client: Client,
+    writer: usize,
+    acknowledged: &[AtomicI64],
+    attempted: &[AtomicI64],
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::SeqCst) {
         let first = attempted[writer].load(Ordering::SeqCst) + 1;
         let last = first + 9;

@@ -45,8 +45,9 @@ async fn a_full_disk_gives_507_and_loses_nothing() {
     let client = process.client();
     let mut acknowledged = 0;
     let full = loop {
-        let lines: String =
-            (0..500).map(|n| format!("fill n={}i,pad=\"{}\" {}\n", acknowledged + n, pad(n), acknowledged + n)).collect();
+        let lines: String = (0..500)
+            .map(|n| format!("fill n={}i,pad=\"{}\" {}\n", acknowledged + n, pad(n), acknowledged + n))
+            .collect();
         let answer = client.try_write(&lines).await.expect("an answer");
         if answer.status != 204 {
             break answer;

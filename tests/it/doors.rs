@@ -11,7 +11,8 @@ async fn wrong_line_protocol_names_line_and_reason_and_stores_the_rest() {
     let answer = client.try_write(lines).await.expect("an answer");
     assert_eq!(answer.status, 400, "{}", answer.text);
     let body = answer.json();
-    let numbers: Vec<&Value> = body["data"].as_array().expect("data").iter().map(|bad| &bad["line_number"]).collect();
+    let numbers: Vec<&Value> =
+        body["data"].as_array().expect("data").iter().map(|bad| &bad["line_number"]).collect();
     assert_eq!(numbers, [&json!(3), &json!(7)], "{body}");
     assert_eq!((&body["lines_written"], &body["lines_rejected"]), (&json!(5), &json!(2)));
     assert_eq!(client.number("SELECT count(*) FROM m").await, 5);
@@ -47,8 +48,13 @@ async fn a_missing_table_is_404_and_42p01_with_the_nearest_name() {
     client.write("temperature v=1 1").await;
     let answer = client.try_sql("SELECT * FROM temprature").await.expect("an answer");
     assert_eq!((answer.status, answer.json()["sqlstate"].clone()), (404, json!("42P01")), "{}", answer.text);
-    assert!(answer.json()["hint"].as_str().is_some_and(|hint| hint.contains("temperature")), "{}", answer.text);
-    let (postgres, connection) = node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
+    assert!(
+        answer.json()["hint"].as_str().is_some_and(|hint| hint.contains("temperature")),
+        "{}",
+        answer.text
+    );
+    let (postgres, connection) =
+        node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
     tokio::task::spawn(connection);
     let error = postgres.simple_query("SELECT * FROM temprature").await.expect_err("missing");
     let error = error.as_db_error().expect("a database error");
@@ -68,7 +74,8 @@ async fn a_misspelled_column_gets_a_place_and_the_nearest_name() {
     assert_eq!((&body["line"], &body["column"]), (&json!(2), &json!(3)), "{body}");
     let text = body["error"].as_str().expect("a text");
     assert!(text.contains("^^^^^^^^^^") && text.contains("did you mean \"usage_idle\""), "{text}");
-    let (postgres, connection) = node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
+    let (postgres, connection) =
+        node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
     tokio::task::spawn(connection);
     let error = postgres.simple_query(sql).await.expect_err("misspelled");
     let error = error.as_db_error().expect("a database error");
@@ -103,15 +110,26 @@ async fn a_token_can_do_what_it_was_given_and_no_more() {
     assert_eq!(made.status, 201, "{}", made.text);
     let reader = admin.with_token(made.json()["token"].as_str().expect("a secret"));
     assert_eq!(reader.number("SELECT count(*) FROM cpu").await, 1);
-    for sql in ["INSERT INTO cpu VALUES (now(), 2)", "DELETE FROM cpu", "DROP TABLE cpu", "CREATE TABLE x (n BIGINT)"] {
+    for sql in [
+        "INSERT INTO cpu VALUES (now(), 2)",
+        "DELETE FROM cpu",
+        "DROP TABLE cpu",
+        "CREATE TABLE x (n BIGINT)",
+    ] {
         let answer = reader.try_sql(sql).await.expect("an answer");
-        assert_eq!((answer.status, answer.json()["sqlstate"].clone()), (403, json!("42501")), "{sql}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.json()["sqlstate"].clone()),
+            (403, json!("42501")),
+            "{sql}: {}",
+            answer.text
+        );
     }
     assert_eq!(reader.try_write("cpu usage=2 2").await.expect("an answer").status, 403);
     let answer = reader.send("GET", "/api/v1/auth/tokens", &[], "").await.expect("an answer");
     assert_eq!(answer.status, 403);
     let id = made.json()["id"].as_i64().expect("its number");
-    let revoked = admin.send("POST", &format!("/api/v1/auth/tokens/{id}/revoke"), &[], "").await.expect("an answer");
+    let revoked =
+        admin.send("POST", &format!("/api/v1/auth/tokens/{id}/revoke"), &[], "").await.expect("an answer");
     assert_eq!(revoked.status, 200, "{}", revoked.text);
     assert_eq!(reader.try_sql("SELECT 1").await.expect("an answer").status, 401);
     assert_eq!(admin.number("SELECT count(*) FROM cpu").await, 1);
@@ -121,7 +139,8 @@ async fn a_token_can_do_what_it_was_given_and_no_more() {
 async fn sql_reads_no_local_file() {
     let node = TestNode::start().await;
     let client = node.client();
-    let (postgres, connection) = node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
+    let (postgres, connection) =
+        node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
     tokio::task::spawn(connection);
     for sql in [
         "SELECT * FROM read_csv('/etc/passwd')",
@@ -142,7 +161,9 @@ async fn sql_reads_no_local_file() {
         assert!(!error.message().contains("root:"), "{sql}");
     }
     assert!(!std::path::Path::new("/tmp/cenote-should-not-exist.csv").exists());
-    for sql in ["SELECT * FROM read_csv('/etc/passwd')", "COPY (SELECT 1) TO '/tmp/cenote-should-not-exist.csv'"] {
+    for sql in
+        ["SELECT * FROM read_csv('/etc/passwd')", "COPY (SELECT 1) TO '/tmp/cenote-should-not-exist.csv'"]
+    {
         let answer = client.try_sql(sql).await.expect("an answer");
         assert_eq!(answer.json()["sqlstate"], json!("42501"), "{sql}: {}", answer.text);
         assert!(answer.text.contains("security.allowed_paths"), "{sql}: {}", answer.text);

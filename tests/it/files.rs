@@ -15,22 +15,33 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
     };
     let node = TestNode::start().await;
     let client = node.client();
-    let lines: String = (0..5_000)
-        .map(|n| format!("cpu,host=h{} usage={}.5,n={n}i,up={},note=\"n{n}\" {}\n", n % 7, n % 90, n % 2 == 0, n * 60_000_000))
+    let lines: String = (0..5_000_i64)
+        .map(|n| {
+            format!(
+                "cpu,host=h{} usage={}.5,n={n}i,up={},note=\"n{n}\" {}\n",
+                n % 7,
+                n % 90,
+                n % 2 == 0,
+                n * 60_000_000
+            )
+        })
         .collect();
     client.write(&lines).await;
     client.sql("FLUSH cpu").await;
-    client.sql("CREATE TABLE typed (d DATE, m DECIMAL(12,3), t TIMESTAMP(9), b BYTEA, i INT) AS SELECT \
-        DATE '2024-02-29', 12345.678, TIMESTAMP '2024-02-29 01:02:03.123456789', 'x'::BYTEA, 7").await;
+    client
+        .sql(
+            "CREATE TABLE typed (d DATE, m DECIMAL(12,3), t TIMESTAMP(9), b BYTEA, i INT) AS SELECT \
+        DATE '2024-02-29', 12345.678, TIMESTAMP '2024-02-29 01:02:03.123456789', 'x'::BYTEA, 7",
+        )
+        .await;
     client.sql("OPTIMIZE TABLE cpu FULL").await;
     let sums = client
         .sql("SELECT count(*), sum(n), count(DISTINCT host), sum(usage), min(time)::VARCHAR, count(*) FILTER (WHERE up) FROM cpu")
         .await
         .remove(0);
     let live = async |table: &str| -> Vec<String> {
-        let sql = format!(
-            "SELECT path FROM system.storage.files WHERE table_name = '{table}' AND end_txn IS NULL"
-        );
+        let sql =
+            format!("SELECT path FROM system.storage.files WHERE table_name = '{table}' AND end_txn IS NULL");
         let rows = client.sql(&sql).await;
         let lake = node.directory().join("lake");
         rows.iter().map(|row| lake.join(row[0].as_str().expect("a path")).display().to_string()).collect()

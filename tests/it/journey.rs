@@ -9,10 +9,12 @@ async fn rows_come_in_by_every_format_and_out_by_sql() {
     let client = node.client();
     client.write("cpu,host=a usage=1.5,cores=4i 1000000\ncpu,host=b usage=2.5,cores=8i 2000000").await;
     let csv = "time,host,usage\n1970-01-01T00:00:03Z,c,3.5\n";
-    let answer = client.send("POST", "/api/v1/write/csv?table=cpu&tags=host", &[], csv).await.expect("an answer");
+    let answer =
+        client.send("POST", "/api/v1/write/csv?table=cpu&tags=host", &[], csv).await.expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text);
     let rows = r#"[{"time":"1970-01-01T00:00:04Z","host":"d","usage":4.5}]"#;
-    let answer = client.send("POST", "/api/v1/write/json?table=cpu&tags=host", &[], rows).await.expect("an answer");
+    let answer =
+        client.send("POST", "/api/v1/write/json?table=cpu&tags=host", &[], rows).await.expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text);
     let answer = client.send("POST", "/api/v1/write/msgpack", &[], message_pack()).await.expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text);
@@ -59,7 +61,8 @@ fn message_pack() -> Vec<u8> {
 async fn both_influx_endpoints_take_line_protocol_and_compression() {
     let node = TestNode::start().await;
     let client = node.client();
-    let answer = client.send("POST", "/write?db=metrics&precision=s", &[], "m,t=x v=1 1").await.expect("an answer");
+    let answer =
+        client.send("POST", "/write?db=metrics&precision=s", &[], "m,t=x v=1 1").await.expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut gzip, b"m,t=x v=2 2000").expect("compressed");

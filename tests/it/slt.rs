@@ -41,14 +41,19 @@ impl AsyncDB for OverPostgres {
         let messages = self.0.simple_query(sql).await.map_err(|error| match error.as_db_error() {
             Some(error) => {
                 let hint = error.hint().map_or_else(String::new, |hint| format!(" hint: {hint}"));
-                SqlError { text: format!("{}{hint}", error.message()), sqlstate: error.code().code().to_owned() }
+                SqlError {
+                    text: format!("{}{hint}", error.message()),
+                    sqlstate: error.code().code().to_owned(),
+                }
             }
             None => SqlError { text: error.to_string(), sqlstate: "08006".into() },
         })?;
         let (mut found, mut columns) = (Vec::new(), None);
         for message in messages {
             match message {
-                tokio_postgres::SimpleQueryMessage::RowDescription(description) => columns = Some(description.len()),
+                tokio_postgres::SimpleQueryMessage::RowDescription(description) => {
+                    columns = Some(description.len())
+                }
                 tokio_postgres::SimpleQueryMessage::Row(row) => {
                     found.push((0..row.len()).map(|n| row.get(n).map_or("NULL".to_owned(), shown)).collect());
                 }
@@ -76,17 +81,20 @@ impl AsyncDB for OverHttp {
         let body = serde_json::json!({ "sql": sql }).to_string();
         let headers = [("content-type", "application/json"), ("x-cenote-database", self.database.as_str())];
         let answer = self.client.send("POST", "/api/v1/sql", &headers, body).await;
-        let answer = answer.map_err(|error| SqlError { text: error.to_string(), sqlstate: "08006".into() })?;
+        let answer =
+            answer.map_err(|error| SqlError { text: error.to_string(), sqlstate: "08006".into() })?;
         let body = answer.json();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
         if answer.status != 200 {
             return Err(SqlError { text: text("error"), sqlstate: text("sqlstate") });
         }
-        let last = body["results"].as_array().and_then(|results| results.last()).cloned().unwrap_or(Value::Null);
+        let last =
+            body["results"].as_array().and_then(|results| results.last()).cloned().unwrap_or(Value::Null);
         let (Some(columns), Some(data)) = (last["columns"].as_array(), last["data"].as_array()) else {
             return Ok(DBOutput::StatementComplete(0));
         };
-        let found = data.iter().map(|row| row.as_array().map_or_else(Vec::new, |row| row.iter().map(json).collect()));
+        let found =
+            data.iter().map(|row| row.as_array().map_or_else(Vec::new, |row| row.iter().map(json).collect()));
         Ok(rows(found.collect(), columns.len()))
     }
 
@@ -103,7 +111,9 @@ fn json(value: &Value) -> String {
         Value::Null => "NULL".to_owned(),
         Value::Bool(true) => "t".to_owned(),
         Value::Bool(false) => "f".to_owned(),
-        Value::Number(number) if number.is_f64() => number.as_f64().map_or_else(String::new, |number| number.to_string()),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(String::new, |number| number.to_string())
+        }
         Value::String(text) => shown(&instant(text).unwrap_or_else(|| text.clone())),
         other => other.to_string(),
     }
@@ -112,7 +122,8 @@ fn json(value: &Value) -> String {
 /// `2024-01-01T00:00:00.500000Z` becomes `2024-01-01 00:00:00.5`.
 fn instant(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    let is_instant = bytes.len() >= 20 && bytes[4] == b'-' && bytes[10] == b'T' && bytes.last() == Some(&b'Z');
+    let is_instant =
+        bytes.len() >= 20 && bytes[4] == b'-' && bytes[10] == b'T' && bytes.last() == Some(&b'Z');
     is_instant.then(|| {
         let plain = text.trim_end_matches('Z').replacen('T', " ", 1);
         if plain.contains('.') { plain.trim_end_matches('0').trim_end_matches('.').to_owned() } else { plain }
@@ -153,9 +164,11 @@ async fn run_all(catalog: CatalogKind, storage: StorageKind) {
                 let mut runner = Runner::new(move || {
                     let config = config.clone();
                     async move {
-                        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(|error| {
-                            SqlError { text: error.to_string(), sqlstate: "08006".into() }
-                        })?;
+                        let (client, connection) =
+                            config.connect(tokio_postgres::NoTls).await.map_err(|error| SqlError {
+                                text: error.to_string(),
+                                sqlstate: "08006".into(),
+                            })?;
                         tokio::task::spawn(connection);
                         Ok(OverPostgres(client))
                     }

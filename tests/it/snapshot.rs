@@ -38,9 +38,9 @@ async fn counts_never_waver_while_rows_move_from_buffer_to_files_to_larger_files
             let (mut last, mut reads) = (0, 0);
             while !done.load(Ordering::SeqCst) {
                 let before = acknowledged.load(Ordering::SeqCst);
-                let row = client.sql("SELECT count(*), count(DISTINCT n), max(n) + 1 FROM moving").await.remove(0);
-                let [count, distinct, highest] =
-                    [0, 1, 2].map(|n| row[n].as_i64().expect("a number"));
+                let row =
+                    client.sql("SELECT count(*), count(DISTINCT n), max(n) + 1 FROM moving").await.remove(0);
+                let [count, distinct, highest] = [0, 1, 2].map(|n| row[n].as_i64().expect("a number"));
                 assert_eq!((count, count), (distinct, highest), "no row twice, none missing in between");
                 assert!(count >= before, "an acknowledged row is missing: {count} < {before}");
                 assert!(count >= last, "the count fell from {last} to {count}");

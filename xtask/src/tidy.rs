@@ -59,7 +59,8 @@ fn check_sources(root: &Path, sources: &[(PathBuf, String)], findings: &mut Vec<
     for (path, text) in sources {
         let shown = path.strip_prefix(root)?.display();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        let folder =
+            path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
         if FORBIDDEN_MODULES.contains(&stem) || (stem == "mod" && FORBIDDEN_MODULES.contains(&folder)) {
             findings.push(format!("{shown}: a module needs the name of its noun, not {stem}"));
         }
@@ -108,7 +109,12 @@ fn test_exists(root: &Path, sources: &[(PathBuf, String)], test: &str) -> bool {
     sources.iter().any(|(_, text)| {
         text.match_indices(&signature).any(|(at, _)| {
             let before = &text[at.saturating_sub(200)..at];
-            before.rsplit("\n\n").next().is_some_and(|head| head.contains("#[test]") || head.contains("test(") || head.contains("::test]") || head.contains("test_case"))
+            before.rsplit("\n\n").next().is_some_and(|head| {
+                head.contains("#[test]")
+                    || head.contains("test(")
+                    || head.contains("::test]")
+                    || head.contains("test_case")
+            })
         }) || (text.contains("proptest!") && text.contains(&signature))
     })
 }

@@ -61,7 +61,9 @@ pub enum DataDirError {
         kind: &'static str,
     },
     /// Written by a newer release.
-    #[error("data directory {path} has format {found}, this binary knows {FORMAT}: use the release that wrote it")]
+    #[error(
+        "data directory {path} has format {found}, this binary knows {FORMAT}: use the release that wrote it"
+    )]
     Format {
         /// The directory.
         path: PathBuf,
@@ -132,8 +134,7 @@ impl DataDir {
     /// Writes a file that only its owner can read.
     pub fn write_secret(&self, name: &str, text: &str) -> std::io::Result<PathBuf> {
         let path = self.path.join(name);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -195,7 +196,10 @@ mod tests {
         let first = DataDir::open(directory.path(), &ids).expect("free");
         assert!(first.new);
         let second = DataDir::open(directory.path(), &ids).expect_err("held");
-        assert!(second.to_string().ends_with(&format!("is in use by process {}", std::process::id())), "{second}");
+        assert!(
+            second.to_string().ends_with(&format!("is in use by process {}", std::process::id())),
+            "{second}"
+        );
         assert_eq!(DataDir::holder(directory.path()).map(|holder| holder.pid), Some(std::process::id()));
         let node = first.node;
         drop(first);
@@ -208,7 +212,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let text = format!("{{\"format\":99,\"node\":\"{}\"}}", Uuid::nil());
         fs::write(directory.path().join("format.json"), text).expect("written");
-        let error = DataDir::open(directory.path(), &Ids::seeded(1, Clock::manual(Micros(0)))).expect_err("newer");
+        let error =
+            DataDir::open(directory.path(), &Ids::seeded(1, Clock::manual(Micros(0)))).expect_err("newer");
         assert!(error.to_string().contains("has format 99"), "{error}");
     }
 }

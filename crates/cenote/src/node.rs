@@ -150,7 +150,9 @@ impl Node {
         };
         let opened = open_doors(config, ports, &http, &postgres, &doors, &doors_stop).await?;
         let url = opened.http.first().map(|address| format!("http://{address}"));
-        data_dir.announce(url).map_err(|source| NodeError::Io { path: data_dir.path().join("LOCK"), source })?;
+        data_dir
+            .announce(url)
+            .map_err(|source| NodeError::Io { path: data_dir.path().join("LOCK"), source })?;
 
         wait_for_lease(&catalog, &state, &stop).await?;
         let lost = CancellationToken::new();
@@ -319,11 +321,13 @@ async fn open_doors(
     if choice == PortChoice::Closed {
         return Ok(ports);
     }
+    let mut listeners = Vec::new();
     for address in config.list("server.listen") {
         let listener = listen(&address, choice).await?;
         ports.http.push(local_address(&listener, &address)?);
-        doors.spawn(report_end("http", http.clone().serve(listener, doors.clone(), stop.clone())));
+        listeners.push(listener);
     }
+    doors.spawn(report_end("http", http.clone().serve_all(listeners, doors.clone(), stop.clone())));
     for address in config.list("postgres.listen") {
         let listener = listen(&address, choice).await?;
         ports.postgres.push(local_address(&listener, &address)?);
@@ -340,8 +344,9 @@ async fn report_end(door: &'static str, serving: impl Future<Output = std::io::R
 
 async fn listen(address: &str, choice: PortChoice) -> Result<TcpListener, NodeError> {
     let failed = |source| NodeError::Listen { address: address.to_owned(), source };
-    let mut address: SocketAddr =
-        address.parse().map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)))?;
+    let mut address: SocketAddr = address
+        .parse()
+        .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)))?;
     loop {
         match TcpListener::bind(address).await {
             Ok(listener) => return Ok(listener),

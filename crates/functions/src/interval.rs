@@ -12,20 +12,27 @@ use crate::scalar::{Scalar, by_rows};
 
 /// All of them.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let function = |name, invoke| {
-        Scalar::new(name, coerce, |_| DataType::Interval(IntervalUnit::MonthDayNano), invoke).udf()
-    };
     vec![
-        function("to_years", |args| intervals(args, |count| months(count, 12))),
-        function("to_months", |args| intervals(args, |count| months(count, 1))),
-        function("to_weeks", |args| intervals(args, |count| days(count, 7))),
-        function("to_days", |args| intervals(args, |count| days(count, 1))),
-        function("to_hours", |args| intervals(args, |count| nanos(count, 3_600_000_000_000))),
-        function("to_minutes", |args| intervals(args, |count| nanos(count, 60_000_000_000))),
-        function("to_seconds", |args| intervals(args, |count| nanos(count, 1_000_000_000))),
-        function("to_milliseconds", |args| intervals(args, |count| nanos(count, 1_000_000))),
-        function("to_microseconds", |args| intervals(args, |count| nanos(count, 1_000))),
+        function("to_years", |count| months(count, 12)),
+        function("to_months", |count| months(count, 1)),
+        function("to_weeks", |count| days(count, 7)),
+        function("to_days", |count| days(count, 1)),
+        function("to_hours", |count| nanos(count, 3_600_000_000_000)),
+        function("to_minutes", |count| nanos(count, 60_000_000_000)),
+        function("to_seconds", |count| nanos(count, 1_000_000_000)),
+        function("to_milliseconds", |count| nanos(count, 1_000_000)),
+        function("to_microseconds", |count| nanos(count, 1_000)),
     ]
+}
+
+fn function(name: &'static str, of: fn(i64) -> Option<IntervalMonthDayNano>) -> Arc<ScalarUDF> {
+    Scalar::new(
+        name,
+        coerce,
+        |_| DataType::Interval(IntervalUnit::MonthDayNano),
+        move |args| intervals(args, of),
+    )
+    .udf()
 }
 
 fn coerce(given: &[DataType]) -> Option<Vec<DataType>> {

@@ -32,6 +32,7 @@ mod timestamp;
 mod to_char;
 
 pub use error::Error;
+pub use scalar::{Scalar, by_rows, is_text};
 
 /// Everything to be registered in the node's base session state; later names win over DataFusion's.
 #[derive(Default)]

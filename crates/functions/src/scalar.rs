@@ -13,17 +13,22 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// `None`: these argument types do not fit.
+/// Argument types that the given ones become; `None`: they do not fit.
 pub(crate) type Coerce = fn(&[DataType]) -> Option<Vec<DataType>>;
 
+type Invoke = Box<dyn Fn(&ScalarFunctionArgs) -> Result<ColumnarValue> + Send + Sync>;
+
+/// A [`Coerce`] that may hold state.
+type Coercion = Box<dyn Fn(&[DataType]) -> Option<Vec<DataType>> + Send + Sync>;
+
 /// One function; two with the same name are the same.
-pub(crate) struct Scalar {
+pub struct Scalar {
     name: &'static str,
     aliases: Vec<String>,
     signature: Signature,
-    coerce: Coerce,
+    coerce: Coercion,
     returns: fn(&[DataType]) -> DataType,
-    invoke: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
+    invoke: Invoke,
     ordering: fn(&[ExprProperties]) -> SortProperties,
     json: Json,
 }
@@ -36,33 +41,34 @@ enum Json {
 }
 
 impl Scalar {
-    /// A function whose answer depends on its arguments alone.
-    pub(crate) fn new(
+    /// A function whose answer depends on its arguments alone. `coerce`: the argument types that the given ones become, or
+    /// `None` if they do not fit; `returns` and `invoke` see those.
+    pub fn new(
         name: &'static str,
-        coerce: Coerce,
+        coerce: impl Fn(&[DataType]) -> Option<Vec<DataType>> + Send + Sync + 'static,
         returns: fn(&[DataType]) -> DataType,
-        invoke: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
+        invoke: impl Fn(&ScalarFunctionArgs) -> Result<ColumnarValue> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name,
             aliases: Vec::new(),
             signature: Signature::user_defined(Volatility::Immutable),
-            coerce,
+            coerce: Box::new(coerce),
             returns,
-            invoke,
+            invoke: Box::new(invoke),
             ordering: |_| SortProperties::Unordered,
             json: Json::No,
         }
     }
 
     /// Under more names.
-    pub(crate) fn alias(mut self, names: &[&str]) -> Self {
+    pub fn alias(mut self, names: &[&str]) -> Self {
         self.aliases.extend(names.iter().map(|&name| name.to_owned()));
         self
     }
 
     /// The answer depends on the session's settings too.
-    pub(crate) fn stable(mut self) -> Self {
+    pub fn stable(mut self) -> Self {
         self.signature = Signature::user_defined(Volatility::Stable);
         self
     }
@@ -80,7 +86,7 @@ impl Scalar {
     }
 
     /// For registration.
-    pub(crate) fn udf(self) -> Arc<ScalarUDF> {
+    pub fn udf(self) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(self))
     }
 }
@@ -153,7 +159,7 @@ impl ScalarUDFImpl for Scalar {
 }
 
 /// The arguments as arrays of one length; the answer, computed from them row by row, as constant as they are.
-pub(crate) fn by_rows(
+pub fn by_rows(
     args: &ScalarFunctionArgs,
     compute: impl FnOnce(&[ArrayRef]) -> Result<ArrayRef>,
 ) -> Result<ColumnarValue> {
@@ -172,7 +178,7 @@ pub(crate) fn null(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 }
 
 /// True for every text type, and for NULL.
-pub(crate) fn is_text(given: &DataType) -> bool {
+pub fn is_text(given: &DataType) -> bool {
     matches!(given, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null)
 }
 

@@ -10,9 +10,12 @@ use pgwire::api::cancel::CancelHandler;
 use pgwire::messages::cancel::CancelRequest;
 use pgwire::messages::startup::SecretKey;
 
+/// Process number and secret, as the startup told them to the client.
+type Key = (i32, Vec<u8>);
+
 /// Sessions by their cancel key.
 #[derive(Default)]
-pub(crate) struct CancelKeys(Mutex<HashMap<(i32, Vec<u8>), Weak<Session>>>);
+pub(crate) struct CancelKeys(Mutex<HashMap<Key, Weak<Session>>>);
 
 impl CancelKeys {
     pub(crate) fn insert(&self, pid: i32, key: &SecretKey, session: &Arc<Session>) {

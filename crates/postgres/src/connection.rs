@@ -155,7 +155,8 @@ impl ErrorHandler for StatusOfError {
         }
         self.0.mark(false);
         if let PgWireError::InvalidPassword(user) = error {
-            *error = crate::error::fatal("28P01", format!("password authentication failed for user \"{user}\""));
+            *error =
+                crate::error::fatal("28P01", format!("password authentication failed for user \"{user}\""));
         }
     }
 }

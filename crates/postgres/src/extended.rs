@@ -55,10 +55,16 @@ impl QueryParser for Parser {
         let statement = match statements.len() {
             0 => return Ok(None),
             1 => statements.remove(0),
-            _ => return Err(error::error("42601", "cannot insert multiple commands into a prepared statement")),
+            _ => {
+                return Err(error::error(
+                    "42601",
+                    "cannot insert multiple commands into a prepared statement",
+                ));
+            }
         };
         let declared: Vec<_> = types.iter().map(|declared| declared.as_ref().and_then(arrow_type)).collect();
-        let prepared = session.prepare(&statement, &declared).await.map_err(|error| error::of_query(&error))?;
+        let prepared =
+            session.prepare(&statement, &declared).await.map_err(|error| error::of_query(&error))?;
         Ok(Some(prepared))
     }
 
@@ -79,7 +85,9 @@ impl QueryParser for Parser {
 fn format_of(format: Option<&Format>, n: usize) -> FieldFormat {
     match format {
         // A client may send fewer codes than there are columns; PostgreSQL refuses that, we answer text.
-        Some(Format::Individual(codes)) => codes.get(n).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
+        Some(Format::Individual(codes)) => {
+            codes.get(n).map_or(FieldFormat::Text, |code| FieldFormat::from(*code))
+        }
         Some(format) => format.format_for(n),
         None => FieldFormat::Text,
     }

@@ -68,7 +68,9 @@ impl Client {
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
             .collect();
         Ok(Answer { status, headers, text: response.text().await? })
     }
@@ -95,7 +97,8 @@ impl Client {
         let answer = self.try_sql(sql).await.expect("an answer");
         assert_eq!(answer.status, 200, "{sql}: {}", answer.text);
         let body = answer.json();
-        let last = body["results"].as_array().and_then(|results| results.last()).cloned().unwrap_or(Value::Null);
+        let last =
+            body["results"].as_array().and_then(|results| results.last()).cloned().unwrap_or(Value::Null);
         last["data"].as_array().map_or_else(Vec::new, |rows| {
             rows.iter().map(|row| row.as_array().cloned().unwrap_or_default()).collect()
         })

@@ -21,7 +21,8 @@ pub fn needs(program: &str, present: bool) -> bool {
     }
     if let Some(list) = std::env::var_os("CENOTE_TEST_SKIPPED") {
         let list = std::fs::OpenOptions::new().create(true).append(true).open(list);
-        let noted = list.and_then(|mut list| std::io::Write::write_all(&mut list, format!("{program}\n").as_bytes()));
+        let noted =
+            list.and_then(|mut list| std::io::Write::write_all(&mut list, format!("{program}\n").as_bytes()));
         debug_assert!(noted.is_ok(), "the list of skipped tests can be written");
     }
     false

@@ -71,8 +71,7 @@ impl TestNode {
             all.push(("storage.secret_access_key".to_owned(), "test".to_owned()));
         }
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let mut test =
-            Self { node: None, settings: all, clock: Clock::system(), directory, _owned: owned };
+        let mut test = Self { node: None, settings: all, clock: Clock::system(), directory, _owned: owned };
         test.open().await;
         Some(test)
     }
@@ -81,9 +80,10 @@ impl TestNode {
         let sources = Sources { flags: self.settings.clone(), ..Sources::default() };
         let config = Config::read(&sources, MEMORY).expect("a valid configuration");
         let ids = Ids::system(self.clock.clone());
-        let node = Node::start(&config, self.clock.clone(), ids, PortChoice::AsConfigured, CancellationToken::new())
-            .await
-            .expect("the node starts");
+        let node =
+            Node::start(&config, self.clock.clone(), ids, PortChoice::AsConfigured, CancellationToken::new())
+                .await
+                .expect("the node starts");
         self.node = Some(node);
     }
 

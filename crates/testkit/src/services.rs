@@ -80,7 +80,9 @@ pub fn start_postgres() -> Option<Server> {
         command.current_dir(directory.path()).stdin(Stdio::null());
         command
     };
-    run(as_owner("initdb").args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"]).arg(&data));
+    run(as_owner("initdb")
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
+        .arg(&data));
     let port = free_port();
     let child = as_owner("postgres")
         .arg("-D")
@@ -96,7 +98,9 @@ pub fn start_postgres() -> Option<Server> {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
     });
     let url = format!("postgres://postgres@127.0.0.1:{port}");
-    eventually("PostgreSQL to take statements", Duration::from_secs(30), || ready(&programs, port).then_some(()));
+    eventually("PostgreSQL to take statements", Duration::from_secs(30), || {
+        ready(&programs, port).then_some(())
+    });
     Some(Server { child, url, _directory: Some(directory) })
 }
 

@@ -76,7 +76,9 @@ fn print_box(answer: &Answer, mut out: impl Write) -> Result<(), Failure> {
     let Some(schema) = &answer.schema else { return Ok(()) };
     let options = display_options();
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_preset(comfy_table::presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(schema.fields().iter().map(|field| field.name()));
     for batch in &answer.batches {
         let columns: Vec<ArrayFormatter<'_>> = batch
@@ -159,7 +161,13 @@ mod tests {
             ],
         )
         .expect("a batch");
-        Answer { command: "SELECT".into(), schema: Some(schema), batches: vec![batch], rows: 2, truncated: false }
+        Answer {
+            command: "SELECT".into(),
+            schema: Some(schema),
+            batches: vec![batch],
+            rows: 2,
+            truncated: false,
+        }
     }
 
     fn printed(format: Format) -> String {

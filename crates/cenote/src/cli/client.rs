@@ -82,11 +82,16 @@ impl Client {
         }
         if let Some(holder) = DataDir::holder(&directory) {
             let url = holder.url.ok_or_else(|| {
-                Failure::new(FailureKind::Unreachable, format!("process {} holds the data directory and has no HTTP door", holder.pid))
+                Failure::new(
+                    FailureKind::Unreachable,
+                    format!("process {} holds the data directory and has no HTTP door", holder.pid),
+                )
             })?;
             let token = match global.token_text()? {
                 Some(token) => Some(token),
-                None => std::fs::read_to_string(directory.join("admin.token")).ok().map(|text| text.trim().to_owned()),
+                None => std::fs::read_to_string(directory.join("admin.token"))
+                    .ok()
+                    .map(|text| text.trim().to_owned()),
             };
             return Ok(Self::Remote(Remote::new(&url, token, global.database.clone())?));
         }
@@ -106,7 +111,10 @@ impl Client {
         client
     }
 
-    async fn open_embedded(config: &crate::config::Config, database: Option<String>) -> Result<Self, Failure> {
+    async fn open_embedded(
+        config: &crate::config::Config,
+        database: Option<String>,
+    ) -> Result<Self, Failure> {
         let clock = Clock::system();
         let ids = Ids::system(clock.clone());
         let node = Node::start(config, clock, ids, PortChoice::Closed, CancellationToken::new()).await?;
@@ -118,16 +126,23 @@ impl Client {
             .map_err(|error| fault(&error))?
             .ok_or_else(|| Failure::other("tenant default does not exist"))?;
         let identity = node.services.catalog.internal_identity(&scope);
-        let options =
-            SessionOptions { database: database.clone(), protocol: "cli", local_files: true, ..SessionOptions::default() };
-        let session = node.services.engine.open_session(identity, options).await.map_err(|error| fault(&error))?;
+        let options = SessionOptions {
+            database: database.clone(),
+            protocol: "cli",
+            local_files: true,
+            ..SessionOptions::default()
+        };
+        let session =
+            node.services.engine.open_session(identity, options).await.map_err(|error| fault(&error))?;
         Ok(Self::Embedded(Box::new(Embedded { node, session, database })))
     }
 
     /// Splits a script into statements.
     pub(super) fn statements(&self, sql: &str) -> Result<Vec<String>, Failure> {
         match self {
-            Self::Embedded(embedded) => embedded.session.statements(sql).map_err(|error| sql_fault(&error, sql)),
+            Self::Embedded(embedded) => {
+                embedded.session.statements(sql).map_err(|error| sql_fault(&error, sql))
+            }
             Self::Remote(_) => Ok(super::sql::split(sql)),
         }
     }
@@ -198,17 +213,18 @@ impl Remote {
         };
         let message = text("error").unwrap_or_else(|| format!("the server answered {status}"));
         Err(Failure {
-            code: text("sqlstate"),
-            hint: text("hint"),
+            code: text("sqlstate").map(String::into_boxed_str),
+            hint: text("hint").map(String::into_boxed_str),
             line: body.get("line").and_then(Value::as_u64),
             column: body.get("column").and_then(Value::as_u64),
-            request_id: text("request_id"),
+            request_id: text("request_id").map(String::into_boxed_str),
             ..Failure::new(kind, message)
         })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let reason = if error.is_connect() { "nothing listens there".to_owned() } else { error.without_url_text() };
+        let reason =
+            if error.is_connect() { "nothing listens there".to_owned() } else { error.without_url_text() };
         Failure::new(FailureKind::Unreachable, format!("cannot reach {}: {reason}", self.url))
     }
 
@@ -227,7 +243,8 @@ impl Remote {
             .get("content-type")
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.contains("arrow"));
-        let bytes = response.bytes().await.map_err(|_| Failure::other("the answer broke off before its end"))?;
+        let bytes =
+            response.bytes().await.map_err(|_| Failure::other("the answer broke off before its end"))?;
         if is_arrow { arrow_answer(&bytes, rows_max) } else { json_answer(&bytes) }
     }
 
@@ -267,7 +284,11 @@ fn arrow_answer(bytes: &[u8], rows_max: Option<u64>) -> Result<Answer, Failure> 
 
 fn json_answer(bytes: &[u8]) -> Result<Answer, Failure> {
     let body: Value = serde_json::from_slice(bytes).map_err(|_| Failure::other("cannot read the answer"))?;
-    let last = body.get("results").and_then(Value::as_array).and_then(|results| results.last()).unwrap_or(&Value::Null);
+    let last = body
+        .get("results")
+        .and_then(Value::as_array)
+        .and_then(|results| results.last())
+        .unwrap_or(&Value::Null);
     Ok(Answer {
         command: last.get("command").and_then(Value::as_str).unwrap_or("OK").to_owned(),
         schema: None,
@@ -281,8 +302,11 @@ impl Embedded {
     async fn run(&self, sql: &str, rows_max: Option<u64>) -> Result<Answer, Failure> {
         let prepared = self.session.prepare(sql, &[]).await.map_err(|error| sql_fault(&error, sql))?;
         let bounds = Bounds { rows_max, ..Bounds::default() };
-        let mut execution =
-            self.session.execute(&prepared, Vec::new(), bounds).await.map_err(|error| sql_fault(&error, sql))?;
+        let mut execution = self
+            .session
+            .execute(&prepared, Vec::new(), bounds)
+            .await
+            .map_err(|error| sql_fault(&error, sql))?;
         let mut batches = Vec::new();
         while let Some(batch) = execution.batches.try_next().await.map_err(|error| sql_fault(&error, sql))? {
             batches.push(batch);
@@ -328,8 +352,8 @@ fn fault(error: &dyn Fault) -> Failure {
         _ => FailureKind::Failed,
     };
     Failure {
-        code: Some(error.sqlstate().0.to_owned()),
-        hint: error.hint(),
+        code: Some(error.sqlstate().0.into()),
+        hint: error.hint().map(String::into_boxed_str),
         ..Failure::new(kind, error.to_string())
     }
 }

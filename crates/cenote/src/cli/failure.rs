@@ -8,17 +8,17 @@ pub(crate) struct Failure {
     /// Word of the kind.
     pub(crate) kind: FailureKind,
     /// SQLSTATE, if there is one.
-    pub(crate) code: Option<String>,
+    pub(crate) code: Option<Box<str>>,
     /// What went wrong, with the caret line if it is SQL.
     pub(crate) message: String,
     /// A next step.
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: Option<Box<str>>,
     /// Line of the statement, from 1.
     pub(crate) line: Option<u64>,
     /// Column, from 1.
     pub(crate) column: Option<u64>,
     /// Of the server's answer.
-    pub(crate) request_id: Option<String>,
+    pub(crate) request_id: Option<Box<str>>,
 }
 
 /// Each kind has an exit code.
@@ -41,7 +41,15 @@ pub(crate) enum FailureKind {
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, code: None, message: message.into(), hint: None, line: None, column: None, request_id: None }
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+            hint: None,
+            line: None,
+            column: None,
+            request_id: None,
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -71,7 +79,7 @@ impl Failure {
         }
         eprintln!("error: {}", self.message);
         if let Some(hint) = &self.hint
-            && !self.message.contains(hint.as_str())
+            && !self.message.contains(&**hint)
         {
             eprintln!("hint: {hint}");
         }

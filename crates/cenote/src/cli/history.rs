@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn secrets_are_not_kept() {
-        assert!(is_private("SELECT 'cnt_abc'") && is_private(" SELECT 1") && is_private("SET password = 'x'"));
+        assert!(
+            is_private("SELECT 'cnt_abc'") && is_private(" SELECT 1") && is_private("SET password = 'x'")
+        );
         assert!(!is_private("SELECT 1"));
     }
 }

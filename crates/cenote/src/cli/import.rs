@@ -68,7 +68,8 @@ pub(super) async fn run(global: &Global, arguments: &ImportArgs) -> Result<(), F
                 progress.suspend(|| println!("{}: {rows} rows{note}", source.display()));
             }
             Err(failure) => {
-                outcome = Err(Failure { message: format!("{}: {}", source.display(), failure.message), ..failure });
+                outcome =
+                    Err(Failure { message: format!("{}: {}", source.display(), failure.message), ..failure });
                 break;
             }
         }
@@ -95,7 +96,11 @@ impl ImportArgs {
 }
 
 /// Loads one file; answers its rows, and true if it was loaded before.
-pub(super) async fn load(client: &Client, arguments: &ImportArgs, source: &Path) -> Result<(u64, bool), Failure> {
+pub(super) async fn load(
+    client: &Client,
+    arguments: &ImportArgs,
+    source: &Path,
+) -> Result<(u64, bool), Failure> {
     let form = match arguments.form {
         Some(form) => form,
         None => form_of(source)?,
@@ -119,15 +124,16 @@ fn form_of(source: &Path) -> Result<Form, Failure> {
         Some("json") => Ok(Form::Json),
         Some("jsonl" | "ndjson") => Ok(Form::Jsonl),
         Some("lp" | "influx") => Ok(Form::Lp),
-        Some(suffix @ ("parquet" | "arrow" | "avro")) => {
-            Err(Failure::other(format!("importing {suffix} files is not supported yet; convert to csv or json")))
-        }
+        Some(suffix @ ("parquet" | "arrow" | "avro")) => Err(Failure::other(format!(
+            "importing {suffix} files is not supported yet; convert to csv or json"
+        ))),
         _ => Err(Failure::usage("cannot tell the format by its suffix; give --as csv, json, jsonl or lp")),
     }
 }
 
 fn upload(arguments: &ImportArgs, form: Form, body: Bytes, key: String) -> Result<Upload, Failure> {
-    let table = || arguments.table.clone().ok_or_else(|| Failure::usage("--table names the table to load into"));
+    let table =
+        || arguments.table.clone().ok_or_else(|| Failure::usage("--table names the table to load into"));
     let unit = match arguments.time_format.as_deref() {
         None => None,
         Some("epoch_s") => Some(Precision::Second),

@@ -175,7 +175,8 @@ impl Global {
         flags.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let variables: Vec<(String, String)> = std::env::vars().collect();
         let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let user_directory = home("XDG_CONFIG_HOME").or_else(|| home("HOME").map(|home| home.join(".config")));
+        let user_directory =
+            home("XDG_CONFIG_HOME").or_else(|| home("HOME").map(|home| home.join(".config")));
         let mut usual_files = vec![PathBuf::from("cenote.toml")];
         usual_files.extend(user_directory.map(|directory| directory.join("cenote/cenote.toml")));
         usual_files.push(PathBuf::from("/etc/cenote/cenote.toml"));

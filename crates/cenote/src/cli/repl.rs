@@ -12,10 +12,10 @@ use super::history::CarefulHistory;
 use super::{Format, Global, answer, sql};
 
 const ROWS_MAX: u64 = 1_000;
-const COMMANDS: [&str; 13] = [
-    "\\d", "\\dt", "\\dn", "\\df", "\\l", "\\x", "\\f", "\\i", "\\timing", "\\maxrows", "\\c", "\\?", "\\q",
-];
-const HELP: &str = "\\d [T]        tables, or the columns of T      \\dt  tables     \\dn  schemas    \\df  functions
+const COMMANDS: [&str; 13] =
+    ["\\d", "\\dt", "\\dn", "\\df", "\\l", "\\x", "\\f", "\\i", "\\timing", "\\maxrows", "\\c", "\\?", "\\q"];
+const HELP: &str =
+    "\\d [T]        tables, or the columns of T      \\dt  tables     \\dn  schemas    \\df  functions
 \\l            databases                        \\c NAME        use a database
 \\f FORMAT     box, csv, json, jsonl            \\x             records line by line
 \\i FILE       run a file                       \\timing        show how long statements take
@@ -88,22 +88,25 @@ impl Shell<'_> {
             ("\\x", _) => self.lines = !self.lines,
             ("\\timing", _) => self.timing = !self.timing,
             ("\\f", name) => {
-                self.format = <Format as clap::ValueEnum>::from_str(name, true)
-                    .map_err(|_| Failure::usage(format!("unknown format {name:?}: box, csv, json, jsonl, arrow")))?;
+                self.format = <Format as clap::ValueEnum>::from_str(name, true).map_err(|_| {
+                    Failure::usage(format!("unknown format {name:?}: box, csv, json, jsonl, arrow"))
+                })?;
             }
             ("\\maxrows", count) => {
-                self.rows_max =
-                    count.parse().map_err(|_| Failure::usage(format!("\\maxrows {count:?}: expected a number")))?;
+                self.rows_max = count
+                    .parse()
+                    .map_err(|_| Failure::usage(format!("\\maxrows {count:?}: expected a number")))?;
             }
             ("\\i", path) => {
-                let script =
-                    std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+                let script = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
                 for statement in self.client.statements(&script)? {
                     self.run(&statement).await?;
                 }
             }
             (unknown, _) => {
-                let near = nearest(unknown, COMMANDS).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                let near = nearest(unknown, COMMANDS)
+                    .map_or_else(String::new, |near| format!("; did you mean {near}?"));
                 return Err(Failure::usage(format!("unknown command {unknown}{near}")));
             }
         }
@@ -114,7 +117,8 @@ impl Shell<'_> {
     async fn run(&self, text: &str) -> Result<(), Failure> {
         for statement in self.client.statements(text)? {
             let began = Instant::now();
-            let rows_max = (self.format == Format::Box && sql::answers_rows(&statement)).then_some(self.rows_max);
+            let rows_max =
+                (self.format == Format::Box && sql::answers_rows(&statement)).then_some(self.rows_max);
             let answer = tokio::select! {
                 answer = self.client.run(&statement, rows_max) => answer?,
                 _ = tokio::signal::ctrl_c() => return Err(Failure::new(FailureKind::Interrupted, "cancelled")),

@@ -65,7 +65,9 @@ pub(super) async fn run(global: &Global, arguments: &ServeArgs) -> Result<(), Fa
 
 fn stopped_early(started: Result<Node, crate::NodeError>) -> Result<(), Failure> {
     match started {
-        Ok(_) | Err(crate::NodeError::Stopped) => Err(Failure::new(FailureKind::Interrupted, "stopped while starting")),
+        Ok(_) | Err(crate::NodeError::Stopped) => {
+            Err(Failure::new(FailureKind::Interrupted, "stopped while starting"))
+        }
         Err(error) => Err(error.into()),
     }
 }

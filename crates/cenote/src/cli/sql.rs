@@ -88,8 +88,19 @@ async fn run_statement(global: &Global, client: &Client, statement: &str) -> Res
 /// True if the statement's first word says that it answers rows.
 pub(super) fn answers_rows(sql: &str) -> bool {
     const WORDS: [&str; 13] = [
-        "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "SUMMARIZE", "OPTIMIZE",
-        "VACUUM", "FLUSH",
+        "SELECT",
+        "WITH",
+        "VALUES",
+        "TABLE",
+        "FROM",
+        "SHOW",
+        "DESCRIBE",
+        "DESC",
+        "EXPLAIN",
+        "SUMMARIZE",
+        "OPTIMIZE",
+        "VACUUM",
+        "FLUSH",
     ];
     let text = skip_comments(sql);
     let word: String = text.trim_start_matches('(').chars().take_while(|c| c.is_ascii_alphabetic()).collect();
@@ -156,10 +167,7 @@ mod tests {
     #[test]
     fn semicolons_inside_quotes_and_comments_do_not_split() {
         let script = "SELECT ';' AS a, \"x;y\"; -- a; b\nSELECT $$;$$, $t$;$t$ /* ; */;\n-- the end\n";
-        assert_eq!(
-            split(script),
-            ["SELECT ';' AS a, \"x;y\"", "-- a; b\nSELECT $$;$$, $t$;$t$ /* ; */"]
-        );
+        assert_eq!(split(script), ["SELECT ';' AS a, \"x;y\"", "-- a; b\nSELECT $$;$$, $t$;$t$ /* ; */"]);
         assert_eq!(split("SELECT 'open"), ["SELECT 'open"]);
         assert_eq!(split("select $1; select 2"), ["select $1", "select 2"]);
     }

@@ -20,9 +20,10 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(global: &Global, arguments: &StatusArgs) -> Result<(), Failure> {
     let remote = remote(global).await?;
     if arguments.ready {
-        remote.send(remote.request(Method::GET, "/ready")).await.map_err(|failure| {
-            Failure { kind: FailureKind::Unreachable, ..failure }
-        })?;
+        remote
+            .send(remote.request(Method::GET, "/ready"))
+            .await
+            .map_err(|failure| Failure { kind: FailureKind::Unreachable, ..failure })?;
         return Ok(());
     }
     let response = remote.send(remote.request(Method::GET, "/api/v1/status")).await?;

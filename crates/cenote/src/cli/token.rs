@@ -55,7 +55,9 @@ const PATH: &str = "/api/v1/auth/tokens";
 #[expect(clippy::print_stdout, reason = "the command's result")]
 pub(super) async fn run(global: &Global, command: TokenCommand) -> Result<(), Failure> {
     let Client::Remote(remote) = Client::find(global, false).await? else {
-        return Err(Failure::usage("no node is running here; start one with `cenote serve`, or name one with --url"));
+        return Err(Failure::usage(
+            "no node is running here; start one with `cenote serve`, or name one with --url",
+        ));
     };
     let call = async |method: Method, path: String, body: Option<Value>| -> Result<Value, Failure> {
         let mut request = remote.request(method, &path);
@@ -135,7 +137,14 @@ fn line(token: &Value) -> String {
         Some(Value::Null) | None => "-".to_owned(),
         Some(other) => other.to_string(),
     };
-    format!("{}\t{}\t{}\tenabled={}\texpires={}", text("id"), text("name"), text("permissions"), text("enabled"), text("expires_at"))
+    format!(
+        "{}\t{}\t{}\tenabled={}\texpires={}",
+        text("id"),
+        text("name"),
+        text("permissions"),
+        text("enabled"),
+        text("expires_at")
+    )
 }
 
 fn check_age(text: &str) -> Result<Duration, Failure> {

@@ -11,7 +11,8 @@ pub(super) struct VersionArgs {
     json: bool,
 }
 
-const FEATURES: &[(&str, bool)] = &[("s3", cfg!(feature = "s3")), ("failpoints", cfg!(feature = "failpoints"))];
+const FEATURES: &[(&str, bool)] =
+    &[("s3", cfg!(feature = "s3")), ("failpoints", cfg!(feature = "failpoints"))];
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 pub(super) fn run(arguments: &VersionArgs) -> Result<(), Failure> {

@@ -28,14 +28,18 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<(String, Str
         let at = |offset| Origin::File { path: path.to_owned(), line: line(offset) };
         let DeValue::Table(keys) = value.get_ref() else {
             let name = section.get_ref();
-            mistakes.push(Mistake::at(&at(section.span().start), format!("{name} stands outside of a section")));
+            mistakes
+                .push(Mistake::at(&at(section.span().start), format!("{name} stands outside of a section")));
             continue;
         };
         for (key, value) in keys {
             let name = format!("{}.{}", section.get_ref(), key.get_ref());
             match text_of(value.get_ref()) {
                 Some(text) => found.push((name, text, at(key.span().start))),
-                None => mistakes.push(Mistake::at(&at(key.span().start), format!("{name}: expected a value or a list of texts"))),
+                None => mistakes.push(Mistake::at(
+                    &at(key.span().start),
+                    format!("{name}: expected a value or a list of texts"),
+                )),
             }
         }
     }

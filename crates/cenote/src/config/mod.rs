@@ -176,10 +176,10 @@ impl Config {
                 "ingest.buffer_memory ({ingest} bytes) and query.memory_limit ({query} bytes) exceed server.memory_limit ({limit} bytes)"
             )));
         }
-        let exposed = ["server.listen", "postgres.listen"]
-            .into_iter()
-            .flat_map(|key| self.list(key))
-            .any(|address| address.parse::<std::net::SocketAddr>().is_ok_and(|address| !address.ip().is_loopback()));
+        let exposed =
+            ["server.listen", "postgres.listen"].into_iter().flat_map(|key| self.list(key)).any(|address| {
+                address.parse::<std::net::SocketAddr>().is_ok_and(|address| !address.ip().is_loopback())
+            });
         if exposed && !self.flag("auth.enabled") && !self.flag("auth.allow_insecure") {
             mistakes.push(Mistake::plain(
                 "auth.enabled = false with a listener that is not on loopback needs auth.allow_insecure = true".into(),
@@ -204,7 +204,8 @@ pub fn reference() -> String {
                 .expect("writing to a string");
         }
         let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
-        writeln!(text, "| `{name}` | {} | {default} | {} |", key.kind.word(), key.doc).expect("writing to a string");
+        writeln!(text, "| `{name}` | {} | {default} | {} |", key.kind.word(), key.doc)
+            .expect("writing to a string");
     }
     text
 }

@@ -33,7 +33,14 @@ fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
         .filter(|(key, ..)| ["wal.size_max", "wal.segment_size", "query.slow_threshold"].contains(&key.name))
         .map(|(_, _, origin)| origin.to_string())
         .collect();
-    assert_eq!(origins, ["CENOTE_WAL__SEGMENT_SIZE", "flag", "default"].map(str::to_owned).into_iter().collect::<Vec<_>>().as_slice());
+    assert_eq!(
+        origins,
+        ["CENOTE_WAL__SEGMENT_SIZE", "flag", "default"]
+            .map(str::to_owned)
+            .into_iter()
+            .collect::<Vec<_>>()
+            .as_slice()
+    );
 }
 
 #[test]
@@ -42,13 +49,20 @@ fn all_mistakes_of_a_file_are_told_at_once_with_line_and_suggestion() {
     let sources = Sources { named_file: Some(file.path().to_owned()), ..Sources::default() };
     let text = Config::read(&sources, MEMORY).err().expect("refused").to_string();
     let path = file.path().display();
-    assert!(text.contains(&format!("{path}:2: unknown key wal.sise_max (did you mean wal.size_max?)")), "{text}");
-    assert!(text.contains(&format!("{path}:5: query.timeout: a duration needs a unit: 300s or 300ms?")), "{text}");
+    assert!(
+        text.contains(&format!("{path}:2: unknown key wal.sise_max (did you mean wal.size_max?)")),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("{path}:5: query.timeout: a duration needs a unit: 300s or 300ms?")),
+        "{text}"
+    );
 }
 
 #[test]
 fn variables_of_others_are_ignored_and_misspelled_ours_are_not() {
-    let foreign = Sources { variables: pairs(&[("CENOTE_PORT", "tcp://10.0.0.1:8000")]), ..Sources::default() };
+    let foreign =
+        Sources { variables: pairs(&[("CENOTE_PORT", "tcp://10.0.0.1:8000")]), ..Sources::default() };
     assert!(Config::read(&foreign, MEMORY).is_ok());
     let misspelled = Sources { variables: pairs(&[("CENOTE_WALL__DIR", "x")]), ..Sources::default() };
     let text = Config::read(&misspelled, MEMORY).err().expect("refused").to_string();

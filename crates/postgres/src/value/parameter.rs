@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int16Array, Int32Array,
-    Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
+    Array as _, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int16Array,
+    Int32Array, Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
@@ -67,21 +67,32 @@ fn binary(bytes: &[u8], kind: &Type, n: usize) -> PgWireResult<ArrayRef> {
             let days = i32::from_be_bytes(fixed(bytes, kind, n)?);
             Arc::new(Date32Array::from(vec![instant::from_binary_date(days)]))
         }
-        Type::TIME => Arc::new(Time64MicrosecondArray::from(vec![i64::from_be_bytes(fixed(bytes, kind, n)?)])),
+        Type::TIME => {
+            Arc::new(Time64MicrosecondArray::from(vec![i64::from_be_bytes(fixed(bytes, kind, n)?)]))
+        }
         Type::TIMESTAMP | Type::TIMESTAMPTZ => {
             let micros = instant::from_binary_timestamp(i64::from_be_bytes(fixed(bytes, kind, n)?));
             let array = TimestampMicrosecondArray::from(vec![micros]);
             if *kind == Type::TIMESTAMPTZ { Arc::new(array.with_timezone("UTC")) } else { Arc::new(array) }
         }
-        Type::NUMERIC => Arc::new(StringArray::from(vec![numeric::read(bytes).ok_or_else(|| invalid(n, kind))?])),
+        Type::NUMERIC => {
+            Arc::new(StringArray::from(vec![numeric::read(bytes).ok_or_else(|| invalid(n, kind))?]))
+        }
         Type::BYTEA => Arc::new(BinaryArray::from_vec(vec![bytes])),
         Type::UUID => {
             let uuid = uuid::Uuid::from_slice(bytes).map_err(|_| invalid(n, kind))?;
             Arc::new(StringArray::from(vec![uuid.to_string()]))
         }
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON => utf8(bytes, n)?,
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON => {
+            utf8(bytes, n)?
+        }
         Type::JSONB => utf8(bytes.strip_prefix(&[1]).ok_or_else(|| invalid(n, kind))?, n)?,
-        _ => return Err(error::error("0A000", format!("parameter ${} of type {kind} is not supported", n + 1))),
+        _ => {
+            return Err(error::error(
+                "0A000",
+                format!("parameter ${} of type {kind} is not supported", n + 1),
+            ));
+        }
     })
 }
 
@@ -93,7 +104,9 @@ fn utf8(bytes: &[u8], n: usize) -> PgWireResult<ArrayRef> {
 
 fn text(bytes: &[u8], kind: &Type, wanted: &DataType, n: usize) -> PgWireResult<ArrayRef> {
     let array = utf8(bytes, n)?;
-    if *kind != Type::BYTEA && !matches!(wanted, DataType::Binary | DataType::BinaryView | DataType::LargeBinary) {
+    if *kind != Type::BYTEA
+        && !matches!(wanted, DataType::Binary | DataType::BinaryView | DataType::LargeBinary)
+    {
         return Ok(array);
     }
     let text = std::str::from_utf8(bytes).unwrap_or_default();
@@ -121,9 +134,14 @@ fn converted(array: ArrayRef, wanted: &DataType, n: usize) -> PgWireResult<Array
         return Ok(array);
     }
     let wrong = |reason: String| {
-        error::error("22P02", format!("parameter ${} is not a valid {}: {reason}", n + 1, postgres_type(wanted)))
+        error::error(
+            "22P02",
+            format!("parameter ${} is not a valid {}: {reason}", n + 1, postgres_type(wanted)),
+        )
     };
-    if let (DataType::FixedSizeBinary(16), Some(text)) = (wanted, array.as_any().downcast_ref::<StringArray>()) {
+    if let (DataType::FixedSizeBinary(16), Some(text)) =
+        (wanted, array.as_any().downcast_ref::<StringArray>())
+    {
         let uuid = uuid::Uuid::parse_str(text.value(0)).map_err(|error| wrong(error.to_string()))?;
         let value = arrow::array::FixedSizeBinaryArray::try_from_iter(std::iter::once(uuid.as_bytes()))
             .map_err(|error| wrong(error.to_string()))?;
@@ -145,7 +163,8 @@ mod tests {
         let number = converted(utf8(b"42", 0).expect("text"), &DataType::Int64, 0).expect("a number");
         assert_eq!(number.as_primitive::<Int64Type>().value(0), 42);
         let at = DataType::Timestamp(TimeUnit::Microsecond, None);
-        let instant = converted(utf8(b"1970-01-01 00:00:01.5", 0).expect("text"), &at, 0).expect("an instant");
+        let instant =
+            converted(utf8(b"1970-01-01 00:00:01.5", 0).expect("text"), &at, 0).expect("an instant");
         assert_eq!(instant.as_primitive::<TimestampMicrosecondType>().value(0), 1_500_000);
         assert!(converted(utf8(b"x", 0).expect("text"), &DataType::Int64, 0).is_err());
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
-    TimeUnit, Time64MicrosecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -31,15 +31,19 @@ impl RowEncoder {
     }
 
     /// The batch's rows, in order.
-    pub(crate) fn rows(&self, batch: &RecordBatch) -> PgWireResult<impl Iterator<Item = PgWireResult<DataRow>> + use<>> {
+    pub(crate) fn rows(
+        &self,
+        batch: &RecordBatch,
+    ) -> PgWireResult<impl Iterator<Item = PgWireResult<DataRow>> + use<>> {
         let columns: Vec<ColumnEncoder> = batch
             .columns()
             .iter()
             .zip(self.fields.iter())
             .map(|(column, field)| ColumnEncoder::new(column, field))
             .collect::<PgWireResult<_>>()?;
-        let count = i16::try_from(columns.len())
-            .map_err(|_| error::error("54011", format!("{} columns are more than the wire can carry", columns.len())))?;
+        let count = i16::try_from(columns.len()).map_err(|_| {
+            error::error("54011", format!("{} columns are more than the wire can carry", columns.len()))
+        })?;
         let mut buffer = BytesMut::new();
         Ok((0..batch.num_rows()).map(move |row| {
             for column in &columns {
@@ -123,7 +127,9 @@ impl ColumnEncoder {
                 let value = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
                 instant::interval_text(value.months, value.days, value.nanoseconds / 1_000)
             }
-            Type::BYTEA => self.bytes(row).iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+            Type::BYTEA => {
+                self.bytes(row).iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+            }
             Type::UUID => uuid::Uuid::from_slice(self.bytes(row))
                 .map_err(|error| error::error("XX000", error.to_string()))?
                 .to_string(),
@@ -209,8 +215,8 @@ fn is_text(data_type: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, StringArray, StructArray,
-        TimestampMicrosecondArray,
+        BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, StringArray,
+        StructArray, TimestampMicrosecondArray,
     };
     use arrow::datatypes::Field;
 
@@ -234,11 +240,20 @@ mod tests {
     fn scalars_go_out_in_text_and_binary() {
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(both(Arc::new(BooleanArray::from(vec![true]))), (text("t"), Some(vec![1])));
-        assert_eq!(both(Arc::new(Int64Array::from(vec![-2]))), (text("-2"), Some((-2i64).to_be_bytes().to_vec())));
-        assert_eq!(both(Arc::new(Float64Array::from(vec![1.5]))), (text("1.5"), Some(1.5f64.to_be_bytes().to_vec())));
+        assert_eq!(
+            both(Arc::new(Int64Array::from(vec![-2]))),
+            (text("-2"), Some((-2i64).to_be_bytes().to_vec()))
+        );
+        assert_eq!(
+            both(Arc::new(Float64Array::from(vec![1.5]))),
+            (text("1.5"), Some(1.5f64.to_be_bytes().to_vec()))
+        );
         assert_eq!(both(Arc::new(StringArray::from(vec!["ü"]))), (text("ü"), Some("ü".as_bytes().to_vec())));
         assert_eq!(both(Arc::new(StringArray::from(vec![None::<&str>]))), (None, None));
-        assert_eq!(both(Arc::new(BinaryArray::from_vec(vec![b"\x00\xff"]))), (text("\\x00ff"), Some(vec![0, 255])));
+        assert_eq!(
+            both(Arc::new(BinaryArray::from_vec(vec![b"\x00\xff"]))),
+            (text("\\x00ff"), Some(vec![0, 255]))
+        );
         assert_eq!(
             both(Arc::new(TimestampMicrosecondArray::from(vec![946_684_800_000_001]))),
             (text("2000-01-01 00:00:00.000001"), Some(1i64.to_be_bytes().to_vec()))

@@ -86,6 +86,8 @@ fn named(expr: &Expr) -> (String, String) {
             (key, parts.last().map(folded).unwrap_or_default())
         }
         Expr::Subquery(_) => ("(<subquery>)".into(), "?column?".into()),
+        // the planner names a cast like what it casts
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => named(expr),
         other => (other.to_string().to_lowercase(), other.to_string().to_lowercase()),
     }
 }
@@ -110,6 +112,7 @@ mod tests {
         assert_eq!(marked("SELECT a.id, b.id FROM a, b"), "SELECT a.id, b.id FROM a, b");
         assert_eq!(marked("SELECT *, time FROM t"), "SELECT *, time AS \"time#1\" FROM t");
         assert_eq!(marked("SELECT 1 AS a, 2 AS a"), "SELECT 1 AS a, 2 AS \"a#1\"");
+        assert_eq!(marked("SELECT NULL::INT, NULL::TEXT"), "SELECT NULL::INT, NULL::TEXT AS \"null#1\"");
         assert_eq!(visible("a\u{1f}1"), "a");
     }
 }

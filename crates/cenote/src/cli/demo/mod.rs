@@ -51,14 +51,20 @@ pub(super) async fn run(global: &Global, arguments: &DemoArgs) -> Result<(), Fai
     logging::start(&config)?;
     let clock = Clock::system();
     let ids = Ids::system(clock.clone());
-    let node = Node::start(&config, clock.clone(), ids, PortChoice::NextFree, CancellationToken::new()).await?;
+    let node =
+        Node::start(&config, clock.clone(), ids, PortChoice::NextFree, CancellationToken::new()).await?;
     let shown = show(&node, &directory, &clock, arguments).await;
     let stopped = node.stop().await;
     shown?;
     Ok(stopped?)
 }
 
-async fn show(node: &Node, directory: &std::path::Path, clock: &Clock, arguments: &DemoArgs) -> Result<(), Failure> {
+async fn show(
+    node: &Node,
+    directory: &std::path::Path,
+    clock: &Clock,
+    arguments: &DemoArgs,
+) -> Result<(), Failure> {
     let token = std::fs::read_to_string(directory.join("admin.token"))?.trim().to_owned();
     let address = node.ports.http.first().ok_or_else(|| Failure::other("the demo needs an HTTP door"))?;
     let url = format!("http://{address}");
@@ -97,7 +103,8 @@ async fn show(node: &Node, directory: &std::path::Path, clock: &Clock, arguments
 
 async fn write(remote: &Remote, readings: &mut Readings, clock: &Clock) -> Result<(), Failure> {
     let lines = readings.line_protocol(clock.now())?;
-    let request = remote.request(Method::POST, "/api/v1/write/line-protocol").query(&[("precision", "us")]).body(lines);
+    let request =
+        remote.request(Method::POST, "/api/v1/write/line-protocol").query(&[("precision", "us")]).body(lines);
     remote.send(request).await.map(drop)
 }
 

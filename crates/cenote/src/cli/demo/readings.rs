@@ -83,7 +83,8 @@ fn push(lines: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 fn read(path: &str) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::other(format!("{path}: {error}; the demo needs Linux")))
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::other(format!("{path}: {error}; the demo needs Linux")))
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
@@ -152,7 +153,10 @@ mod tests {
         let cpu = parse_cpu("cpu  10 0 10 70 10 0 0 0 0 0\ncpu0 1 0 1 8 0 0 0 0 0 0\nintr 5\n");
         assert_eq!((cpu["all"].busy, cpu["all"].total, cpu.len()), (20, 100, 2));
         assert_eq!(parse_memory("MemTotal:  2 kB\n")["MemTotal"], 2048);
-        assert_eq!(parse_disks(" 254 0 vda 1 2 30 4 5 6 70 8\n 7 0 loop0 1 2 3 4 5 6 7 8\n"), [("vda".to_owned(), [30, 70])]);
+        assert_eq!(
+            parse_disks(" 254 0 vda 1 2 30 4 5 6 70 8\n 7 0 loop0 1 2 3 4 5 6 7 8\n"),
+            [("vda".to_owned(), [30, 70])]
+        );
         assert_eq!(parse_network("  lo: 5 1 0 0 0 0 0 0 9 1\n"), [("lo".to_owned(), [5, 9])]);
     }
 }

@@ -36,12 +36,8 @@ pub(super) async fn run(client: &Client) -> Result<(), Failure> {
     )
     .await?;
     let txn = count(&version)?;
-    ask(
-        client,
-        "delete the oldest reading",
-        "DELETE FROM cpu WHERE time = (SELECT min(time) FROM cpu)",
-    )
-    .await?;
+    ask(client, "delete the oldest reading", "DELETE FROM cpu WHERE time = (SELECT min(time) FROM cpu)")
+        .await?;
     let after = count(&ask(client, "the proof: fewer rows now", "SELECT count(*) FROM cpu").await?)?;
     let past = count(
         &ask(
