@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 files = json.load(sys.stdin)
 cpu = pa.concat_tables([pq.read_table(file) for file in files["cpu"]])
-typed = pq.read_table(files["typed"][0]).to_pylist()[0]
+typed = pq.read_table(files["typed"][0], columns=["d", "m", "i"]).to_pylist()[0]
 answer = {
     "pyarrow": {
         "count": cpu.num_rows,

@@ -14,6 +14,7 @@ mod execution;
 mod metrics;
 mod options;
 mod parse;
+mod pg_catalog;
 mod plan;
 mod registry;
 mod scan;

@@ -9,12 +9,14 @@ mod words;
 use cenote_vocab::ErrorKind;
 use datafusion::sql::parser::{DFParserBuilder, Statement as AnyStatement};
 use sqlparser::ast::Statement as SqlStatement;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use clauses::TableClauses;
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
 pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
 
 use crate::Error;
+use crate::pg_catalog;
 use crate::plan::fault;
 
 /// Deepest nesting of one statement.
@@ -40,6 +42,15 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
     if let Some(command) = command::parse(sql, &tokens)? {
         return Ok(Parsed::Command(command));
     }
+    if is_query(&tokens) && pg_catalog::mentions(sql) {
+        let mut statements = pg_catalog::parse(sql)?;
+        let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+            return Err(Error::new(ErrorKind::Invalid, "expected one statement"));
+        };
+        let statement = AnyStatement::Statement(Box::new(statement));
+        refuse(&statement)?;
+        return Ok(Parsed::Sql { statement: Box::new(statement), clauses: TableClauses::default() });
+    }
     let clauses = clauses::take(sql, &mut tokens)?;
     let tokens = tokens::rewrite(tokens)?;
     let mut statements = DFParserBuilder::new(tokens)
@@ -53,6 +64,16 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
     };
     refuse(&statement)?;
     Ok(Parsed::Sql { statement: Box::new(statement), clauses })
+}
+
+/// True if the first word begins a query as Postgres has it.
+fn is_query(tokens: &[TokenWithSpan]) -> bool {
+    let first = tokens.iter().map(|token| &token.token).find(|token| !matches!(token, Token::Whitespace(_)));
+    match first {
+        Some(Token::Word(word)) => ["select", "with", "values"].contains(&word.value.to_lowercase().as_str()),
+        Some(token) => *token == Token::LParen,
+        None => false,
+    }
 }
 
 /// Statements that parse and that nothing here can do.

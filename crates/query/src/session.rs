@@ -158,6 +158,11 @@ impl Session {
         self.inner.take_reported()
     }
 
+    /// Tells the session what its client knows as the process id: `pg_backend_pid()` answers it.
+    pub fn set_backend_pid(&self, pid: i32) {
+        self.inner.set_backend_pid(pid);
+    }
+
     /// Who this is.
     pub fn identity(&self) -> &Identity {
         self.inner.identity()

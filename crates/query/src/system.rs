@@ -1,18 +1,16 @@
-//! Tables that are made when they are asked for: `system.*`, and the seam for `information_schema` and `pg_catalog`.
+//! Tables that are made when they are asked for: `system.*`.
 
 mod provider;
 mod runtime;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Identity, Names, SystemTable};
+use cenote_catalog::{Identity, SystemTable};
 use cenote_vocab::{ErrorKind, Permission};
-use datafusion::catalog::SchemaProvider;
 
 use crate::Error;
 use crate::engine::Engine;
@@ -32,6 +30,8 @@ pub(crate) struct SessionFacts {
     pub(crate) identity: Identity,
     /// Name, value, origin.
     pub(crate) settings: Vec<(String, String, &'static str)>,
+    /// The process id that a Postgres client was told; 0 for others.
+    pub(crate) backend_pid: i32,
 }
 
 /// Groups and names of all system tables.
@@ -97,13 +97,4 @@ fn declared(group: &str, name: &str) -> Result<&'static SystemTable, Error> {
         Error::new(ErrorKind::NotFound, format!("table \"system.{full}\" does not exist"))
             .with_sqlstate("42P01")
     })
-}
-
-/// Schemas of the catalog `lake` that are made for one statement, by name: the place of `information_schema` and `pg_catalog`.
-/// `names` are those of the statement's snapshot.
-pub(crate) fn extra_schemas(
-    _facts: &SessionFacts,
-    _names: &Arc<Names>,
-) -> Vec<(String, Arc<dyn SchemaProvider>)> {
-    Vec::new()
 }

@@ -1,7 +1,7 @@
 //! Binds the names of a statement to tables at a snapshot: what it names, and nothing else, is in its catalogs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::compute::cast;
@@ -27,6 +27,7 @@ use super::snapshot::Snapshot;
 use super::state::{CATALOG, OwnCatalogs, SYSTEM, exact, own_catalogs};
 use crate::engine::Engine;
 use crate::parse::{Parsed, parse, unsupported};
+use crate::pg_catalog::{self, PgFacts};
 use crate::scan::{LakeTable, ScanNotes};
 use crate::{Error, system};
 
@@ -46,8 +47,9 @@ pub(crate) struct Binder<'a> {
     inputs: BTreeMap<TableId, Txn>,
     columns: BTreeSet<String>,
     addressed: Option<TableId>,
-    made: Vec<(String, Arc<dyn datafusion::catalog::SchemaProvider>)>,
     facts: system::SessionFacts,
+    /// Made when the statement asks about the server.
+    server: Option<Arc<PgFacts>>,
 }
 
 impl<'a> Binder<'a> {
@@ -73,8 +75,8 @@ impl<'a> Binder<'a> {
             inputs: BTreeMap::new(),
             columns: BTreeSet::new(),
             addressed: None,
-            made: Vec::new(),
             facts,
+            server: None,
         }
     }
 
@@ -108,9 +110,51 @@ impl<'a> Binder<'a> {
         search_path: &[String],
     ) -> Result<LogicalPlan, Error> {
         check(&statement, sql)?;
+        self.serve(sql, search_path).await?;
         let statement = self.bind(statement, sql, search_path, None, 0).await?;
         let plan = self.state.statement_to_plan(statement).await;
         plan.map_err(|error| fault::of(error, sql))
+    }
+
+    /// Makes the state know what Postgres clients call, if the text asks about the server.
+    async fn serve(&mut self, sql: &str, search_path: &[String]) -> Result<(), Error> {
+        if self.server.is_some() || !pg_catalog::mentions(sql) {
+            return Ok(());
+        }
+        // Dear where there are many tables, and asked for by name.
+        let sizes = if sql.contains("_size") { self.sizes().await? } else { BTreeMap::new() };
+        let facts = Arc::new(self.server_facts(search_path, sizes));
+        let state = pg_catalog::install(self.state.clone(), &facts);
+        self.state = state.map_err(|error| fault::of(error, sql))?;
+        self.server = Some(facts);
+        Ok(())
+    }
+
+    fn server_facts(&self, search_path: &[String], sizes: BTreeMap<u32, u64>) -> PgFacts {
+        let settings = self.facts.settings.iter().map(|(name, value, _)| (name.clone(), value.clone()));
+        PgFacts {
+            database: CATALOG.to_owned(),
+            identity: self.identity.clone(),
+            search_path: search_path.to_vec(),
+            names: self.snapshot.names.clone(),
+            settings: settings.collect(),
+            backend_pid: self.facts.backend_pid,
+            sizes,
+            by_oid: OnceLock::new(),
+        }
+    }
+
+    /// Bytes in files of every table that the asker may read, by OID.
+    async fn sizes(&self) -> Result<BTreeMap<u32, u64>, Error> {
+        let (catalog, scope) = (&self.engine.lake().catalog, &self.identity.scope);
+        let mut sizes = BTreeMap::new();
+        for table in self.snapshot.names.tables().filter(|table| table.kind == TableKind::Table) {
+            if self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) {
+                let files = catalog.files(scope, table, self.snapshot.txn, None).await?;
+                sizes.insert(table.id.oid(), files.iter().map(|file| file.file.bytes).sum());
+            }
+        }
+        Ok(sizes)
     }
 
     /// Adds a table under its full name, for a statement that writes it.
@@ -225,18 +269,20 @@ impl<'a> Binder<'a> {
                 Ok(full_name(SYSTEM, &group, &name))
             }
             Found::Made { schema, name } => {
-                if self.made.is_empty() {
-                    self.made = system::extra_schemas(&self.facts, &names);
-                }
-                match self.made.iter().find(|(made, provider)| *made == schema && provider.table_exist(&name))
-                {
-                    Some((_, provider)) => {
-                        self.catalogs
-                            .add_schema(&schema, provider.clone())
-                            .map_err(|error| fault::of(error, sql))?;
+                let facts = match &self.server {
+                    Some(facts) => facts.clone(),
+                    None => Arc::new(self.server_facts(search_path, BTreeMap::new())),
+                };
+                let provider = match schema.as_str() {
+                    "pg_catalog" => pg_catalog::schema_provider(facts),
+                    _ => pg_catalog::information_schema(facts),
+                };
+                match provider.table_exist(&name) {
+                    true => {
+                        self.catalogs.add_schema(&schema, provider).map_err(|error| fault::of(error, sql))?;
                         Ok(full_name(CATALOG, &schema, &name))
                     }
-                    None => Err(Error::new(
+                    false => Err(Error::new(
                         ErrorKind::NotFound,
                         format!("table \"{schema}.{name}\" does not exist"),
                     )
@@ -285,6 +331,7 @@ impl<'a> Binder<'a> {
             return Err(Error::new(ErrorKind::Corrupt, format!("view {} is no query", view.full_name())));
         };
         let path = path_of(search_path);
+        self.serve(sql, &path).await?;
         let in_view = |error: Error| {
             Error::new(cenote_vocab::Fault::kind(&error), format!("view {}: {error}", view.full_name()))
                 .with_sqlstate(cenote_vocab::Fault::sqlstate(&error).0)

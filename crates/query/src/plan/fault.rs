@@ -70,6 +70,9 @@ fn external(error: &(dyn std::error::Error + Send + Sync + 'static), sql: &str) 
     if let Some(ours) = error.downcast_ref::<Error>() {
         return ours.clone();
     }
+    if let Some(inner) = error.downcast_ref::<cenote_functions::Error>() {
+        return Error::of(inner);
+    }
     if let Some(inner) = error.downcast_ref::<DataFusionError>() {
         return map(inner, sql);
     }

@@ -43,17 +43,7 @@ impl BaseState {
                 .with_default_features()
                 .build();
             state.register_expr_planner(Arc::new(Operators))?;
-            datafusion_functions_json::register_all(&mut state)?;
-            let functions = cenote_functions::all();
-            for function in functions.scalar {
-                state.register_udf(function)?;
-            }
-            for function in functions.aggregate {
-                state.register_udaf(function)?;
-            }
-            for function in functions.window {
-                state.register_udwf(function)?;
-            }
+            cenote_functions::register(&mut state)?;
             Ok(state)
         };
         let state = built().map_err(|error| fault::of(error, ""))?;

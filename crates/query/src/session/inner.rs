@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use cenote_catalog::{Identity, Names};
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     options: SessionOptions,
     state: Mutex<State>,
     running: Mutex<Option<Arc<Running>>>,
+    backend_pid: AtomicI32,
 }
 
 #[derive(Default)]
@@ -49,7 +51,14 @@ impl Inner {
             settings.begin_with(name, value)?;
         }
         let state = State { settings, ..State::default() };
-        Ok(Self { engine, identity, options, state: Mutex::new(state), running: Mutex::new(None) })
+        Ok(Self {
+            engine,
+            identity,
+            options,
+            state: Mutex::new(state),
+            running: Mutex::new(None),
+            backend_pid: AtomicI32::new(0),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -62,6 +71,11 @@ impl Inner {
 
     pub(crate) fn options(&self) -> &SessionOptions {
         &self.options
+    }
+
+    /// What the client was told as its process id.
+    pub(super) fn set_backend_pid(&self, pid: i32) {
+        self.backend_pid.store(pid, Ordering::Relaxed);
     }
 
     // ---- settings ----
@@ -484,6 +498,7 @@ impl Inner {
             engine: self.engine.clone(),
             identity: self.identity.clone(),
             settings: settings.all(),
+            backend_pid: self.backend_pid.load(Ordering::Relaxed),
         };
         Binder::new(&self.engine, &self.identity, snapshot, staged, state, facts)
     }

@@ -3,6 +3,7 @@
 mod access;
 mod node;
 mod reading;
+mod server;
 mod sessions;
 mod transactions;
 mod writing;
