@@ -1,5 +1,6 @@
 //! Wrong input by every door: an error that names what is wrong, and nothing changed.
 
+use cenote_testkit::client::postgres;
 use cenote_testkit::node::TestNode;
 use serde_json::{Value, json};
 
@@ -53,9 +54,7 @@ async fn a_missing_table_is_404_and_42p01_with_the_nearest_name() {
         "{}",
         answer.text
     );
-    let (postgres, connection) =
-        node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
-    tokio::task::spawn(connection);
+    let postgres = postgres(&node.postgres(&client)).await.expect("connected");
     let error = postgres.simple_query("SELECT * FROM temprature").await.expect_err("missing");
     let error = error.as_db_error().expect("a database error");
     assert_eq!(error.code().code(), "42P01");
@@ -74,9 +73,7 @@ async fn a_misspelled_column_gets_a_place_and_the_nearest_name() {
     assert_eq!((&body["line"], &body["column"]), (&json!(2), &json!(3)), "{body}");
     let text = body["error"].as_str().expect("a text");
     assert!(text.contains("^^^^^^^^^^") && text.contains("did you mean \"usage_idle\""), "{text}");
-    let (postgres, connection) =
-        node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
-    tokio::task::spawn(connection);
+    let postgres = postgres(&node.postgres(&client)).await.expect("connected");
     let error = postgres.simple_query(sql).await.expect_err("misspelled");
     let error = error.as_db_error().expect("a database error");
     assert_eq!(error.code().code(), "42703");
@@ -139,9 +136,7 @@ async fn a_token_can_do_what_it_was_given_and_no_more() {
 async fn sql_reads_no_local_file() {
     let node = TestNode::start().await;
     let client = node.client();
-    let (postgres, connection) =
-        node.postgres(&client).connect(tokio_postgres::NoTls).await.expect("connected");
-    tokio::task::spawn(connection);
+    let postgres = postgres(&node.postgres(&client)).await.expect("connected");
     for sql in [
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM read_parquet('/etc/passwd')",

@@ -1,6 +1,6 @@
 //! Two tenants with objects of equal names: neither can see the other, by any door.
 
-use cenote_testkit::client::Client;
+use cenote_testkit::client::{Client, postgres};
 use cenote_testkit::node::TestNode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,8 +39,7 @@ async fn two_tenants_with_equal_names_see_only_their_own() {
         }
         let mut config = node.postgres(client);
         config.user(user);
-        let (postgres, connection) = config.connect(tokio_postgres::NoTls).await.expect("connected");
-        tokio::task::spawn(connection);
+        let postgres = postgres(&config).await.expect("connected");
         for sql in [
             "SELECT host FROM cpu",
             "SELECT * FROM v",

@@ -54,10 +54,7 @@ async fn a_log_is_replayed_at_restart() {
     let bytes = log_bytes().await;
     process.kill();
     let process = Process::start(&data, &settings);
-    #[expect(clippy::print_stderr, reason = "a figure for the reader")]
-    {
-        eprintln!("{bytes} bytes of log, {rows} rows, ready after {:?}", process.ready_after);
-    }
+    eprintln!("{bytes} bytes of log, {rows} rows, ready after {:?}", process.ready_after);
     assert_eq!(process.client().number("SELECT count(*) FROM replay").await, rows);
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cenote_testkit::client::Client;
+use cenote_testkit::client::{Client, postgres};
 use cenote_testkit::needs;
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
 use serde_json::Value;
@@ -164,12 +164,10 @@ async fn run_all(catalog: CatalogKind, storage: StorageKind) {
                 let mut runner = Runner::new(move || {
                     let config = config.clone();
                     async move {
-                        let (client, connection) =
-                            config.connect(tokio_postgres::NoTls).await.map_err(|error| SqlError {
-                                text: error.to_string(),
-                                sqlstate: "08006".into(),
-                            })?;
-                        tokio::task::spawn(connection);
+                        let client = postgres(&config).await.map_err(|error| SqlError {
+                            text: error.to_string(),
+                            sqlstate: "08006".into(),
+                        })?;
                         Ok(OverPostgres(client))
                     }
                 });

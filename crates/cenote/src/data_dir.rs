@@ -176,8 +176,7 @@ fn read_or_write_format(path: &Path, ids: &Ids) -> Result<(Uuid, bool), DataDirE
 
 fn refuse_network_file_system(path: &Path) -> Result<(), DataDirError> {
     let Ok(stat) = rustix::fs::statfs(path) else { return Ok(()) };
-    let magic = i64::from(stat.f_type);
-    match NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == magic) {
+    match NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == stat.f_type) {
         Some((_, kind)) => Err(DataDirError::Network { path: path.to_owned(), kind }),
         None => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 mod alter;
 mod answer;
+mod column_type;
 mod create_table;
 mod delete;
 mod describe;
@@ -15,7 +16,6 @@ mod set;
 mod show;
 mod table_options;
 mod transact;
-mod types;
 mod view;
 
 pub use prepared::{Class, Prepared};
@@ -53,7 +53,7 @@ pub(crate) async fn run(
                     insert::insert(session, insert, prepared, parameters, guard).await
                 }
                 SqlStatement::Delete(delete) => {
-                    delete::delete(session, delete, prepared, parameters, guard).await
+                    Box::pin(delete::delete(session, delete, prepared, parameters, guard)).await
                 }
                 SqlStatement::Truncate(truncate) => {
                     delete::truncate(session, truncate, prepared, guard).await

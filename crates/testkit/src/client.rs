@@ -113,3 +113,13 @@ impl Client {
             .unwrap_or_else(|| panic!("{sql}: expected one number, got {rows:?}"))
     }
 }
+
+/// A connection to the Postgres door; its task ends with the client.
+pub async fn postgres(
+    config: &tokio_postgres::Config,
+) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+    #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
+    drop(tokio::spawn(connection));
+    Ok(client)
+}

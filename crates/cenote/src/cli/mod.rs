@@ -197,7 +197,7 @@ impl Global {
 /// Memory that this process may use: the smaller of the cgroup's limit and the machine's memory.
 fn memory_total() -> u64 {
     let info = rustix::system::sysinfo();
-    let physical = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    let physical = info.totalram.saturating_mul(u64::from(info.mem_unit));
     std::fs::read_to_string("/sys/fs/cgroup/memory.max")
         .ok()
         .and_then(|text| text.trim().parse::<u64>().ok())

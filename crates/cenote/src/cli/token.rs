@@ -118,7 +118,7 @@ fn find<'a>(list: &'a Value, wanted: &str) -> Result<&'a Value, Failure> {
         .flatten()
         .find(|token| {
             token.get("name").and_then(Value::as_str) == Some(wanted)
-                || token.get("id").is_some_and(|id| id.to_string() == wanted)
+                || token.get("id").and_then(Value::as_u64).is_some_and(|id| wanted.parse() == Ok(id))
         })
         .ok_or_else(|| Failure::other(format!("token {wanted:?} not found")))
 }

@@ -68,13 +68,15 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
         let parsed = parser.parse_statements().map_err(|error| syntax(&error))?;
         let planned = parsed.into_iter().map(|mut statement| {
             // Our visitors never break off.
-            let _: ControlFlow<()> = VisitMut::visit(&mut statement, &mut Subqueries);
+            let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
+                VisitMut::visit(&mut statement, &mut Subqueries); // never breaks
             PARSER.rewrite(statement)
         });
         planned.collect()
     };
     for statement in &mut statements {
-        let _: ControlFlow<()> = VisitMut::visit(statement, &mut OidsToNames);
+        let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
+            VisitMut::visit(statement, &mut OidsToNames); // never breaks
     }
     Ok(statements)
 }

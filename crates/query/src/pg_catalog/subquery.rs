@@ -15,7 +15,7 @@ pub(crate) fn reads_nothing(query: &Query) -> bool {
         return false;
     }
     let mut nothing = false;
-    let _: ControlFlow<()> = visit_relations(query, |name| {
+    let (ControlFlow::Continue(()) | ControlFlow::Break(())) = visit_relations(query, |name| {
         let name = name.0.last().map(|part| part.to_string().to_lowercase()).unwrap_or_default();
         nothing |= matches!(name.as_str(), "pg_collation" | "unnest") || is_empty(&name);
         ControlFlow::Continue(())

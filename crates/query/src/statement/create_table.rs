@@ -16,8 +16,8 @@ use sqlparser::ast::{
     TableConstraint,
 };
 
+use super::column_type::field_type;
 use super::select::bind_parameters;
-use super::types::field_type;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::parse::{TableClauses, folded, unsupported};

@@ -59,7 +59,7 @@ pub(crate) async fn delete(
             };
             Ok((ops, snapshot.txn))
         });
-        let (planned, base) = planned.await?;
+        let (planned, base) = Box::pin(planned).await?;
         match commit(session, &table, base, planned, "delete", prepared, guard).await {
             Ok(Some(done)) => return Ok(Answer::wrote("DELETE", done.1).with_txn(Some(done.0))),
             Ok(None) => return Ok(Answer::wrote("DELETE", 0)),
