@@ -115,6 +115,17 @@ async fn the_command_line_asks_a_running_node_and_opens_a_resting_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_right_results() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("demo");
+    let output =
+        Command::new(binary()).args(["demo", "--once", "--data-dir"]).arg(&data).output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("all of it is right"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_flushes_and_ends_in_order() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");

@@ -66,6 +66,7 @@ impl Connection {
 
     pub(crate) fn remember_cancel_key(&self, pid: i32, key: SecretKey) {
         if let Some(session) = self.session.get() {
+            session.set_backend_pid(pid);
             self.cancel_keys.insert(pid, &key, session);
             *self.cancel_key.lock() = Some((pid, key));
         }

@@ -94,3 +94,12 @@ fn shares_are_taken_of_what_their_key_names_and_may_not_exceed_it() {
     let sources = Sources { flags: pairs(&[("ingest.buffer_memory", "60%")]), ..Sources::default() };
     assert!(Config::read(&sources, MEMORY).is_err());
 }
+
+#[test]
+fn the_reference_is_the_committed_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/configuration.md");
+    if std::env::var_os("CENOTE_ACCEPT").is_some() {
+        std::fs::write(path, reference()).expect("written");
+    }
+    assert_eq!(std::fs::read_to_string(path).expect("the document"), reference(), "run make accept");
+}
