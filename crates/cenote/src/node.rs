@@ -455,7 +455,6 @@ fn query_options(config: &Config) -> QueryOptions {
         spill_dir: config.path_or("query.spill_dir", "tmp"),
         spill_bytes_max: config.bytes("query.spill_max"),
         staged_bytes_max: config.bytes("query.staged_bytes_max"),
-        allowed_paths: Vec::new(),
     }
 }
 

@@ -141,7 +141,6 @@ fn session_options<C: ClientInfo>(client: &C) -> PgWireResult<SessionOptions> {
         settings,
         protocol: "postgres",
         remote: Some(client.socket_addr().to_string()),
-        local_files: false,
     })
 }
 

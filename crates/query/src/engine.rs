@@ -55,7 +55,7 @@ impl Engine {
     pub fn new(lake: Lake, ingest: Ingest, options: QueryOptions, memory: MemoryPool) -> Result<Self, Error> {
         let base = BaseState::new(&options, memory, &lake.store)?;
         let metrics = Metrics::default();
-        let registry = Registry::new(lake.clock.clone(), metrics.clone());
+        let registry = Registry::new(lake.clock.clone(), metrics.clone(), options.slow_threshold);
         Ok(Self { inner: Arc::new(Inner { lake, ingest, options, base, metrics, registry }) })
     }
 

@@ -18,6 +18,4 @@ pub struct QueryOptions {
     pub spill_bytes_max: u64,
     /// Most bytes staged by one transaction.
     pub staged_bytes_max: u64,
-    /// Directories that file functions may read; empty for network users.
-    pub allowed_paths: Vec<PathBuf>,
 }

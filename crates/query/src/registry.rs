@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cenote_vocab::{Clock, ErrorKind, Fault, Micros, Scope};
 use parking_lot::Mutex;
@@ -18,6 +19,7 @@ const ENDED_MAX: usize = 1000;
 pub(crate) struct Registry {
     clock: Clock,
     metrics: Metrics,
+    slow: Duration,
     statements: Mutex<Statements>,
 }
 
@@ -90,8 +92,9 @@ impl Running {
 }
 
 impl Registry {
-    pub(crate) fn new(clock: Clock, metrics: Metrics) -> Self {
-        Self { clock, metrics, statements: Mutex::default() }
+    /// Statements that take at least `slow` are logged when they end.
+    pub(crate) fn new(clock: Clock, metrics: Metrics, slow: Duration) -> Self {
+        Self { clock, metrics, slow, statements: Mutex::default() }
     }
 
     /// Enters a statement. `Conflict` if one of the same name runs.
@@ -138,6 +141,18 @@ impl Registry {
         };
         let record = running.record(self.clock.now(), state, error.map(ToString::to_string));
         self.metrics.ended(running.protocol, state, &record);
+        if u128::from(record.duration_ms) >= self.slow.as_millis() {
+            // Its text may hold secrets: `system.runtime.queries` has it, for those who may see it.
+            tracing::info!(
+                query_id = record.id,
+                user = record.user,
+                protocol = record.protocol,
+                state,
+                duration_ms = record.duration_ms,
+                rows = record.rows,
+                "slow query"
+            );
+        }
         statements.ended.push_front((running.scope.clone(), record));
         statements.ended.truncate(ENDED_MAX);
     }
@@ -177,7 +192,11 @@ mod tests {
 
     fn registry() -> (Registry, Scope, Scope) {
         let scope = |name: &str, id: i64| Scope::from_authentication(name, CatalogId(id));
-        (Registry::new(Clock::manual(Micros(0)), Metrics::default()), scope("a", 1), scope("b", 2))
+        (
+            Registry::new(Clock::manual(Micros(0)), Metrics::default(), Duration::from_secs(1)),
+            scope("a", 1),
+            scope("b", 2),
+        )
     }
 
     #[test]

@@ -30,8 +30,6 @@ pub struct SessionOptions {
     pub protocol: &'static str,
     /// Address of the client.
     pub remote: Option<String>,
-    /// True only for the local CLI with an embedded node: file functions read what the OS user may.
-    pub local_files: bool,
 }
 
 /// Whether a transaction is open, as ReadyForQuery tells it.

@@ -126,12 +126,8 @@ impl Client {
             .map_err(|error| fault(&error))?
             .ok_or_else(|| Failure::other("tenant default does not exist"))?;
         let identity = node.services.catalog.internal_identity(&scope);
-        let options = SessionOptions {
-            database: database.clone(),
-            protocol: "cli",
-            local_files: true,
-            ..SessionOptions::default()
-        };
+        let options =
+            SessionOptions { database: database.clone(), protocol: "cli", ..SessionOptions::default() };
         let session =
             node.services.engine.open_session(identity, options).await.map_err(|error| fault(&error))?;
         Ok(Self::Embedded(Box::new(Embedded { node, session, database })))

@@ -70,9 +70,6 @@ pub(crate) struct Global {
     /// Only results and errors.
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Answer yes to questions.
-    #[arg(long, global = true)]
-    yes: bool,
 }
 
 /// How results are printed.

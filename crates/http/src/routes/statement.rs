@@ -94,7 +94,6 @@ impl Ask {
             settings,
             protocol: "http",
             remote: call.remote.map(|remote| remote.to_string()),
-            local_files: false,
         })
     }
 

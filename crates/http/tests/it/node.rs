@@ -111,7 +111,6 @@ impl Node {
             spill_dir: dir.path().join("spill"),
             spill_bytes_max: 1 << 30,
             staged_bytes_max: 1 << 30,
-            allowed_paths: Vec::new(),
         };
         let engine = Engine::new(lake.clone(), ingest.clone(), query, memory).expect("an engine");
         let services = Services { catalog, lake, ingest, engine };

@@ -77,7 +77,6 @@ pub(crate) async fn node_with(query_memory: u64) -> Node {
         spill_dir: dir.path().join("tmp"),
         spill_bytes_max: 1 << 30,
         staged_bytes_max: 1 << 30,
-        allowed_paths: Vec::new(),
     };
     let engine =
         Engine::new(lake.clone(), ingest.clone(), options, MemoryPool::node(query_memory)).expect("succeeds");
