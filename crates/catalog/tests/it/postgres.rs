@@ -32,7 +32,8 @@ crate::all_promises!(start);
 /// no binaries (on CI that is a failure).
 fn url() -> Option<String> {
     if let Ok(url) = std::env::var("CENOTE_TEST_POSTGRES_URL") {
-        return Some(url);
+        // The variable names a server, without a database.
+        return Some(format!("{}/postgres", url.trim_end_matches('/')));
     }
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(Server::start).as_ref().map(|server| server.url.clone())
