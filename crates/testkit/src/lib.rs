@@ -1,9 +1,21 @@
 //! What tests stand on: real servers on free ports, a process to kill, a node in this process, clients for its doors.
 //!
+//! ```text
+//! lake (catalog, store) ─► ingest (log, buffer) ─► engine (sessions)      parts, without doors
+//! node (all of it, with its doors) · process (the real binary) · services (PostgreSQL, S3)
+//! ```
+//!
 //! A test that needs a program of the machine says so with [`needs`]: with `CI=true` a missing one fails the test, else
 //! the test is skipped and says what is missing.
 
 pub mod client;
+#[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(feature = "ingest")]
+pub mod ingest;
+mod keeper;
+#[cfg(feature = "lake")]
+pub mod lake;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod process;
@@ -32,6 +44,21 @@ pub fn needs(program: &str, present: bool) -> bool {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// What has not come about after this long does not come.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Asks until `holds`, for at most `patience`; waits 10 ms in between. Panics with `what` was waited for.
+///
+/// For what another task does and tells nobody.
+pub async fn settles(what: &str, patience: std::time::Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let settled = async {
+        while !holds().await {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(patience, settled).await.is_ok(), "gave up waiting for {what}");
 }
 
 /// Calls `check` until it answers something, for at most `patience`; waits 20 ms in between.

@@ -7,20 +7,31 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::keeper::Keeper;
 use crate::{eventually, free_port};
 
 /// A server that ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
     /// Where it answers.
     pub url: String,
-    _directory: Option<tempfile::TempDir>,
+    _running: Running,
 }
 
-impl Drop for Server {
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not read")]
+enum Running {
+    Kept(Keeper),
+    Child(Killed),
+}
+
+/// A process that needs no clean stop.
+#[derive(Debug)]
+struct Killed(Child);
+
+impl Drop for Killed {
     fn drop(&mut self) {
-        let ended = self.child.kill().and_then(|()| self.child.wait());
+        let ended = self.0.kill().and_then(|()| self.0.wait());
         debug_assert!(ended.is_ok(), "a server of this test ends");
     }
 }
@@ -61,39 +72,33 @@ fn execute(url: &str, statement: &str) {
 /// Starts a PostgreSQL server in a temporary directory; `None` if its programs are not there.
 pub fn start_postgres() -> Option<Server> {
     let programs = postgres_programs()?;
-    let directory = tempfile::Builder::new().prefix("cenote-postgres").tempdir().expect("a directory");
+    let directory = tempfile::Builder::new().prefix("cenote-postgres").tempdir().expect("a directory").keep();
     let root = rustix::process::geteuid().is_root();
     if root {
         // PostgreSQL refuses to run as root, and its user may not enter a private directory.
-        run(Command::new("chown").arg("postgres").arg(directory.path()));
+        run(Command::new("chown").arg("postgres").arg(&directory));
     }
-    let data = directory.path().join("data");
+    let data = directory.join("data");
     let as_owner = |program: &str| {
         let mut command = if root {
             let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"]);
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
             command.arg(programs.join(program));
             command
         } else {
             Command::new(programs.join(program))
         };
-        command.current_dir(directory.path()).stdin(Stdio::null());
+        command.current_dir(&directory).stdin(Stdio::null());
         command
     };
     run(as_owner("initdb")
         .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
         .arg(&data));
     let port = free_port();
-    let child = as_owner("postgres")
-        .arg("-D")
-        .arg(&data)
-        .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"])
-        .arg(directory.path())
-        .args(["-c", "fsync=off", "-c", "max_connections=300", "-c", "full_page_writes=off"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("postgres starts");
+    let mut server = as_owner("postgres");
+    server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(&directory);
+    server.args(["-c", "fsync=off", "-c", "max_connections=400", "-c", "full_page_writes=off"]);
+    let keeper = Keeper::start(&server, &directory);
     eventually("PostgreSQL", Duration::from_secs(30), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
     });
@@ -101,7 +106,7 @@ pub fn start_postgres() -> Option<Server> {
     eventually("PostgreSQL to take statements", Duration::from_secs(30), || {
         ready(&programs, port).then_some(())
     });
-    Some(Server { child, url, _directory: Some(directory) })
+    Some(Server { url, _running: Running::Kept(keeper) })
 }
 
 fn ready(programs: &Path, port: u16) -> bool {
@@ -159,7 +164,7 @@ pub fn start_s3() -> Option<Server> {
     eventually("the S3 server", Duration::from_secs(60), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
     });
-    Some(Server { child, url: format!("http://127.0.0.1:{port}"), _directory: None })
+    Some(Server { url: format!("http://127.0.0.1:{port}"), _running: Running::Child(Killed(child)) })
 }
 
 /// The Python environment with the clients that tests use: `.venv` of the checkout.

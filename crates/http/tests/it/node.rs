@@ -5,27 +5,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use cenote_catalog::{Catalog, CatalogOptions, Grant, NewToken};
+use cenote_catalog::{Grant, NewToken};
 use cenote_http::{Http, HttpOptions, NodeState, Services};
-use cenote_ingest::{Ingest, IngestOptions, WalOptions};
-use cenote_query::{Engine, QueryOptions};
-use cenote_store::{Secret, Store};
-use cenote_table::{Lake, TableOptions};
-use cenote_vocab::{Clock, Ids, MemoryPool, Micros, Permissions, Scope};
+use cenote_testkit::engine::TestEngine;
+use cenote_vocab::{Clock, Ids, Micros, Permissions};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 /// The secret of the admin token of every test node.
 pub(crate) const ADMIN: &str = "an-admin-secret-of-more-than-32-characters";
-const MEMORY_BYTES: u64 = 256 << 20;
 
 /// Limits as the configuration's defaults, with a small body.
 pub(crate) fn options() -> HttpOptions {
@@ -61,12 +54,8 @@ fn with_clock(options: HttpOptions, state: NodeState, clock: Clock) -> (Http, wa
 /// A ready node with an admin token, and its router.
 pub(crate) struct Node {
     pub(crate) router: Router,
-    services: Services,
-    scope: Scope,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    engine: TestEngine,
     _state: watch::Sender<NodeState>,
-    _dir: TempDir,
 }
 
 impl Node {
@@ -75,48 +64,17 @@ impl Node {
     }
 
     pub(crate) async fn with(options: HttpOptions) -> Self {
-        let (dir, clock) = (TempDir::new().expect("a directory"), Clock::system());
-        let ids = Ids::system(clock.clone());
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let catalog = CatalogOptions {
-            url: Secret::new("sqlite::memory:"),
-            data_dir: dir.path().to_owned(),
-            pool_size: 4,
-            statement_cache: 100,
-            auto_migrate: None,
-            holder: "test".to_owned(),
+        let engine = cenote_testkit::engine::node().await;
+        let services = Services {
+            catalog: engine.lake.catalog.clone(),
+            lake: engine.lake.clone(),
+            ingest: engine.ingest.clone(),
+            engine: engine.engine.clone(),
         };
-        let catalog = Catalog::open(catalog, clock.clone(), ids.clone(), &tasks, stop.clone()).await;
-        let catalog = catalog.expect("a catalog");
-        catalog.take_active(Duration::from_secs(600)).await.expect("a lease").expect("nobody else");
-        let scope = catalog.tenant("default").await.expect("a catalog").expect("made at open");
-        let memory = MemoryPool::node(MEMORY_BYTES);
-        let lake = Lake {
-            catalog: catalog.clone(),
-            store: Store::memory(),
-            clock: clock.clone(),
-            ids,
-            memory: memory.clone(),
-            options: TableOptions::default(),
-        };
-        let ingest_options = IngestOptions { disk_free_min: 0, ..IngestOptions::default() };
-        let wal = WalOptions::at(dir.path().join("wal"));
-        let ingest =
-            Ingest::open(lake.clone(), ingest_options, wal, memory.clone(), &tasks, stop.clone()).await;
-        let ingest = ingest.expect("a log");
-        let query = QueryOptions {
-            timeout: Duration::from_secs(30),
-            slow_threshold: Duration::from_secs(30),
-            target_partitions: 2,
-            spill_dir: dir.path().join("spill"),
-            spill_bytes_max: 1 << 30,
-            staged_bytes_max: 1 << 30,
-        };
-        let engine = Engine::new(lake.clone(), ingest.clone(), query, memory).expect("an engine");
-        let services = Services { catalog, lake, ingest, engine };
+        let clock = engine.lake.clock.clone();
         let (http, state) = with_clock(options, NodeState::Ready, clock);
-        assert!(http.services.set(services.clone()).is_ok());
-        let node = Self { router: http.router(), services, scope, tasks, stop, _state: state, _dir: dir };
+        assert!(http.services.set(services).is_ok());
+        let node = Self { router: http.router(), engine, _state: state };
         node.token("admin", Permissions::ADMIN, &[], Some(ADMIN)).await;
         node
     }
@@ -143,7 +101,7 @@ impl Node {
             default_database: None,
             expires: None,
         };
-        self.services.catalog.create_token(&self.scope, new, secret).await.expect("a token").1
+        self.engine.lake.catalog.create_token(&self.engine.scope, new, secret).await.expect("a token").1
     }
 
     /// `GET` as admin.
@@ -177,10 +135,7 @@ impl Node {
     }
 
     pub(crate) async fn stop(self) {
-        self.services.ingest.shutdown(Duration::from_secs(5)).await.expect("a whole log");
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.engine.stop().await;
     }
 }
 

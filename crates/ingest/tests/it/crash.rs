@@ -1,21 +1,20 @@
 //! A crash at each step of the log and the flush: nothing acknowledged is lost, nothing is there twice.
 
-use std::time::Duration;
-
 use cenote_ingest::{Error, State, WalOptions};
+use cenote_testkit::ingest::{TestIngest, ingest_options};
+use cenote_testkit::lake::{MEMORY_BYTES, TestLake};
+use cenote_testkit::{PATIENCE, settles};
 use fail::FailScenario;
 
-use crate::node::{Disk, MEMORY_BYTES, Node};
-
 /// Writes `v`; answers whether it was acknowledged.
-async fn write(node: &Node, disk: &Disk, v: u32) -> bool {
+async fn write(node: &TestIngest, disk: &TestLake, v: u32) -> bool {
     node.write(disk, &format!("t v={v}i {v}")).await.is_ok()
 }
 
 /// Small segments, so that a rotation comes soon.
-async fn open(disk: &Disk) -> Result<Node, Error> {
+async fn open(disk: &TestLake) -> Result<TestIngest, Error> {
     let wal = WalOptions { segment_bytes: 2048, ..WalOptions::at(disk.wal()) };
-    disk.open_with(Disk::options(), wal, MEMORY_BYTES).await
+    disk.open_with(ingest_options(), wal, MEMORY_BYTES).await
 }
 
 #[tokio::test]
@@ -33,7 +32,7 @@ async fn each_crash_point_keeps_every_acknowledged_row_once() {
     ];
     for point in points {
         for skipped in [0, 1, 3] {
-            let disk = Disk::new().await;
+            let disk = TestLake::new().await;
             let mut acknowledged = Vec::new();
             let mut sent = Vec::new();
             let mut node = open(&disk).await.expect("opens");
@@ -81,7 +80,7 @@ async fn each_crash_point_keeps_every_acknowledged_row_once() {
 #[tokio::test]
 async fn a_failed_sync_is_final_until_the_restart() {
     let scenario = FailScenario::setup();
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     assert!(write(&node, &disk, 1).await);
     fail::cfg("wal.sync", "1*return").expect("configured");
@@ -104,7 +103,7 @@ async fn a_failed_sync_is_final_until_the_restart() {
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_the_probe_resumes_them() {
     let scenario = FailScenario::setup();
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = open(&disk).await.expect("opens");
     assert!(write(&node, &disk, 1).await);
     fail::cfg("wal.allocate", "return").expect("configured");
@@ -121,12 +120,7 @@ async fn a_full_disk_refuses_writes_and_the_probe_resumes_them() {
     acknowledged.sort();
     assert_eq!(node.values(&disk, "t", "v").await, acknowledged);
     fail::remove("wal.allocate");
-    let resumes = async {
-        while node.ingest.state() != State::Ready {
-            tokio::time::sleep(Duration::from_millis(10)).await; // the probe comes each second
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), resumes).await.expect("resumes");
+    settles("the disk's probe", PATIENCE, async || node.ingest.state() == State::Ready).await;
     assert!(write(&node, &disk, 999).await);
     node.crash().await;
     scenario.teardown();
@@ -135,7 +129,7 @@ async fn a_full_disk_refuses_writes_and_the_probe_resumes_them() {
 #[tokio::test]
 async fn a_lost_commit_answer_is_settled_by_the_same_commit() {
     let scenario = FailScenario::setup();
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     assert!(write(&node, &disk, 1).await);
     let table = disk.table("t").await;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use cenote_testkit::lake::TestLake;
 use cenote_vocab::Epoch;
 use tokio_util::task::TaskTracker;
 
-use crate::node::Disk;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reader_never_sees_a_count_waver_while_rows_are_flushed() {
-    let disk = Arc::new(Disk::new().await);
+    let disk = Arc::new(TestLake::new().await);
     let node = Arc::new(disk.open().await);
     node.write(&disk, "t v=0 0").await.expect("stored");
     let table = disk.table("t").await;
@@ -58,7 +57,7 @@ async fn a_reader_never_sees_a_count_waver_while_rows_are_flushed() {
 
 #[tokio::test]
 async fn pinned_batches_stay_after_their_flush_until_the_pin_ends() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     let table = disk.table("t").await;
@@ -82,7 +81,7 @@ async fn pinned_batches_stay_after_their_flush_until_the_pin_ends() {
 
 #[tokio::test]
 async fn a_flush_of_one_table_leaves_the_others_and_is_idempotent() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "a v=1 1\nb v=2 2").await.expect("stored");
     let (a, b) = (disk.table("a").await, disk.table("b").await);

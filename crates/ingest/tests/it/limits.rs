@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cenote_ingest::{Error, IngestOptions, State, WalOptions, WriteRequest};
+use cenote_testkit::ingest::{ingest_options, line_protocol};
+use cenote_testkit::lake::{MEMORY_BYTES, TestLake};
+use cenote_testkit::{PATIENCE, settles};
 use cenote_vocab::{Clock, ErrorKind, Fault, Micros};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::ask::segments;
-use crate::node::{Disk, MEMORY_BYTES, line_protocol};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pressure_of_memory_and_log_flushes_so_that_writes_go_on() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let memory = 4 << 20;
     let wal = WalOptions { segment_bytes: 256 << 10, bytes_max: 2 << 20, ..WalOptions::at(disk.wal()) };
-    let node = disk.open_with(Disk::options(), wal, memory).await.expect("opens");
+    let node = disk.open_with(ingest_options(), wal, memory).await.expect("opens");
     let rows = 2000;
     for batch in 0..60 {
         let lines: Vec<String> = (0..rows)
@@ -35,8 +37,8 @@ async fn pressure_of_memory_and_log_flushes_so_that_writes_go_on() {
 
 #[tokio::test]
 async fn a_body_that_can_never_fit_and_a_bomb_are_refused_in_bounded_memory() {
-    let disk = Disk::new().await;
-    let options = IngestOptions { decompressed_max: 64 << 20, ..Disk::options() };
+    let disk = TestLake::new().await;
+    let options = IngestOptions { decompressed_max: 64 << 20, ..ingest_options() };
     let node = disk.open_with(options, WalOptions::at(disk.wal()), 8 << 20).await.expect("opens");
     let large = line_protocol(&"t v=1 1\n".repeat(2 << 20));
     let refused = node.ingest.write(&disk.identity, large).await.expect_err("too large");
@@ -58,7 +60,7 @@ async fn a_body_that_can_never_fit_and_a_bomb_are_refused_in_bounded_memory() {
 #[tokio::test]
 async fn a_quiet_table_is_flushed_after_a_minute() {
     let clock = Clock::manual(Micros(1_700_000_000_000_000));
-    let disk = Disk::with_clock(clock.clone()).await;
+    let disk = TestLake::with_clock(clock.clone()).await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     let table = disk.table("t").await;
@@ -66,23 +68,18 @@ async fn a_quiet_table_is_flushed_after_a_minute() {
     node.write(&disk, "u v=1 1").await.expect("stored");
     assert_eq!(node.ingest.buffered(table.id).0, 1);
     clock.advance(Duration::from_secs(2));
-    let flushed = async {
-        while node.ingest.buffered(table.id).0 > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await; // the loop looks each second
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), flushed).await.expect("flushed");
+    settles("the quiet table's flush", PATIENCE, async || node.ingest.buffered(table.id).0 == 0).await;
     assert_eq!(node.ingest.buffered(disk.table("u").await.id).0, 1, "younger rows wait");
     node.crash().await;
 }
 
 #[tokio::test]
 async fn a_low_disk_refuses_writes_and_not_reads() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     node.crash().await;
-    let options = IngestOptions { disk_free_min: u64::MAX, ..Disk::options() };
+    let options = IngestOptions { disk_free_min: u64::MAX, ..ingest_options() };
     let node = disk.open_with(options, WalOptions::at(disk.wal()), MEMORY_BYTES).await.expect("opens");
     assert_eq!(node.ingest.state(), State::DiskFull);
     let refused = node.write(&disk, "t v=2 2").await.expect_err("no room");
@@ -94,7 +91,7 @@ async fn a_low_disk_refuses_writes_and_not_reads() {
 
 #[tokio::test]
 async fn metrics_show_what_was_done() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let mut registry = Registry::with_prefix("cenote");
     node.ingest.register(&mut registry);

@@ -2,8 +2,6 @@
 //!
 //! Fail points are the process's: with the feature `failpoints` run these by nextest, which gives each test its own.
 
-mod node;
-
 mod ask;
 #[cfg(feature = "failpoints")]
 mod crash;

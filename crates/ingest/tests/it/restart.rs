@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use cenote_ingest::{Error, State, WalOptions};
+use cenote_testkit::ingest::ingest_options;
+use cenote_testkit::lake::{MEMORY_BYTES, TestLake};
 
 use crate::ask::segments;
-use crate::node::{Disk, MEMORY_BYTES};
 
 #[tokio::test]
 async fn acknowledged_rows_come_back_once_whether_flushed_or_not() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let mut wanted = Vec::new();
     for round in 0..5 {
         let node = disk.open().await;
@@ -37,7 +38,7 @@ async fn acknowledged_rows_come_back_once_whether_flushed_or_not() {
 
 #[tokio::test]
 async fn a_shutdown_flushes_all_and_refuses_writes() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     let table = disk.table("t").await;
@@ -55,18 +56,18 @@ async fn a_shutdown_flushes_all_and_refuses_writes() {
 
 #[tokio::test]
 async fn a_log_in_use_is_refused_and_a_copied_one_fences_the_older_process() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let older = disk.open().await;
     older.write(&disk, "t v=1 1").await.expect("stored");
-    let second = disk.open_with(Disk::options(), WalOptions::at(disk.wal()), MEMORY_BYTES).await;
+    let second = disk.open_with(ingest_options(), WalOptions::at(disk.wal()), MEMORY_BYTES).await;
     assert!(second.is_err_and(|error| error.to_string().contains("in use")));
 
-    let copied = disk.dir.path().join("copied");
+    let copied = disk.directory.path().join("copied");
     std::fs::create_dir(&copied).expect("dir");
     for path in segments(&disk.wal()).into_iter().chain([disk.wal().join("node")]) {
         std::fs::copy(&path, copied.join(path.file_name().expect("name"))).expect("copies");
     }
-    let newer = disk.open_with(Disk::options(), WalOptions::at(copied), MEMORY_BYTES).await.expect("opens");
+    let newer = disk.open_with(ingest_options(), WalOptions::at(copied), MEMORY_BYTES).await.expect("opens");
     let table = disk.table("t").await;
     assert!(older.ingest.flush(&disk.scope, &table).await.is_err());
     assert!(matches!(older.ingest.state(), State::Closed(_)));
@@ -79,11 +80,11 @@ async fn a_log_in_use_is_refused_and_a_copied_one_fences_the_older_process() {
 
 #[tokio::test]
 async fn an_old_copy_of_a_log_begins_anew_and_loses_no_later_row() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1\nu v=1 1").await.expect("stored");
     node.crash().await;
-    let copied = disk.dir.path().join("old");
+    let copied = disk.directory.path().join("old");
     std::fs::create_dir(&copied).expect("dir");
     for path in segments(&disk.wal()).into_iter().chain([disk.wal().join("node")]) {
         std::fs::copy(&path, copied.join(path.file_name().expect("name"))).expect("copies");
@@ -94,7 +95,7 @@ async fn an_old_copy_of_a_log_begins_anew_and_loses_no_later_row() {
     node.flush(&disk, "t").await;
     let id = node.ingest.producer(disk.table("t").await.id);
     node.crash().await;
-    let node = disk.open_with(Disk::options(), WalOptions::at(copied), MEMORY_BYTES).await.expect("opens");
+    let node = disk.open_with(ingest_options(), WalOptions::at(copied), MEMORY_BYTES).await.expect("opens");
     assert_ne!(node.ingest.producer(disk.table("t").await.id), id);
     node.write(&disk, "t v=4 4").await.expect("stored");
     node.flush(&disk, "t").await;
@@ -105,13 +106,13 @@ async fn an_old_copy_of_a_log_begins_anew_and_loses_no_later_row() {
 
 #[tokio::test]
 async fn a_log_of_another_catalog_is_refused_each_time_and_kept() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     node.crash().await;
-    let other = Disk::new().await;
+    let other = TestLake::new().await;
     for _ in 0..2 {
-        let refused = other.open_with(Disk::options(), WalOptions::at(disk.wal()), MEMORY_BYTES).await;
+        let refused = other.open_with(ingest_options(), WalOptions::at(disk.wal()), MEMORY_BYTES).await;
         assert!(matches!(refused, Err(Error::Corrupt(_))));
     }
     let node = disk.open().await;
@@ -121,7 +122,7 @@ async fn a_log_of_another_catalog_is_refused_each_time_and_kept() {
 
 #[tokio::test]
 async fn damage_to_acknowledged_data_refuses_the_start() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     node.write(&disk, "t v=2 2").await.expect("stored");
@@ -130,14 +131,14 @@ async fn damage_to_acknowledged_data_refuses_the_start() {
     let mut bytes = std::fs::read(&path).expect("reads");
     bytes[64 + 100] ^= 1;
     std::fs::write(&path, bytes).expect("writes");
-    let refused = disk.open_with(Disk::options(), WalOptions::at(disk.wal()), MEMORY_BYTES).await;
+    let refused = disk.open_with(ingest_options(), WalOptions::at(disk.wal()), MEMORY_BYTES).await;
     let Err(Error::Corrupt(text)) = refused.map(|_| ()) else { panic!("not refused") };
     assert!(text.contains("0000000000000001.seg") && text.contains("offset 64"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replay_flushes_when_its_memory_is_full_and_is_fast() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let rows = 20_000;
     for batch in 0..20 {
@@ -160,7 +161,7 @@ async fn replay_flushes_when_its_memory_is_full_and_is_fast() {
     node.crash().await;
     let began = Instant::now();
     let small =
-        disk.open_with(Disk::options(), WalOptions::at(disk.wal()), buffered / 3).await.expect("opens");
+        disk.open_with(ingest_options(), WalOptions::at(disk.wal()), buffered / 3).await.expect("opens");
     println!("replayed {log} bytes of log, {buffered} of rows, in {:?}", began.elapsed());
     assert_eq!(small.count(&disk, &table).await, 20 * rows);
     assert!(small.ingest.buffered(table.id).1 <= buffered / 3);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use cenote_catalog::{Commit, Facts, NewTable, ObjectChange, TableKind};
 use cenote_ingest::{Error, IngestOptions, WalOptions};
+use cenote_testkit::ingest::ingest_options;
+use cenote_testkit::lake::{MEMORY_BYTES, TestLake};
 use cenote_vocab::{
     ErrorKind, Fault, Field, FieldId, FieldType, PartitionSpec, SortOrder, TableSchema, TimeUnit,
 };
 use tokio_util::task::TaskTracker;
 
-use crate::node::{Disk, MEMORY_BYTES};
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_clients_make_one_table_with_overlapping_columns() {
-    let disk = Arc::new(Disk::new().await);
+    let disk = Arc::new(TestLake::new().await);
     let node = Arc::new(disk.open().await);
     let writers = (0..64).map(|writer: usize| {
         let (disk, node) = (disk.clone(), node.clone());
@@ -37,7 +37,7 @@ async fn many_clients_make_one_table_with_overlapping_columns() {
 
 #[tokio::test]
 async fn a_lossless_number_is_stored_and_a_fraction_conflicts_in_line_protocol() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1i,x=1.5 1").await.expect("stored");
     node.write(&disk, "t v=2.0,x=7i 2").await.expect("both convert");
@@ -59,7 +59,7 @@ async fn a_lossless_number_is_stored_and_a_fraction_conflicts_in_line_protocol()
 
 #[tokio::test]
 async fn json_fractions_widen_a_bigint_column_with_rows_in_buffer_and_files() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.json(&disk, "t", r#"{"time":1,"v":20}"#).await.expect("stored");
     node.flush(&disk, "t").await;
@@ -83,7 +83,7 @@ async fn json_fractions_widen_a_bigint_column_with_rows_in_buffer_and_files() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn widening_while_others_write_loses_nothing() {
-    let disk = Arc::new(Disk::new().await);
+    let disk = Arc::new(TestLake::new().await);
     let node = Arc::new(disk.open().await);
     node.json(&disk, "t", r#"{"time":1,"v":0}"#).await.expect("stored");
     let writers = (1..40).map(|n: u64| {
@@ -105,7 +105,7 @@ async fn widening_while_others_write_loses_nothing() {
 
 #[tokio::test]
 async fn a_column_of_only_nulls_gets_its_type_from_its_first_value() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.json(&disk, "t", r#"{"time":1,"v":null,"w":1}"#).await.expect("stored");
     assert_eq!(disk.columns("t").await["v"], "unknown");
@@ -120,7 +120,7 @@ async fn a_column_of_only_nulls_gets_its_type_from_its_first_value() {
 
 #[tokio::test]
 async fn a_tag_is_any_value_as_text_and_a_text_column_may_become_one() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t note=\"a\",n=1 1").await.expect("stored");
     node.write(&disk, "t,note=b n=2 2").await.expect("becomes a tag");
@@ -136,7 +136,7 @@ async fn a_tag_is_any_value_as_text_and_a_text_column_may_become_one() {
 
 #[tokio::test]
 async fn tables_made_by_sql_keep_their_types_and_required_columns() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let field = |id, name: &str, field_type, required| Field {
         id: FieldId(id),
@@ -197,11 +197,11 @@ async fn tables_made_by_sql_keep_their_types_and_required_columns() {
 
 #[tokio::test]
 async fn creation_can_be_switched_off() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "t v=1 1").await.expect("stored");
     node.crash().await;
-    let options = IngestOptions { create_tables: false, create_columns: false, ..Disk::options() };
+    let options = IngestOptions { create_tables: false, create_columns: false, ..ingest_options() };
     let node = disk.open_with(options, WalOptions::at(disk.wal()), MEMORY_BYTES).await.expect("opens");
     node.write(&disk, "t v=2 2").await.expect("known");
     assert!(matches!(node.write(&disk, "t w=2 2").await, Err(Error::CreationOff(_))));
@@ -212,7 +212,7 @@ async fn creation_can_be_switched_off() {
 
 #[tokio::test]
 async fn too_many_schema_changes_are_put_off() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     for n in 0..=60 {
         node.write(&disk, &format!("t f{n}=1 1")).await.expect("allowed");

@@ -2,14 +2,15 @@
 
 use cenote_catalog::{Commit, Facts, NewToken, ObjectChange};
 use cenote_ingest::{Ack, Error, State, WriteRequest};
+use cenote_testkit::ingest::{json, line_protocol};
+use cenote_testkit::lake::TestLake;
 use cenote_vocab::{ErrorKind, Fault, Permission, Permissions};
 
-use crate::ask::{json, with_ack};
-use crate::node::{Disk, line_protocol};
+use crate::ask::with_ack;
 
 #[tokio::test]
 async fn a_durable_write_is_seen_by_the_next_statement_and_survives_its_flush() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     assert_eq!(node.ingest.state(), State::Ready);
     let outcome = node
@@ -33,7 +34,7 @@ async fn a_durable_write_is_seen_by_the_next_statement_and_survives_its_flush() 
 
 #[tokio::test]
 async fn memory_and_committed_writes_say_how_far_they_came() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let memory = with_ack(line_protocol("cpu v=1 1000"), Ack::Memory);
     assert_eq!(node.ingest.write(&disk.identity, memory).await.expect("queued").ack, Ack::Memory);
@@ -51,7 +52,7 @@ async fn memory_and_committed_writes_say_how_far_they_came() {
 
 #[tokio::test]
 async fn good_lines_are_stored_and_bad_ones_named_unless_all_or_nothing_is_asked() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let body = "t v=1 1\nt v=2 2\nt bad\nt v=4 4\nt v=\"x\" 5\nt v=6 6";
     let outcome = node.write(&disk, body).await.expect("stored in part");
@@ -69,7 +70,7 @@ async fn good_lines_are_stored_and_bad_ones_named_unless_all_or_nothing_is_asked
 
 #[tokio::test]
 async fn a_request_over_several_tables_has_one_place() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let before = node.ingest.log_status().1;
     node.write(&disk, "a v=1 1\nb v=2 1\nc v=3 1").await.expect("stored");
@@ -93,7 +94,7 @@ async fn a_request_over_several_tables_has_one_place() {
 
 #[tokio::test]
 async fn an_idempotency_key_stores_once_and_answers_the_same() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let keyed =
         |body: &str, key: &str| WriteRequest { idempotency_key: Some(key.to_owned()), ..line_protocol(body) };
@@ -122,7 +123,7 @@ async fn an_idempotency_key_stores_once_and_answers_the_same() {
 
 #[tokio::test]
 async fn rights_are_asked_for_each_table_before_anything_is_made() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let new = NewToken {
         name: "narrow".to_owned(),
@@ -151,7 +152,7 @@ async fn rights_are_asked_for_each_table_before_anything_is_made() {
 
 #[tokio::test]
 async fn a_first_write_makes_its_database_and_bad_names_are_refused() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     let there = WriteRequest { database: Some("plant-7".to_owned()), ..json("t", r#"{"v":1}"#) };
     node.ingest.write(&disk.identity, there).await.expect("stored");
@@ -169,7 +170,7 @@ async fn a_first_write_makes_its_database_and_bad_names_are_refused() {
 
 #[tokio::test]
 async fn rows_of_a_dropped_table_are_discarded_and_its_name_is_free() {
-    let disk = Disk::new().await;
+    let disk = TestLake::new().await;
     let node = disk.open().await;
     node.write(&disk, "gone v=1 1").await.expect("stored");
     let old = disk.table("gone").await;

@@ -1,11 +1,10 @@
 //! What a principal may not see does not exist for it.
 
 use cenote_catalog::{Grant, NewToken};
+use cenote_testkit::engine::{TestEngine, node};
 use cenote_vocab::{Fault, Permission, Permissions};
 
-use crate::node::{Node, node};
-
-async fn restricted(node: &Node, permissions: Vec<Permission>) -> cenote_catalog::Identity {
+async fn restricted(node: &TestEngine, permissions: Vec<Permission>) -> cenote_catalog::Identity {
     let new = NewToken {
         name: "restricted".into(),
         description: String::new(),

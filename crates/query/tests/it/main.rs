@@ -1,7 +1,6 @@
 //! The engine over a real catalog (SQLite in memory), a real log and a store in memory.
 
 mod access;
-mod node;
 mod reading;
 mod server;
 mod sessions;

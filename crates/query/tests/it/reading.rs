@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
+use cenote_testkit::engine::node;
 use cenote_vocab::Fault;
-
 use tokio_util::task::TaskTracker;
-
-use crate::node::node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_and_buffer_are_one_table() {

@@ -1,6 +1,6 @@
 //! What clients ask about the server, through the engine.
 
-use crate::node::node;
+use cenote_testkit::engine::node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_find_tables_columns_and_themselves() {

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use cenote_query::Bounds;
+use cenote_testkit::engine::{node, node_with};
+use cenote_testkit::{PATIENCE, settles};
 use cenote_vocab::Fault;
 use futures::TryStreamExt;
-
 use tokio_util::task::TaskTracker;
-
-use crate::node::{node, node_with};
 
 /// Runs for minutes unless it is stopped.
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 100000000000) WHERE value % 7 = 8";
@@ -40,15 +39,15 @@ async fn a_statement_ends_when_it_is_cancelled() {
         .await
         .expect("succeeds");
     let running = TaskTracker::new().spawn(async move { execution.batches.try_collect::<Vec<_>>().await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
     let other = node.session().await;
-    assert_eq!(other.rows("SELECT state FROM system.queries WHERE id = 'q1'").await, ["RUNNING"]);
+    let state = "SELECT state FROM system.queries WHERE id = 'q1'";
+    settles("q1 to run", PATIENCE, async || other.rows(state).await == ["RUNNING"]).await;
     let began = Instant::now();
     other.rows("KILL QUERY 'q1'").await;
     let error = running.await.expect("succeeds").expect_err("fails");
     assert_eq!(error.sqlstate().0, "57014");
     assert!(began.elapsed() < Duration::from_millis(1000), "{:?}", began.elapsed());
-    assert_eq!(other.rows("SELECT state FROM system.queries WHERE id = 'q1'").await, ["CANCELLED"]);
+    assert_eq!(other.rows(state).await, ["CANCELLED"]);
     assert_eq!(node.engine.cancel(&node.scope, "q1", "again"), Some(false));
     assert_eq!(other.code("KILL QUERY 'nope'").await, "42704");
 }

@@ -1,8 +1,7 @@
 //! BEGIN … COMMIT tells the truth.
 
 use cenote_query::TransactionStatus;
-
-use crate::node::node;
+use cenote_testkit::engine::node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn staged_rows_and_tables_become_visible_together() {

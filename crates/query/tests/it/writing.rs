@@ -1,6 +1,6 @@
 //! CREATE, INSERT, DELETE, ALTER, DROP.
 
-use crate::node::node;
+use cenote_testkit::engine::node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inserted_rows_are_there_for_the_next_statement() {

@@ -2,26 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
-    Alter, Catalog, CatalogOptions, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet,
-    TableChange, TableDef, TableKind,
+    Alter, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet, TableChange, TableDef, TableKind,
 };
 use cenote_datafile::{DeletionVector, Level, ReadOptions, arrow_schema, read_batches};
-use cenote_store::{Secret, Store};
-use cenote_table::{Lake, OptimizeMode, OptimizeOutcome, Predicate, Scan, ScanFile, TableOptions};
+use cenote_table::{Lake, OptimizeMode, OptimizeOutcome, Predicate, Scan, ScanFile};
+use cenote_testkit::lake::TestLake;
 use cenote_vocab::{
-    Clock, Field, FieldId, FieldType, FileId, Ids, MemoryPool, PartitionField, PartitionSpec, Scope,
-    SortField, SortOrder, TableSchema, TimeUnit, Transform, Txn,
+    Clock, Field, FieldId, FieldType, FileId, Ids, PartitionField, PartitionSpec, Scope, SortField,
+    SortOrder, TableSchema, TimeUnit, Transform, Txn,
 };
 use futures::TryStreamExt;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub(crate) const DAY: i64 = 86_400_000_000;
 pub(crate) const TIME: FieldId = FieldId(1);
@@ -48,6 +44,7 @@ pub(crate) struct World {
     pub(crate) lake: Lake,
     pub(crate) scope: Scope,
     pub(crate) clock: Clock,
+    _disk: TestLake,
     _turn: Turn,
 }
 
@@ -73,27 +70,9 @@ impl World {
         // Near the time that the store's clock gives to objects.
         let clock = Clock::manual(Clock::system().now());
         let ids = Ids::seeded(7, clock.clone());
-        let options = CatalogOptions {
-            url: Secret::new("sqlite::memory:"),
-            data_dir: std::path::PathBuf::new(),
-            pool_size: 1,
-            statement_cache: 0,
-            auto_migrate: None,
-            holder: "test".into(),
-        };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let catalog = Catalog::open(options, clock.clone(), ids.clone(), &tasks, stop).await.unwrap();
-        catalog.take_active(Duration::from_secs(3600)).await.unwrap().expect("nobody else");
-        let scope = catalog.tenant("default").await.unwrap().expect("made at open");
-        let lake = Lake {
-            catalog,
-            store: Store::memory(),
-            clock: clock.clone(),
-            ids,
-            memory: MemoryPool::node(memory),
-            options: TableOptions::default(),
-        };
-        let world = Self { lake, scope, clock, _turn: turn };
+        let disk = TestLake::with(clock.clone(), ids, memory).await;
+        let (lake, scope) = (disk.lake.clone(), disk.scope.clone());
+        let world = Self { lake, scope, clock, _disk: disk, _turn: turn };
         world.create("cpu", BTreeMap::new()).await;
         world
     }
