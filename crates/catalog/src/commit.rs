@@ -10,7 +10,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{NewFile, TableKind};
+use crate::{NewFile, ReadSet, Region, TableKind};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -81,18 +81,8 @@ pub struct TableChange {
     pub base: Txn,
     /// What the change depends on having read.
     pub read: ReadSet,
-    /// In order. `Rewrite` never stands beside others.
+    /// In order. `Rewrite` never stands beside others. An update is `DeleteRows` of kind `Update` and an `Append`.
     pub ops: Vec<Op>,
-}
-
-/// What a change read besides the files it names.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum ReadSet {
-    /// Nothing: later appends do not matter.
-    #[default]
-    None,
-    /// The whole table as of the base: any later change of rows conflicts.
-    All,
 }
 
 /// One act on a table.
@@ -103,7 +93,7 @@ pub enum Op {
         /// Uploaded already.
         files: Vec<NewFile>,
     },
-    /// Rows of one file are deleted.
+    /// Rows of one file go.
     DeleteRows {
         /// The file.
         file: FileId,
@@ -111,6 +101,8 @@ pub enum Op {
         seen: Option<Txn>,
         /// Newly deleted positions; merged with what is deleted by now.
         positions: DeletionVector,
+        /// Whether the rows come back changed.
+        kind: RowChange,
     },
     /// Whole files go.
     Retire {
@@ -118,6 +110,15 @@ pub enum Op {
         files: Vec<FileId>,
         /// Why.
         kind: RetireKind,
+    },
+    /// What `filter` covers is exchanged for other rows.
+    Replace {
+        /// Every row that goes, and every row that must not have come meanwhile, lies in it.
+        filter: Region,
+        /// Files that go whole.
+        retire: Vec<FileId>,
+        /// Files that come.
+        append: Vec<NewFile>,
     },
     /// The same rows in other files.
     Rewrite {
@@ -128,6 +129,15 @@ pub enum Op {
     },
     /// Columns or options change.
     Alter(Alter),
+}
+
+/// What becomes of rows that leave a file by a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// They are gone: another who deletes them too has no quarrel.
+    Delete,
+    /// They are appended again, changed, by the same commit: nobody else may have touched them.
+    Update,
 }
 
 /// Why files go.
@@ -253,7 +263,7 @@ pub struct Committed {
     pub txn: Txn,
     /// True if it was there already.
     pub replayed: bool,
-    /// Rows that a delete really took, after merging with concurrent deletes.
+    /// Rows that deletes and updates really took from where they were, after merging with concurrent deletes.
     pub deleted_rows: u64,
     /// Ids given to the columns of `AddColumns`, and other new fields, per table: the schema after the commit.
     pub schemas: BTreeMap<TableId, TableSchema>,

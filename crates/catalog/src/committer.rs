@@ -6,11 +6,13 @@
 //! Invariants: the head row is locked first, so every read below it sees all earlier commits; a commit that fails writes
 //! nothing and uses no number; nothing is answered before the group is durable.
 
+mod arrive;
 mod columns;
 mod group;
 mod load;
 mod new_file;
 mod objects;
+mod reads;
 mod rows;
 mod settle;
 mod step;
@@ -27,9 +29,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use group::{check_active, next_txn};
-pub(crate) use new_file::hash_128;
+pub(crate) use new_file::{hash_128, tuple_text};
 pub(crate) use objects::object_id;
-pub(crate) use world::{HeadRow, KnownFile, Partition, TableState, World};
+pub(crate) use world::{HeadRow, KnownFile, Partition, TableState, VectorVersion, World};
 pub(crate) use writes::{FieldRow, FileRow, SchemaRow, TableRow, Tally, TxnRow, VectorRow, Writes};
 
 use crate::inner::Inner;

@@ -1,6 +1,8 @@
 //! Failures of the catalog.
 
-use cenote_vocab::{ErrorKind, Fault, InvalidName, SqlState, Txn};
+use cenote_vocab::{ErrorKind, Fault, FileId, InvalidName, SqlState, TableId, Txn};
+
+use crate::Clash;
 
 /// A failure of the catalog; nothing was changed unless it is [`Error::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +68,19 @@ pub enum Error {
         given: String,
     },
     /// Another commit was first; plan again at the new head.
-    #[error("commit conflicts with transaction {with_txn} on table {table}: {reason}")]
+    #[error("commit conflicts with transaction {with_txn} on table {table}: {clash}")]
     CommitConflict {
-        /// The table.
+        /// The table, by its name for people …
         table: String,
+        /// … and by its id.
+        table_id: TableId,
+        /// What the other did.
+        clash: Clash,
         /// The other transaction.
         with_txn: Txn,
-        /// Which rule.
-        reason: String,
+        /// Files of the base that are not as they were, or new ones that may hold rows that were read: those to read again. Empty:
+        /// all of the table.
+        files: Vec<FileId>,
     },
     /// A newer holder has the producer name or lease.
     #[error("fenced: {name} has a newer holder")]

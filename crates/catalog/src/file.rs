@@ -30,6 +30,8 @@ pub struct NewFile {
     pub time_range: Option<(i64, i64)>,
     /// Known of its columns.
     pub statistics: FileStatistics,
+    /// True if the file has columns of row ids and sequence numbers: rows that have an id there keep it.
+    pub row_ids_stored: bool,
 }
 
 /// The deletion vector of a file as of a transaction.
@@ -54,7 +56,7 @@ pub struct DataFile {
     pub file: Arc<NewFile>,
     /// Rows deleted from it, as of the transaction asked for.
     pub vector: Option<VisibleVector>,
-    /// Row id of its first row.
+    /// Row id of its first row; the following count on, but for rows whose id is stored in the file.
     pub row_id_start: i64,
     /// Its place among the commits of the table.
     pub seq: i64,

@@ -261,6 +261,7 @@ mod tests {
             level: 0,
             time_range,
             statistics: FileStatistics::default(),
+            row_ids_stored: false,
         })
     }
 

@@ -58,8 +58,10 @@ mod memory;
 mod metrics;
 mod object;
 mod options;
+mod read_set;
 mod reading;
 mod registry;
+mod reruns;
 mod sql;
 mod system;
 mod tenant;
@@ -69,12 +71,15 @@ mod widening;
 pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use commit::{
-    Alter, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, ReadSet, RetireKind,
-    RewriteInput, TableChange,
+    Alter, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind, RewriteInput,
+    RowChange, TableChange,
 };
+pub use conflict::Clash;
 pub use error::Error;
 pub use file::{DataFile, NewFile, TimeWindow, VisibleVector};
 pub use lease::Lease;
 pub use object::{Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
+pub use read_set::{ColumnRange, PartitionKey, ReadSet, Region, Zone};
 pub use registry::{SystemColumn, SystemKind, SystemTable, system_tables};
+pub use reruns::Reruns;

@@ -28,6 +28,17 @@ impl DeletionVector {
         Self(&self.0 | &other.0)
     }
 
+    /// Rows deleted here and not in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(&self.0 - &other.0)
+    }
+
+    /// True if a row is deleted here and in `other`.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
+
     /// True if the row is deleted.
     pub fn contains(&self, position: u64) -> bool {
         self.0.contains(position)

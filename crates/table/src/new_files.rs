@@ -77,6 +77,7 @@ impl NewFiles {
                 level: self.level as i32,
                 time_range: written.time_range,
                 statistics: written.statistics,
+                row_ids_stored: false,
             });
         }
         Ok(())

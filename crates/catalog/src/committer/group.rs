@@ -14,7 +14,7 @@ use super::{Ask, Committed};
 use crate::inner::Inner;
 use crate::ledger::Standing;
 use crate::sql::{Failure, Transaction, head, lease, producer};
-use crate::{Commit, Error, Facts};
+use crate::{Commit, Error, Facts, reruns};
 
 /// How often a transaction that met another one is run again.
 const BUSY_RETRIES_MAX: u32 = 20;
@@ -134,14 +134,8 @@ impl Group {
                     None => error,
                 });
             }
-            self.pause(tries).await;
+            tokio::time::sleep(reruns::pause(&self.inner.ids, tries)).await;
         }
-    }
-
-    /// 10 ms · 2ⁿ, at most 1 s, ± 50 %: two that collide do not collide again in step.
-    async fn pause(&self, tries: u32) {
-        let full = (10_u64 << tries.min(7)).min(1000);
-        tokio::time::sleep(Duration::from_millis(full / 2 + self.inner.ids.below(full))).await;
     }
 
     async fn run(&mut self, asks: &[Ask]) -> Result<Vec<Answer>, Failure> {

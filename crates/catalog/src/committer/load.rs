@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cenote_vocab::{CatalogId, Epoch, FieldType, FileId, TableId};
+use cenote_datafile::FileStatistics;
+use cenote_vocab::{CatalogId, Epoch, FieldType, FileId, TableId, Txn};
 
 use super::new_file::{hash_128, tuple_text};
-use super::world::{HeadRow, TableWork, World};
+use super::world::{Arrived, HeadRow, TableWork, World};
 use crate::ledger;
 use crate::sql::{Failure, Transaction, file, history, object, producer, state};
 use crate::widening::{DoubleFits, note_file};
-use crate::{Alter, Commit, Names, NewFile, ObjectChange, Op, ReadSet};
+use crate::{Alter, Commit, Error, Names, NewFile, ObjectChange, Op, ReadSet, TableChange};
 
 /// Tables and producers that are remembered from group to group, at most.
 const REMEMBERED_MAX: usize = 10_000;
@@ -195,7 +196,7 @@ fn new_files<'a>(commits: &'a [&'a Commit]) -> impl Iterator<Item = (TableId, &'
     commits.iter().flat_map(|commit| &commit.tables).flat_map(|change| {
         change.ops.iter().flat_map(move |op| {
             let files: &[NewFile] = match op {
-                Op::Append { files } => files,
+                Op::Append { files } | Op::Replace { append: files, .. } => files,
                 Op::Rewrite { outputs, .. } => outputs,
                 _ => &[],
             };
@@ -231,47 +232,111 @@ async fn load_files(
     world: &mut World,
     commits: &[&Commit],
 ) -> Result<(), Failure> {
-    let mut named: BTreeSet<(TableId, FileId)> = BTreeSet::new();
+    // With the oldest base of those who name it.
+    let mut named: BTreeMap<(TableId, FileId), Txn> = BTreeMap::new();
     for change in commits.iter().flat_map(|commit| &commit.tables) {
         if world.table(change.table).is_none() {
             continue;
         }
-        for op in &change.ops {
-            match op {
-                Op::DeleteRows { file, .. } => drop(named.insert((change.table, *file))),
-                Op::Retire { files, .. } => named.extend(files.iter().map(|file| (change.table, *file))),
-                Op::Rewrite { inputs, .. } => {
-                    named.extend(inputs.iter().map(|input| (change.table, input.file)))
-                }
-                Op::Append { .. } | Op::Alter(_) => {}
-            }
+        for file in files_named(change) {
+            let base = named.entry((change.table, file)).or_insert(change.base);
+            *base = (*base).min(change.base);
         }
     }
-    let named: Vec<_> = named.into_iter().collect();
-    for found in file::known(transaction, &named).await? {
+    let keys: Vec<_> = named.keys().copied().collect();
+    let mut changed = Vec::new();
+    for found in file::known(transaction, &keys).await? {
         let work = world.table_mut(found.table);
         let (id, partition) = (found.file.partition, found.partition);
         work.tuples.insert((partition.spec_no, partition.tuple_hash), id);
         work.partitions.entry(id).or_insert(partition);
+        let base = named.get(&(found.table, found.id)).copied().unwrap_or_default();
+        let vector = found.file.vector.as_ref();
+        if found.file.ended.is_some() || vector.is_some_and(|visible| visible.begin_txn > base) {
+            changed.push((found.table, found.id, base));
+        }
         work.files.insert(found.id, found.file);
+    }
+    for (table, file, version) in file::versions(transaction, &changed).await? {
+        if let Some(known) = world.table_mut(table).files.get_mut(&file) {
+            known.versions.push(version);
+        }
     }
     Ok(())
 }
 
-/// The last change of rows, for tables that a change has read whole.
+/// Files that a change names, more than once perhaps.
+fn files_named(change: &TableChange) -> Vec<FileId> {
+    let mut files = Vec::new();
+    for op in &change.ops {
+        match op {
+            Op::DeleteRows { file, .. } => files.push(*file),
+            Op::Retire { files: gone, .. } | Op::Replace { retire: gone, .. } => files.extend(gone),
+            Op::Rewrite { inputs, .. } => files.extend(inputs.iter().map(|input| input.file)),
+            Op::Append { .. } | Op::Alter(_) => {}
+        }
+    }
+    if let ReadSet::Files(read) = &change.read {
+        files.extend(read);
+    }
+    files
+}
+
+/// What happened since to tables that a change read, or of which it replaces a region.
 async fn load_read_sets(
     transaction: &mut Transaction,
     world: &mut World,
     commits: &[&Commit],
 ) -> Result<(), Failure> {
-    let changes = commits.iter().flat_map(|commit| &commit.tables);
-    let read: BTreeSet<TableId> = changes
-        .filter(|change| change.read == ReadSet::All && world.table(change.table).is_some())
-        .map(|change| change.table)
-        .collect();
-    let read: Vec<_> = read.into_iter().collect();
-    for (table, txn) in history::last_data_txns(transaction, &read).await? {
+    let (mut whole, mut regions) = (BTreeSet::new(), BTreeMap::new());
+    for change in commits.iter().flat_map(|commit| &commit.tables) {
+        if world.table(change.table).is_none() {
+            continue;
+        }
+        if change.read == ReadSet::All {
+            whole.insert(change.table);
+        }
+        let replaces = change.ops.iter().any(|op| matches!(op, Op::Replace { .. }));
+        if replaces || matches!(change.read, ReadSet::Rows(_)) {
+            let base = regions.entry(change.table).or_insert(change.base);
+            *base = (*base).min(change.base);
+        }
+    }
+    let whole: Vec<_> = whole.into_iter().collect();
+    for (table, txn) in history::last_data_txns(transaction, &whole).await? {
         world.table_mut(table).last_data_txn = Some(txn);
+    }
+    let regions: Vec<_> = regions.into_iter().collect();
+    load_arrivals(transaction, world, &regions).await
+}
+
+async fn load_arrivals(
+    transaction: &mut Transaction,
+    world: &mut World,
+    regions: &[(TableId, Txn)],
+) -> Result<(), Failure> {
+    for found in file::arrivals(transaction, regions).await? {
+        let known = |world: &World| {
+            world.table(found.table).and_then(|work| work.schemas.get(&found.schema_no).cloned())
+        };
+        if known(world).is_none() {
+            let schemas = object::table_schemas(transaction, found.table).await?;
+            world.table_mut(found.table).schemas.extend(schemas);
+        }
+        let Some(schema) = known(world) else {
+            return Err(Error::Corrupt(format!(
+                "file {} of table {} has unknown schema {}",
+                found.file, found.table, found.schema_no
+            ))
+            .into());
+        };
+        let statistics = match &found.statistics {
+            Some(blob) => FileStatistics::decode(blob, &schema).map_err(Error::from)?,
+            None => FileStatistics::default(),
+        };
+        let arrived =
+            Arrived { file: found.file, begin: found.begin, partition: found.partition, statistics, schema };
+        world.table_mut(found.table).arrivals.push(Arc::new(arrived));
     }
     Ok(())
 }

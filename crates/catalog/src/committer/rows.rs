@@ -1,23 +1,21 @@
-//! Changes of rows: files come, files go, rows of files are deleted.
+//! Rows and files that go: deletes, updates, retirements, replacements, rewrites.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cenote_datafile::DeletionVector;
-use cenote_vocab::{FileId, LIVE, TableId, TableSchema, Txn};
+use cenote_vocab::{FileId, LIVE, TableId};
 
-use super::new_file::{check_file, hash_128, tuple_text};
+use super::arrive::SMALL_FILE_BYTES;
+use super::reads::conflict;
 use super::step::Step;
-use super::world::{KnownFile, TableWork};
-use super::writes::{FileRow, VectorRow};
-use crate::conflict::{self, Act, Fate, Rule, ops};
-use crate::widening::note_file;
+use super::world::{KnownFile, VectorVersion};
+use super::writes::VectorRow;
+use crate::conflict::{self as matrix, Act, Fate, Rule, ops};
 use crate::{
-    Error, NewFile, Op, ReadSet, RetireKind, RewriteInput, TableChange, TableDef, TableKind, VisibleVector,
+    Clash, Error, NewFile, Op, Region, RetireKind, RewriteInput, RowChange, TableChange, TableDef, TableKind,
+    VisibleVector,
 };
-
-/// A file below this size is worth merging.
-const SMALL_FILE_BYTES: u64 = 128 << 20;
 
 impl Step<'_> {
     /// A change of a table that is gone: nothing to do for what only tidies up, an error for what brings or deletes rows.
@@ -29,36 +27,7 @@ impl Step<'_> {
         Err(Error::TableNotFound { name: change.table.to_string(), nearest: None })
     }
 
-    /// A change that read the whole table fails if rows changed since.
-    pub(super) fn check_read_set(&self, change: &TableChange, def: &TableDef) -> Result<(), Error> {
-        if change.read == ReadSet::None {
-            return Ok(());
-        }
-        let last = self.world.table(change.table).and_then(|work| work.last_data_txn).unwrap_or_default();
-        if last > change.base {
-            return Err(conflict(def, last, "rows changed since they were read"));
-        }
-        self.check_floor(change, def)
-    }
-
-    fn check_floor(&self, change: &TableChange, def: &TableDef) -> Result<(), Error> {
-        let floor = self.world.table(change.table).map_or(Txn(0), |work| work.state.history_floor);
-        if change.base < floor {
-            return Err(conflict(def, floor, "the snapshot that it was planned on is no longer kept"));
-        }
-        Ok(())
-    }
-
-    pub(super) fn append(&mut self, change: &TableChange, files: &[NewFile]) -> Result<(), Error> {
-        if files.is_empty() {
-            return Ok(());
-        }
-        let def = self.table_with_rows(change.table)?;
-        self.tally(change.table, change.base, ops::APPEND).data_change = true;
-        self.add_files(&def, change.table, change.base, files)
-    }
-
-    fn table_with_rows(&self, table: TableId) -> Result<Arc<TableDef>, Error> {
+    pub(super) fn table_with_rows(&self, table: TableId) -> Result<Arc<TableDef>, Error> {
         let def = self
             .world
             .def(table)
@@ -71,69 +40,12 @@ impl Step<'_> {
         }
     }
 
-    fn add_files(
-        &mut self,
-        def: &Arc<TableDef>,
-        table: TableId,
-        base: Txn,
-        files: &[NewFile],
-    ) -> Result<(), Error> {
-        for file in files {
-            check_file(def, file)?;
-            let id = FileId(self.world.head.next_file);
-            self.world.head.next_file += 1;
-            let seq = {
-                let tally = self.tally(table, base, 0);
-                tally.added_files += 1;
-                tally.added_rows += count(file.rows);
-                tally.added_bytes += count(file.bytes);
-                tally.seq
-            };
-            let txn = self.txn;
-            let work = self.world.table_mut(table);
-            let schema = work.schema(file.schema_no)?;
-            if let Some(fits) = &mut work.double_fits {
-                note_file(fits, &schema, &file.statistics);
-            }
-            let tuple = tuple_text(&file.partition);
-            let partition = work.intern(file.spec_no, hash_128(tuple.as_bytes()), &tuple);
-            let row_id_start = work.state.next_row_id;
-            work.state.next_row_id += count(file.rows);
-            work.state.live_files += 1;
-            work.state.live_rows += count(file.rows);
-            work.state.live_bytes += count(file.bytes);
-            let counters = work.partition_mut(partition);
-            counters.live_files += 1;
-            counters.live_rows += count(file.rows);
-            counters.live_bytes += count(file.bytes);
-            counters.small_files += i64::from(file.bytes < SMALL_FILE_BYTES);
-            counters.last_txn = txn;
-            if let Some((low, high)) = file.time_range {
-                let (old_low, old_high) = counters.time_range.unwrap_or((low, high));
-                counters.time_range = Some((old_low.min(low), old_high.max(high)));
-                work.state.max_span = work.state.max_span.max(high.saturating_sub(low));
-            }
-            self.writes.files.push(FileRow {
-                table,
-                id,
-                begin: txn,
-                partition,
-                row_id_start,
-                seq,
-                def: def.clone(),
-                schema,
-                file: Arc::new(file.clone()),
-                origin: self.commit.facts.operation.clone(),
-            });
-        }
-        Ok(())
-    }
-
     pub(super) fn delete_rows(
         &mut self,
         change: &TableChange,
         file: FileId,
         positions: &DeletionVector,
+        kind: RowChange,
     ) -> Result<(), Error> {
         let def = self.table_with_rows(change.table)?;
         self.check_floor(change, &def)?;
@@ -146,7 +58,11 @@ impl Step<'_> {
                 known.rows
             )));
         }
-        if !self.applies(&def, change, Act::DeleteRows, &known)? {
+        let (act, bit) = match kind {
+            RowChange::Delete => (Act::DeleteRows, ops::DELETE_ROWS),
+            RowChange::Update => (Act::UpdateRows, ops::UPDATE),
+        };
+        if !self.applies(&def, change, act, (file, &known), Some(positions))? {
             return Ok(());
         }
         let old = known.vector.as_ref().map(|visible| visible.vector.as_ref());
@@ -157,10 +73,11 @@ impl Step<'_> {
             return Ok(());
         }
         if merged.cardinality() == known.rows {
-            return self.end_file(change, file, &known, ops::RETIRE);
+            let bit = if kind == RowChange::Update { ops::RETIRE | ops::UPDATE } else { ops::RETIRE };
+            return self.end_file(change, file, &known, bit);
         }
         let txn = self.txn;
-        self.count_deleted(change, ops::DELETE_ROWS, deleted);
+        self.count_deleted(change, bit, deleted);
         self.end_vector(change.table, file, &known);
         let vector = Arc::new(merged);
         self.writes.vectors.retain(|row| (row.table, row.file, row.begin) != (change.table, file, txn));
@@ -177,6 +94,14 @@ impl Step<'_> {
         counters.deleted_rows += count(deleted);
         counters.last_txn = txn;
         if let Some(entry) = work.files.get_mut(&file) {
+            if entry.versions.is_empty()
+                && let Some(old) = &known.vector
+            {
+                // It was there at every base of the group.
+                let vector = old.vector.clone();
+                entry.versions.push(VectorVersion { begin: old.begin_txn, ops: 0, vector });
+            }
+            entry.versions.push(VectorVersion { begin: txn, ops: bit, vector: vector.clone() });
             entry.vector = Some(VisibleVector { begin_txn: txn, vector });
         }
         Ok(())
@@ -203,11 +128,34 @@ impl Step<'_> {
                 Err(_) if kind == RetireKind::Expire => continue,
                 Err(error) => return Err(error),
             };
-            if self.applies(&def, change, act, &known)? {
+            if self.applies(&def, change, act, (*file, &known), None)? {
                 self.end_file(change, *file, &known, bit)?;
             }
         }
         Ok(())
+    }
+
+    /// Exchanges what a region covers; nothing else may have touched it since the base.
+    pub(super) fn replace(
+        &mut self,
+        change: &TableChange,
+        filter: &Region,
+        retire: &[FileId],
+        append: &[NewFile],
+    ) -> Result<(), Error> {
+        let def = self.table_with_rows(change.table)?;
+        self.check_floor(change, &def)?;
+        if def.begin_txn > change.base && def.begin_txn < self.txn {
+            return Err(conflict(&def, Clash::Altered, def.begin_txn, Vec::new()));
+        }
+        self.check_region(change, &def, filter)?;
+        for file in retire {
+            let known = self.known(change.table, *file)?.clone();
+            if self.applies(&def, change, Act::Replace, (*file, &known), None)? {
+                self.end_file(change, *file, &known, ops::REPLACE)?;
+            }
+        }
+        self.add_files(&def, change, append, ops::REPLACE)
     }
 
     /// A rewrite stands alone on its table and is dropped if one of its inputs is not as it was.
@@ -246,51 +194,55 @@ impl Step<'_> {
             self.end_file_silently(change, *file, known);
         }
         self.tally(change.table, change.base, ops::REWRITE);
-        self.add_files(&def, change.table, change.base, outputs)
+        self.add_files(&def, change, outputs, ops::REWRITE)
     }
 
     fn rewritable(&self, table: TableId, input: &RewriteInput) -> Option<KnownFile> {
         let known = self.known(table, input.file).ok()?;
         let seen = known.vector.as_ref().map(|visible| visible.begin_txn);
         let fate = match known.ended {
-            Some((_, bits)) => conflict::fate_of_ended(bits),
-            None if seen != input.seen => Fate::RowsDeleted,
+            Some(_) => Fate::Retired,
+            None if seen != input.seen => Fate::MineDeleted,
             None => Fate::Same,
         };
-        (conflict::rule(Act::Rewrite, fate) == Rule::Apply).then(|| known.clone())
+        (matrix::rule(Act::Rewrite, fate) == Rule::Apply).then(|| known.clone())
     }
 
-    fn known(&self, table: TableId, file: FileId) -> Result<&KnownFile, Error> {
+    pub(super) fn known(&self, table: TableId, file: FileId) -> Result<&KnownFile, Error> {
         let never = || Error::Invalid(format!("table {table} never had file {file}"));
         self.world.table(table).ok_or_else(never)?.file(table, file)
     }
 
-    /// Whether to act on the file as it is now. `CommitConflict` if the change must be planned again.
+    /// Whether to act on the file as it is now; `mine` are the rows that I want, `None`: all of them. `CommitConflict` if the
+    /// change must be planned again.
     fn applies(
         &self,
         def: &TableDef,
         change: &TableChange,
         act: Act,
-        known: &KnownFile,
+        (file, known): (FileId, &KnownFile),
+        mine: Option<&DeletionVector>,
     ) -> Result<bool, Error> {
-        let fate = match (&known.ended, &known.vector) {
-            (Some((end, _)), _) if *end <= change.base => {
+        match known.ended {
+            Some((end, _)) if end <= change.base => {
                 return Err(Error::Invalid(format!(
-                    "a file of {} was gone at {end}, before base {}",
+                    "file {file} of {} was gone at {end}, before base {}",
                     def.full_name(),
                     change.base
                 )));
             }
-            (Some((_, bits)), _) => conflict::fate_of_ended(*bits),
-            (None, Some(visible)) if visible.begin_txn > change.base => Fate::RowsDeleted,
-            (None, _) => Fate::Same,
-        };
-        match conflict::rule(act, fate) {
+            // Another op of this very commit took the last of its rows.
+            Some((end, _)) if end == self.txn => return Ok(false),
+            _ => {}
+        }
+        let fate = matrix::fate(known, (change.base, self.txn), mine);
+        match matrix::rule(act, fate) {
             Rule::Apply => Ok(true),
             Rule::Skip | Rule::Discard => Ok(false),
             Rule::Rerun => {
-                let with = known.ended.map_or(self.world.head.txn, |(end, _)| end);
-                Err(conflict(def, with, "its files were rewritten since they were read"))
+                let with = known.ended.map(|(end, _)| end).or(known.last_change());
+                let with = with.unwrap_or(self.world.head.txn);
+                Err(conflict(def, Clash::of(fate), with, vec![file]))
             }
         }
     }
@@ -356,24 +308,11 @@ impl Step<'_> {
     }
 }
 
-impl TableWork {
-    fn schema(&self, no: i32) -> Result<Arc<TableSchema>, Error> {
-        self.schemas
-            .get(&no)
-            .cloned()
-            .ok_or_else(|| Error::Internal(format!("schema {no} of a file is not loaded")))
-    }
-}
-
 fn deleted_of(known: &KnownFile) -> u64 {
     known.vector.as_ref().map_or(0, |visible| visible.vector.cardinality())
 }
 
-fn conflict(def: &TableDef, with_txn: Txn, reason: &str) -> Error {
-    Error::CommitConflict { table: def.full_name(), with_txn, reason: reason.into() }
-}
-
 /// Counters in the database are signed.
-fn count(value: u64) -> i64 {
+pub(super) fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -112,6 +112,7 @@ fn files_of(op: &Op) -> usize {
         Op::Append { files } => files.len(),
         Op::DeleteRows { .. } => 1,
         Op::Retire { files, .. } => files.len(),
+        Op::Replace { retire, append, .. } => retire.len() + append.len(),
         Op::Rewrite { inputs, outputs } => inputs.len() + outputs.len(),
         Op::Alter(_) => 0,
     }
@@ -186,11 +187,15 @@ impl<'a> Step<'a> {
             return self.change_missing_table(change);
         };
         self.check_read_set(change, &def)?;
+        self.check_columns(change, &def)?;
         for op in &change.ops {
             match op {
                 Op::Append { files } => self.append(change, files)?,
-                Op::DeleteRows { file, positions, .. } => self.delete_rows(change, *file, positions)?,
+                Op::DeleteRows { file, positions, kind, .. } => {
+                    self.delete_rows(change, *file, positions, *kind)?
+                }
                 Op::Retire { files, kind } => self.retire_files(change, files, *kind)?,
+                Op::Replace { filter, retire, append } => self.replace(change, filter, retire, append)?,
                 Op::Alter(alter) => self.alter(change, alter)?,
                 Op::Rewrite { .. } => {} // never here: see above
             }

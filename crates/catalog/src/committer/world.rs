@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use cenote_datafile::{DeletionVector, FileStatistics};
 use cenote_vocab::{Epoch, FileId, Micros, PartitionId, TableId, TableSchema, Txn};
 use uuid::Uuid;
 
 use crate::ledger::Standing;
 use crate::widening::DoubleFits;
-use crate::{Error, Names, TableDef, VisibleVector};
+use crate::{Error, Names, PartitionKey, TableDef, VisibleVector};
 
 /// The head row of a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) struct Partition {
 }
 
 /// A file that a commit of the group names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KnownFile {
     /// When it ended, and what that transaction did to the table.
     pub(crate) ended: Option<(Txn, i32)>,
@@ -61,6 +62,26 @@ pub(crate) struct KnownFile {
     pub(crate) bytes: u64,
     pub(crate) partition: PartitionId,
     pub(crate) vector: Option<VisibleVector>,
+    /// Its vectors, oldest first, from the one that was live at the oldest base on; empty if nothing changed since.
+    pub(crate) versions: Vec<VectorVersion>,
+}
+
+/// A vector of a file, and what the transaction that made it did to the table.
+#[derive(Clone, Debug)]
+pub(crate) struct VectorVersion {
+    pub(crate) begin: Txn,
+    pub(crate) ops: i32,
+    pub(crate) vector: Arc<DeletionVector>,
+}
+
+/// A file that came with new rows, after a base that the group knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) file: FileId,
+    pub(crate) begin: Txn,
+    pub(crate) partition: PartitionKey,
+    pub(crate) statistics: FileStatistics,
+    pub(crate) schema: Arc<TableSchema>,
 }
 
 /// One table in the group.
@@ -77,6 +98,8 @@ pub(crate) struct TableWork {
     pub(crate) touched: bool,
     // What follows is known for one group only.
     pub(crate) files: HashMap<FileId, KnownFile>,
+    /// Files that came with new rows: asked for only where a change read a region; in any case those of the group.
+    pub(crate) arrivals: Vec<Arc<Arrived>>,
     /// The last transaction that changed rows; asked for only where a change read the whole table.
     pub(crate) last_data_txn: Option<Txn>,
     /// Asked for only where a column is to become DOUBLE.
@@ -118,6 +141,13 @@ impl World {
     }
 }
 
+impl KnownFile {
+    /// When its vector last changed.
+    pub(crate) fn last_change(&self) -> Option<Txn> {
+        self.vector.as_ref().map(|visible| visible.begin_txn)
+    }
+}
+
 impl TableWork {
     /// A file that the load found.
     pub(crate) fn file(&self, table: TableId, file: FileId) -> Result<&KnownFile, Error> {
@@ -152,6 +182,7 @@ impl TableWork {
         self.touched = false;
         self.touched_partitions.clear();
         self.files.clear();
+        self.arrivals.clear();
         self.last_data_txn = None;
         self.double_fits = None;
     }

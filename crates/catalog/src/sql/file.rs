@@ -9,9 +9,9 @@ use cenote_vocab::{FileId, LIVE, TableId, TableSchema, Txn};
 use super::object::expect;
 use super::state::{PARTITION_COLUMNS, decode_partition};
 use super::{Cell, Failure, Kind, Row, Transaction};
-use crate::committer::{FileRow, KnownFile, Partition, VectorRow, Writes, hash_128};
+use crate::committer::{FileRow, KnownFile, Partition, VectorRow, VectorVersion, Writes, hash_128};
 use crate::registry::{BOUNDS, FILE, VECTOR};
-use crate::{DataFile, Error, NewFile, TimeWindow, VisibleVector};
+use crate::{DataFile, Error, NewFile, PartitionKey, TimeWindow, VisibleVector};
 
 /// A file that a commit names, with its partition.
 pub(crate) struct FoundFile {
@@ -19,6 +19,16 @@ pub(crate) struct FoundFile {
     pub(crate) id: FileId,
     pub(crate) file: KnownFile,
     pub(crate) partition: Partition,
+}
+
+/// A file that came after a base; its statistics are still encoded.
+pub(crate) struct FoundArrival {
+    pub(crate) table: TableId,
+    pub(crate) file: FileId,
+    pub(crate) begin: Txn,
+    pub(crate) schema_no: i32,
+    pub(crate) partition: PartitionKey,
+    pub(crate) statistics: Option<Vec<u8>>,
 }
 
 /// These files, live or ended, with their live vectors. Files that have no row are left out.
@@ -47,8 +57,62 @@ pub(crate) async fn known(
         let vector = decode_vector(&mut row, table, id, rows)?;
         let (partition_id, partition) = decode_partition(&mut row)?;
         let ended = (end != LIVE).then_some((end, bits));
-        let file = KnownFile { ended, rows, bytes, partition: partition_id, vector };
+        let file = KnownFile { ended, rows, bytes, partition: partition_id, vector, versions: Vec::new() };
         found.push(FoundFile { table, id, file, partition });
+    }
+    Ok(found)
+}
+
+/// Vectors of these files that were live after a base, oldest first: (table, file, version).
+pub(crate) async fn versions(
+    transaction: &mut Transaction,
+    files: &[(TableId, FileId, Txn)],
+) -> Result<Vec<(TableId, FileId, VectorVersion)>, Failure> {
+    let rows: Vec<Vec<Cell>> = files
+        .iter()
+        .map(|(table, file, base)| vec![(*table).into(), (*file).into(), (*base).into()])
+        .collect();
+    let text = "SELECT d.table_id, d.file_id, f.row_count, d.begin_txn, d.payload, COALESCE(t.ops, 0) \
+                FROM v CROSS JOIN cn_dv d JOIN cn_file f ON f.table_id = d.table_id AND f.file_id = d.file_id \
+                LEFT JOIN cn_table_txn t ON t.table_id = d.table_id AND t.txn = d.begin_txn \
+                WHERE d.table_id = v.id AND d.file_id = v.file AND d.end_txn + 0 > v.base \
+                ORDER BY d.table_id, d.file_id, d.begin_txn";
+    let columns = [("id", Kind::Int), ("file", Kind::Int), ("base", Kind::Int)];
+    let mut found = Vec::new();
+    for mut row in transaction.query_with(&columns, &rows, text).await? {
+        let (table, file, rows) = (TableId(row.int()?), FileId(row.int()?), row.count()?);
+        if let Some(visible) = decode_vector(&mut row, table, file, rows)? {
+            let version =
+                VectorVersion { begin: visible.begin_txn, ops: row.small()?, vector: visible.vector };
+            found.push((table, file, version));
+        }
+    }
+    Ok(found)
+}
+
+/// Files that came after a base by transactions that changed rows, gone or not.
+pub(crate) async fn arrivals(
+    transaction: &mut Transaction,
+    tables: &[(TableId, Txn)],
+) -> Result<Vec<FoundArrival>, Failure> {
+    let rows: Vec<Vec<Cell>> =
+        tables.iter().map(|(table, base)| vec![(*table).into(), (*base).into()]).collect();
+    let text = "SELECT f.table_id, f.file_id, f.begin_txn, f.schema_no, p.spec_no, p.tuple_hash, b.stats \
+                FROM v CROSS JOIN cn_file f \
+                JOIN cn_table_txn t ON t.table_id = f.table_id AND t.txn = f.begin_txn AND t.data_change = 1 \
+                JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
+                LEFT JOIN cn_bounds b ON b.table_id = f.table_id AND b.file_id = f.file_id \
+                WHERE f.table_id = v.id AND f.begin_txn > v.base";
+    let mut found = Vec::new();
+    for mut row in transaction.query_with(&[("id", Kind::Int), ("base", Kind::Int)], &rows, text).await? {
+        found.push(FoundArrival {
+            table: TableId(row.int()?),
+            file: FileId(row.int()?),
+            begin: Txn(row.int()?),
+            schema_no: row.small()?,
+            partition: PartitionKey { spec_no: row.small()?, tuple_hash: row.array()? },
+            statistics: row.optional_bytes()?,
+        });
     }
     Ok(found)
 }
@@ -93,7 +157,7 @@ pub(crate) async fn visible(
         if window.is_some() { " AND (f.t_max IS NULL OR (f.t_max >= ? AND f.t_min <= ?))" } else { "" };
     let mut statement = transaction.statement(&format!(
         "SELECT f.file_id, f.begin_txn, f.end_txn, f.path, f.row_count, f.size_bytes, f.footer_size, f.row_id_start, \
-         f.seq, f.schema_no, f.spec_no, f.sort_no, f.level, f.t_min, f.t_max, p.tuple, b.stats, d.begin_txn, d.payload \
+         f.seq, f.row_ids_stored, f.schema_no, f.spec_no, f.sort_no, f.level, f.t_min, f.t_max, p.tuple, b.stats, d.begin_txn, d.payload \
          FROM cn_file f JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
          LEFT JOIN cn_bounds b ON b.table_id = f.table_id AND b.file_id = f.file_id \
          LEFT JOIN cn_dv d ON d.table_id = f.table_id AND d.file_id = f.file_id AND {vector} \
@@ -121,7 +185,7 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
     let (begin_txn, end_txn) = (Txn(row.int()?), Txn(row.int()?));
     let (path, rows, bytes) = (row.text()?, row.count()?, row.count()?);
     let footer = row.int()?;
-    let (row_id_start, seq) = (row.int()?, row.int()?);
+    let (row_id_start, seq, row_ids_stored) = (row.int()?, row.int()?, row.small()? != 0);
     let (schema_no, spec_no, sort_no, level) = (row.small()?, row.small()?, row.small()?, row.small()?);
     let time_range = row.optional_int()?.zip(row.optional_int()?);
     let tuple = row.text()?;
@@ -149,6 +213,7 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
         level,
         time_range,
         statistics,
+        row_ids_stored,
     };
     Ok(DataFile { id, begin_txn, end_txn, file: Arc::new(file), vector, row_id_start, seq })
 }
@@ -211,7 +276,7 @@ fn file_cells(row: &FileRow) -> Vec<Cell> {
         file.bytes.into(),
         i64::from(file.footer_bytes).into(),
         row.row_id_start.into(),
-        false.into(),
+        file.row_ids_stored.into(),
         row.seq.into(),
         file.schema_no.into(),
         file.spec_no.into(),

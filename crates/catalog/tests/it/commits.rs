@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cenote_catalog::{Alter, Commit, Error, ObjectChange, Op, ReadSet, TableChange};
+use cenote_catalog::{Alter, Commit, Error, ObjectChange, Op, ReadSet, RowChange, TableChange};
 use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Txn};
 
 use crate::fixture::{Fixture, statistics};
@@ -104,7 +104,12 @@ pub(crate) async fn the_same_commit_offered_again_answers_its_first_number(fixtu
         base: fixture.head().await,
         read: ReadSet::None,
         ops: vec![
-            Op::DeleteRows { file, seen: None, positions: [1, 2].into_iter().collect() },
+            Op::DeleteRows {
+                file,
+                seen: None,
+                positions: [1, 2].into_iter().collect(),
+                kind: RowChange::Delete,
+            },
             Op::Append { files: vec![fixture.file(1)] },
         ],
     };

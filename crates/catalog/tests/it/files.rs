@@ -1,6 +1,6 @@
 //! Files, their deleted rows, and what becomes of them.
 
-use cenote_catalog::{Error, NewFile, ObjectChange, Op, RetireKind, RewriteInput, TimeWindow};
+use cenote_catalog::{Error, NewFile, ObjectChange, Op, RetireKind, RewriteInput, RowChange, TimeWindow};
 use cenote_datafile::DeletionVector;
 use cenote_vocab::{
     ErrorKind, Fault, FieldId, FileId, Micros, PartitionField, PartitionSpec, Transform, Txn,
@@ -9,10 +9,15 @@ use cenote_vocab::{
 use crate::fixture::Fixture;
 
 fn delete(file: FileId, positions: impl IntoIterator<Item = u64>) -> Op {
-    Op::DeleteRows { file, seen: None, positions: positions.into_iter().collect::<DeletionVector>() }
+    Op::DeleteRows {
+        file,
+        seen: None,
+        positions: positions.into_iter().collect::<DeletionVector>(),
+        kind: RowChange::Delete,
+    }
 }
 
-fn rewrite(inputs: &[(FileId, Option<Txn>)], outputs: Vec<NewFile>) -> Op {
+pub(crate) fn rewrite(inputs: &[(FileId, Option<Txn>)], outputs: Vec<NewFile>) -> Op {
     let inputs = inputs.iter().map(|(file, seen)| RewriteInput { file: *file, seen: *seen }).collect();
     Op::Rewrite { inputs, outputs }
 }

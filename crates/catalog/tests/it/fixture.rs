@@ -222,6 +222,7 @@ pub(crate) fn file(path: &str, rows: u64) -> NewFile {
         level: 0,
         time_range: Some((0, 1_000)),
         statistics: statistics(rows, 0, 100),
+        row_ids_stored: false,
     }
 }
 

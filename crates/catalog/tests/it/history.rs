@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cenote_catalog::{Alter, Error, ObjectChange, Op, RetireKind};
+use cenote_catalog::{Alter, Error, ObjectChange, Op, RetireKind, RowChange};
 use cenote_vocab::{FieldType, Micros, Txn};
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ pub(crate) async fn every_version_shows_the_files_of_its_time(fixture: Fixture) 
         file: first,
         seen: None,
         positions: positions.collect(),
+        kind: RowChange::Delete,
     };
     fixture.change(table, vec![delete(0..3)]).await.expect("deleted");
     wanted.push((fixture.head().await, 7));
@@ -91,7 +92,8 @@ pub(crate) async fn a_time_names_the_last_version_not_after_it(fixture: Fixture)
 pub(crate) async fn a_restart_keeps_everything(fixture: Fixture) {
     let table = fixture.create("cpu").await;
     let file = fixture.append(table, 10).await;
-    let delete = Op::DeleteRows { file, seen: None, positions: [4].into_iter().collect() };
+    let delete =
+        Op::DeleteRows { file, seen: None, positions: [4].into_iter().collect(), kind: RowChange::Delete };
     fixture.change(table, vec![delete]).await.expect("deleted");
     let (head, def) = (fixture.catalog.head(&fixture.scope).await.expect("head"), fixture.by_id(table).await);
     let files = format!("{:?}", fixture.files(table).await);

@@ -1,6 +1,7 @@
 //! One suite of promises, kept on every catalog database.
 
 mod commits;
+mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod files;
@@ -40,6 +41,13 @@ macro_rules! all_promises {
             commits::a_change_that_read_the_table_conflicts_with_later_rows_only,
             commits::limits_have_names,
             commits::a_commit_after_stop_is_refused_and_one_before_it_is_done,
+            conflicts::updates_of_other_rows_go_together_and_of_the_same_do_not,
+            conflicts::concurrent_updates_of_one_row_have_one_winner,
+            conflicts::a_file_that_an_update_emptied_is_planned_again,
+            conflicts::a_region_that_was_read_conflicts_with_rows_that_came_into_it,
+            conflicts::two_upserts_of_one_new_key_insert_it_once,
+            conflicts::files_that_were_read_conflict_with_changes_of_their_rows_only,
+            conflicts::a_replacement_stands_for_its_region_as_it_was,
             files::deletes_of_one_file_are_merged_and_counted_once,
             files::a_file_whose_rows_are_all_deleted_is_retired,
             files::a_rewrite_of_changed_inputs_is_discarded,

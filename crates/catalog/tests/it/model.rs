@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Error, Op, RetireKind, RewriteInput};
+use cenote_catalog::{Error, Op, RetireKind, RewriteInput, RowChange};
 use cenote_vocab::{FileId, Txn};
 
 use crate::files::numbers;
@@ -35,7 +35,7 @@ pub(crate) async fn random_commits_leave_what_a_plain_model_says(fixture: Fixtur
             (4..=6, Some(file)) => {
                 let rows = &planned[&file];
                 let positions = rows.iter().copied().filter(|_| fixture.ids.below(2) == 0).collect();
-                Op::DeleteRows { file, seen: None, positions }
+                Op::DeleteRows { file, seen: None, positions, kind: RowChange::Delete }
             }
             (7, Some(file)) => Op::Retire { files: vec![file], kind: RetireKind::Delete },
             (_, Some(file)) => {

@@ -3,7 +3,7 @@
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Error, NewToken, ObjectChange, Op, RetireKind, system_tables};
+use cenote_catalog::{Error, NewToken, ObjectChange, Op, RetireKind, RowChange, system_tables};
 use cenote_vocab::{ErrorKind, Fault, Micros, Permissions, TableId};
 
 use crate::fixture::Fixture;
@@ -24,7 +24,8 @@ async fn fill(fixture: &Fixture, marker: &str) -> TableId {
     file.path = format!("data/{marker}.parquet");
     fixture.change(table, vec![Op::Append { files: vec![file] }]).await.expect("append");
     let file = fixture.append(table, 10).await;
-    let delete = Op::DeleteRows { file, seen: None, positions: [1].into_iter().collect() };
+    let delete =
+        Op::DeleteRows { file, seen: None, positions: [1].into_iter().collect(), kind: RowChange::Delete };
     fixture.change(table, vec![delete]).await.expect("deleted");
     let token = NewToken {
         name: format!("token-{marker}"),

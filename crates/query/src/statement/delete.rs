@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::Int64Array;
-use cenote_catalog::{Commit, DataFile, Op, ReadSet, RetireKind, TableChange, TableDef};
+use cenote_catalog::{Commit, DataFile, Op, ReadSet, Reruns, RetireKind, RowChange, TableChange, TableDef};
 use cenote_datafile::DeletionVector;
 use cenote_table::Predicate;
 use cenote_vocab::{ErrorKind, FileId, Permission, Txn};
@@ -28,13 +28,6 @@ use crate::scan::{FILE_COLUMN, POSITION_COLUMN};
 use crate::session::Inner;
 use crate::transaction::facts;
 
-/// Plans again at the new head so many times before the client is told of the conflict.
-const ATTEMPTS_MAX: u32 = 10;
-/// First pause between two attempts; it doubles.
-const PAUSE: Duration = Duration::from_millis(10);
-/// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
 /// Deletes the rows that match.
 pub(crate) async fn delete(
     session: &Inner,
@@ -46,9 +39,8 @@ pub(crate) async fn delete(
     session.check_writable()?;
     session.refuse_in_transaction("DELETE")?;
     let (name, _) = target(delete)?;
-    let mut attempt = 0;
+    let mut reruns = Reruns::new(session.engine().lake().ids.clone());
     loop {
-        attempt += 1;
         let table = flushed(session, &name, guard).await?;
         let planned = guard.run(async {
             let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
@@ -63,10 +55,7 @@ pub(crate) async fn delete(
         match commit(session, &table, base, planned, "delete", prepared, guard).await {
             Ok(Some(done)) => return Ok(Answer::wrote("DELETE", done.1).with_txn(Some(done.0))),
             Ok(None) => return Ok(Answer::wrote("DELETE", 0)),
-            Err(cenote_catalog::Error::CommitConflict { .. }) if attempt < ATTEMPTS_MAX => {
-                pause(session, attempt, guard).await?
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => wait(reruns.pause_after(error)?, guard).await?,
         }
     }
 }
@@ -91,9 +80,8 @@ pub(crate) async fn truncate(
         return Err(unsupported("TRUNCATE of several tables"));
     };
     let name = parts(&target.name);
-    let mut attempt = 0;
+    let mut reruns = Reruns::new(session.engine().lake().ids.clone());
     loop {
-        attempt += 1;
         let table = match flushed(session, &name, guard).await {
             Err(error) if truncate.if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
                 return Ok(Answer::done("TRUNCATE TABLE").with_notice(format!("NOTICE: {error}, skipping")));
@@ -104,10 +92,7 @@ pub(crate) async fn truncate(
         let planned = all_rows(session, &table, snapshot.txn).await?;
         match commit(session, &table, snapshot.txn, planned, "truncate", prepared, guard).await {
             Ok(done) => return Ok(Answer::done("TRUNCATE TABLE").with_txn(done.map(|(txn, _)| txn))),
-            Err(cenote_catalog::Error::CommitConflict { .. }) if attempt < ATTEMPTS_MAX => {
-                pause(session, attempt, guard).await?
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => wait(reruns.pause_after(error)?, guard).await?,
         }
     }
 }
@@ -249,7 +234,7 @@ async fn matching_rows(
             whole.push(file);
         } else {
             let seen = entry.vector.as_ref().map(|visible| visible.begin_txn);
-            ops.push(Op::DeleteRows { file, seen, positions });
+            ops.push(Op::DeleteRows { file, seen, positions, kind: RowChange::Delete });
         }
     }
     if !whole.is_empty() {
@@ -293,14 +278,11 @@ async fn commit(
     Ok(Some((committed.txn, committed.deleted_rows)))
 }
 
-/// Waits before the next attempt, longer each time, by half more or less so that two do not meet again.
-async fn pause(session: &Inner, attempt: u32, guard: &Guard) -> Result<(), Error> {
-    let full = PAUSE.saturating_mul(1 << attempt.min(16)).min(PAUSE_MAX);
-    let micros = u64::try_from(full.as_micros()).unwrap_or(u64::MAX);
-    let waited = Duration::from_micros(micros / 2 + session.engine().lake().ids.below(micros));
+/// Waits before the statement is planned again.
+async fn wait(pause: Duration, guard: &Guard) -> Result<(), Error> {
     guard
         .run(async {
-            tokio::time::sleep(waited).await;
+            tokio::time::sleep(pause).await;
             Ok(())
         })
         .await

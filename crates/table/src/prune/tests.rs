@@ -113,6 +113,7 @@ fn file(rows: &[Row], unit: TimeUnit, transform: Transform) -> DataFile {
         level: 0,
         time_range: times().map(floor).min().zip(times().map(ceil).max()),
         statistics: collector.finish(),
+        row_ids_stored: false,
     })
 }
 
@@ -357,6 +358,7 @@ fn a_tuple_of_another_spec_says_nothing() {
         level: 0,
         time_range: None,
         statistics: FileStatistics::default(),
+        row_ids_stored: false,
     });
     let predicate = compare(TIME, Comparison::Equal, Value::Integer(0));
     assert!(may_match(&file, &table, &predicate));

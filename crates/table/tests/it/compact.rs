@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Alter, Op};
+use cenote_catalog::{Alter, Op, RowChange};
 use cenote_datafile::Level;
 use cenote_table::{OptimizeMode, Predicate};
 use cenote_vocab::Txn;
@@ -172,7 +172,12 @@ async fn rows_appended_and_deleted_meanwhile_are_as_if_nothing_was_merged() {
             }
             world.append(&late).await;
             let seen = victim.entry.vector.as_ref().map(|visible| visible.begin_txn);
-            let op = Op::DeleteRows { file: victim.entry.id, seen, positions: (0..100).collect() };
+            let op = Op::DeleteRows {
+                file: victim.entry.id,
+                seen,
+                positions: (0..100).collect(),
+                kind: RowChange::Delete,
+            };
             world.change(op).await
         };
         let (outcomes, deleted) = tokio::join!(merging, changing);

@@ -7,7 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, Timestam
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
-    Alter, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet, TableChange, TableDef, TableKind,
+    Alter, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet, RowChange, TableChange, TableDef,
+    TableKind,
 };
 use cenote_datafile::{DeletionVector, Level, ReadOptions, arrow_schema, read_batches};
 use cenote_table::{Lake, OptimizeMode, OptimizeOutcome, Predicate, Scan, ScanFile};
@@ -163,7 +164,7 @@ impl World {
         let entry = scan.files.iter().find(|found| found.entry.id == file).expect("live").entry.clone();
         let seen = entry.vector.as_ref().map(|visible| visible.begin_txn);
         let positions: DeletionVector = positions.into_iter().collect();
-        self.change(Op::DeleteRows { file, seen, positions }).await.unwrap().txn
+        self.change(Op::DeleteRows { file, seen, positions, kind: RowChange::Delete }).await.unwrap().txn
     }
 
     pub(crate) async fn add_tag(&self, name: &str) {

@@ -33,6 +33,7 @@ fn file(id: i64, level: i32, mebibytes: u64) -> DataFile {
             level,
             time_range: Some((id, id)),
             statistics: FileStatistics::default(),
+            row_ids_stored: false,
         }),
         vector: None,
         row_id_start: 0,
