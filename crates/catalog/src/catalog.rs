@@ -9,6 +9,7 @@ use cenote_vocab::{CatalogId, Clock, Epoch, Fence, FileId, Ids, Micros, SchemaId
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::committer::{Committer, check_active, object_id};
 use crate::credential::CredentialCache;
@@ -16,8 +17,9 @@ use crate::inner::{Active, Inner};
 use crate::metrics::Metrics;
 use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
-    CatalogOptions, Commit, Committed, DataFile, Error, Identity, Lease, Names, NewToken, ScramVerifier,
-    TableDef, TimeWindow, Token, TokenChange, collection, lease, reading, system, tenant, tokens,
+    CatalogOptions, Commit, Committed, DataFile, Error, Identity, Job, Lease, Names, NewRun, NewToken,
+    PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableDef, TimeWindow, Token, TokenChange,
+    collection, job, lease, partition, reading, run, system, tenant, tokens,
 };
 
 /// A catalog database. Cheap to clone.
@@ -268,7 +270,110 @@ impl Catalog {
         reading::schema_id(&self.inner, scope, name).await
     }
 
+    // ---- jobs and runs ----
+
+    /// Makes the built-in jobs of these names that are not there yet.
+    pub async fn create_built_in_jobs(&self, scope: &Scope, names: &[&str]) -> Result<(), Error> {
+        job::create_built_in(&self.inner, scope, names).await
+    }
+
+    /// All jobs by name.
+    pub async fn jobs(&self, scope: &Scope) -> Result<Vec<Job>, Error> {
+        job::list(&self.inner, scope).await
+    }
+
+    /// The job of this name; `JobNotFound` carries the nearest one.
+    pub async fn job(&self, scope: &Scope, name: &str) -> Result<Job, Error> {
+        job::find(job::list(&self.inner, scope).await?, name)
+    }
+
+    /// Holds a job still, or lets it go on at once; answers it as it is then.
+    pub async fn set_job_paused(&self, scope: &Scope, name: &str, paused: bool) -> Result<Job, Error> {
+        job::set_paused(&self.inner, scope, name, paused).await
+    }
+
+    /// Waits until [`Catalog::set_job_paused`] is called in this process; one waiter per tenant.
+    pub async fn job_changed(&self, scope: &Scope) {
+        self.inner.memory(scope.catalog()).rung().await;
+    }
+
+    /// Notes that a job looked for work: when, when it will again, and its failures since the last success.
+    pub async fn note_job_checked(
+        &self,
+        scope: &Scope,
+        id: Uuid,
+        at: Micros,
+        next: Option<Micros>,
+        failures: i32,
+    ) -> Result<(), Error> {
+        job::note_checked(&self.inner, scope, id, at, next, failures).await
+    }
+
+    /// Begins a run; `None` if its subject is being worked on, or as many runs of the job are open as it allows.
+    pub async fn claim_run(&self, scope: &Scope, new: &NewRun) -> Result<Option<()>, Error> {
+        run::claim(&self.inner, scope, new).await
+    }
+
+    /// Notes what a run did so far. `Fenced` if it is not the executor's any more.
+    pub async fn note_run(
+        &self,
+        scope: &Scope,
+        run: Uuid,
+        executor: Uuid,
+        counts: RunCounts,
+    ) -> Result<(), Error> {
+        run::note(&self.inner, scope, (run, executor), counts).await
+    }
+
+    /// Ends a run. `Fenced` if it has ended already, or is another executor's.
+    pub async fn end_run(
+        &self,
+        scope: &Scope,
+        run: Uuid,
+        executor: Uuid,
+        counts: RunCounts,
+        end: &RunEnd,
+    ) -> Result<(), Error> {
+        run::end(&self.inner, scope, (run, executor), counts, end).await
+    }
+
+    /// Ends the runs that processes before this one left open; answers how many.
+    pub async fn sweep_runs(&self, scope: &Scope, reason: &str) -> Result<u64, Error> {
+        run::sweep(&self.inner, scope, reason).await
+    }
+
+    /// Forgets at most `rows_max` runs that ended before an instant; answers how many.
+    pub async fn prune_runs(&self, scope: &Scope, before: Micros, rows_max: u32) -> Result<u64, Error> {
+        run::prune(&self.inner, scope, before, rows_max).await
+    }
+
+    /// Shows `visit` the counters of partitions with live files whose newest change is in `after < txn <= until`.
+    pub async fn visit_partitions(
+        &self,
+        scope: &Scope,
+        after: Txn,
+        until: Txn,
+        visit: impl FnMut(PartitionCounters) + Send,
+    ) -> Result<(), Error> {
+        partition::visit_changed(&self.inner, scope, (after, until), visit).await
+    }
+
     // ---- collection ----
+
+    /// Of these tables, each with a version that its history need not reach behind, those with something to purge; with the floor
+    /// that they get: their own newest version up to there, so that a quiet table stays readable at all times.
+    pub async fn collectable(
+        &self,
+        scope: &Scope,
+        cutoffs: &[(TableId, Txn)],
+    ) -> Result<Vec<(TableId, Txn)>, Error> {
+        collection::collectable(&self.inner, scope, cutoffs).await
+    }
+
+    /// Tables that were dropped at or before a version, and still have rows.
+    pub async fn dropped_tables(&self, scope: &Scope, until: Txn) -> Result<Vec<TableId>, Error> {
+        Ok(trash::dropped(&self.inner.database, scope.catalog(), until).await?)
+    }
 
     /// Raises the table's history floor to `floor` (never lowers it) and removes the rows of files and vectors that no version
     /// at or above it needs, queueing their objects for deletion at `not_before`; answers the queued (path below the storage

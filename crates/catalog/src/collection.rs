@@ -8,6 +8,21 @@ use crate::inner::Inner;
 use crate::reading::check_scope;
 use crate::sql::{Failure, head, trash};
 
+/// Those of the tables that have something to purge, with their floors.
+pub(crate) async fn collectable(
+    inner: &Inner,
+    scope: &Scope,
+    cutoffs: &[(TableId, Txn)],
+) -> Result<Vec<(TableId, Txn)>, Error> {
+    for (table, _) in cutoffs {
+        check_scope(scope, *table)?;
+    }
+    let mut transaction = inner.database.read().await?;
+    let found = trash::collectable(&mut transaction, cutoffs).await?;
+    transaction.rollback().await?;
+    Ok(found)
+}
+
 /// Raises floors and purges, a bounded number of rows per database transaction. What was queued before a failure stays queued.
 pub(crate) async fn purge(
     inner: &Inner,

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use group::{check_active, next_txn};
 pub(crate) use new_file::{hash_128, tuple_text};
 pub(crate) use objects::object_id;
-pub(crate) use world::{HeadRow, KnownFile, Partition, TableState, VectorVersion, World};
+pub(crate) use world::{HeadRow, KnownFile, LevelCount, Partition, TableState, VectorVersion, World};
 pub(crate) use writes::{FieldRow, FileRow, SchemaRow, TableRow, Tally, TxnRow, VectorRow, Writes};
 
 use crate::inner::Inner;

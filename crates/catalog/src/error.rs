@@ -55,6 +55,14 @@ pub enum Error {
         /// Live tables and views in it.
         tables: usize,
     },
+    /// No such job.
+    #[error("job \"{name}\" does not exist")]
+    JobNotFound {
+        /// As asked.
+        name: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
     /// A column with this name appeared since the change was planned, with another type.
     #[error("column {column:?} of table {table} is {existing}, got {given}")]
     ColumnConflict {
@@ -154,6 +162,7 @@ impl Fault for Error {
             Self::TableNotFound { .. }
             | Self::SchemaNotFound { .. }
             | Self::ColumnNotFound { .. }
+            | Self::JobNotFound { .. }
             | Self::TokenNotFound
             | Self::SnapshotExpired(_) => ErrorKind::NotFound,
             Self::TableExists(_)
@@ -181,6 +190,7 @@ impl Fault for Error {
             Self::TableNotFound { .. } => "42P01",
             Self::SchemaNotFound { .. } => "3F000",
             Self::ColumnNotFound { .. } => "42703",
+            Self::JobNotFound { .. } => "42704",
             Self::TableExists(_) => "42P07",
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",
@@ -199,7 +209,8 @@ impl Fault for Error {
         match self {
             Self::TableNotFound { nearest, .. }
             | Self::SchemaNotFound { nearest, .. }
-            | Self::ColumnNotFound { nearest, .. } => {
+            | Self::ColumnNotFound { nearest, .. }
+            | Self::JobNotFound { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
             _ => None,

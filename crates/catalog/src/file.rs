@@ -34,6 +34,13 @@ pub struct NewFile {
     pub row_ids_stored: bool,
 }
 
+impl NewFile {
+    /// The partition tuple as canonical text: the name of the partition in its spec.
+    pub fn tuple_text(&self) -> String {
+        crate::committer::tuple_text(&self.partition)
+    }
+}
+
 /// The deletion vector of a file as of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VisibleVector {

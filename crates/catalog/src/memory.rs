@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use cenote_vocab::{Epoch, TableId, TableSchema, Txn};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::committer::Writes;
 use crate::file_cache::FileCache;
@@ -28,6 +28,8 @@ pub(crate) struct Memory {
     epochs: Mutex<HashMap<String, (Epoch, Txn)>>,
     schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
     changed: watch::Sender<Txn>,
+    /// Rings when a person changed a job.
+    bell: Notify,
     newest_seen: AtomicI64,
     generation: AtomicU64,
 }
@@ -41,6 +43,7 @@ impl Memory {
             epochs: Mutex::default(),
             schemas: Mutex::default(),
             changed: watch::Sender::new(Txn(0)),
+            bell: Notify::new(),
             newest_seen: AtomicI64::new(0),
             generation: AtomicU64::new(0),
         }
@@ -131,6 +134,16 @@ impl Memory {
         }
         drop(epochs);
         self.note_head(head);
+    }
+
+    /// Tells who waits for jobs that one of them changed.
+    pub(crate) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits until a job is changed; one that was changed since the last call ends it at once.
+    pub(crate) async fn rung(&self) {
+        self.bell.notified().await;
     }
 
     /// News of later transactions.

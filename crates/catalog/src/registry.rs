@@ -3,6 +3,7 @@
 
 mod access;
 mod files;
+mod flow;
 mod ledger;
 mod objects;
 mod render;
@@ -11,16 +12,17 @@ mod system;
 
 pub(crate) use access::{LEASES, TOKEN};
 pub(crate) use files::{BOUNDS, FILE, PARTITION, TRASH, VECTOR};
+pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
-pub(crate) use render::{define, definitions};
+pub(crate) use render::{add_column, define, definitions};
 pub(crate) use root::{CATALOG, HEAD, META, TABLE_TXN, TXN, TXN_INPUT};
 pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 1;
+pub(crate) const LAYOUT: i64 = 2;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -46,6 +48,8 @@ pub(crate) const TABLES: &[&Table] = &[
     &PRODUCER_LOG,
     &TOKEN,
     &LEASES,
+    &JOB,
+    &RUN,
 ];
 
 /// The meaning of a column, which each database has its own type for.

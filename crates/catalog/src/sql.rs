@@ -14,10 +14,12 @@ pub(crate) mod access;
 pub(crate) mod file;
 pub(crate) mod head;
 pub(crate) mod history;
+pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod migrate;
 pub(crate) mod object;
 pub(crate) mod producer;
+pub(crate) mod run;
 pub(crate) mod state;
 pub(crate) mod trash;
 

@@ -413,6 +413,7 @@ fn table_options(config: &Config) -> TableOptions {
         target_file_bytes: config.bytes("table.target_file_size"),
         history_keep: config.duration("table.history_keep"),
         orphan_grace: config.duration("table.orphan_grace"),
+        ..TableOptions::default()
     }
 }
 

@@ -7,15 +7,17 @@ mod sorter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cenote_catalog::{Commit, Facts, Input, NewFile, Op, ReadSet, RewriteInput, TableChange, TableDef};
+use cenote_catalog::{
+    Commit, Facts, Input, NewFile, Op, PartitionCounters, ReadSet, RewriteInput, TableChange, TableDef,
+};
 use cenote_vocab::{Micros, Scope, Transform, Txn};
 
-use self::plan::{Action, Job, PartitionPlan, Terms};
+use self::plan::{Action, Job, PartitionPlan, Terms, counters_allow};
 use crate::scan::{ScanFile, Schemas};
-use crate::{Error, Lake};
+use crate::{Error, Lake, Progress};
 
 /// A partition without new files for this long is cold.
-const COLD_AFTER: Duration = Duration::from_secs(3600);
+pub const COLD_AFTER: Duration = Duration::from_secs(3600);
 
 /// Which files are worth a merge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct OptimizeOutcome {
     pub table: String,
     /// The tuple as text; empty if unpartitioned.
     pub partition: String,
-    /// `merge`, `deletes`, `none`, `discarded`
+    /// `merge`, `deletes`, `expire`, `none`, `discarded`
     pub action: &'static str,
     /// Why.
     pub reason: String,
@@ -65,6 +67,38 @@ impl Lake {
         mode: OptimizeMode,
         dry_run: bool,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
+        let outcomes =
+            self.optimize_files(scope, table, mode, |_| true, dry_run, &Progress::default()).await?;
+        if outcomes.is_empty() {
+            return Ok(vec![OptimizeOutcome::none(table, "no files")]);
+        }
+        Ok(outcomes)
+    }
+
+    /// Compacts what is due in one partition: the one whose tuple reads so in its spec. `None` if it has no files.
+    pub async fn compact_partition(
+        &self,
+        scope: &Scope,
+        table: &Arc<TableDef>,
+        (spec_no, tuple): (i32, &str),
+        dry_run: bool,
+        progress: &Progress,
+    ) -> Result<Option<OptimizeOutcome>, Error> {
+        let is_in = |file: &NewFile| file.spec_no == spec_no && file.tuple_text() == tuple;
+        let outcomes = self.optimize_files(scope, table, OptimizeMode::Due, is_in, dry_run, progress).await?;
+        Ok(outcomes.into_iter().next())
+    }
+
+    /// One row per partition of those files.
+    async fn optimize_files(
+        &self,
+        scope: &Scope,
+        table: &Arc<TableDef>,
+        mode: OptimizeMode,
+        wanted: impl Fn(&NewFile) -> bool,
+        dry_run: bool,
+        progress: &Progress,
+    ) -> Result<Vec<OptimizeOutcome>, Error> {
         Error::refuse_view(table)?;
         // The columns as of the very snapshot that is rewritten: with older ones, values of new columns would be lost.
         let base = self.catalog.head(scope).await?.txn;
@@ -80,25 +114,43 @@ impl Lake {
             job_bytes: rewrite::job_bytes(self.memory.limit()),
             cold: self.cold_before(scope).await?,
         };
-        let plans = terms.plan(self.catalog.files(scope, table, base, None).await?);
-        let compaction = Compaction { lake: self, scope, table, base };
-        let mut outcomes = Vec::with_capacity(plans.len().max(1));
-        for plan in &plans {
-            outcomes.push(compaction.run(plan, dry_run).await?);
-        }
-        if outcomes.is_empty() {
-            outcomes.push(outcome(table, String::new(), "none", "no files".to_owned()));
+        let mut files = self.catalog.files(scope, table, base, None).await?;
+        files.retain(|file| wanted(&file.file));
+        let compaction = Compaction { lake: self, scope, table, base, progress };
+        let mut outcomes = Vec::new();
+        for plan in terms.plan(files) {
+            outcomes.push(compaction.run(&plan, dry_run).await?);
         }
         Ok(outcomes)
     }
 
-    /// The newest version older than [`COLD_AFTER`], if there is one.
-    async fn cold_before(&self, scope: &Scope) -> Result<Option<Txn>, Error> {
+    /// False only if the counters of a partition of `table` prove that nothing is due in it; `cold` as
+    /// [`Lake::cold_before`] says.
+    pub fn may_be_due(
+        &self,
+        table: &TableDef,
+        counters: &PartitionCounters,
+        cold: Option<Txn>,
+    ) -> Result<bool, Error> {
+        let target_bytes = self.options.of(table)?.target_file_bytes;
+        let is_cold = cold.is_some_and(|cold| counters.last_txn <= cold);
+        Ok(counters_allow(counters, table.spec.no, target_bytes, is_cold))
+    }
+
+    /// The newest version that is old enough for the partitions it changed to be cold; `None` if all are young.
+    pub async fn cold_before(&self, scope: &Scope) -> Result<Option<Txn>, Error> {
         match self.catalog.txn_at(scope, self.clock.now().minus(COLD_AFTER)).await {
             Ok(txn) => Ok(Some(txn)),
             Err(cenote_catalog::Error::SnapshotExpired(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl OptimizeOutcome {
+    /// Nothing was to do in the table.
+    pub(crate) fn none(table: &TableDef, reason: &str) -> Self {
+        outcome(table, String::new(), "none", reason.to_owned())
     }
 }
 
@@ -122,6 +174,7 @@ struct Compaction<'a> {
     scope: &'a Scope,
     table: &'a Arc<TableDef>,
     base: Txn,
+    progress: &'a Progress,
 }
 
 impl Compaction<'_> {
@@ -131,11 +184,14 @@ impl Compaction<'_> {
         let mut discarded = 0;
         for job in &plan.jobs {
             let committed = if dry_run { None } else { self.run_job(plan, job).await? };
+            let read = (job.inputs.len() as u64, job.inputs.iter().map(|file| file.file.bytes).sum::<u64>());
             match committed {
                 Some((txn, outputs)) => {
-                    row.files_out += outputs.len() as u64;
-                    row.bytes_out += outputs.iter().map(|file| file.bytes).sum::<u64>();
+                    let written = (outputs.len() as u64, outputs.iter().map(|file| file.bytes).sum::<u64>());
+                    row.files_out += written.0;
+                    row.bytes_out += written.1;
                     row.txn = Some(txn);
+                    self.progress.add(read, written, Some(txn));
                 }
                 None if dry_run => {}
                 None => {
@@ -143,8 +199,8 @@ impl Compaction<'_> {
                     continue;
                 }
             }
-            row.files_in += job.inputs.len() as u64;
-            row.bytes_in += job.inputs.iter().map(|file| file.file.bytes).sum::<u64>();
+            row.files_in += read.0;
+            row.bytes_in += read.1;
         }
         if discarded > 0 {
             row.reason = format!("{}; inputs changed in {discarded} of {} jobs", row.reason, plan.jobs.len());
@@ -157,6 +213,7 @@ impl Compaction<'_> {
 
     /// The commit and its new files; `None` if it was discarded because an input changed.
     async fn run_job(&self, plan: &PartitionPlan, job: &Job) -> Result<Option<(Txn, Vec<NewFile>)>, Error> {
+        self.progress.check()?;
         fail::fail_point!("compact.file", |_| Err(Error::Internal("fail point compact.file".to_owned())));
         let mut schemas = Schemas::of(self.table);
         let mut inputs = Vec::with_capacity(job.inputs.len());
@@ -165,7 +222,7 @@ impl Compaction<'_> {
             inputs.push(ScanFile::new(self.table, file.clone(), schema));
         }
         let place = (plan.spec_no, &plan.partition);
-        let outputs = rewrite::rewrite(self.lake, self.table, place, job, inputs).await?;
+        let outputs = rewrite::rewrite(self.lake, self.table, place, job, inputs, self.progress).await?;
         let committed = self.commit(job, outputs.clone()).await;
         match committed {
             Ok(Some(txn)) => Ok(Some((txn, outputs))),

@@ -34,6 +34,9 @@ pub enum Error {
         /// What it should be.
         reason: &'static str,
     },
+    /// Its caller asked it to end; what was committed before stays.
+    #[error("stopped before the end")]
+    Stopped,
     /// No memory left in the share.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
@@ -71,6 +74,7 @@ impl Fault for Error {
         match self {
             Self::NullValue { .. } | Self::SchemaMismatch(_) | Self::Option { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::Stopped => ErrorKind::Cancelled,
             Self::Memory(_) => ErrorKind::Exhausted,
             Self::Catalog(error) => error.kind(),
             Self::DataFile(error) => error.kind(),

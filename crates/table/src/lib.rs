@@ -3,6 +3,7 @@
 //! ```text
 //! read    names + files at a txn ─ prune(Predicate) ─► Scan { files, vectors }
 //! append  batches ─ TableWriter: sort, cut by partition, Parquet ─► Written ─► Commit
+//! expire  rows of the catalog ─ retention ─► Commit (Retire Expire)
 //! rewrite Scan ─ compact ─► Commit (Rewrite)         collect  purge ─ sweep ─► objects deleted
 //! ```
 //! No DataFusion expression is seen here: `query` lowers what it can to a [`Predicate`] and keeps the rest as a filter.
@@ -19,7 +20,9 @@ mod new_files;
 mod options;
 mod order;
 mod predicate;
+mod progress;
 mod prune;
+mod retention;
 #[cfg(test)]
 mod sample;
 mod scan;
@@ -27,11 +30,12 @@ mod vacuum;
 mod worker;
 mod writer;
 
-pub use compact::{OptimizeMode, OptimizeOutcome};
+pub use compact::{COLD_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
 pub use lake::Lake;
 pub use options::TableOptions;
 pub use predicate::{Comparison, Predicate};
+pub use progress::Progress;
 pub use prune::may_match;
 pub use scan::{PruneCounts, Scan, ScanFile};
 pub use vacuum::{VacuumOptions, VacuumOutcome};

@@ -18,6 +18,10 @@ pub struct TableOptions {
     pub history_keep: Duration,
     /// `orphan_grace`
     pub orphan_grace: Duration,
+    /// `retention`: rows older than this go; `None`: never.
+    pub retention: Option<Duration>,
+    /// `compaction.enabled`: small files are merged without being asked.
+    pub compaction_enabled: bool,
 }
 
 impl Default for TableOptions {
@@ -26,6 +30,8 @@ impl Default for TableOptions {
             target_file_bytes: 512 << 20,
             history_keep: Duration::from_secs(24 * 3600),
             orphan_grace: Duration::from_secs(24 * 3600),
+            retention: None,
+            compaction_enabled: true,
         }
     }
 }
@@ -47,7 +53,30 @@ impl TableOptions {
                 parse_duration(text).filter(|grace| *grace >= ORPHAN_GRACE_MIN)
             })?
             .unwrap_or(self.orphan_grace),
+            retention: own(table, "retention", RETENTION_RULE, parse_retention)?.unwrap_or(self.retention),
+            compaction_enabled: own(table, "compaction.enabled", "must be on or off", parse_switch)?
+                .unwrap_or(self.compaction_enabled),
         })
+    }
+}
+
+const RETENTION_RULE: &str = "must be a duration of at least 1h such as 90d, or empty to keep rows for ever";
+/// Below this a slip of the pen would empty a table.
+const RETENTION_MIN: Duration = Duration::from_secs(3600);
+
+/// How long rows stay; empty: for ever. `None` if it is no such text.
+pub fn parse_retention(text: &str) -> Option<Option<Duration>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    parse_duration(text).filter(|keep| *keep >= RETENTION_MIN).map(Some)
+}
+
+fn parse_switch(text: &str) -> Option<bool> {
+    match text {
+        "on" | "true" => Some(true),
+        "off" | "false" => Some(false),
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ mod sweep;
 use std::time::Duration;
 
 use cenote_catalog::{TableDef, TableKind};
-use cenote_vocab::{Scope, Txn};
+use cenote_vocab::{Scope, TableId, Txn};
 
 use crate::{Error, Lake, TableOptions};
 
@@ -72,7 +72,7 @@ impl Lake {
             self.collect(scope, table, options).await?
         };
         if options.orphans {
-            outcomes.extend(self.orphans(scope, table, options).await?);
+            outcomes.extend(self.collect_orphans(scope, table, options.dry_run).await?);
         }
         outcomes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(outcomes)
@@ -84,10 +84,10 @@ impl Lake {
         table: Option<&TableDef>,
         options: VacuumOptions,
     ) -> Result<Vec<VacuumOutcome>, Error> {
-        let queued = match table {
-            Some(table) => self.purge(scope, table, options).await?,
-            None => self.purge_all(scope, options).await?,
-        };
+        let mut queued = self.purge(scope, table, options).await?;
+        if table.is_none() {
+            queued.extend(self.purge_dropped(scope, options).await?);
+        }
         let deleted = self.sweep(scope, table).await?;
         let waits = |object: &(String, u64)| !deleted.iter().any(|(path, _)| path == &object.0);
         let queued: Vec<_> =
@@ -95,42 +95,68 @@ impl Lake {
         Ok(deleted.into_iter().map(|o| VacuumOutcome::new(o, "deleted")).chain(queued).collect())
     }
 
+    /// Each table by its own history; one that has nothing to purge costs nothing.
     async fn purge(
         &self,
         scope: &Scope,
-        table: &TableDef,
+        table: Option<&TableDef>,
         options: VacuumOptions,
     ) -> Result<Vec<(String, u64)>, Error> {
         fail::fail_point!("gc.purge", |_| Err(Error::Internal("fail point gc.purge".to_owned())));
-        let own = self.options.of(table)?;
-        let Some(floor) = self.floor(scope, own, options).await? else {
-            return Ok(Vec::new());
-        };
-        let not_before = self.not_before(&floor.options, options);
-        Ok(self.catalog.purge(scope, Some(table.id), floor.txn, not_before).await?)
+        let floors = self.floors(scope, table, options).await?;
+        let cutoffs: Vec<(TableId, Txn)> = floors.iter().map(|(table, floor)| (*table, floor.txn)).collect();
+        let mut queued = Vec::new();
+        for (table, txn) in self.catalog.collectable(scope, &cutoffs).await? {
+            let Some((_, floor)) = floors.iter().find(|(of, _)| *of == table) else { continue };
+            let not_before = self.not_before(&floor.options, options);
+            queued.extend(self.catalog.purge(scope, Some(table), txn, not_before).await?);
+        }
+        Ok(queued)
     }
 
-    /// Each table by its own history, then what only dropped tables are left to need: at the floor that all tables have in
-    /// common, and by the defaults, because their own options went with them.
-    async fn purge_all(&self, scope: &Scope, options: VacuumOptions) -> Result<Vec<(String, u64)>, Error> {
+    /// What only dropped tables are left to need: at the floor that all tables have in common, and by the defaults, because
+    /// their own options went with them.
+    async fn purge_dropped(
+        &self,
+        scope: &Scope,
+        options: VacuumOptions,
+    ) -> Result<Vec<(String, u64)>, Error> {
         let Some(defaults) = self.floor(scope, self.options.clone(), options).await? else {
             return Ok(Vec::new());
         };
         let head = self.catalog.head(scope).await?;
         let names = self.catalog.names(scope, head.txn).await?;
-        let mut queued = Vec::new();
         let mut common = defaults.txn;
         for table in names.tables().filter(|table| table.kind == TableKind::Table) {
-            let own = self.options.of(table)?;
-            common = match self.floor(scope, own, options).await? {
-                Some(floor) => common.min(floor.txn),
-                None => Txn(0),
-            };
-            queued.extend(self.purge(scope, table, options).await?);
+            let floor = self.floor(scope, self.options.of(table)?, options).await?;
+            common = common.min(floor.map_or(Txn(0), |floor| floor.txn));
         }
         let not_before = self.not_before(&defaults.options, options);
-        queued.extend(self.catalog.purge(scope, None, common, not_before).await?);
+        let mut queued = Vec::new();
+        for table in self.catalog.dropped_tables(scope, common).await? {
+            queued.extend(self.catalog.purge(scope, Some(table), common, not_before).await?);
+        }
         Ok(queued)
+    }
+
+    /// How far back the history of the table, or of each, goes after this call; those that are too young are left out.
+    async fn floors(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+        options: VacuumOptions,
+    ) -> Result<Vec<(TableId, Floor)>, Error> {
+        let head = self.catalog.head(scope).await?;
+        let names = self.catalog.names(scope, head.txn).await?;
+        let mut floors = Vec::new();
+        let all = names.tables().filter(|one| one.kind == TableKind::Table).map(std::sync::Arc::as_ref);
+        let asked: Vec<&TableDef> = table.map_or_else(|| all.collect(), |table| vec![table]);
+        for one in asked {
+            if let Some(floor) = self.floor(scope, self.options.of(one)?, options).await? {
+                floors.push((one.id, floor));
+            }
+        }
+        Ok(floors)
     }
 
     fn not_before(&self, own: &TableOptions, options: VacuumOptions) -> cenote_vocab::Micros {

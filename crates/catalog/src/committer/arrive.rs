@@ -118,6 +118,7 @@ impl TableWork {
         counters.live_rows += count(file.rows);
         counters.live_bytes += count(file.bytes);
         counters.small_files += i64::from(file.bytes < SMALL_FILE_BYTES);
+        counters.count_level(file.level, 1, count(file.bytes));
         if let Some((low, high)) = file.time_range {
             let (old_low, old_high) = counters.time_range.unwrap_or((low, high));
             counters.time_range = Some((old_low.min(low), old_high.max(high)));

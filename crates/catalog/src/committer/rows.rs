@@ -281,6 +281,7 @@ impl Step<'_> {
         counters.live_rows -= count(known.rows);
         counters.live_bytes -= count(known.bytes);
         counters.small_files -= i64::from(known.bytes < SMALL_FILE_BYTES);
+        counters.count_level(known.level, -1, -count(known.bytes));
         counters.deleted_rows -= gone;
         counters.last_txn = txn;
         if let Some(entry) = work.files.get_mut(&file) {

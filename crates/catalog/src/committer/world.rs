@@ -48,9 +48,33 @@ pub(crate) struct Partition {
     pub(crate) live_rows: i64,
     pub(crate) live_bytes: i64,
     pub(crate) small_files: i64,
+    /// Files as they were flushed.
+    pub(crate) fresh: LevelCount,
+    /// Files that were merged once.
+    pub(crate) merged: LevelCount,
     pub(crate) deleted_rows: i64,
     pub(crate) time_range: Option<(i64, i64)>,
     pub(crate) last_txn: Txn,
+}
+
+/// Live files of one level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LevelCount {
+    pub(crate) files: i64,
+    pub(crate) bytes: i64,
+}
+
+impl Partition {
+    /// Counts files of `level` that come, or go if the numbers are negative; full files have no count of their own.
+    pub(crate) fn count_level(&mut self, level: i32, files: i64, bytes: i64) {
+        let counted = match level {
+            ..=0 => &mut self.fresh,
+            1 => &mut self.merged,
+            _ => return,
+        };
+        counted.files += files;
+        counted.bytes += bytes;
+    }
 }
 
 /// A file that a commit of the group names.
@@ -60,6 +84,7 @@ pub(crate) struct KnownFile {
     pub(crate) ended: Option<(Txn, i32)>,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    pub(crate) level: i32,
     pub(crate) partition: PartitionId,
     pub(crate) vector: Option<VisibleVector>,
     /// Its vectors, oldest first, from the one that was live at the oldest base on; empty if nothing changed since.

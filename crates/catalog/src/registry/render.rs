@@ -1,7 +1,7 @@
 //! Definitions of the control tables in the words of each database.
 
-use super::{TABLES, Table, Word};
-use crate::sql::Dialect;
+use super::{Column, TABLES, Table, Word};
+use crate::sql::{Dialect, Kind};
 
 /// Statements that make all control tables; each may run again.
 pub(crate) fn definitions(dialect: Dialect) -> Vec<String> {
@@ -34,6 +34,16 @@ pub(crate) fn define(dialect: Dialect, table: &Table) -> Vec<String> {
         format!("CREATE INDEX IF NOT EXISTS {0}_{name} ON {0} ({1})", table.name, columns.join(", "))
     }));
     statements
+}
+
+/// The statement that gives an older table a column: rows that are there get NULL, 0 or the empty text.
+pub(crate) fn add_column(dialect: Dialect, table: &Table, column: &Column) -> String {
+    let tail = match (column.nullable, column.word.kind()) {
+        (true, _) => "",
+        (false, Kind::Int) => " NOT NULL DEFAULT 0",
+        (false, _) => " NOT NULL DEFAULT ''",
+    };
+    format!("ALTER TABLE {} ADD COLUMN {} {}{tail}", table.name, column.name, sql_type(dialect, column.word))
 }
 
 fn sql_type(dialect: Dialect, word: Word) -> &'static str {

@@ -290,6 +290,10 @@ const SYSTEM_TABLES: &[SystemTable] = &[
             integer("live_rows"),
             integer("live_bytes"),
             integer("small_files"),
+            integer("fresh_files"),
+            integer("fresh_bytes"),
+            integer("merged_files"),
+            integer("merged_bytes"),
             integer("deleted_rows"),
             time("t_min"),
             time("t_max"),
@@ -297,7 +301,8 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         ],
         private: false,
         query: "SELECT p.table_id, s.name, t.name, p.partition_id, p.spec_no, p.tuple, p.live_files, p.live_rows, \
-                p.live_bytes, p.small_files, p.deleted_rows, p.t_min, p.t_max, p.last_txn FROM cn_table t \
+                p.live_bytes, p.small_files, p.fresh_files, p.fresh_bytes, p.merged_files, p.merged_bytes, \
+                p.deleted_rows, p.t_min, p.t_max, p.last_txn FROM cn_table t \
                 JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
                 JOIN cn_partition p ON p.table_id = t.table_id \
                 WHERE t.catalog_id = :catalog AND t.end_txn = 9223372036854775807 ORDER BY p.table_id, p.partition_id",
@@ -321,6 +326,65 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         private: false,
         query: "SELECT path, size_bytes, queued_us, not_before_us, reason FROM cn_trash \
                 WHERE catalog_id = :catalog ORDER BY not_before_us, path",
+    },
+    SystemTable {
+        name: "flow.jobs",
+        columns: &[
+            text("job_id"),
+            text("name"),
+            text("kind"),
+            text("state"),
+            integer("running"),
+            integer("failures"),
+            time("checked_at"),
+            time("next_at"),
+            text("last_state"),
+            time("last_completed_at"),
+            text("last_error"),
+            integer("version"),
+        ],
+        private: false,
+        query: "SELECT j.job_id, j.name, j.kind, CASE WHEN j.paused = 1 THEN 'PAUSED' ELSE 'ACTIVE' END, \
+                (SELECT COUNT(*) FROM cn_run o WHERE o.catalog_id = j.catalog_id AND o.object_id = j.job_id \
+                AND o.state = 'RUNNING'), j.failures, j.checked_us, j.next_us, r.state, r.completed_us, r.error, \
+                j.version FROM cn_job j LEFT JOIN cn_run r ON r.catalog_id = j.catalog_id AND r.run_id = \
+                (SELECT n.run_id FROM cn_run n WHERE n.catalog_id = j.catalog_id AND n.object_id = j.job_id \
+                AND n.state <> 'RUNNING' ORDER BY n.created_us DESC, n.run_id DESC LIMIT 1) \
+                WHERE j.catalog_id = :catalog ORDER BY j.name",
+    },
+    SystemTable {
+        name: "flow.runs",
+        columns: &[
+            text("run_id"),
+            text("kind"),
+            text("object_id"),
+            text("job"),
+            text("schema_name"),
+            text("table_name"),
+            text("subject"),
+            text("state"),
+            text("trigger"),
+            text("actor"),
+            text("reason"),
+            time("created_at"),
+            time("started_at"),
+            time("completed_at"),
+            integer("files_in"),
+            integer("bytes_in"),
+            integer("files_out"),
+            integer("bytes_out"),
+            integer("output_txn"),
+            text("error"),
+            integer("version"),
+        ],
+        private: false,
+        query: "SELECT r.run_id, r.kind, r.object_id, j.name, s.name, t.name, r.subject, r.state, r.cause, r.actor, \
+                r.reason, r.created_us, r.started_us, r.completed_us, r.files_in, r.bytes_in, r.files_out, \
+                r.bytes_out, r.output_txn, r.error, r.version FROM cn_run r \
+                LEFT JOIN cn_job j ON j.catalog_id = r.catalog_id AND j.job_id = r.object_id \
+                LEFT JOIN cn_table t ON t.table_id = r.table_id AND t.end_txn = 9223372036854775807 \
+                LEFT JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
+                WHERE r.catalog_id = :catalog ORDER BY r.created_us, r.run_id",
     },
     SystemTable {
         name: "access.tokens",

@@ -41,7 +41,7 @@ pub(crate) async fn known(
     let rows: Vec<Vec<Cell>> =
         files.iter().map(|(table, file)| vec![(*table).into(), (*file).into()]).collect();
     let text = format!(
-        "SELECT f.table_id, f.file_id, f.end_txn, COALESCE(t.ops, 0), f.row_count, f.size_bytes, \
+        "SELECT f.table_id, f.file_id, f.end_txn, COALESCE(t.ops, 0), f.row_count, f.size_bytes, f.level, \
          d.begin_txn, d.payload, {PARTITION_COLUMNS} FROM v CROSS JOIN cn_file f \
          JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
          LEFT JOIN cn_table_txn t ON t.table_id = f.table_id AND t.txn = f.end_txn \
@@ -53,11 +53,12 @@ pub(crate) async fn known(
         let (table, id) = (TableId(row.int()?), FileId(row.int()?));
         let end = Txn(row.int()?);
         let bits = row.small()?;
-        let (rows, bytes) = (row.count()?, row.count()?);
+        let (rows, bytes, level) = (row.count()?, row.count()?, row.small()?);
         let vector = decode_vector(&mut row, table, id, rows)?;
         let (partition_id, partition) = decode_partition(&mut row)?;
         let ended = (end != LIVE).then_some((end, bits));
-        let file = KnownFile { ended, rows, bytes, partition: partition_id, vector, versions: Vec::new() };
+        let file =
+            KnownFile { ended, rows, bytes, level, partition: partition_id, vector, versions: Vec::new() };
         found.push(FoundFile { table, id, file, partition });
     }
     Ok(found)

@@ -1,10 +1,12 @@
 //! Brings a database to the layout of this binary.
 
-use cenote_vocab::Ids;
+use std::collections::HashSet;
+
+use cenote_vocab::{Ids, LIVE};
 
 use super::{Database, Dialect, Failure, Transaction};
 use crate::Error;
-use crate::registry::{LAYOUT, META, define, definitions};
+use crate::registry::{LAYOUT, META, TABLES, add_column, define, definitions};
 
 /// What PostgreSQL processes that open one database at once wait for, each in turn.
 const MIGRATION_LOCK: i64 = 0x6365_6e6f_7465;
@@ -21,6 +23,15 @@ pub(crate) async fn migrate(database: &Database, change_older: bool) -> Result<(
             if found > LAYOUT || (found < LAYOUT && !change_older) {
                 return Err(Error::Layout { found, known: LAYOUT }.into());
             }
+            if found < LAYOUT {
+                complete(&mut transaction).await?;
+                count_levels(&mut transaction).await?;
+                let statement = transaction
+                    .statement("UPDATE cn_meta SET value = ? WHERE name = 'layout'")
+                    .bind(LAYOUT.to_string());
+                transaction.execute(statement).await?;
+                tracing::info!(from = found, to = LAYOUT, "the catalog's layout was brought up to date");
+            }
         }
         None => {
             for definition in definitions(transaction.dialect()) {
@@ -30,6 +41,57 @@ pub(crate) async fn migrate(database: &Database, change_older: bool) -> Result<(
         }
     }
     transaction.commit().await
+}
+
+/// Gives an older database the tables, columns and indexes that it lacks: a layout only ever adds.
+async fn complete(transaction: &mut Transaction) -> Result<(), Failure> {
+    let dialect = transaction.dialect();
+    for table in TABLES {
+        let known = columns(transaction, table.name).await?;
+        let missing = table.columns.iter().filter(|column| !known.is_empty() && !known.contains(column.name));
+        for column in missing {
+            transaction.run(&add_column(dialect, table, column)).await?;
+        }
+        for definition in define(dialect, table) {
+            transaction.run(&definition).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Names of the columns that a table has; none if there is no such table.
+async fn columns(transaction: &mut Transaction, table: &str) -> Result<HashSet<String>, Failure> {
+    let text = match transaction.dialect() {
+        Dialect::Sqlite => "SELECT name FROM pragma_table_info(?)",
+        Dialect::Postgres => {
+            "SELECT CAST(column_name AS text) FROM information_schema.columns \
+             WHERE table_schema = current_schema() AND table_name = ?"
+        }
+    };
+    let statement = transaction.statement(text).bind(table);
+    let mut names = HashSet::new();
+    for mut row in transaction.query(statement).await? {
+        names.insert(row.text()?);
+    }
+    Ok(names)
+}
+
+/// Layout 2 counts the files of each level per partition.
+async fn count_levels(transaction: &mut Transaction) -> Result<(), Failure> {
+    let of = |what: &str, level: &str| {
+        format!(
+            "(SELECT CAST(COALESCE({what}, 0) AS BIGINT) FROM cn_file f WHERE f.table_id = cn_partition.table_id \
+             AND f.partition_id = cn_partition.partition_id AND f.end_txn = {LIVE} AND f.level {level})"
+        )
+    };
+    let text = format!(
+        "UPDATE cn_partition SET fresh_files = {}, fresh_bytes = {}, merged_files = {}, merged_bytes = {}",
+        of("COUNT(*)", "<= 0"),
+        of("SUM(f.size_bytes)", "<= 0"),
+        of("COUNT(*)", "= 1"),
+        of("SUM(f.size_bytes)", "= 1"),
+    );
+    transaction.run(&text).await
 }
 
 /// A transaction that no other process's migration or first start runs beside.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use cenote_vocab::{CatalogId, PartitionId, TableId, Txn};
 
 use super::{Cell, Database, Failure, Kind, Row, Transaction};
-use crate::Error;
-use crate::committer::{Partition, TableState};
+use crate::committer::{LevelCount, Partition, TableState};
 use crate::registry::{PARTITION, TABLE_STATE};
+use crate::{Error, LevelCounters, PartitionCounters};
 
 const STATE_COLUMNS: &str = "s.table_id, s.last_txn, s.table_seq, s.next_row_id, s.next_field, s.next_part_field, \
      s.next_partition, s.live_files, s.live_rows, s.deleted_rows, s.live_bytes, s.max_span_us, s.history_floor";
@@ -95,7 +95,8 @@ pub(crate) async fn write_states(
 }
 
 pub(super) const PARTITION_COLUMNS: &str = "p.partition_id, p.spec_no, p.tuple_hash, p.tuple, p.live_files, p.live_rows, \
-     p.live_bytes, p.small_files, p.deleted_rows, p.t_min, p.t_max, p.last_txn";
+     p.live_bytes, p.small_files, p.fresh_files, p.fresh_bytes, p.merged_files, p.merged_bytes, p.deleted_rows, \
+     p.t_min, p.t_max, p.last_txn";
 
 /// The partitions that have these tuples: (table, spec, hash).
 pub(crate) async fn partitions(
@@ -130,12 +131,67 @@ pub(super) fn decode_partition(row: &mut Row) -> Result<(PartitionId, Partition)
         live_rows: row.int()?,
         live_bytes: row.int()?,
         small_files: row.int()?,
+        fresh: LevelCount { files: row.int()?, bytes: row.int()? },
+        merged: LevelCount { files: row.int()?, bytes: row.int()? },
         deleted_rows: row.int()?,
         ..Partition::default()
     };
     partition.time_range = row.optional_int()?.zip(row.optional_int()?);
     partition.last_txn = Txn(row.int()?);
     Ok((id, partition))
+}
+
+/// Partitions of one reading.
+pub(crate) const PARTITIONS_PAGE: usize = 5_000;
+
+/// Partitions with live files after a place, whose newest change lies in a range: after the first, up to the second.
+pub(crate) async fn changed_partitions(
+    database: &Database,
+    catalog: CatalogId,
+    (after, until): (Txn, Txn),
+    (table, partition): (TableId, PartitionId),
+) -> Result<Vec<PartitionCounters>, Failure> {
+    let text = format!(
+        "SELECT p.table_id, {PARTITION_COLUMNS} FROM cn_partition p WHERE p.table_id < ? \
+         AND (p.table_id > ? OR (p.table_id = ? AND p.partition_id > ?)) \
+         AND p.last_txn > ? AND p.last_txn <= ? AND p.live_files > 0 ORDER BY p.table_id, p.partition_id LIMIT ?"
+    );
+    let statement = database
+        .statement(&text)
+        .bind((catalog.0 + 1) << 32)
+        .bind(table)
+        .bind(table)
+        .bind(partition)
+        .bind(after)
+        .bind(until)
+        .bind(i64::try_from(PARTITIONS_PAGE).unwrap_or(i64::MAX));
+    let mut found = Vec::new();
+    for mut row in database.query(statement).await? {
+        let table = TableId(row.int()?);
+        let (id, partition) = decode_partition(&mut row)?;
+        found.push(counters(table, id, &partition)?);
+    }
+    Ok(found)
+}
+
+fn counters(table: TableId, id: PartitionId, partition: &Partition) -> Result<PartitionCounters, Error> {
+    let count = |value: i64| {
+        u64::try_from(value).map_err(|_| Error::Corrupt(format!("a counter of table {table} is {value}")))
+    };
+    let level = |level: LevelCount| {
+        Ok::<_, Error>(LevelCounters { files: count(level.files)?, bytes: count(level.bytes)? })
+    };
+    Ok(PartitionCounters {
+        table,
+        id,
+        spec_no: partition.spec_no,
+        tuple: partition.tuple.clone(),
+        live: level(LevelCount { files: partition.live_files, bytes: partition.live_bytes })?,
+        fresh: level(partition.fresh)?,
+        merged: level(partition.merged)?,
+        deleted_rows: count(partition.deleted_rows)?,
+        last_txn: partition.last_txn,
+    })
 }
 
 /// Stores partitions and their counters.
@@ -154,6 +210,10 @@ pub(crate) async fn write_partitions(
             partition.live_rows.into(),
             partition.live_bytes.into(),
             partition.small_files.into(),
+            partition.fresh.files.into(),
+            partition.fresh.bytes.into(),
+            partition.merged.files.into(),
+            partition.merged.bytes.into(),
             partition.deleted_rows.into(),
             partition.time_range.map(|range| range.0).into(),
             partition.time_range.map(|range| range.1).into(),
@@ -165,6 +225,10 @@ pub(crate) async fn write_partitions(
         "live_rows",
         "live_bytes",
         "small_files",
+        "fresh_files",
+        "fresh_bytes",
+        "merged_files",
+        "merged_bytes",
         "deleted_rows",
         "t_min",
         "t_max",

@@ -47,6 +47,48 @@ pub(crate) async fn tables(
     Ok(found)
 }
 
+/// Of these tables with their cutoffs, those whose floor would rise, or that have rows below the floor they have: each with
+/// its newest version at or before the cutoff, or its floor.
+pub(crate) async fn collectable(
+    transaction: &mut Transaction,
+    cutoffs: &[(TableId, Txn)],
+) -> Result<Vec<(TableId, Txn)>, Failure> {
+    let rows: Vec<Vec<Cell>> =
+        cutoffs.iter().map(|(table, cutoff)| vec![(*table).into(), (*cutoff).into()]).collect();
+    let text = "SELECT c.id, c.newest FROM (SELECT s.table_id AS id, s.history_floor AS history_floor, \
+                COALESCE((SELECT MAX(x.txn) FROM cn_table_txn x WHERE x.table_id = s.table_id \
+                AND x.txn > s.history_floor AND x.txn <= v.cutoff), s.history_floor) AS newest \
+                FROM v CROSS JOIN cn_table_state s WHERE s.table_id = v.id) c \
+                WHERE c.newest > c.history_floor OR EXISTS (SELECT 1 FROM cn_file f \
+                WHERE f.table_id = c.id AND f.end_txn <= c.history_floor)";
+    let mut found = Vec::new();
+    for mut row in transaction.query_with(&[("id", Kind::Int), ("cutoff", Kind::Int)], &rows, text).await? {
+        found.push((TableId(row.int()?), Txn(row.int()?)));
+    }
+    Ok(found)
+}
+
+/// Tables that were dropped at or before a version.
+pub(crate) async fn dropped(
+    database: &Database,
+    catalog: CatalogId,
+    until: Txn,
+) -> Result<Vec<TableId>, Failure> {
+    let statement = database
+        .statement(
+            "SELECT t.table_id FROM cn_table t WHERE t.catalog_id = ? AND t.end_txn <= ? AND NOT EXISTS \
+             (SELECT 1 FROM cn_table n WHERE n.table_id = t.table_id AND n.begin_txn > t.begin_txn) \
+             ORDER BY t.table_id",
+        )
+        .bind(catalog.0)
+        .bind(until);
+    let mut tables = Vec::new();
+    for mut row in database.query(statement).await? {
+        tables.push(TableId(row.int()?));
+    }
+    Ok(tables)
+}
+
 /// Raises floors; a floor never falls.
 pub(crate) async fn raise_floors(
     transaction: &mut Transaction,

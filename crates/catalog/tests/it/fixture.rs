@@ -50,7 +50,12 @@ impl Fixture {
     }
 
     /// The same database after a stop and a start.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_after(&[]).await
+    }
+
+    /// The same database after a stop, these statements of a stranger, and a start that may change its layout.
+    pub(crate) async fn restart_after(mut self, statements: &[&str]) -> Self {
         if !self.durable {
             return self;
         }
@@ -58,10 +63,33 @@ impl Fixture {
         self.tasks.close();
         self.tasks.wait().await;
         self.catalog.close().await;
+        if !statements.is_empty() {
+            self.run_directly(statements).await;
+        }
         (self.tasks, self.stop) = (TaskTracker::new(), CancellationToken::new());
+        let options =
+            CatalogOptions { auto_migrate: Some(true), ..options(&self.url, &self.data_dir, "node-1") };
+        let (clock, ids) = (self.clock.clone(), self.ids.clone());
         self.catalog =
-            open(&self.url, &self.data_dir, &self.clock, &self.ids, &self.tasks, &self.stop, "node-1").await;
+            Catalog::open(options, clock, ids, &self.tasks, self.stop.clone()).await.expect("open");
         self
+    }
+
+    async fn run_directly(&self, statements: &[&str]) {
+        use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+        let text = statements.join(";");
+        if self.url == "sqlite" {
+            let url = format!("sqlite://{}", self.data_dir.join("catalog.db").display());
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the file");
+            connection.execute(AssertSqlSafe(text)).await.expect("ran");
+            connection.close().await.expect("closed");
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&self.url).await.expect("the server");
+            for statement in statements {
+                connection.execute(AssertSqlSafe((*statement).to_owned())).await.expect("ran");
+            }
+            connection.close().await.expect("closed");
+        }
     }
 
     /// Another view of the same catalog, whose scope may be changed.
@@ -166,15 +194,19 @@ async fn open(
     stop: &CancellationToken,
     holder: &str,
 ) -> Catalog {
-    let options = CatalogOptions {
+    let options = options(url, data_dir, holder);
+    Catalog::open(options, clock.clone(), ids.clone(), tasks, stop.clone()).await.expect("open")
+}
+
+fn options(url: &str, data_dir: &std::path::Path, holder: &str) -> CatalogOptions {
+    CatalogOptions {
         url: Secret::new(url),
         data_dir: data_dir.to_owned(),
         pool_size: 8,
         statement_cache: 100,
         auto_migrate: None,
         holder: holder.to_owned(),
-    };
-    Catalog::open(options, clock.clone(), ids.clone(), tasks, stop.clone()).await.expect("open")
+    }
 }
 
 pub(crate) fn field(id: i32, name: &str, field_type: FieldType) -> Field {

@@ -7,10 +7,12 @@ mod crash;
 mod files;
 mod fixture;
 mod history;
+mod layout;
 mod ledger;
 mod model;
 mod objects;
 mod postgres;
+mod runs;
 mod sqlite;
 mod tenants;
 mod tokens;
@@ -77,6 +79,12 @@ macro_rules! all_promises {
             objects::views_are_not_tables,
             objects::a_rename_keeps_the_table,
             objects::options_are_set_and_taken_off,
+            layout::an_older_catalog_gets_what_it_lacks,
+            runs::one_subject_is_worked_on_once_and_by_so_many_at_most,
+            runs::a_run_is_ended_once_and_by_who_claimed_it,
+            runs::what_a_dead_process_held_is_swept_by_the_next,
+            runs::jobs_are_made_once_and_held_still_by_hand,
+            runs::ended_runs_are_forgotten_in_time,
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,

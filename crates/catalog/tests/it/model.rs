@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Error, Op, RetireKind, RewriteInput, RowChange};
-use cenote_vocab::{FileId, Txn};
+use cenote_catalog::{Error, NewFile, Op, RetireKind, RewriteInput, RowChange};
+use cenote_vocab::{FileId, TableId, Txn};
 
 use crate::files::numbers;
 use crate::fixture::Fixture;
@@ -30,7 +30,8 @@ pub(crate) async fn random_commits_leave_what_a_plain_model_says(fixture: Fixtur
         let (kind, chosen) = (fixture.ids.below(10), pick(fixture.ids.below(1_000)));
         let op = match (kind, chosen) {
             (0..=3, _) | (_, None) => {
-                Op::Append { files: vec![fixture.file(1 + fixture.ids.below(ROWS_MAX))] }
+                let file = fixture.file(1 + fixture.ids.below(ROWS_MAX));
+                Op::Append { files: vec![NewFile { level: fixture.ids.below(3) as i32, ..file }] }
             }
             (4..=6, Some(file)) => {
                 let rows = &planned[&file];
@@ -85,7 +86,7 @@ pub(crate) async fn random_commits_leave_what_a_plain_model_says(fixture: Fixtur
         }
         assert_eq!(shown(&now), model);
     }
-    check_counters(&fixture, &model).await;
+    check_counters(&fixture, table, &model).await;
     assert!(
         conflicts > 0 && discarded > 0,
         "the steps met conflicts ({conflicts}) and discards ({discarded})"
@@ -97,13 +98,21 @@ pub(crate) async fn random_commits_leave_what_a_plain_model_says(fixture: Fixtur
 }
 
 /// The counters that the catalog keeps agree with the rows that are there.
-async fn check_counters(fixture: &Fixture, model: &Model) {
+async fn check_counters(fixture: &Fixture, table: TableId, model: &Model) {
     let (files, rows) = (model.len() as i64, model.values().map(|rows| rows.len() as i64).sum::<i64>());
     let tables = fixture.catalog.system_rows(&fixture.scope, "catalog.tables").await.expect("rows");
     assert_eq!((numbers(&tables, "file_count"), numbers(&tables, "row_count")), (vec![files], vec![rows]));
     let parts = fixture.catalog.system_rows(&fixture.scope, "storage.partitions").await.expect("rows");
     let (live, deleted) = (numbers(&parts, "live_rows"), numbers(&parts, "deleted_rows"));
     assert_eq!((numbers(&parts, "live_files"), live[0] - deleted[0]), (vec![files], rows));
+    let mut levels = vec![(0, 0); 3];
+    for file in fixture.files(table).await {
+        let level = &mut levels[file.file.level as usize];
+        *level = (level.0 + 1, level.1 + file.file.bytes as i64);
+    }
+    let counted = |files: &str, bytes: &str| (numbers(&parts, files)[0], numbers(&parts, bytes)[0]);
+    let counted = [counted("fresh_files", "fresh_bytes"), counted("merged_files", "merged_bytes")];
+    assert_eq!(counted, levels[..2]);
 }
 
 fn shown(files: &[std::sync::Arc<cenote_catalog::DataFile>]) -> Model {

@@ -3,7 +3,7 @@
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Error, NewToken, ObjectChange, Op, RetireKind, RowChange, system_tables};
+use cenote_catalog::{Error, NewRun, NewToken, ObjectChange, Op, RetireKind, RowChange, system_tables};
 use cenote_vocab::{ErrorKind, Fault, Micros, Permissions, TableId};
 
 use crate::fixture::Fixture;
@@ -41,6 +41,9 @@ async fn fill(fixture: &Fixture, marker: &str) -> TableId {
     let retire = Op::Retire { files: vec![live[1].id], kind: RetireKind::Delete };
     let floor = fixture.change(table, vec![retire]).await.expect("retired").txn;
     fixture.catalog.purge(&fixture.scope, None, floor, Micros(0)).await.expect("purged");
+    let job = crate::runs::job(fixture).await;
+    let run = NewRun { table: Some(table), ..crate::runs::run(fixture, job, marker) };
+    fixture.catalog.claim_run(&fixture.scope, &run).await.expect("claimed").expect("free");
     table
 }
 
@@ -88,6 +91,18 @@ pub(crate) async fn equal_names_of_two_tenants_stay_apart(fixture: Fixture) {
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
     assert!(fixture.catalog.schema_at(scope, theirs, 1).await.is_err());
+    assert!(fixture.catalog.collectable(scope, &[(theirs, fixture.head().await)]).await.is_err());
+    let foreign = acme.catalog.job(&acme.scope, "compact").await.expect("there").id;
+    let claimed = fixture.catalog.claim_run(scope, &crate::runs::run(&fixture, foreign, "theirs")).await;
+    assert!(matches!(claimed, Err(Error::JobNotFound { .. })), "{claimed:?}");
+    let mut seen = 0;
+    let count = |counters: cenote_catalog::PartitionCounters| {
+        assert_ne!(counters.table, theirs);
+        seen += 1;
+    };
+    let all = cenote_vocab::Txn(i64::MAX);
+    fixture.catalog.visit_partitions(scope, cenote_vocab::Txn(0), all, count).await.expect("visited");
+    assert_eq!(seen, 1);
     assert!(fixture.catalog.live_file_ids(scope, theirs).await.is_err());
     assert!(fixture.catalog.purge(scope, Some(theirs), fixture.head().await, Micros(0)).await.is_err());
     let path = format!("{}/{}", def.location, acme.files(theirs).await[0].file.path);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{DataFile, TableDef};
+use cenote_catalog::{DataFile, PartitionCounters, TableDef};
 use cenote_datafile::Level;
 use cenote_vocab::Txn;
 
@@ -119,11 +119,16 @@ impl Terms<'_> {
         }
         if cold {
             let small = take(&mut left, |file| file.file.bytes < self.target_bytes / 2);
-            if small.len() > 1 {
-                reasons.push(format!("cold, {} below half of the target size", count(small.len(), "file")));
-                jobs.extend(self.jobs(Action::Merge, small, Level::Full, self.target_bytes));
-            } else {
-                left.extend(small);
+            // A full file that finds no company within one job would be written again as it is, for ever.
+            let (merges, alone): (Vec<Job>, Vec<Job>) = self
+                .jobs(Action::Merge, small, Level::Full, self.target_bytes)
+                .into_iter()
+                .partition(|job| job.inputs.len() > 1);
+            left.extend(alone.into_iter().flat_map(|job| job.inputs));
+            if !merges.is_empty() {
+                let files = merges.iter().map(|job| job.inputs.len()).sum();
+                reasons.push(format!("cold, {} below half of the target size", count(files, "file")));
+                jobs.extend(merges);
             }
         }
         let (deletes, reason) = self.deletes(left, is_worn);
@@ -202,6 +207,22 @@ impl Terms<'_> {
         }
         jobs
     }
+}
+
+/// False only if the counters of a partition prove that [`Terms::plan`] finds nothing due in it. `spec_no`: the table's.
+pub(crate) fn counters_allow(
+    counters: &PartitionCounters,
+    spec_no: i32,
+    target_bytes: u64,
+    is_cold: bool,
+) -> bool {
+    let (fresh, merged) = (counters.fresh, counters.merged);
+    fresh.files >= FRESH_FILES as u64
+        || fresh.bytes >= FRESH_BYTES
+        || merged.files >= MERGED_FILES as u64
+        || (merged.files > 0 && merged.bytes >= target_bytes)
+        || counters.deleted_rows > 0
+        || (is_cold && (counters.live.files > 1 || counters.spec_no != spec_no))
 }
 
 fn is_worn(file: &DataFile) -> bool {

@@ -15,7 +15,7 @@ use crate::new_files::{NewFiles, Place};
 use crate::order::{Cut, RowOrder, Tuple};
 use crate::scan::ScanFile;
 use crate::worker::on_worker;
-use crate::{Error, Lake};
+use crate::{Error, Lake, Progress};
 
 /// Rows that are decoded at a time, of each file of a merge.
 const READ_ROWS: usize = 8_192;
@@ -36,6 +36,7 @@ pub(super) async fn rewrite(
     (spec_no, partition): (i32, &Tuple),
     job: &Job,
     inputs: Vec<ScanFile>,
+    progress: &Progress,
 ) -> Result<Vec<NewFile>, Error> {
     let cut = if spec_no == table.spec.no { Cut::Nothing } else { Cut::Partitions };
     let is_ordered = |file: &ScanFile| cut == Cut::Nothing && file.entry.file.sort_no == table.sort.no;
@@ -53,6 +54,7 @@ pub(super) async fn rewrite(
         ordered,
         unordered,
         run_bytes,
+        progress: progress.clone(),
     };
     let files = NewFiles::new(lake.clone(), table.clone(), job.level, job.target_bytes);
     on_worker(move || async move {
@@ -73,6 +75,7 @@ struct Rewrite {
     ordered: Vec<ScanFile>,
     unordered: Vec<ScanFile>,
     run_bytes: u64,
+    progress: Progress,
 }
 
 impl Rewrite {
@@ -103,6 +106,7 @@ impl Rewrite {
         for file in self.ordered.iter().chain(&self.unordered) {
             let mut batches = read(&self.lake, &self.table, file).await?;
             while let Some(batch) = batches.try_next().await? {
+                self.progress.check()?;
                 files.write(&self.place, &batch).await?;
             }
         }
@@ -123,6 +127,7 @@ impl Rewrite {
         for file in &self.unordered {
             let mut batches = read(&self.lake, &self.table, file).await?;
             while let Some(batch) = batches.try_next().await? {
+                self.progress.check()?;
                 sorter.add(batch).await?;
             }
         }
@@ -133,6 +138,7 @@ impl Rewrite {
             Cut::Nothing => None,
         };
         while let Some(batch) = merge.next().await? {
+            self.progress.check()?;
             match &cut {
                 None => files.write(&self.place, &batch).await?,
                 Some(order) => self.write_cut(order, &batch, files).await?,

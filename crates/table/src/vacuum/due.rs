@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{TableDef, TableKind};
+use cenote_catalog::TableDef;
 use cenote_vocab::{Scope, TableId, Txn};
 
 use super::rows::{integers, texts};
@@ -30,31 +30,12 @@ impl Lake {
         let ended = EndedFiles::of(&self.catalog.system_rows(scope, FILES).await?)?;
         let reason = if options.force { "due" } else { "queued" };
         for (table, floor) in self.floors(scope, table, options).await? {
-            let gone = ended.files.iter().filter(|file| file.table == table && file.end <= floor);
+            let gone = ended.files.iter().filter(|file| file.table == table && file.end <= floor.txn);
             for file in gone.filter(|file| seen.insert(file.path.clone())) {
                 outcomes.push(VacuumOutcome::new((file.path.clone(), file.bytes), reason));
             }
         }
         Ok(outcomes)
-    }
-
-    async fn floors(
-        &self,
-        scope: &Scope,
-        table: Option<&TableDef>,
-        options: VacuumOptions,
-    ) -> Result<Vec<(TableId, Txn)>, Error> {
-        let head = self.catalog.head(scope).await?;
-        let names = self.catalog.names(scope, head.txn).await?;
-        let mut floors = Vec::new();
-        for one in names.tables().filter(|one| one.kind == TableKind::Table) {
-            if table.is_none_or(|table| table.id == one.id)
-                && let Some(floor) = self.floor(scope, self.options.of(one)?, options).await?
-            {
-                floors.push((one.id, floor.txn));
-            }
-        }
-        Ok(floors)
     }
 }
 

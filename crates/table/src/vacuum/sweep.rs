@@ -7,8 +7,8 @@ use cenote_vocab::Scope;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
+use super::VacuumOutcome;
 use super::rows::texts;
-use super::{VacuumOptions, VacuumOutcome};
 use crate::{Error, Lake};
 
 /// The system table of all queued paths, due or not.
@@ -60,11 +60,11 @@ impl Lake {
 
     /// Objects in the store that no row names and none is queued for, older than `orphan_grace`: uploads whose commit never
     /// came. Deleted unless it is a dry run.
-    pub(super) async fn orphans(
+    pub async fn collect_orphans(
         &self,
         scope: &Scope,
         table: Option<&TableDef>,
-        options: VacuumOptions,
+        dry_run: bool,
     ) -> Result<Vec<VacuumOutcome>, Error> {
         let (prefix, grace) = match table {
             Some(table) => (table.location.clone(), self.options.of(table)?.orphan_grace),
@@ -88,7 +88,7 @@ impl Lake {
             }
         }
         let orphans = self.unreferenced(scope, candidates).await?;
-        if !options.dry_run {
+        if !dry_run {
             for (path, _) in &orphans {
                 self.delete_object(path).await?;
             }

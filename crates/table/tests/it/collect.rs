@@ -127,6 +127,20 @@ async fn all_tables_are_collected_each_by_its_own_history() {
 }
 
 #[tokio::test]
+async fn a_quiet_table_stays_readable_at_all_times() {
+    let world = World::new().await;
+    let written = world.append(&day_of_rows(0, 10)).await;
+    world.create("busy", BTreeMap::new()).await;
+    world.clock.advance(25 * HOUR);
+    let later = world.create("later", BTreeMap::new()).await.txn;
+    world.clock.advance(25 * HOUR);
+    world.lake.vacuum(&world.scope, None, VacuumOptions::default()).await.unwrap();
+    for at in [written.0, later.0 - 1, later.0] {
+        assert_eq!(world.rows_at(cenote_vocab::Txn(at)).await.unwrap().len(), 10, "at {at}");
+    }
+}
+
+#[tokio::test]
 async fn another_table_and_another_tenant_are_left_alone() {
     let (world, _) = merged().await;
     world.create("other", BTreeMap::new()).await;

@@ -9,6 +9,7 @@ mod collect;
 mod compact;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod retention;
 mod scan;
 mod world;
 mod write;

@@ -1,4 +1,4 @@
-use cenote_catalog::{NewFile, VisibleVector};
+use cenote_catalog::{LevelCounters, NewFile, VisibleVector};
 use cenote_datafile::{DeletionVector, FileStatistics};
 use cenote_vocab::{FileId, LIVE, PartitionSpec, SortOrder};
 
@@ -136,4 +136,58 @@ fn a_job_is_bounded_by_files_and_bytes() {
     let large = vec![file(1, 0, 600), file(2, 0, 600), file(3, 0, 100), file(4, 0, 2_000)];
     let ids: Vec<Vec<i64>> = jobs(OptimizeMode::Full, None, large).into_iter().map(|job| job.2).collect();
     assert_eq!(ids, [vec![1], vec![2, 3], vec![4]]);
+}
+
+#[test]
+fn a_full_file_that_finds_no_company_is_left_alone() {
+    let table = table();
+    let files = || (1..=3).map(|id| Arc::new(file(id, 2, 100))).collect::<Vec<_>>();
+    let plan = |job_bytes| {
+        let terms = Terms {
+            table: &table,
+            mode: OptimizeMode::Due,
+            target_bytes: TARGET,
+            job_bytes,
+            cold: Some(Txn(10)),
+        };
+        let plans = terms.plan(files());
+        plans[0].jobs.iter().map(|job| job.inputs.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(JOB_BYTES_MAX), [3]);
+    assert_eq!(plan(200 * MIB), [2]);
+    assert_eq!(plan(50 * MIB), [0_usize; 0]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn counters_never_hide_work(
+        files in proptest::collection::vec((0..3_i32, 1..700_u64, 0..100_u64, 0..2_i32), 1..16),
+        cold in proptest::option::of(9..11_i64),
+    ) {
+        let files: Vec<DataFile> = (1_i64..).zip(&files).map(|(id, (level, size, deleted, spec_no))| {
+            let file = file(id, *level, *size);
+            let file = if *deleted > 50 { with_deleted(file, *deleted) } else { file };
+            if *spec_no == 0 { in_spec(file, 0) } else { file }
+        }).collect();
+        for plan in planned(OptimizeMode::Due, cold, files.clone()) {
+            let there = files.iter().filter(|file| file.file.spec_no == plan.spec_no);
+            let level = |wanted: std::ops::RangeInclusive<i32>| {
+                let of = there.clone().filter(|file| wanted.contains(&file.file.level));
+                LevelCounters { files: of.clone().count() as u64, bytes: of.map(|file| file.file.bytes).sum() }
+            };
+            let counters = PartitionCounters {
+                table: cenote_vocab::TableId(1),
+                id: cenote_vocab::PartitionId(1),
+                spec_no: plan.spec_no,
+                tuple: String::new(),
+                live: level(0..=2),
+                fresh: level(0..=0),
+                merged: level(1..=1),
+                deleted_rows: there.clone().map(|file| file.file.rows - file.live_rows()).sum(),
+                last_txn: Txn(10),
+            };
+            let allowed = counters_allow(&counters, 1, TARGET, cold.is_some_and(|cold| cold >= 10));
+            proptest::prop_assert!(allowed || plan.jobs.is_empty(), "{}", plan.reason);
+        }
+    }
 }

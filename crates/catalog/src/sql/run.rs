@@ -1,0 +1,156 @@
+//! Rows of `cn_run`.
+
+use cenote_vocab::{CatalogId, Fence, Micros};
+use uuid::Uuid;
+
+use super::{Cell, Failure, Transaction};
+use crate::registry::RUN;
+use crate::{NewRun, RunCounts, RunEnd};
+
+/// Subjects of the open runs of a job.
+pub(crate) async fn open_subjects(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    job: Uuid,
+) -> Result<Vec<Option<String>>, Failure> {
+    let statement = transaction
+        .statement("SELECT subject FROM cn_run WHERE catalog_id = ? AND state = 'RUNNING' AND object_id = ?")
+        .bind(catalog.0)
+        .bind(job);
+    let mut subjects = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        subjects.push(row.optional_text()?);
+    }
+    Ok(subjects)
+}
+
+/// Adds a run that runs.
+pub(crate) async fn insert(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    new: &NewRun,
+    fence: Fence,
+    now: Micros,
+) -> Result<(), Failure> {
+    let row = vec![
+        catalog.0.into(),
+        new.id.into(),
+        "job".into(),
+        new.job.into(),
+        new.subject.clone().into(),
+        new.table.into(),
+        "RUNNING".into(),
+        new.cause.into(),
+        new.actor.clone().into(),
+        new.reason.clone().into(),
+        new.executor.into(),
+        fence.0.into(),
+        now.0.into(),
+        now.0.into(),
+        Cell::Null,
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+        Cell::Null,
+        Cell::Null,
+        1_i64.into(),
+    ];
+    transaction.insert(&RUN, &[row]).await
+}
+
+/// Stores what an open run did so far; false if it is not open, or another's.
+pub(crate) async fn note(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    id: Uuid,
+    executor: Uuid,
+    counts: RunCounts,
+) -> Result<bool, Failure> {
+    let statement = transaction
+        .statement(
+            "UPDATE cn_run SET files_in = ?, bytes_in = ?, files_out = ?, bytes_out = ?, output_txn = ?, \
+             version = version + 1 WHERE catalog_id = ? AND run_id = ? AND state = 'RUNNING' AND executor = ?",
+        )
+        .bind(counts.files_in)
+        .bind(counts.bytes_in)
+        .bind(counts.files_out)
+        .bind(counts.bytes_out)
+        .bind(counts.txn)
+        .bind(catalog.0)
+        .bind(id)
+        .bind(executor);
+    Ok(transaction.execute(statement).await? == 1)
+}
+
+/// Ends an open run; false if it is not open.
+pub(crate) async fn end(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    id: Uuid,
+    now: Micros,
+    end: &RunEnd,
+) -> Result<bool, Failure> {
+    let (state, reason) = match end {
+        RunEnd::Succeeded => ("SUCCEEDED", String::new()),
+        RunEnd::Failed(error) => ("FAILED", error.replace('\0', "")),
+        RunEnd::Cancelled(reason) => ("CANCELLED", reason.replace('\0', "")),
+        RunEnd::Nothing => {
+            let statement = transaction
+                .statement("DELETE FROM cn_run WHERE catalog_id = ? AND run_id = ? AND state = 'RUNNING'")
+                .bind(catalog.0)
+                .bind(id);
+            return Ok(transaction.execute(statement).await? == 1);
+        }
+    };
+    let statement = transaction
+        .statement(
+            "UPDATE cn_run SET state = ?, completed_us = ?, error = NULLIF(?, '') \
+             WHERE catalog_id = ? AND run_id = ? AND state = 'RUNNING'",
+        )
+        .bind(state)
+        .bind(now.0)
+        .bind(reason)
+        .bind(catalog.0)
+        .bind(id);
+    Ok(transaction.execute(statement).await? == 1)
+}
+
+/// Ends open runs of holders before `fence`.
+pub(crate) async fn sweep(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    fence: Fence,
+    now: Micros,
+    reason: &str,
+) -> Result<u64, Failure> {
+    let statement = transaction
+        .statement(
+            "UPDATE cn_run SET state = 'FAILED', completed_us = ?, error = ?, version = version + 1 \
+             WHERE catalog_id = ? AND state = 'RUNNING' AND fence < ?",
+        )
+        .bind(now.0)
+        .bind(reason)
+        .bind(catalog.0)
+        .bind(fence.0);
+    transaction.execute(statement).await
+}
+
+/// Removes runs that ended before an instant.
+pub(crate) async fn prune(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    before: Micros,
+    rows_max: u32,
+) -> Result<u64, Failure> {
+    let statement = transaction
+        .statement(
+            "DELETE FROM cn_run WHERE catalog_id = ? AND run_id IN (SELECT o.run_id FROM cn_run o \
+             WHERE o.catalog_id = ? AND o.completed_us < ? ORDER BY o.completed_us LIMIT ?)",
+        )
+        .bind(catalog.0)
+        .bind(catalog.0)
+        .bind(before.0)
+        .bind(i64::from(rows_max));
+    transaction.execute(statement).await
+}

@@ -1,0 +1,36 @@
+//! A catalog of an older binary is brought up to date where that is allowed, and says so where it is not.
+
+use cenote_catalog::Op;
+
+use crate::files::numbers;
+use crate::fixture::Fixture;
+
+/// From layout 2 back to 1.
+const BACK_TO_1: &[&str] = &[
+    "DROP TABLE cn_run",
+    "DROP TABLE cn_job",
+    "ALTER TABLE cn_partition DROP COLUMN fresh_files",
+    "ALTER TABLE cn_partition DROP COLUMN fresh_bytes",
+    "ALTER TABLE cn_partition DROP COLUMN merged_files",
+    "ALTER TABLE cn_partition DROP COLUMN merged_bytes",
+    "UPDATE cn_meta SET value = '1' WHERE name = 'layout'",
+];
+
+pub(crate) async fn an_older_catalog_gets_what_it_lacks(fixture: Fixture) {
+    let table = fixture.create("cpu").await;
+    fixture.append(table, 10).await;
+    let mut merged = fixture.file(20);
+    merged.level = 1;
+    fixture.change(table, vec![Op::Append { files: vec![merged] }]).await.expect("append");
+    let gone = fixture.append(table, 5).await;
+    let retire = Op::Retire { files: vec![gone], kind: cenote_catalog::RetireKind::Delete };
+    fixture.change(table, vec![retire]).await.expect("retired");
+
+    let fixture = fixture.restart_after(BACK_TO_1).await;
+    assert!(fixture.catalog.jobs(&fixture.scope).await.expect("the table is there").is_empty());
+    fixture.append(table, 1).await;
+    let parts = fixture.catalog.system_rows(&fixture.scope, "storage.partitions").await.expect("rows");
+    let counted =
+        ["fresh_files", "fresh_bytes", "merged_files", "merged_bytes"].map(|name| numbers(&parts, name)[0]);
+    assert_eq!(counted, [2, 1_100, 1, 2_000]);
+}
