@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod config;
 mod data_dir;
+mod jobs;
 mod node;
 
 pub use data_dir::{DataDir, Holder};

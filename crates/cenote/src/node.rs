@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cenote_catalog::{Catalog, CatalogOptions, NewToken};
+use cenote_flow::{Flow, FlowOptions};
 use cenote_http::{Http, HttpOptions, NodeState, Services};
 use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
 use cenote_postgres::{Postgres, PostgresOptions};
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::DataDir;
 use crate::config::Config;
 use crate::data_dir::DataDirError;
+use crate::jobs::NodeJobs;
 
 /// How long the lease `active` lives without renewal.
 const LEASE_TTL: Duration = Duration::from_secs(10);
@@ -52,6 +54,9 @@ pub enum NodeError {
     /// The log cannot be opened.
     #[error(transparent)]
     Ingest(#[from] cenote_ingest::Error),
+    /// The jobs cannot be started.
+    #[error(transparent)]
+    Flow(#[from] cenote_flow::Error),
     /// The engine cannot be built.
     #[error(transparent)]
     Query(#[from] cenote_query::Error),
@@ -98,6 +103,7 @@ pub struct Node {
     pub admin_token: Option<String>,
     /// True if the data directory was empty.
     pub new: bool,
+    flow: Flow,
     data_dir: Option<DataDir>,
     state: watch::Sender<NodeState>,
     doors: TaskTracker,
@@ -180,11 +186,17 @@ impl Node {
             parts_stop.clone(),
         )
         .await?;
+        let compaction = query_memory.share("compaction", config.bytes("compaction.memory_limit"));
         let engine = Engine::new(lake.clone(), ingest.clone(), query_options(config), query_memory)?;
+        let flow =
+            Flow::new(lake.clone(), flow_options(config), compaction, &tasks, parts_stop.child_token());
+        flow.start().await?;
+        engine.register_jobs(Arc::new(NodeJobs(flow.clone())));
         {
             let mut registry = registry.lock();
             ingest.register(&mut registry);
             engine.register(&mut registry);
+            flow.register(&mut registry);
         }
         let services = Services { catalog: catalog.clone(), lake, ingest, engine: engine.clone() };
         // Set before the state says so: a door that sees `Ready` finds them.
@@ -196,6 +208,7 @@ impl Node {
             ports: opened,
             admin_token,
             new: data_dir.new,
+            flow,
             data_dir: Some(data_dir),
             state,
             doors,
@@ -219,6 +232,10 @@ impl Node {
         self.doors.close();
         if tokio::time::timeout(self.shutdown_timeout, self.doors.wait()).await.is_err() {
             tracing::warn!("requests still ran at the end of server.shutdown_timeout");
+        }
+        // Before the lease is returned, so that the ends of its runs are noted.
+        if tokio::time::timeout(self.shutdown_timeout, self.flow.stop()).await.is_err() {
+            tracing::warn!("jobs still ran at the end of server.shutdown_timeout");
         }
         let flushed = self.services.ingest.shutdown(self.shutdown_timeout).await;
         // The committer ends with `stop`; the lease is returned before, while it still answers.
@@ -413,7 +430,16 @@ fn table_options(config: &Config) -> TableOptions {
         target_file_bytes: config.bytes("table.target_file_size"),
         history_keep: config.duration("table.history_keep"),
         orphan_grace: config.duration("table.orphan_grace"),
-        ..TableOptions::default()
+        retention: config.optional_duration("table.retention"),
+        compaction_enabled: config.flag("compaction.enabled"),
+    }
+}
+
+fn flow_options(config: &Config) -> FlowOptions {
+    FlowOptions {
+        compaction_jobs_max: u32::try_from(config.number("compaction.jobs_max")).unwrap_or(u32::MAX),
+        retention_enabled: config.flag("retention.enabled"),
+        history_keep: config.duration("flow.history_keep"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The node's SQL engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cenote_catalog::Identity;
 use cenote_ingest::Ingest;
@@ -8,9 +8,10 @@ use cenote_table::Lake;
 use cenote_vocab::{ErrorKind, MemoryPool, Micros, Scope};
 
 use crate::metrics::Metrics;
+use crate::parse::unsupported;
 use crate::plan::BaseState;
 use crate::registry::Registry;
-use crate::{Error, QueryOptions, Session, SessionOptions};
+use crate::{Error, Jobs, QueryOptions, Session, SessionOptions};
 
 /// SQL over the lake. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ struct Inner {
     base: BaseState,
     metrics: Metrics,
     registry: Registry,
+    jobs: OnceLock<Arc<dyn Jobs>>,
 }
 
 /// A statement that runs or ran, as the registry shows it.
@@ -56,7 +58,9 @@ impl Engine {
         let base = BaseState::new(&options, memory, &lake.store)?;
         let metrics = Metrics::default();
         let registry = Registry::new(lake.clock.clone(), metrics.clone(), options.slow_threshold);
-        Ok(Self { inner: Arc::new(Inner { lake, ingest, options, base, metrics, registry }) })
+        Ok(Self {
+            inner: Arc::new(Inner { lake, ingest, options, base, metrics, registry, jobs: OnceLock::new() }),
+        })
     }
 
     /// Begins a session for a proven identity.
@@ -72,6 +76,16 @@ impl Engine {
     /// Cancels a running statement of the tenant. `None`: no such statement; `Some(false)`: it has ended already.
     pub fn cancel(&self, scope: &Scope, query_id: &str, reason: &str) -> Option<bool> {
         self.inner.registry.cancel(scope, query_id, cancelled(reason))
+    }
+
+    /// Says who runs jobs; the first one stays.
+    pub fn register_jobs(&self, jobs: Arc<dyn Jobs>) {
+        drop(self.inner.jobs.set(jobs));
+    }
+
+    /// Who runs jobs. `Unsupported` on a node that has none.
+    pub(crate) fn jobs(&self) -> Result<&Arc<dyn Jobs>, Error> {
+        self.inner.jobs.get().ok_or_else(|| unsupported("RUN JOB on a node without jobs"))
     }
 
     /// Adds the engine's metrics.

@@ -11,6 +11,7 @@
 mod engine;
 mod error;
 mod execution;
+mod jobs;
 mod metrics;
 mod options;
 mod parse;
@@ -27,6 +28,7 @@ mod transaction;
 pub use engine::{Engine, QueryRecord};
 pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};
+pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::{Class, Prepared};

@@ -8,6 +8,7 @@ mod delete;
 mod describe;
 mod drop;
 mod insert;
+mod job;
 mod maintain;
 mod prepared;
 mod schemas;
@@ -115,6 +116,8 @@ async fn run_command(
             maintain::vacuum(session, target.as_deref(), options).await
         }
         Command::Kill(id) => maintain::kill(session, id),
+        Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
+        Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
         Command::SetOptions { table, if_exists, options } => {
             alter::set_options(session, table, *if_exists, options, prepared, guard).await
         }

@@ -1,5 +1,6 @@
 //! Tables that are made when they are asked for: `system.*`.
 
+mod maintenance;
 mod provider;
 mod runtime;
 
@@ -37,7 +38,7 @@ pub(crate) struct SessionFacts {
 /// Groups and names of all system tables.
 pub(crate) fn tables() -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut groups: BTreeMap<&'static str, Vec<&'static str>> =
-        BTreeMap::from([(RUNTIME, runtime::TABLES.to_vec())]);
+        BTreeMap::from([(RUNTIME, runtime::TABLES.to_vec()), ("storage", vec![maintenance::NAME])]);
     for (group, name) in cenote_catalog::system_tables().iter().filter_map(|table| table.name.split_once('.'))
     {
         groups.entry(group).or_default().push(name);
@@ -49,6 +50,13 @@ pub(crate) fn tables() -> BTreeMap<&'static str, Vec<&'static str>> {
 pub(crate) fn columns(facts: &SessionFacts, group: &str, name: &str) -> Result<SchemaRef, Error> {
     if group == RUNTIME {
         return Ok(runtime::rows(facts, name)?.schema());
+    }
+    if (group, name) == ("storage", maintenance::NAME) {
+        let full = format!("system.{group}.{name}");
+        return match facts.identity.allows_somewhere(Permission::Read) {
+            true => Ok(maintenance::columns()),
+            false => Err(denied(Permission::Read, &full)),
+        };
     }
     let table = declared(group, name)?;
     let permission = if table.private { Permission::Admin } else { Permission::Read };
@@ -66,6 +74,9 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
     columns(facts, group, name)?;
     if group == RUNTIME {
         return runtime::rows(facts, name);
+    }
+    if (group, name) == ("storage", maintenance::NAME) {
+        return visible(maintenance::rows(facts).await?, &facts.identity);
     }
     let batch =
         facts.engine.lake().catalog.system_rows(&facts.identity.scope, &format!("{group}.{name}")).await?;

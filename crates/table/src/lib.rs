@@ -33,7 +33,7 @@ mod writer;
 pub use compact::{COLD_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
 pub use lake::Lake;
-pub use options::TableOptions;
+pub use options::{TableOptions, parse_retention};
 pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;

@@ -105,7 +105,7 @@ async fn check_counters(fixture: &Fixture, table: TableId, model: &Model) {
     let parts = fixture.catalog.system_rows(&fixture.scope, "storage.partitions").await.expect("rows");
     let (live, deleted) = (numbers(&parts, "live_rows"), numbers(&parts, "deleted_rows"));
     assert_eq!((numbers(&parts, "live_files"), live[0] - deleted[0]), (vec![files], rows));
-    let mut levels = vec![(0, 0); 3];
+    let mut levels = [(0, 0); 3];
     for file in fixture.files(table).await {
         let level = &mut levels[file.file.level as usize];
         *level = (level.0 + 1, level.1 + file.file.bytes as i64);

@@ -43,8 +43,22 @@ pub(crate) async fn one_subject_is_worked_on_once_and_by_so_many_at_most(fixture
         tokio::join!(fixture.catalog.claim_run(&fixture.scope, &a), other.claim_run(&fixture.scope, &b));
     let got = [first.expect("answered").is_some(), second.expect("answered").is_some()];
     assert_eq!(got.iter().filter(|got| **got).count(), 1, "{got:?}");
-    assert!(fixture.catalog.claim_run(&fixture.scope, &run(&fixture, job, "mem")).await.unwrap().is_some());
-    assert!(fixture.catalog.claim_run(&fixture.scope, &run(&fixture, job, "disk")).await.unwrap().is_none());
+    assert!(
+        fixture
+            .catalog
+            .claim_run(&fixture.scope, &run(&fixture, job, "mem"))
+            .await
+            .expect("answered")
+            .is_some()
+    );
+    assert!(
+        fixture
+            .catalog
+            .claim_run(&fixture.scope, &run(&fixture, job, "disk"))
+            .await
+            .expect("answered")
+            .is_none()
+    );
     let unknown = run(&fixture, fixture.ids.uuid(), "cpu");
     let error = fixture.catalog.claim_run(&fixture.scope, &unknown).await.expect_err("no such job");
     assert!(matches!(error, Error::JobNotFound { .. }), "{error}");
@@ -54,7 +68,7 @@ pub(crate) async fn a_run_is_ended_once_and_by_who_claimed_it(fixture: Fixture) 
     let (catalog, scope) = (&fixture.catalog, &fixture.scope);
     let job = job(&fixture).await;
     let new = run(&fixture, job, "cpu");
-    catalog.claim_run(scope, &new).await.unwrap().expect("free");
+    catalog.claim_run(scope, &new).await.expect("answered").expect("free");
     let counts = RunCounts { files_in: 8, bytes_in: 800, files_out: 1, bytes_out: 700, txn: Some(Txn(7)) };
     catalog.note_run(scope, new.id, new.executor, counts).await.expect("open");
     let stranger = fixture.ids.uuid();
@@ -70,11 +84,11 @@ pub(crate) async fn a_run_is_ended_once_and_by_who_claimed_it(fixture: Fixture) 
 
     fixture.clock.advance(Duration::from_secs(1));
     let quiet = run(&fixture, job, "cpu");
-    catalog.claim_run(scope, &quiet).await.unwrap().expect("free again");
+    catalog.claim_run(scope, &quiet).await.expect("answered").expect("free again");
     let nothing = RunCounts::default();
     catalog.end_run(scope, quiet.id, quiet.executor, nothing, &RunEnd::Nothing).await.expect("ended");
     let done = run(&fixture, job, "cpu");
-    catalog.claim_run(scope, &done).await.unwrap().expect("free again");
+    catalog.claim_run(scope, &done).await.expect("answered").expect("free again");
     catalog.end_run(scope, done.id, done.executor, counts, &RunEnd::Succeeded).await.expect("ended");
     assert_eq!(shown(&fixture, "state").await, [Some("FAILED".to_owned()), Some("SUCCEEDED".to_owned())]);
     assert_eq!(shown(&fixture, "error").await[1], None);
@@ -82,21 +96,21 @@ pub(crate) async fn a_run_is_ended_once_and_by_who_claimed_it(fixture: Fixture) 
 
 pub(crate) async fn what_a_dead_process_held_is_swept_by_the_next(fixture: Fixture) {
     let ttl = Duration::from_secs(600);
-    fixture.catalog.take_active(ttl).await.unwrap().expect("free");
+    fixture.catalog.take_active(ttl).await.expect("answered").expect("free");
     let job = job(&fixture).await;
     let (held, scope) = (run(&fixture, job, "cpu"), fixture.scope.clone());
-    fixture.catalog.claim_run(&scope, &held).await.unwrap().expect("free");
+    fixture.catalog.claim_run(&scope, &held).await.expect("answered").expect("free");
     assert_eq!(fixture.catalog.sweep_runs(&scope, "own").await.expect("swept"), 0, "its own run goes on");
     let (next, old) = if fixture.durable {
         (fixture.other("node-1").await, fixture.catalog.clone())
     } else {
         return;
     };
-    next.take_active(ttl).await.unwrap().expect("the same holder");
+    next.take_active(ttl).await.expect("answered").expect("the same holder");
     assert_eq!(next.sweep_runs(&scope, "its process ended").await.expect("swept"), 1);
     fixture.clock.advance(Duration::from_secs(1));
     let again = run(&fixture, job, "cpu");
-    next.claim_run(&scope, &again).await.unwrap().expect("free again");
+    next.claim_run(&scope, &again).await.expect("answered").expect("free again");
     // The old process wakes up: it changes nothing.
     let late = old.end_run(&scope, held.id, held.executor, RunCounts::default(), &RunEnd::Succeeded).await;
     assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
@@ -134,7 +148,7 @@ pub(crate) async fn ended_runs_are_forgotten_in_time(fixture: Fixture) {
     let mut open = None;
     for subject in ["a", "b", "c"] {
         let new = run(&fixture, job, subject);
-        catalog.claim_run(scope, &new).await.unwrap().expect("free");
+        catalog.claim_run(scope, &new).await.expect("answered").expect("free");
         if subject == "c" {
             open = Some(new.id.to_string());
         } else {
@@ -144,7 +158,10 @@ pub(crate) async fn ended_runs_are_forgotten_in_time(fixture: Fixture) {
         fixture.clock.advance(Duration::from_secs(60));
     }
     let now = fixture.clock.now();
-    assert_eq!(catalog.prune_runs(scope, now.minus(Duration::from_secs(150)), 10).await.unwrap(), 1);
-    assert_eq!(catalog.prune_runs(scope, now, 10).await.unwrap(), 1);
+    assert_eq!(
+        catalog.prune_runs(scope, now.minus(Duration::from_secs(150)), 10).await.expect("answered"),
+        1
+    );
+    assert_eq!(catalog.prune_runs(scope, now, 10).await.expect("answered"), 1);
     assert_eq!(shown(&fixture, "run_id").await, [open]);
 }

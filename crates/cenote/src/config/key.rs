@@ -18,6 +18,8 @@ pub enum Kind {
     },
     /// A duration with a unit.
     Duration,
+    /// A duration with a unit, or empty.
+    DurationOrEmpty,
     /// A size in bytes.
     Size,
     /// A size, or a percentage of another key's size (`of` empty: of the machine's memory).
@@ -40,6 +42,7 @@ impl Kind {
             Self::Switch => "true or false".into(),
             Self::Number { .. } => "number".into(),
             Self::Duration => "duration".into(),
+            Self::DurationOrEmpty => "duration, or empty".into(),
             Self::Size => "size".into(),
             Self::Share { of: "" } => "size, or share of the machine's memory".into(),
             Self::Share { of } => format!("size, or share of `{of}`"),
@@ -194,6 +197,32 @@ pub const KEYS: &[Key] = &[
         "24h",
         "How long an object that nothing needs stays before it is deleted.",
     ),
+    key(
+        "table.retention",
+        Kind::DurationOrEmpty,
+        "",
+        "Rows older than this go, by whole files; empty: never. An option of the same name of a table wins.",
+    ),
+    key(
+        "compaction.enabled",
+        Kind::Switch,
+        "true",
+        "Merge small files without being asked; an option of the same name of a table wins.",
+    ),
+    key(
+        "compaction.jobs_max",
+        Kind::Number { min: 1, max: 64 },
+        "2",
+        "Partitions that are merged at a time.",
+    ),
+    key(
+        "compaction.memory_limit",
+        Kind::Share { of: "query.memory_limit" },
+        "10%",
+        "Memory of all merges at a time; beyond it they spill.",
+    ),
+    key("retention.enabled", Kind::Switch, "true", "Let rows go that are older than `retention`."),
+    key("flow.history_keep", Kind::Duration, "90d", "How long runs that ended are listed."),
     key(
         "delete.enabled",
         Kind::Switch,

@@ -16,6 +16,9 @@ use std::time::Duration;
 pub use error::{ConfigError, Mistake};
 pub use key::{KEYS, Key, Kind};
 
+/// A shorter `table.retention` would be a slip of the pen that empties tables.
+const RETENTION_MIN: Duration = Duration::from_secs(3600);
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -117,6 +120,12 @@ impl Config {
         value::duration(self.text(name)).expect("checked when it was read")
     }
 
+    /// A duration key that may be empty.
+    pub fn optional_duration(&self, name: &'static str) -> Option<Duration> {
+        let text = self.text(name);
+        (!text.is_empty()).then(|| self.duration(name))
+    }
+
     /// A whole-number key.
     pub fn number(&self, name: &'static str) -> u64 {
         self.text(name).parse().expect("checked when it was read")
@@ -175,6 +184,11 @@ impl Config {
             mistakes.push(Mistake::plain(format!(
                 "ingest.buffer_memory ({ingest} bytes) and query.memory_limit ({query} bytes) exceed server.memory_limit ({limit} bytes)"
             )));
+        }
+        if self.optional_duration("table.retention").is_some_and(|keep| keep < RETENTION_MIN) {
+            mistakes.push(Mistake::plain(
+                "table.retention must be at least 1h, or empty to keep rows for ever".into(),
+            ));
         }
         let exposed =
             ["server.listen", "postgres.listen"].into_iter().flat_map(|key| self.list(key)).any(|address| {

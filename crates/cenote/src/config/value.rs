@@ -15,6 +15,8 @@ pub(super) fn check(key: &Key, text: &str) -> Result<(), String> {
             _ => Err(format!("expected a whole number from {min} to {max}, got {text:?}")),
         },
         Kind::Duration => duration(text).map(drop),
+        Kind::DurationOrEmpty if text.is_empty() => Ok(()),
+        Kind::DurationOrEmpty => duration(text).map(drop),
         Kind::Size => size(text).map(drop),
         Kind::Share { .. } => share(text, 0).map(drop),
         Kind::Addresses => list(text).iter().try_for_each(|address| {

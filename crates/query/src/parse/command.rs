@@ -49,6 +49,15 @@ pub(crate) enum Command {
         dry_run: bool,
     },
     Kill(String),
+    RunJob {
+        name: String,
+        dry_run: bool,
+    },
+    /// `ALTER JOB j PAUSE`, `RESUME`
+    PauseJob {
+        name: String,
+        paused: bool,
+    },
     /// `ALTER TABLE t SET (option = value, …)`, `RESET (option, …)`
     SetOptions {
         table: Vec<Ident>,
@@ -78,6 +87,7 @@ pub(crate) enum Show {
     Create { name: Vec<Ident>, view: bool },
     Functions,
     Snapshots(Vec<Ident>),
+    Jobs,
     All,
     Setting(String),
 }
@@ -111,6 +121,7 @@ const LATER: &[&[&str]] = &[
     &["CREATE", "PIPELINE"],
     &["CREATE", "ASSET"],
     &["CREATE", "JOB"],
+    &["DROP", "JOB"],
     &["CREATE", "CATALOG"],
     &["CREATE", "MATERIALIZED"],
     &["DROP", "TAG"],
@@ -171,6 +182,10 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
         () if words.take(&["OPTIMIZE"]) => optimize(&mut words)?,
         () if words.take(&["VACUUM"]) => vacuum(&mut words)?,
         () if words.take(&["KILL", "QUERY"]) || words.take(&["KILL"]) => Command::Kill(words.text()?),
+        () if words.take(&["RUN", "JOB"]) => {
+            Command::RunJob { name: job_name(&mut words)?, dry_run: words.take(&["DRY", "RUN"]) }
+        }
+        () if words.take(&["ALTER", "JOB"]) => alter_job(&mut words)?,
         () if words.take(&["ALTER", "TABLE"]) => match set_options(&mut words)? {
             Some(command) => command,
             None => return Ok(None),
@@ -335,6 +350,8 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
     } else if words.take(&["SNAPSHOTS"]) {
         let _ = words.take(&["FROM"]) || words.take(&["FOR"]);
         Show::Snapshots(words.object_name()?)
+    } else if words.take(&["JOBS"]) {
+        Show::Jobs
     } else if words.take(&["TAGS"]) || words.take(&["PARTITIONS"]) {
         return Err(unsupported("SHOW TAGS and SHOW PARTITIONS"));
     } else if words.take(&["ALL"]) {
@@ -418,6 +435,25 @@ fn vacuum(words: &mut Words<'_>) -> Result<Command, Error> {
     }
 }
 
+/// Jobs have one name, in small letters unless it is quoted.
+fn job_name(words: &mut Words<'_>) -> Result<String, Error> {
+    let name = words.ident()?;
+    Ok(if name.quote_style.is_some() { name.value } else { name.value.to_lowercase() })
+}
+
+fn alter_job(words: &mut Words<'_>) -> Result<Command, Error> {
+    let name = job_name(words)?;
+    if words.take(&["PAUSE"]) {
+        Ok(Command::PauseJob { name, paused: true })
+    } else if words.take(&["RESUME"]) {
+        Ok(Command::PauseJob { name, paused: false })
+    } else if words.take(&["SET"]) || words.take(&["RENAME"]) {
+        Err(unsupported("ALTER JOB other than PAUSE and RESUME"))
+    } else {
+        Err(words.unexpected("PAUSE or RESUME"))
+    }
+}
+
 /// `None` if it is another ALTER TABLE.
 fn set_options(words: &mut Words<'_>) -> Result<Option<Command>, Error> {
     let if_exists = words.take(&["IF", "EXISTS"]);
@@ -480,6 +516,17 @@ mod tests {
     }
 
     #[test]
+    fn jobs_are_run_and_held_by_name() {
+        let run = |dry_run| Some(Command::RunJob { name: "compact".into(), dry_run });
+        assert_eq!(command("RUN JOB Compact").unwrap(), run(false));
+        assert_eq!(command("run job \"compact\" dry run").unwrap(), run(true));
+        let paused = Some(Command::PauseJob { name: "expire".into(), paused: true });
+        assert_eq!(command("ALTER JOB expire PAUSE").unwrap(), paused);
+        assert!(command("ALTER JOB expire").unwrap_err().to_string().contains("PAUSE or RESUME"));
+        assert_eq!(command("SHOW JOBS").unwrap(), Some(Command::Show(Show::Jobs)));
+    }
+
+    #[test]
     fn settings_take_words_texts_and_numbers() {
         let set = |name: &str, value: &str| Command::Set {
             name: name.into(),
@@ -503,6 +550,8 @@ mod tests {
     fn what_is_known_and_not_built_says_so() {
         for (sql, code) in [
             ("SAVEPOINT a", "0A000"),
+            ("ALTER JOB a RENAME TO b", "0A000"),
+            ("DROP JOB a", "0A000"),
             ("BEGIN ISOLATION LEVEL SERIALIZABLE", "0A000"),
             ("CREATE INDEX i ON t (a)", "0A000"),
             ("COPY t TO '/tmp/x'", "42501"),

@@ -494,13 +494,17 @@ impl Inner {
             usize::try_from(settings.number("target_partitions")).ok().filter(|partitions| *partitions > 0);
         let partitions = partitions.map(|partitions| partitions.min(self.engine.options().target_partitions));
         let state = self.engine.base().statement(self.now(), partitions);
-        let facts = SessionFacts {
+        Binder::new(&self.engine, &self.identity, snapshot, staged, state, self.facts())
+    }
+
+    /// What system tables are made from.
+    pub(crate) fn facts(&self) -> SessionFacts {
+        SessionFacts {
             engine: self.engine.clone(),
             identity: self.identity.clone(),
-            settings: settings.all(),
+            settings: self.settings().all(),
             backend_pid: self.backend_pid.load(Ordering::Relaxed),
-        };
-        Binder::new(&self.engine, &self.identity, snapshot, staged, state, facts)
+        }
     }
 
     fn now(&self) -> Micros {

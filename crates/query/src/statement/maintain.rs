@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use cenote_catalog::{TableDef, TableKind};
 use cenote_table::{OptimizeMode, OptimizeOutcome, VacuumOptions};
 use cenote_vocab::{ErrorKind, Permission};
@@ -69,13 +70,19 @@ pub(crate) async fn optimize(
         outcomes
             .extend(session.engine().lake().optimize(&session.identity().scope, table, mode, dry_run).await?);
     }
+    let txn = outcomes.iter().filter_map(|outcome| outcome.txn).max();
+    Ok(Answer::batch("OPTIMIZE", outcome_batch(&outcomes)?).with_txn(txn))
+}
+
+/// One row per outcome, in [`optimize_columns`].
+pub(crate) fn outcome_batch(outcomes: &[OptimizeOutcome]) -> Result<RecordBatch, Error> {
     let text = |of: &dyn Fn(&OptimizeOutcome) -> String| {
         Arc::new(StringArray::from_iter_values(outcomes.iter().map(of))) as _
     };
     let number = |of: &dyn Fn(&OptimizeOutcome) -> u64| {
         Arc::new(UInt64Array::from_iter_values(outcomes.iter().map(of))) as _
     };
-    let batch = table_batch(
+    table_batch(
         optimize_columns(),
         vec![
             text(&|outcome| outcome.table.clone()),
@@ -88,9 +95,7 @@ pub(crate) async fn optimize(
             number(&|outcome| outcome.bytes_out),
             Arc::new(Int64Array::from_iter(outcomes.iter().map(|outcome| outcome.txn.map(|txn| txn.0)))),
         ],
-    )?;
-    let txn = outcomes.iter().filter_map(|outcome| outcome.txn).max();
-    Ok(Answer::batch("OPTIMIZE", batch).with_txn(txn))
+    )
 }
 
 /// Columns of the answer of VACUUM.
@@ -161,7 +166,7 @@ async fn table(session: &Inner, name: &[Ident]) -> Result<Arc<TableDef>, Error> 
         .writable(name, Permission::Write)
 }
 
-fn everywhere(session: &Inner, permission: Permission) -> Result<(), Error> {
+pub(crate) fn everywhere(session: &Inner, permission: Permission) -> Result<(), Error> {
     if session.identity().allows_everywhere(permission) {
         Ok(())
     } else {

@@ -74,6 +74,8 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Optimize { .. } => (Class::Admin, "OPTIMIZE"),
             Command::Vacuum { .. } => (Class::Admin, "VACUUM"),
             Command::Kill(_) => (Class::Admin, "KILL"),
+            Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
+            Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
             Command::SetOptions { .. } => (Class::Ddl, "ALTER TABLE"),
         },
         Parsed::Sql { statement, .. } => match statement.as_ref() {
@@ -115,7 +117,7 @@ pub(crate) async fn describe(
             let columns = match command {
                 Command::Show(shown) => Some(show::columns(shown)),
                 Command::Describe(_) | Command::DescribeQuery(_) => Some(describes::columns()),
-                Command::Optimize { .. } => Some(maintain::optimize_columns()),
+                Command::Optimize { .. } | Command::RunJob { .. } => Some(maintain::optimize_columns()),
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
                 _ => None,
             };

@@ -38,6 +38,7 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
             Field::new("committed_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
             text("operation"),
         ],
+        Show::Jobs => JOB_COLUMNS.iter().filter_map(|name| job_field(name)).collect(),
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
     };
@@ -91,6 +92,7 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
             ]
         }
         Show::Snapshots(name) => snapshots(session, name).await?,
+        Show::Jobs => jobs(session).await?,
         Show::All => {
             let all = session.settings().all();
             vec![
@@ -102,6 +104,30 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
         Show::Setting(name) => vec![texts([session.shown(name)?.as_str()])],
     };
     Ok(Answer::batch("SHOW", table_batch(schema, arrays)?))
+}
+
+/// Columns of `system.flow.jobs` that people look at first.
+const JOB_COLUMNS: [&str; 9] = [
+    "name",
+    "state",
+    "running",
+    "failures",
+    "checked_at",
+    "next_at",
+    "last_state",
+    "last_completed_at",
+    "last_error",
+];
+
+fn job_field(name: &str) -> Option<Field> {
+    let table = cenote_catalog::system_tables().iter().find(|table| table.name == "flow.jobs")?;
+    let column = table.columns.iter().find(|column| column.name == name)?;
+    Some(Field::new(column.name, column.kind.data_type(), true))
+}
+
+async fn jobs(session: &Inner) -> Result<Vec<ArrayRef>, Error> {
+    let rows = crate::system::rows(&session.facts(), "flow", "jobs").await?;
+    Ok(JOB_COLUMNS.iter().filter_map(|name| rows.column_by_name(name).cloned()).collect())
 }
 
 async fn tables(

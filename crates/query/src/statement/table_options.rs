@@ -9,12 +9,14 @@ use crate::Error;
 use crate::parse::unsupported;
 
 /// Options that this version follows.
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 10] = [
     "append_only",
+    "compaction.enabled",
     "dedup",
     "format",
     "history_keep",
     "orphan_grace",
+    "retention",
     "tags",
     "target_file_size",
     "time_column",
@@ -35,6 +37,12 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
         ("dedup", "last" | "tags" | "partition") => Err(unsupported(&format!("option dedup = '{value}'"))),
         ("dedup", _) => invalid("one of none, last"),
         ("append_only", _) => invalid("true or false"),
+        ("compaction.enabled", "true" | "on" | "false" | "off") => Ok(()),
+        ("compaction.enabled", _) => invalid("on or off"),
+        ("retention", text) if cenote_table::parse_retention(text).is_some() => Ok(()),
+        ("retention", _) => {
+            invalid("must be a duration of at least 1h such as 90d, or empty to keep rows for ever")
+        }
         ("history_keep" | "orphan_grace" | "target_file_size", "") => invalid("must not be empty"),
         (name, _) if KNOWN.contains(&name) => Ok(()),
         (name, _) if name.starts_with("user.") || name.starts_with("write.") => Ok(()),

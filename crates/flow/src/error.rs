@@ -1,0 +1,67 @@
+//! Failures of what runs by itself.
+
+use cenote_vocab::{ErrorKind, Fault, SqlState};
+
+/// A failure of a job, or of asking for one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The job's last run is still open.
+    #[error("job {job} is running")]
+    Running {
+        /// The job.
+        job: &'static str,
+    },
+    /// The job is switched off by the configuration.
+    #[error("job {job} is switched off by {key}")]
+    SwitchedOff {
+        /// The job.
+        job: &'static str,
+        /// The key.
+        key: &'static str,
+    },
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] cenote_catalog::Error),
+    /// The work failed.
+    #[error(transparent)]
+    Table(#[from] cenote_table::Error),
+    /// A task ended; our bug.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// True if the node stops: nothing is wrong with the work.
+    pub(crate) fn is_stop(&self) -> bool {
+        matches!(self, Self::Table(cenote_table::Error::Stopped))
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Running { .. } => ErrorKind::Conflict,
+            Self::SwitchedOff { .. } => ErrorKind::Invalid,
+            Self::Catalog(error) => error.kind(),
+            Self::Table(error) => error.kind(),
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::Running { .. } | Self::SwitchedOff { .. } => SqlState("55000"),
+            Self::Catalog(error) => error.sqlstate(),
+            Self::Table(error) => error.sqlstate(),
+            Self::Internal(_) => self.kind().sqlstate(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            Self::Table(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! `compact`: partitions with many small files, as their counters say, each in a run of its own.
+
+use std::sync::Arc;
+
+use cenote_catalog::{Job, TableDef};
+use cenote_table::{OptimizeOutcome, Progress};
+use cenote_vocab::{Micros, Scope};
+
+use super::BuiltIn;
+use crate::Error;
+use crate::attempt::{Cause, Changed, Claim};
+use crate::backlog::{Backlog, Candidate, Look, Settled};
+use crate::flow::Inner;
+
+impl Inner {
+    /// Looks for partitions to merge and begins with the worst; answers when to look again without any news.
+    pub(crate) async fn tick_compact(
+        self: &Arc<Self>,
+        scope: &Scope,
+        job: &Job,
+        now: Micros,
+    ) -> Result<Option<Micros>, Error> {
+        let marks = self.with_backlog(scope, |backlog| backlog.marks());
+        let look = Look::at(&self.lake, scope, now, marks).await?;
+        // Each merge has a part of the memory; without a free one nothing is taken.
+        let mut slots = Vec::new();
+        while let Ok(slot) = self.merges.clone().try_acquire_owned() {
+            slots.push(slot);
+        }
+        let (due, next, files) = self.with_backlog(scope, |backlog| {
+            backlog.note(look);
+            (backlog.take(now, slots.len()), backlog.next_due(), backlog.files())
+        });
+        self.metrics.backlog_files.set(files);
+        let starved = due.len() == slots.len();
+        for (candidate, slot) in due.into_iter().zip(slots) {
+            let (inner, scope, job) = (Arc::clone(self), scope.clone(), job.clone());
+            self.spawn(async move {
+                let merged = inner.merge(&scope, &job, &candidate, Cause::Commit).await;
+                let settled = match &merged {
+                    Ok(Merge::Done(_)) => Settled::Done,
+                    Ok(Merge::Busy) => Settled::Busy,
+                    Err(error) if error.is_stop() => Settled::Busy,
+                    Err(error) => {
+                        tracing::warn!(%error, table = %candidate.place.0, tuple = candidate.tuple, "merge failed");
+                        Settled::Failed
+                    }
+                };
+                let now = inner.lake.clock.now();
+                inner.with_backlog(&scope, |backlog| {
+                    backlog.settle(&candidate, settled, now, &inner.lake.ids);
+                });
+                drop(slot);
+            });
+        }
+        // A merge that ends rings: what waits for a free slot need not be looked for.
+        Ok(if starved { next.filter(|next| *next > now) } else { next })
+    }
+
+    /// Merges all that is due, one partition after another, because a person asked; or says what would be merged.
+    pub(crate) async fn compact_now(
+        self: &Arc<Self>,
+        scope: &Scope,
+        job: &Job,
+        actor: &str,
+        dry_run: bool,
+    ) -> Result<Vec<OptimizeOutcome>, Error> {
+        let marks = Backlog::default().marks();
+        let look = Look::at(&self.lake, scope, self.lake.clock.now(), marks).await?;
+        let mut outcomes = Vec::new();
+        for candidate in look.into_candidates() {
+            if dry_run {
+                outcomes.extend(self.plan(scope, &candidate).await?.map(|(_, outcome)| outcome));
+                continue;
+            }
+            let slot = self.merges.clone().acquire_owned().await;
+            match self.merge(scope, job, &candidate, Cause::Person(actor.to_owned())).await? {
+                Merge::Done(outcome) => outcomes.extend(outcome),
+                Merge::Busy => {
+                    let planned = self.plan(scope, &candidate).await?;
+                    outcomes.extend(planned.map(|(_, outcome)| OptimizeOutcome {
+                        action: "none",
+                        reason: "another run works on it".to_owned(),
+                        files_in: 0,
+                        bytes_in: 0,
+                        ..outcome
+                    }));
+                }
+            }
+            drop(slot);
+        }
+        Ok(outcomes)
+    }
+
+    /// What is due in the partition now; `None` if it, or its table, is gone.
+    async fn plan(
+        &self,
+        scope: &Scope,
+        candidate: &Candidate,
+    ) -> Result<Option<(Arc<TableDef>, OptimizeOutcome)>, Error> {
+        let head = self.lake.catalog.head(scope).await?;
+        let names = self.lake.catalog.names(scope, head.txn).await?;
+        let Some(table) = names.table_by_id(candidate.place.0) else { return Ok(None) };
+        let partition = (candidate.spec_no, candidate.tuple.as_str());
+        let planned =
+            self.merging().compact_partition(scope, table, partition, true, &Progress::default()).await?;
+        Ok(planned.map(|outcome| (table.clone(), outcome)))
+    }
+
+    /// One run, if there is something to do.
+    async fn merge(
+        self: &Arc<Self>,
+        scope: &Scope,
+        job: &Job,
+        candidate: &Candidate,
+        cause: Cause,
+    ) -> Result<Merge, Error> {
+        let Some((table, planned)) = self.plan(scope, candidate).await? else { return Ok(Merge::Done(None)) };
+        if planned.action == "none" {
+            return Ok(Merge::Done(Some(planned)));
+        }
+        let claim = Claim {
+            job: BuiltIn::Compact,
+            job_id: job.id,
+            subject: Some(format!("{} {}", planned.table, planned.partition)),
+            table: Some(table.id),
+            cause,
+            reason: Some(planned.reason.clone()),
+            running_max: self.options.compaction_jobs_max.max(1),
+        };
+        let (lake, candidate, of) = (self.merging(), candidate.clone(), scope.clone());
+        let work = move |progress: Progress| async move {
+            let partition = (candidate.spec_no, candidate.tuple.as_str());
+            let done = lake.compact_partition(&of, &table, partition, false, &progress).await?;
+            let changed = match &done {
+                Some(outcome) if outcome.action != "none" => Changed::Something,
+                _ => Changed::Nothing,
+            };
+            Ok((done, changed))
+        };
+        Ok(match self.attempt(scope, claim, work).await? {
+            Some(done) => Merge::Done(done),
+            None => Merge::Busy,
+        })
+    }
+}
+
+/// How a merge went.
+enum Merge {
+    /// What was done; `None` if the partition was gone.
+    Done(Option<OptimizeOutcome>),
+    /// Another run works on it.
+    Busy,
+}

@@ -1,0 +1,25 @@
+//! What runs by itself: one loop of jobs, each with runs that are rows of the catalog.
+//!
+//! ```text
+//! a commit, a due time, a person ─► tick: look for work ─► claim (a row) ─► work (table) ─► end of the run
+//!                                     ▲                                                      │
+//!                                     └──────────────────── bell ◄──────────────────────────┘
+//! ```
+//! What there is to do is decided in `table`, by pure planners that dry runs use too; here is only *when*.
+//! Invariants: two runs of one job never have the same subject at a time, because claims meet in the database; a run ends
+//! once, by its claimer; a process that lost the lease `active` claims, commits and ends nothing. Nothing to do leaves no row.
+
+mod attempt;
+mod backlog;
+mod backoff;
+mod error;
+mod flow;
+mod jobs;
+mod metrics;
+mod options;
+mod pulse;
+
+pub use error::Error;
+pub use flow::Flow;
+pub use jobs::BuiltIn;
+pub use options::FlowOptions;

@@ -1,0 +1,12 @@
+//! Jobs by themselves, on a real catalog and store, by a clock that the tests move.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, in its own lines or in those that it shares"
+)]
+
+mod compact;
+#[cfg(feature = "failpoints")]
+mod failure;
+mod schedule;
+mod world;

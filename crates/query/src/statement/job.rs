@@ -1,0 +1,28 @@
+//! `RUN JOB`, `ALTER JOB`. What a job does is not known here: the node registers who runs it.
+
+use cenote_vocab::Permission;
+
+use super::Answer;
+use super::maintain::{everywhere, outcome_batch};
+use crate::Error;
+use crate::session::Inner;
+
+/// Runs a job now and answers what was done, or would be: one row per partition, or per reason.
+pub(crate) async fn run(session: &Inner, name: &str, dry_run: bool) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block("RUN JOB")?;
+    session.check_not_as_of()?;
+    everywhere(session, Permission::Admin)?;
+    let identity = session.identity();
+    let jobs = session.engine().jobs()?;
+    let outcomes = jobs.run(&identity.scope, name, &identity.token.name, dry_run).await?;
+    let txn = outcomes.iter().filter_map(|outcome| outcome.txn).max();
+    Ok(Answer::batch("RUN JOB", outcome_batch(&outcomes)?).with_txn(txn))
+}
+
+/// Holds a job still, or lets it go on.
+pub(crate) async fn pause(session: &Inner, name: &str, paused: bool) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block("ALTER JOB")?;
+    everywhere(session, Permission::Admin)?;
+    session.engine().lake().catalog.set_job_paused(&session.identity().scope, name, paused).await?;
+    Ok(Answer::done("ALTER JOB"))
+}
