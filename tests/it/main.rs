@@ -6,6 +6,7 @@ mod disk;
 mod doors;
 mod files;
 mod isolation;
+mod jobs;
 mod journey;
 mod limits;
 mod process;

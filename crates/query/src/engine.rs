@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use cenote_catalog::Identity;
 use cenote_ingest::Ingest;
-use cenote_table::Lake;
+use cenote_table::{Lake, OptimizeOutcome};
 use cenote_vocab::{ErrorKind, MemoryPool, Micros, Scope};
 
 use crate::metrics::Metrics;
@@ -83,9 +83,17 @@ impl Engine {
         drop(self.inner.jobs.set(jobs));
     }
 
-    /// Who runs jobs. `Unsupported` on a node that has none.
-    pub(crate) fn jobs(&self) -> Result<&Arc<dyn Jobs>, Error> {
-        self.inner.jobs.get().ok_or_else(|| unsupported("RUN JOB on a node without jobs"))
+    /// Runs a job now because `actor` asked; with `dry_run`, only says what would be done. `Unsupported` on a node that has
+    /// no jobs.
+    pub async fn run_job(
+        &self,
+        scope: &Scope,
+        name: &str,
+        actor: &str,
+        dry_run: bool,
+    ) -> Result<Vec<OptimizeOutcome>, Error> {
+        let jobs = self.inner.jobs.get().ok_or_else(|| unsupported("RUN JOB on a node without jobs"))?;
+        jobs.run(scope, name, actor, dry_run).await
     }
 
     /// Adds the engine's metrics.

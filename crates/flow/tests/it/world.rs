@@ -89,11 +89,12 @@ impl World {
         self.disk.lake.catalog.set_job_paused(&self.disk.scope, job, paused).await.unwrap();
     }
 
-    /// Runs as `job state cause table`, oldest first.
+    /// Runs as `job state cause table`, sorted.
     pub(crate) async fn runs(&self) -> Vec<String> {
         let columns = ["job", "state", "trigger", "table_name"];
-        let rows = self.texts(&columns).await;
-        rows.into_iter().map(|row| row.join(" ")).collect()
+        let mut rows: Vec<String> = self.texts(&columns).await.iter().map(|row| row.join(" ")).collect();
+        rows.sort();
+        rows
     }
 
     /// Columns of `flow.runs`; NULL is `-`.

@@ -5,6 +5,7 @@ mod flush;
 mod health;
 mod import;
 mod influx;
+mod jobs;
 mod later;
 mod measurements;
 mod metrics;
@@ -46,6 +47,7 @@ use crate::problem::Problem;
         (name = "query", description = "SQL out"),
         (name = "tokens", description = "Who may do what"),
         (name = "databases", description = "What exists"),
+        (name = "jobs", description = "What runs by itself"),
         (name = "node", description = "Health and figures of the node"),
     )
 )]
@@ -117,6 +119,11 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::measurements))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::one))
+        .routes(routes!(jobs::run))
+        .routes(routes!(jobs::enable))
+        .routes(routes!(jobs::disable))
         .routes(routes!(influx::ping))
         .routes(routes!(influx::query_get, influx::query_post))
         .routes(routes!(root::cache_stats))

@@ -13,8 +13,8 @@ pub(crate) async fn run(session: &Inner, name: &str, dry_run: bool) -> Result<An
     session.check_not_as_of()?;
     everywhere(session, Permission::Admin)?;
     let identity = session.identity();
-    let jobs = session.engine().jobs()?;
-    let outcomes = jobs.run(&identity.scope, name, &identity.token.name, dry_run).await?;
+    let engine = session.engine();
+    let outcomes = engine.run_job(&identity.scope, name, &identity.token.name, dry_run).await?;
     let txn = outcomes.iter().filter_map(|outcome| outcome.txn).max();
     Ok(Answer::batch("RUN JOB", outcome_batch(&outcomes)?).with_txn(txn))
 }
