@@ -273,3 +273,37 @@ pub(crate) async fn purge_of_a_dropped_table_leaves_nothing(fixture: Fixture) {
     fixture.append(again, 1).await;
     assert_eq!(fixture.live_rows(again).await, 1);
 }
+
+pub(crate) async fn only_tables_with_something_to_purge_are_collectable(fixture: Fixture) {
+    let (busy, quiet) = (fixture.create("busy").await, fixture.create("quiet").await);
+    let file = fixture.append(busy, 10).await;
+    fixture.append(quiet, 10).await;
+    let retire = Op::Retire { files: vec![file], kind: RetireKind::Delete };
+    let retired = fixture.change(busy, vec![retire]).await.expect("retired").txn;
+    let later = fixture.create("later").await;
+    let head = fixture.head().await;
+    let (catalog, scope) = (&fixture.catalog, &fixture.scope);
+    let cutoffs = |at| [(busy, at), (quiet, at), (later, at)];
+    let found = catalog.collectable(scope, &cutoffs(head)).await.expect("asked");
+    let floor = found.iter().find(|(table, _)| *table == busy).expect("it has a file to forget").1;
+    assert_eq!(floor, retired, "its own newest version, not the head");
+    for (table, floor) in found {
+        catalog.purge(scope, Some(table), floor, Micros(0)).await.expect("purged");
+    }
+    assert_eq!(catalog.collectable(scope, &cutoffs(head)).await.expect("asked"), []);
+    assert_eq!(fixture.files(quiet).await.len(), 1);
+
+    assert_eq!(catalog.dropped_tables(scope, head).await.expect("asked"), []);
+    let drop = ObjectChange::DropTable {
+        schema: "default".into(),
+        name: "quiet".into(),
+        if_exists: false,
+        view: false,
+    };
+    let dropped = fixture.change_object(drop).await.expect("dropped").txn;
+    let before = Txn(dropped.0 - 1);
+    assert_eq!(catalog.dropped_tables(scope, before).await.expect("asked"), [], "its drop is younger");
+    assert_eq!(catalog.dropped_tables(scope, dropped).await.expect("asked"), [quiet]);
+    catalog.purge(scope, Some(quiet), dropped, Micros(0)).await.expect("purged");
+    assert_eq!(catalog.dropped_tables(scope, dropped).await.expect("asked"), []);
+}

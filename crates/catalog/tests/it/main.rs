@@ -60,6 +60,7 @@ macro_rules! all_promises {
             files::paths_and_tuples_are_checked,
             files::purge_queues_what_no_version_needs,
             files::purge_of_a_dropped_table_leaves_nothing,
+            files::only_tables_with_something_to_purge_are_collectable,
             history::every_version_shows_the_files_of_its_time,
             history::names_follow_time,
             history::a_time_names_the_last_version_not_after_it,
