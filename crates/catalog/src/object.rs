@@ -74,6 +74,11 @@ impl TableDef {
             .filter_map(|name| self.schema.field(name))
     }
 
+    /// Option `row_lineage`: whether rows keep their ids when their files are rewritten.
+    pub fn row_lineage(&self) -> bool {
+        !self.properties.get("row_lineage").is_some_and(|value| matches!(value.as_str(), "false" | "off"))
+    }
+
     /// The time column.
     pub fn time_column(&self) -> Option<&Field> {
         self.time_field.and_then(|id| self.schema.field_by_id(id))

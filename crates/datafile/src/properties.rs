@@ -15,6 +15,7 @@ use parquet::file::properties::{
 use parquet::schema::types::ColumnPath;
 
 use crate::file_schema::FileSchema;
+use crate::row_ids::{LAST_UPDATED, ROW_ID};
 use crate::statistics::COLUMNS_WITH_STATISTICS;
 use crate::{Level, WriterOptions};
 
@@ -77,7 +78,8 @@ pub(crate) fn properties(
                 .set_column_bloom_filter_max_ndv(path, ROW_GROUP_ROWS_MAX as u64); // folded to what is there
         }
     }
-    if let Some(path) = delta_column(options).and_then(|id| path(file, id)) {
+    let counted = [ROW_ID, LAST_UPDATED];
+    for path in delta_column(options).into_iter().chain(counted).filter_map(|id| path(file, id)) {
         builder = builder
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);

@@ -35,7 +35,7 @@ pub enum Level {
 pub struct WriterOptions {
     /// Goes into the file's metadata.
     pub table_uuid: Uuid,
-    /// The columns, exactly those of every batch, in order.
+    /// The columns, exactly those of every batch, in order; those of [`crate::with_row_ids`] where rows keep their identity.
     pub schema: TableSchema,
     /// The order in which rows arrive, announced in the file.
     pub sort: SortOrder,

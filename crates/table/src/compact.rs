@@ -14,6 +14,7 @@ use cenote_vocab::{Micros, Scope, Transform, Txn};
 
 use self::plan::{Action, Job, PartitionPlan, Terms, counters_allow};
 use crate::scan::{ScanFile, Schemas};
+use crate::writer::keeping_row_ids;
 use crate::{Error, Lake, Progress};
 
 /// A partition without new files for this long is cold.
@@ -116,7 +117,8 @@ impl Lake {
         };
         let mut files = self.catalog.files(scope, table, base, None).await?;
         files.retain(|file| wanted(&file.file));
-        let compaction = Compaction { lake: self, scope, table, base, progress };
+        let written = if table.row_lineage() { Arc::new(keeping_row_ids(table)) } else { table.clone() };
+        let compaction = Compaction { lake: self, scope, table, written, base, progress };
         let mut outcomes = Vec::new();
         for plan in terms.plan(files) {
             outcomes.push(compaction.run(&plan, dry_run).await?);
@@ -173,6 +175,8 @@ struct Compaction<'a> {
     lake: &'a Lake,
     scope: &'a Scope,
     table: &'a Arc<TableDef>,
+    /// The table with the columns of new files.
+    written: Arc<TableDef>,
     base: Txn,
     progress: &'a Progress,
 }
@@ -222,7 +226,7 @@ impl Compaction<'_> {
             inputs.push(ScanFile::new(self.table, file.clone(), schema));
         }
         let place = (plan.spec_no, &plan.partition);
-        let outputs = rewrite::rewrite(self.lake, self.table, place, job, inputs, self.progress).await?;
+        let outputs = rewrite::rewrite(self.lake, &self.written, place, job, inputs, self.progress).await?;
         let committed = self.commit(job, outputs.clone()).await;
         match committed {
             Ok(Some(txn)) => Ok(Some((txn, outputs))),

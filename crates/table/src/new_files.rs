@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
-use cenote_datafile::{Level, ParquetWriter, WriterOptions};
+use cenote_datafile::{Level, ParquetWriter, WriterOptions, has_row_ids, is_hidden};
 use cenote_vocab::SortOrder;
 
 use crate::order::Tuple;
@@ -64,7 +64,8 @@ impl NewFiles {
         let Some((place, path, writer)) = self.open.take() else {
             return Ok(());
         };
-        if let Some(written) = writer.finish().await? {
+        if let Some(mut written) = writer.finish().await? {
+            written.statistics.columns.retain(|column| !is_hidden(column.field_id));
             self.complete.push(NewFile {
                 path,
                 rows: written.rows,
@@ -77,7 +78,7 @@ impl NewFiles {
                 level: self.level as i32,
                 time_range: written.time_range,
                 statistics: written.statistics,
-                row_ids_stored: false,
+                row_ids_stored: has_row_ids(&self.table.schema),
             });
         }
         Ok(())

@@ -73,6 +73,12 @@ impl Lake {
         }
     }
 
+    /// As [`Lake::writer`], for rows that were in the table before: batches have the columns of
+    /// [`cenote_datafile::with_row_ids`], a NULL `_row_id` is a new row's, and sequence numbers are left NULL.
+    pub fn changed_rows_writer(&self, scope: &Scope, table: &TableDef, level: Level) -> TableWriter {
+        self.writer(scope, Arc::new(keeping_row_ids(table)), level)
+    }
+
     /// Deletes the objects of files that no commit took. Best effort: what stays is an orphan.
     pub async fn abandon(&self, table: &TableDef, written: Written) {
         self.delete_new(table, &written.files).await;
@@ -86,6 +92,11 @@ impl Lake {
             }
         }
     }
+}
+
+/// The table as it is written where rows keep their identity.
+pub(crate) fn keeping_row_ids(table: &TableDef) -> TableDef {
+    TableDef { schema: Arc::new(cenote_datafile::with_row_ids(&table.schema)), ..table.clone() }
 }
 
 impl TableWriter {

@@ -170,6 +170,11 @@ impl Step<'_> {
             self.committed.discarded.push(change.table);
             return Ok(());
         };
+        if def.row_lineage() && !outputs.iter().all(|file| file.row_ids_stored) {
+            // Turned on since the rewrite was planned: its rows would get new ids.
+            self.committed.discarded.push(change.table);
+            return Ok(());
+        }
         let distinct: BTreeSet<FileId> = inputs.iter().map(|input| input.file).collect();
         if distinct.len() != inputs.len() {
             return Err(Error::Invalid(format!("rewrite of {} names a file twice", def.full_name())));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use cenote_catalog::{
-    Clash, ColumnRange, Commit, Committed, Error, Op, ReadSet, Region, RetireKind, RowChange, TableChange,
-    Zone,
+    Alter, Clash, ColumnRange, Commit, Committed, Error, Op, ReadSet, Region, RetireKind, RowChange,
+    TableChange, Zone,
 };
 use cenote_datafile::Value;
 use cenote_vocab::{FieldId, FieldType, FileId, TableId, Txn};
@@ -50,6 +50,22 @@ pub(crate) async fn updates_of_other_rows_go_together_and_of_the_same_do_not(fix
     fixture.change_at(table, base, vec![expire]).await.expect("too old is too old");
     assert_eq!(clash(fixture.change_at(table, base, update(&fixture, file, 8..9)).await).0, Clash::Retired);
     fixture.change_at(table, base, delete(8..9)).await.expect("gone is gone");
+}
+
+pub(crate) async fn a_rewrite_planned_before_row_lineage_was_turned_on_is_discarded(fixture: Fixture) {
+    let table = fixture.create("cpu").await;
+    let file = fixture.append(table, 10).await;
+    let base = fixture.head().await;
+    let on = [("row_lineage".to_owned(), Some("on".to_owned()))].into();
+    fixture.change(table, vec![Op::Alter(Alter::SetProperties(on))]).await.expect("turned on");
+    let stale = rewrite(&[(file, None)], vec![fixture.file(10)]);
+    assert_eq!(fixture.change_at(table, base, vec![stale]).await.expect("no error").discarded, [table]);
+    assert_eq!(fixture.files(table).await[0].id, file);
+    let mut output = fixture.file(10);
+    output.row_ids_stored = true;
+    let fresh = rewrite(&[(file, None)], vec![output]);
+    assert_eq!(fixture.change(table, vec![fresh]).await.expect("applied").discarded, []);
+    assert!(fixture.files(table).await[0].file.row_ids_stored);
 }
 
 pub(crate) async fn concurrent_updates_of_one_row_have_one_winner(fixture: Fixture) {

@@ -234,7 +234,9 @@ pub(crate) fn new_table(id: TableId, uuid: uuid::Uuid, tenant: &str, name: &str)
         sort: SortOrder { no: 1, fields: vec![sorted(2), sorted(1)] },
         time_field: Some(FieldId(1)),
         location: format!("{tenant}/tables/{uuid}"),
-        properties: [("tags".to_owned(), "host".to_owned())].into(),
+        properties: [("row_lineage", "off"), ("tags", "host")]
+            .map(|(option, value)| (option.to_owned(), value.to_owned()))
+            .into(),
         comment: None,
         if_not_exists: false,
         or_replace: false,

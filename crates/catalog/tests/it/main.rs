@@ -44,6 +44,7 @@ macro_rules! all_promises {
             commits::limits_have_names,
             commits::a_commit_after_stop_is_refused_and_one_before_it_is_done,
             conflicts::updates_of_other_rows_go_together_and_of_the_same_do_not,
+            conflicts::a_rewrite_planned_before_row_lineage_was_turned_on_is_discarded,
             conflicts::concurrent_updates_of_one_row_have_one_winner,
             conflicts::a_file_that_an_update_emptied_is_planned_again,
             conflicts::a_region_that_was_read_conflicts_with_rows_that_came_into_it,

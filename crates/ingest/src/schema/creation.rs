@@ -52,10 +52,10 @@ impl Creation<'_> {
         let tag_ids = tags.iter().filter_map(|tag| schema.field(tag)).map(|field| field.id);
         let sort = SortOrder { no: 1, fields: tag_ids.chain([time]).map(ascending).collect() };
         let uuid = self.ids.uuid();
-        let properties = match tags {
-            [] => BTreeMap::new(),
-            tags => BTreeMap::from([("tags".to_owned(), tags.join(","))]),
-        };
+        let mut properties = BTreeMap::from([("row_lineage".to_owned(), "false".to_owned())]);
+        if !tags.is_empty() {
+            properties.insert("tags".to_owned(), tags.join(","));
+        }
         Ok(NewTable {
             id,
             uuid,

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::parse::unsupported;
 
 /// Options that this version follows.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "append_only",
     "compaction.enabled",
     "dedup",
@@ -17,6 +17,7 @@ const KNOWN: [&str; 10] = [
     "history_keep",
     "orphan_grace",
     "retention",
+    "row_lineage",
     "tags",
     "target_file_size",
     "time_column",
@@ -29,14 +30,14 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
             .with_sqlstate("22023"))
     };
     match (name, value) {
-        ("format", "parquet") | ("dedup", "none") | ("append_only", "true" | "on" | "false" | "off") => {
-            Ok(())
-        }
+        ("format", "parquet")
+        | ("dedup", "none")
+        | ("append_only" | "row_lineage", "true" | "on" | "false" | "off") => Ok(()),
         ("format", "vortex" | "lance" | "orc" | "avro") => Err(unsupported(&format!("format {value}"))),
         ("format", _) => invalid("the format is parquet"),
         ("dedup", "last" | "tags" | "partition") => Err(unsupported(&format!("option dedup = '{value}'"))),
         ("dedup", _) => invalid("one of none, last"),
-        ("append_only", _) => invalid("true or false"),
+        ("append_only" | "row_lineage", _) => invalid("true or false"),
         ("compaction.enabled", "true" | "on" | "false" | "off") => Ok(()),
         ("compaction.enabled", _) => invalid("on or off"),
         ("retention", text) if cenote_table::parse_retention(text).is_some() => Ok(()),

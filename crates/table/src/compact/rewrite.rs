@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
-use cenote_datafile::{DeletionVector, ReadOptions, read_batches};
+use cenote_datafile::{DeletionVector, ReadOptions, RowIdentity, has_row_ids, read_batches};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
@@ -170,7 +170,14 @@ impl Rewrite {
 /// The rows of a file that are not deleted, in the table's present columns.
 async fn read(lake: &Lake, table: &TableDef, file: &ScanFile) -> Result<Batches, Error> {
     let vector = file.entry.vector.as_ref().map(|visible| visible.vector.clone());
-    read_object(lake, table, &file.path, file.entry.file.bytes, file.entry.file.rows, vector).await
+    let entry = &file.entry;
+    let batches =
+        read_object(lake, table, &file.path, entry.file.bytes, entry.file.rows, vector.clone()).await?;
+    if !has_row_ids(&table.schema) {
+        return Ok(batches);
+    }
+    let mut identity = RowIdentity::new(entry.row_id_start, entry.seq, vector.as_deref());
+    Ok(batches.map(move |batch| Ok(identity.fill(&batch?)?)).boxed())
 }
 
 /// The rows of an object of the table.

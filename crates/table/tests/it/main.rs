@@ -10,6 +10,7 @@ mod compact;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod retention;
+mod row_ids;
 mod scan;
 mod world;
 mod write;
