@@ -17,9 +17,9 @@ use crate::inner::{Active, Inner};
 use crate::metrics::Metrics;
 use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
-    CatalogOptions, Commit, Committed, DataFile, Error, Identity, Job, Lease, Names, NewRun, NewToken,
-    PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableDef, TimeWindow, Token, TokenChange,
-    collection, job, lease, partition, reading, run, system, tenant, tokens,
+    CatalogOptions, Commit, Committed, DataFile, Error, Hold, Identity, Job, Lease, Names, NewRun, NewTag,
+    NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableDef, TimeWindow, Token, TokenChange,
+    collection, hold, job, lease, partition, reading, run, system, tenant, tokens,
 };
 
 /// A catalog database. Cheap to clone.
@@ -250,6 +250,68 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<(Epoch, Txn, Option<bytes::Bytes>)>, Error> {
         reading::producer(&self.inner, scope, name).await
+    }
+
+    /// The transaction of a commit by its id; `None`: not committed so far.
+    pub async fn commit_of(&self, scope: &Scope, commit_id: Uuid) -> Result<Option<Txn>, Error> {
+        Ok(history::commit_of(&self.inner.database, scope.catalog(), commit_id).await?)
+    }
+
+    /// Forgets a producer, its epochs and its fence: what it offers next takes effect whatever its epoch. `Invalid` for those
+    /// of logs, which the node needs to start. False if there was none.
+    pub async fn drop_producer(&self, scope: &Scope, name: &str) -> Result<bool, Error> {
+        collection::drop_producer(&self.inner, scope, name).await
+    }
+
+    // ---- what keeps history ----
+
+    /// Makes a tag, which keeps a version; answers the version. `SnapshotExpired` for one that is not kept any more.
+    pub async fn create_tag(&self, scope: &Scope, tag: NewTag) -> Result<Txn, Error> {
+        hold::create_tag(&self.inner, scope, tag).await
+    }
+
+    /// Ends a tag of a table, or of the catalog.
+    pub async fn drop_tag(&self, scope: &Scope, table: Option<TableId>, name: &str) -> Result<(), Error> {
+        hold::drop_tag(&self.inner, scope, table, name).await
+    }
+
+    /// The version that a tag names: the table's own tag, or else the catalog's.
+    pub async fn tagged(&self, scope: &Scope, table: Option<TableId>, name: &str) -> Result<Txn, Error> {
+        hold::tagged(&self.inner, scope, table, name).await
+    }
+
+    /// Tags and holds that have not expired, by version.
+    pub async fn holds(&self, scope: &Scope) -> Result<Vec<Hold>, Error> {
+        hold::all(&self.inner, scope).await
+    }
+
+    /// Keeps all of a table (`None`: of the catalog) from `txn` on, for `ttl` (at most a week) unless it is renewed, and a
+    /// week back at most. `SnapshotExpired` below the floor.
+    pub async fn hold(
+        &self,
+        scope: &Scope,
+        table: Option<TableId>,
+        txn: Txn,
+        holder: &str,
+        ttl: Duration,
+    ) -> Result<Hold, Error> {
+        hold::hold(&self.inner, scope, table, txn, (holder, ttl)).await
+    }
+
+    /// Lets a hold live on for `ttl`, and moves it forward if `txn` is given. `HoldNotFound` once it has expired.
+    pub async fn renew_hold(
+        &self,
+        scope: &Scope,
+        id: Uuid,
+        txn: Option<Txn>,
+        ttl: Duration,
+    ) -> Result<Hold, Error> {
+        hold::renew(&self.inner, scope, id, txn, ttl).await
+    }
+
+    /// Ends a hold.
+    pub async fn release_hold(&self, scope: &Scope, id: Uuid) -> Result<(), Error> {
+        hold::release(&self.inner, scope, id).await
     }
 
     /// Ids for a table and, with it, a uuid and location, before its commit.

@@ -4,9 +4,10 @@ use cenote_vocab::{Micros, Scope, TableId, Txn};
 
 use crate::Error;
 use crate::committer::check_active;
+use crate::hold::{floor_under, week_ago};
 use crate::inner::Inner;
 use crate::reading::check_scope;
-use crate::sql::{Failure, head, trash};
+use crate::sql::{self, Failure, head, trash};
 
 /// Those of the tables that have something to purge, with their floors.
 pub(crate) async fn collectable(
@@ -36,25 +37,30 @@ pub(crate) async fn purge(
     }
     let catalog = scope.catalog();
     let memory = inner.memory(catalog);
+    let week_ago = week_ago(inner, scope).await?;
     let mut transaction = inner.database.write().await?;
     let newest = head::lock(&mut transaction, catalog).await?.txn;
     check_active(inner, &mut transaction).await?;
     if floor > newest {
         return Err(Error::SnapshotFuture { asked: floor, head: newest });
     }
-    let tables = trash::tables(&mut transaction, catalog, table).await?;
-    let ids: Vec<TableId> = tables.iter().map(|purged| purged.table).collect();
-    trash::raise_floors(&mut transaction, &ids, floor).await?;
+    let now = inner.clock.now();
+    let mut tables = trash::tables(&mut transaction, catalog, table, now).await?;
+    let holds = sql::hold::all(&mut transaction, catalog, now).await?;
+    for purged in &mut tables {
+        purged.floor = purged.floor.max(floor_under(&holds, purged.table, floor, week_ago));
+    }
+    let floors: Vec<(TableId, Txn)> = tables.iter().map(|purged| (purged.table, purged.floor)).collect();
+    trash::raise_floors(&mut transaction, &floors).await?;
     transaction.commit().await?;
-    for table in ids {
+    for (table, _) in floors {
         memory.files.lock().forget(Some(table));
     }
     // The committer remembers counters with the old floors, and partitions that may go.
     memory.next_generation();
 
     let mut queued = Vec::new();
-    for mut purged in tables {
-        purged.floor = purged.floor.max(floor);
+    for purged in tables {
         loop {
             let part = purge_part(inner, scope, &purged, not_before).await?;
             let last = part.len() < trash::PURGE_ROWS_MAX;
@@ -78,10 +84,27 @@ async fn purge_part(
     let mut transaction = inner.database.write().await?;
     head::lock(&mut transaction, catalog).await?;
     check_active(inner, &mut transaction).await?;
-    let part = trash::purge_files(&mut transaction, catalog, purged, inner.clock.now(), not_before).await?;
+    let now = inner.clock.now();
+    let part = trash::purge_files(&mut transaction, catalog, purged, now, not_before).await?;
     if part.len() < trash::PURGE_ROWS_MAX {
-        trash::purge_rest(&mut transaction, purged).await?;
+        trash::purge_rest(&mut transaction, catalog, purged, now).await?;
     }
     transaction.commit().await?;
     Ok(part)
+}
+
+/// Forgets a producer.
+pub(crate) async fn drop_producer(inner: &Inner, scope: &Scope, name: &str) -> Result<bool, Error> {
+    if name.starts_with("log/") {
+        return Err(Error::Invalid(format!("producer {name} is a log's: without it rows would come twice")));
+    }
+    let catalog = scope.catalog();
+    let mut transaction = inner.database.write().await?;
+    head::lock(&mut transaction, catalog).await?;
+    check_active(inner, &mut transaction).await?;
+    let found = sql::producer::drop(&mut transaction, catalog, name).await?;
+    transaction.commit().await?;
+    // Committer and readers remember how far it was.
+    inner.memory(catalog).forget();
+    Ok(found)
 }

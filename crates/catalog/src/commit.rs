@@ -1,6 +1,7 @@
 //! The one way to change anything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cenote_datafile::DeletionVector;
@@ -10,7 +11,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{NewFile, ReadSet, Region, TableKind};
+use crate::{DataFile, NewFile, ReadSet, Region, TableKind};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -120,6 +121,15 @@ pub enum Op {
         /// Files that come.
         append: Vec<NewFile>,
     },
+    /// The table is put back to what it was at a version; the change must have read all of it.
+    Restore {
+        /// The version, which is still kept.
+        to: Txn,
+        /// Files of the base that it did not have, or not with these deleted rows.
+        retire: Vec<FileId>,
+        /// Its files that the base does not have so: they come again under new ids, with the row ids that they had.
+        files: Vec<Arc<DataFile>>,
+    },
     /// The same rows in other files.
     Rewrite {
         /// Files that go, with the vector that was applied while reading them.
@@ -213,6 +223,13 @@ pub enum ObjectChange {
         if_exists: bool,
         /// Drop only if it is a view (`DROP VIEW`) or only if it is a table.
         view: bool,
+    },
+    /// `UNDROP TABLE`: the table of this name that was dropped last comes back as it was.
+    UndropTable {
+        /// Its schema.
+        schema: String,
+        /// Its name, which no other may have.
+        name: String,
     },
     /// `ALTER TABLE … RENAME TO`
     RenameTable {

@@ -47,6 +47,15 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// A tag of this name exists.
+    #[error("tag \"{0}\" already exists")]
+    TagExists(String),
+    /// No such tag.
+    #[error("tag \"{0}\" does not exist")]
+    TagNotFound(String),
+    /// No such hold, or none any more.
+    #[error("hold {0} does not exist or has expired")]
+    HoldNotFound(uuid::Uuid),
     /// `DROP SCHEMA` without CASCADE.
     #[error("schema \"{name}\" still has {tables} tables")]
     SchemaNotEmpty {
@@ -164,9 +173,12 @@ impl Fault for Error {
             | Self::ColumnNotFound { .. }
             | Self::JobNotFound { .. }
             | Self::TokenNotFound
+            | Self::TagNotFound(_)
+            | Self::HoldNotFound(_)
             | Self::SnapshotExpired(_) => ErrorKind::NotFound,
             Self::TableExists(_)
             | Self::SchemaExists(_)
+            | Self::TagExists(_)
             | Self::ColumnExists { .. }
             | Self::ColumnConflict { .. }
             | Self::CommitConflict { .. }
@@ -195,6 +207,8 @@ impl Fault for Error {
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",
             Self::ColumnConflict { .. } => "42804",
+            Self::TagExists(_) => "42710",
+            Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
             Self::SnapshotExpired(_) | Self::SnapshotFuture { .. } => "22023",

@@ -51,6 +51,7 @@ mod credential;
 mod error;
 mod file;
 mod file_cache;
+mod hold;
 mod inner;
 mod job;
 mod lease;
@@ -80,6 +81,7 @@ pub use commit::{
 pub use conflict::Clash;
 pub use error::Error;
 pub use file::{DataFile, NewFile, TimeWindow, VisibleVector};
+pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
 pub use object::{Names, SchemaDef, TableDef, TableKind};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cenote_vocab::{Epoch, Micros, SchemaId, Scope, TableId, TableSchema, Txn};
 use tokio::time::timeout;
 
+use crate::hold;
 use crate::inner::Inner;
 use crate::sql::{file, head, history, object, producer, state};
 use crate::{DataFile, Error, Head, Names, TableDef, TimeWindow};
@@ -92,7 +93,7 @@ pub(crate) async fn files(
     if inner.is_active() {
         let known = memory.files.lock().files(table.id, at, None, window);
         if let Some((files, floor)) = known {
-            check_floor(table, at, floor)?;
+            check_readable(inner, scope, table, at, floor).await?;
             return Ok(files);
         }
     }
@@ -105,12 +106,25 @@ pub(crate) async fn files(
     };
     // Only now: a purge may have run while the rows were read.
     let floor = state::state(&inner.database, table.id).await?.map(|state| state.history_floor);
-    check_floor(table, at, floor.ok_or_else(|| expired(table, at, None))?)?;
+    let floor = floor.ok_or_else(|| expired(table, at, None))?;
+    check_readable(inner, scope, table, at, floor).await?;
     Ok(files)
 }
 
-fn check_floor(table: &TableDef, at: Txn, floor: Txn) -> Result<(), Error> {
-    if at < floor { Err(expired(table, at, Some(floor))) } else { Ok(()) }
+/// `SnapshotExpired` below the floor, unless a tag keeps that very version.
+async fn check_readable(
+    inner: &Inner,
+    scope: &Scope,
+    table: &TableDef,
+    at: Txn,
+    floor: Txn,
+) -> Result<(), Error> {
+    if at >= floor {
+        return Ok(());
+    }
+    let holds = hold::all(inner, scope).await?;
+    let tagged = holds.iter().any(|hold| hold.tags(table.id, at, Txn(at.0 + 1)));
+    if tagged { Ok(()) } else { Err(expired(table, at, Some(floor))) }
 }
 
 fn expired(table: &TableDef, at: Txn, floor: Option<Txn>) -> Error {

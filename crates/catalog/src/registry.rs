@@ -16,13 +16,13 @@ pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
 pub(crate) use render::{add_column, define, definitions};
-pub(crate) use root::{CATALOG, HEAD, META, TABLE_TXN, TXN, TXN_INPUT};
+pub(crate) use root::{CATALOG, HEAD, HOLD, META, TABLE_TXN, TXN, TXN_INPUT};
 pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 2;
+pub(crate) const LAYOUT: i64 = 3;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -32,6 +32,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &TXN,
     &TXN_INPUT,
     &TABLE_TXN,
+    &HOLD,
     &SCHEMA,
     &TABLE,
     &TABLE_STATE,

@@ -14,6 +14,7 @@ pub(crate) mod access;
 pub(crate) mod file;
 pub(crate) mod head;
 pub(crate) mod history;
+pub(crate) mod hold;
 pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod migrate;

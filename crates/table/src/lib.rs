@@ -22,6 +22,7 @@ mod order;
 mod predicate;
 mod progress;
 mod prune;
+mod restore;
 mod retention;
 #[cfg(test)]
 mod sample;

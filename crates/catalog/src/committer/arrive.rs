@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use cenote_vocab::{FileId, TableSchema};
+use cenote_vocab::{FileId, LIVE, PartitionId, TableSchema, Txn};
 
 use super::new_file::{check_file, hash_128, tuple_text};
 use super::reads::conflict;
 use super::rows::count;
 use super::step::Step;
 use super::world::{Arrived, TableWork};
-use super::writes::FileRow;
+use super::writes::{FileRow, VectorRow};
 use crate::conflict::ops;
 use crate::widening::note_file;
-use crate::{Clash, Error, NewFile, TableChange, TableDef};
+use crate::{Clash, DataFile, Error, NewFile, TableChange, TableDef};
 
 /// A file below this size is worth merging.
 pub(super) const SMALL_FILE_BYTES: u64 = 128 << 20;
@@ -45,10 +45,45 @@ impl Step<'_> {
         bit: i32,
     ) -> Result<(), Error> {
         check_file(def, file)?;
+        let schema = self.world.table_mut(change.table).schema(file.schema_no)?;
+        if bit != ops::REWRITE {
+            check_nulls(def, &schema, file)?;
+        }
+        self.place(def, change, Arrival { file: Arc::new(file.clone()), row_id_start: None, bit })?;
+        Ok(())
+    }
+
+    /// A file of an earlier version comes again, with the rows that were deleted from it then.
+    pub(super) fn bring_back(
+        &mut self,
+        def: &Arc<TableDef>,
+        change: &TableChange,
+        file: &DataFile,
+    ) -> Result<(), Error> {
+        let arrival =
+            Arrival { file: file.file.clone(), row_id_start: Some(file.row_id_start), bit: ops::RESTORE };
+        let (id, partition) = self.place(def, change, arrival)?;
+        let Some(visible) = &file.vector else { return Ok(()) };
+        let txn = self.txn;
+        let deleted = count(visible.vector.cardinality());
+        let vector = visible.vector.clone();
+        self.writes.vectors.push(VectorRow { table: change.table, file: id, begin: txn, end: LIVE, vector });
+        let work = self.world.table_mut(change.table);
+        work.state.deleted_rows += deleted;
+        work.partition_mut(partition).deleted_rows += deleted;
+        Ok(())
+    }
+
+    /// Gives the file its id and counts it.
+    fn place(
+        &mut self,
+        def: &Arc<TableDef>,
+        change: &TableChange,
+        Arrival { file, row_id_start, bit }: Arrival,
+    ) -> Result<(FileId, PartitionId), Error> {
         let id = FileId(self.world.head.next_file);
         self.world.head.next_file += 1;
-        let new_rows = bit != ops::REWRITE;
-        let txn = self.txn;
+        let (txn, new_rows) = (self.txn, bit != ops::REWRITE);
         let tally = self.tally(change.table, change.base, bit);
         tally.data_change |= new_rows;
         tally.added_files += 1;
@@ -57,9 +92,6 @@ impl Step<'_> {
         let seq = tally.seq;
         let work = self.world.table_mut(change.table);
         let schema = work.schema(file.schema_no)?;
-        if new_rows {
-            check_nulls(def, &schema, file)?;
-        }
         if let Some(fits) = &mut work.double_fits {
             note_file(fits, &schema, &file.statistics);
         }
@@ -72,8 +104,8 @@ impl Step<'_> {
                 schema: schema.clone(),
             }));
         }
-        let (partition, row_id_start) = work.count_file(file);
-        work.partition_mut(partition).last_txn = txn;
+        let partition = work.count_file(&file, txn);
+        let row_id_start = row_id_start.unwrap_or_else(|| work.take_row_ids(file.rows));
         self.writes.files.push(FileRow {
             table: change.table,
             id,
@@ -83,11 +115,20 @@ impl Step<'_> {
             seq,
             def: def.clone(),
             schema,
-            file: Arc::new(file.clone()),
+            file,
             origin: self.commit.facts.operation.clone(),
         });
-        Ok(())
+        Ok((id, partition))
     }
+}
+
+/// A file on its way into a table.
+struct Arrival {
+    file: Arc<NewFile>,
+    /// `None`: its rows get new ids.
+    row_id_start: Option<i64>,
+    /// As what it comes.
+    bit: i32,
 }
 
 /// A column that became NOT NULL after the file was written must have no NULLs in it.
@@ -104,12 +145,17 @@ fn check_nulls(def: &TableDef, written: &TableSchema, file: &NewFile) -> Result<
 }
 
 impl TableWork {
-    /// Counts a file that comes: its partition, and the id of its first row.
-    fn count_file(&mut self, file: &NewFile) -> (cenote_vocab::PartitionId, i64) {
+    /// The first of as many row ids.
+    fn take_row_ids(&mut self, rows: u64) -> i64 {
+        let start = self.state.next_row_id;
+        self.state.next_row_id += count(rows);
+        start
+    }
+
+    /// Counts a file that comes; answers its partition.
+    fn count_file(&mut self, file: &NewFile, txn: Txn) -> PartitionId {
         let tuple = tuple_text(&file.partition);
         let partition = self.intern(file.spec_no, hash_128(tuple.as_bytes()), &tuple);
-        let row_id_start = self.state.next_row_id;
-        self.state.next_row_id += count(file.rows);
         self.state.live_files += 1;
         self.state.live_rows += count(file.rows);
         self.state.live_bytes += count(file.bytes);
@@ -119,12 +165,13 @@ impl TableWork {
         counters.live_bytes += count(file.bytes);
         counters.small_files += i64::from(file.bytes < SMALL_FILE_BYTES);
         counters.count_level(file.level, 1, count(file.bytes));
+        counters.last_txn = txn;
         if let Some((low, high)) = file.time_range {
             let (old_low, old_high) = counters.time_range.unwrap_or((low, high));
             counters.time_range = Some((old_low.min(low), old_high.max(high)));
             self.state.max_span = self.state.max_span.max(high.saturating_sub(low));
         }
-        (partition, row_id_start)
+        partition
     }
 
     /// The columns at a schema number.

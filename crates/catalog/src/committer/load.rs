@@ -9,9 +9,9 @@ use cenote_vocab::{CatalogId, Epoch, FieldType, FileId, TableId, Txn};
 use super::new_file::{hash_128, tuple_text};
 use super::world::{Arrived, HeadRow, TableWork, World};
 use crate::ledger;
-use crate::sql::{Failure, Transaction, file, history, object, producer, state};
+use crate::sql::{Failure, Transaction, file, history, hold, object, producer, state};
 use crate::widening::{DoubleFits, note_file};
-use crate::{Alter, Commit, Error, Names, NewFile, ObjectChange, Op, ReadSet, TableChange};
+use crate::{Alter, Commit, DataFile, Error, Names, NewFile, ObjectChange, Op, ReadSet, TableChange};
 
 /// Tables and producers that are remembered from group to group, at most.
 const REMEMBERED_MAX: usize = 10_000;
@@ -81,6 +81,7 @@ pub(super) async fn load(
         producers: HashMap::new(),
         touched_producers: BTreeSet::new(),
         epochs: HashMap::new(),
+        dropped: HashMap::new(),
         commits: HashMap::new(),
     };
     let ids: Vec<_> = commits.iter().map(|commit| commit.commit_id).collect();
@@ -93,6 +94,8 @@ pub(super) async fn load(
     load_files(transaction, &mut world, commits).await?;
     load_read_sets(transaction, &mut world, commits).await?;
     load_schemas(transaction, &mut world, commits).await?;
+    load_dropped(transaction, catalog, &mut world, commits).await?;
+    load_tagged(transaction, catalog, &mut world, commits).await?;
     Ok(world)
 }
 
@@ -148,7 +151,8 @@ fn tables_of(names: &Names, commits: &[&Commit]) -> BTreeSet<TableId> {
                     tables.extend(listed.into_iter().flatten());
                 }
                 ObjectChange::RenameTable { table, .. } => drop(tables.insert(*table)),
-                ObjectChange::CreateSchema { .. } => {}
+                // What is dropped has no name: see `load_dropped`.
+                ObjectChange::CreateSchema { .. } | ObjectChange::UndropTable { .. } => {}
             }
         }
     }
@@ -192,15 +196,18 @@ async fn load_tables(
     Ok(())
 }
 
+/// Files that come, new ones and those of earlier versions.
 fn new_files<'a>(commits: &'a [&'a Commit]) -> impl Iterator<Item = (TableId, &'a NewFile)> {
     commits.iter().flat_map(|commit| &commit.tables).flat_map(|change| {
         change.ops.iter().flat_map(move |op| {
-            let files: &[NewFile] = match op {
-                Op::Append { files } | Op::Replace { append: files, .. } => files,
-                Op::Rewrite { outputs, .. } => outputs,
-                _ => &[],
+            let (new, back): (&[NewFile], &[Arc<DataFile>]) = match op {
+                Op::Append { files } | Op::Replace { append: files, .. } => (files, &[]),
+                Op::Rewrite { outputs, .. } => (outputs, &[]),
+                Op::Restore { files, .. } => (&[], files),
+                Op::DeleteRows { .. } | Op::Retire { .. } | Op::Alter(_) => (&[], &[]),
             };
-            files.iter().map(move |file| (change.table, file))
+            let back = back.iter().map(|file| file.file.as_ref());
+            new.iter().chain(back).map(move |file| (change.table, file))
         })
     })
 }
@@ -271,7 +278,9 @@ fn files_named(change: &TableChange) -> Vec<FileId> {
     for op in &change.ops {
         match op {
             Op::DeleteRows { file, .. } => files.push(*file),
-            Op::Retire { files: gone, .. } | Op::Replace { retire: gone, .. } => files.extend(gone),
+            Op::Retire { files: gone, .. }
+            | Op::Replace { retire: gone, .. }
+            | Op::Restore { retire: gone, .. } => files.extend(gone),
             Op::Rewrite { inputs, .. } => files.extend(inputs.iter().map(|input| input.file)),
             Op::Append { .. } | Op::Alter(_) => {}
         }
@@ -337,6 +346,53 @@ async fn load_arrivals(
         let arrived =
             Arrived { file: found.file, begin: found.begin, partition: found.partition, statistics, schema };
         world.table_mut(found.table).arrivals.push(Arc::new(arrived));
+    }
+    Ok(())
+}
+
+/// The last dropped tables of the names that are to come back.
+async fn load_dropped(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    for change in commits.iter().flat_map(|commit| &commit.objects) {
+        let ObjectChange::UndropTable { schema, name } = change else { continue };
+        let Ok((found, _)) = world.names.schema(schema) else { continue };
+        let Some((table, end)) = object::last_dropped(transaction, catalog, found.id, name).await? else {
+            continue;
+        };
+        let before = object::names(transaction, catalog, Txn(end.0 - 1), Txn(end.0 - 1)).await?;
+        let state = state::states(transaction, &[table]).await?.remove(&table);
+        if let (Some(def), Some(state)) = (before.table_by_id(table), state) {
+            world.dropped.insert((schema.clone(), name.clone()), def.clone());
+            world.table_mut(table).state = state;
+        }
+    }
+    Ok(())
+}
+
+/// Versions that tags keep, for tables that are to be restored.
+async fn load_tagged(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let changes = commits.iter().flat_map(|commit| &commit.tables);
+    let restored: BTreeSet<TableId> = changes
+        .filter(|change| change.ops.iter().any(|op| matches!(op, Op::Restore { .. })))
+        .map(|change| change.table)
+        .filter(|table| world.table(*table).is_some())
+        .collect();
+    if restored.is_empty() {
+        return Ok(());
+    }
+    let holds = hold::all(transaction, catalog, world.head.committed).await?;
+    for table in restored {
+        let tags = holds.iter().filter(|hold| hold.name.is_some() && hold.concerns(table));
+        world.table_mut(table).tagged = tags.map(|tag| tag.txn).collect();
     }
     Ok(())
 }

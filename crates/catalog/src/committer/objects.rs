@@ -33,6 +33,7 @@ impl Step<'_> {
             ObjectChange::DropTable { schema, name, if_exists, view } => {
                 self.drop_table(schema, name, *if_exists, *view)
             }
+            ObjectChange::UndropTable { schema, name } => self.undrop_table(schema, name),
             ObjectChange::RenameTable { table, name } => self.rename_table(*table, name),
         }
     }
@@ -197,6 +198,24 @@ impl Step<'_> {
         let schema_no = self.world.def(table).map_or(0, |def| def.schema.no);
         self.redefine(table, None);
         self.tally(table, base, ops::DROP).schema_no = schema_no;
+        Ok(())
+    }
+
+    fn undrop_table(&mut self, schema: &str, name: &str) -> Result<(), Error> {
+        let (_, tables) = self.world.names.schema(schema)?;
+        if tables.contains_key(name) {
+            return Err(Error::TableExists(name.to_owned()));
+        }
+        let dropped = self.world.dropped.get(&(schema.to_owned(), name.to_owned())).cloned();
+        let Some(def) = dropped.filter(|def| self.world.def(def.id).is_none()) else {
+            return Err(Error::TableNotFound { name: format!("{schema}.{name}"), nearest: None });
+        };
+        let (table, base) = (def.id, self.world.head.txn);
+        self.redefine(table, Some(TableDef { begin_txn: self.txn, ..(*def).clone() }));
+        self.undropped.insert(table);
+        self.tally(table, base, ops::CREATE | ops::RESTORE);
+        self.committed.created_tables.push(table);
+        self.committed.schemas.insert(table, (*def.schema).clone());
         Ok(())
     }
 

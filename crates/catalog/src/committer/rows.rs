@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cenote_datafile::DeletionVector;
-use cenote_vocab::{FileId, LIVE, TableId};
+use cenote_vocab::{FileId, LIVE, TableId, Txn};
 
 use super::arrive::SMALL_FILE_BYTES;
 use super::reads::conflict;
@@ -13,8 +13,8 @@ use super::world::{KnownFile, VectorVersion};
 use super::writes::VectorRow;
 use crate::conflict::{self as matrix, Act, Fate, Rule, ops};
 use crate::{
-    Clash, Error, NewFile, Op, Region, RetireKind, RewriteInput, RowChange, TableChange, TableDef, TableKind,
-    VisibleVector,
+    Clash, DataFile, Error, NewFile, Op, ReadSet, Region, RetireKind, RewriteInput, RowChange, TableChange,
+    TableDef, TableKind, VisibleVector,
 };
 
 impl Step<'_> {
@@ -156,6 +156,42 @@ impl Step<'_> {
             }
         }
         self.add_files(&def, change, append, ops::REPLACE)
+    }
+
+    /// Puts the table back to a version that is still kept.
+    pub(super) fn restore(
+        &mut self,
+        change: &TableChange,
+        to: Txn,
+        retire: &[FileId],
+        files: &[Arc<DataFile>],
+    ) -> Result<(), Error> {
+        let def = self.table_with_rows(change.table)?;
+        if change.read != ReadSet::All {
+            return Err(Error::Invalid(format!(
+                "{} is restored by what has not read all of it",
+                def.full_name()
+            )));
+        }
+        if let Some(work) = self.world.table(change.table)
+            && to < work.state.history_floor
+            && !work.tagged.contains(&to)
+        {
+            return Err(Error::SnapshotExpired(format!(
+                "version {to} of {} is no longer kept",
+                def.full_name()
+            )));
+        }
+        for file in retire {
+            let known = self.known(change.table, *file)?.clone();
+            if self.applies(&def, change, Act::Replace, (*file, &known), None)? {
+                self.end_file(change, *file, &known, ops::RESTORE)?;
+            }
+        }
+        for file in files {
+            self.bring_back(&def, change, file)?;
+        }
+        Ok(())
     }
 
     /// A rewrite stands alone on its table and is dropped if one of its inputs is not as it was.

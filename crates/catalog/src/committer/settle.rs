@@ -34,6 +34,10 @@ impl Step<'_> {
                 self.writes.table_ends.push((table, self.txn));
             }
             let Some(after) = after else { continue };
+            if self.undropped.contains(&table) {
+                self.writes.tables.push(TableRow { def: after, end: LIVE });
+                continue;
+            }
             let schema_before = before.as_ref().map(|def| def.schema.clone()).unwrap_or_default();
             self.write_fields(table, &schema_before, &after.schema);
             if after.spec.no > 0 && before.as_ref().is_none_or(|before| before.spec != after.spec) {

@@ -39,6 +39,8 @@ pub(crate) struct Step<'a> {
     pub(super) names_before: Arc<Names>,
     pub(super) schemas_touched: BTreeSet<SchemaId>,
     pub(super) schema_uuids: BTreeMap<SchemaId, uuid::Uuid>,
+    /// Tables whose columns are stored already, though they were not there before the commit.
+    pub(super) undropped: BTreeSet<TableId>,
     /// Tables of this commit that were not created because their name is taken.
     pub(super) not_created: BTreeSet<TableId>,
     pub(super) committed: Committed,
@@ -113,6 +115,7 @@ fn files_of(op: &Op) -> usize {
         Op::DeleteRows { .. } => 1,
         Op::Retire { files, .. } => files.len(),
         Op::Replace { retire, append, .. } => retire.len() + append.len(),
+        Op::Restore { retire, files, .. } => retire.len() + files.len(),
         Op::Rewrite { inputs, outputs } => inputs.len() + outputs.len(),
         Op::Alter(_) => 0,
     }
@@ -171,6 +174,7 @@ impl<'a> Step<'a> {
             names_before: world.names.clone(),
             schemas_touched: BTreeSet::new(),
             schema_uuids: BTreeMap::new(),
+            undropped: BTreeSet::new(),
             not_created: BTreeSet::new(),
             committed: nothing(txn),
         }
@@ -196,6 +200,7 @@ impl<'a> Step<'a> {
                 }
                 Op::Retire { files, kind } => self.retire_files(change, files, *kind)?,
                 Op::Replace { filter, retire, append } => self.replace(change, filter, retire, append)?,
+                Op::Restore { to, retire, files } => self.restore(change, *to, retire, files)?,
                 Op::Alter(alter) => self.alter(change, alter)?,
                 Op::Rewrite { .. } => {} // never here: see above
             }

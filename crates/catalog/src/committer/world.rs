@@ -123,6 +123,8 @@ pub(crate) struct TableWork {
     pub(crate) touched: bool,
     // What follows is known for one group only.
     pub(crate) files: HashMap<FileId, KnownFile>,
+    /// Versions below the floor that tags keep; asked for only where a change restores one.
+    pub(crate) tagged: BTreeSet<Txn>,
     /// Files that came with new rows: asked for only where a change read a region; in any case those of the group.
     pub(crate) arrivals: Vec<Arc<Arrived>>,
     /// The last transaction that changed rows; asked for only where a change read the whole table.
@@ -141,6 +143,8 @@ pub(crate) struct World {
     pub(crate) touched_producers: BTreeSet<String>,
     /// Transactions of (producer, epoch) that the group's commits name.
     pub(crate) epochs: HashMap<(String, Epoch), Txn>,
+    /// Tables that were dropped last, by schema and name, as they were; asked for only where one is to come back.
+    pub(crate) dropped: HashMap<(String, String), Arc<TableDef>>,
     /// Commits of the group that were there before, with the rows that they deleted.
     pub(crate) commits: HashMap<Uuid, (Txn, u64)>,
 }
@@ -208,6 +212,7 @@ impl TableWork {
         self.touched_partitions.clear();
         self.files.clear();
         self.arrivals.clear();
+        self.tagged.clear();
         self.last_data_txn = None;
         self.double_fits = None;
     }

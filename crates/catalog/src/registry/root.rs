@@ -69,6 +69,23 @@ pub(crate) const TXN_INPUT: Table = Table::new(
     &["catalog_id", "txn", "n"],
 );
 
+/// What keeps history: tags have a name and keep one version, holds keep all from one on. Table 0: all of the catalog.
+pub(crate) const HOLD: Table = Table::new(
+    "cn_hold",
+    &[
+        uuid("hold_id"),
+        id("catalog_id"),
+        id("table_id"),
+        nullable(name("name")),
+        id("txn"),
+        flag("from_here"),
+        name("holder"),
+        nullable(time("expires_us")),
+    ],
+    &["hold_id"],
+)
+.unique(&[&["catalog_id", "table_id", "name"]]);
+
 /// What transactions did to tables.
 pub(crate) const TABLE_TXN: Table = Table::new(
     "cn_table_txn",

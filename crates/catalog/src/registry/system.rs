@@ -387,6 +387,25 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 WHERE r.catalog_id = :catalog ORDER BY r.created_us, r.run_id",
     },
     SystemTable {
+        name: "storage.holds",
+        columns: &[
+            text("id"),
+            text("schema_name"),
+            text("table_name"),
+            text("name"),
+            integer("txn"),
+            text("kind"),
+            text("holder"),
+            time("expires_at"),
+        ],
+        private: false,
+        query: "SELECT h.hold_id, s.name, t.name, h.name, h.txn, \
+                CASE h.from_here WHEN 0 THEN 'tag' ELSE 'hold' END, h.holder, h.expires_us FROM cn_hold h \
+                LEFT JOIN cn_table t ON t.table_id = h.table_id AND t.end_txn = 9223372036854775807 \
+                LEFT JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
+                WHERE h.catalog_id = :catalog ORDER BY h.txn, h.hold_id",
+    },
+    SystemTable {
         name: "access.tokens",
         columns: &[
             integer("id"),

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use cenote_vocab::{
-    CatalogId, Field, FieldId, FieldType, PartitionField, PartitionSpec, SchemaId, SortField, SortOrder,
-    TableId, TableSchema, Transform, Txn,
+    CatalogId, Field, FieldId, FieldType, LIVE, PartitionField, PartitionSpec, SchemaId, SortField,
+    SortOrder, TableId, TableSchema, Transform, Txn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,27 @@ use crate::{Error, Names, SchemaDef, TableDef, TableKind};
 struct ViewDefinition {
     sql: String,
     search_path: String,
+}
+
+/// The table of this name that was dropped last, and when; `None` if there is none, or a purge has taken it.
+pub(crate) async fn last_dropped(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    schema: SchemaId,
+    name: &str,
+) -> Result<Option<(TableId, Txn)>, Failure> {
+    // A row that another one of the same table follows was altered, not dropped.
+    let statement = transaction
+        .statement(&format!(
+            "SELECT t.table_id, t.end_txn FROM cn_table t WHERE t.catalog_id = ? AND t.schema_id = ? \
+             AND t.name = ? AND t.end_txn < {LIVE} AND NOT EXISTS (SELECT 1 FROM cn_table n \
+             WHERE n.table_id = t.table_id AND n.begin_txn >= t.end_txn) ORDER BY t.end_txn DESC LIMIT 1"
+        ))
+        .bind(catalog.0)
+        .bind(schema)
+        .bind(name);
+    let Some(mut row) = transaction.row(statement).await? else { return Ok(None) };
+    Ok(Some((TableId(row.int()?), Txn(row.int()?))))
 }
 
 /// All names visible at `at`; `ddl_txn` is the caller's to say.

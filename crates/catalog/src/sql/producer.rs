@@ -134,3 +134,20 @@ pub(crate) async fn prune(
     transaction.execute(statement).await?;
     Ok(())
 }
+
+/// Removes a producer and its epochs; false if there was none.
+pub(crate) async fn drop(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    name: &str,
+) -> Result<bool, Failure> {
+    let mut found = false;
+    for table in ["cn_producer_log", "cn_producer"] {
+        let statement = transaction
+            .statement(&format!("DELETE FROM {table} WHERE catalog_id = ? AND producer = ?"))
+            .bind(catalog.0)
+            .bind(name);
+        found |= transaction.execute(statement).await? > 0;
+    }
+    Ok(found)
+}

@@ -3,6 +3,7 @@
 use cenote_vocab::{CatalogId, LIVE, Micros, TableId, Txn};
 
 use super::file::{object_hash, object_path};
+use super::hold::{self, LIVE_TAG};
 use super::{Cell, Database, Failure, Kind, Row, Statement, Transaction};
 use crate::registry::TRASH;
 
@@ -17,7 +18,7 @@ pub(crate) struct Purged {
     pub(crate) table: TableId,
     pub(crate) location: String,
     pub(crate) floor: Txn,
-    /// When it was dropped.
+    /// When it was dropped, unless a tag needs it.
     pub(crate) dropped: Option<Txn>,
 }
 
@@ -26,10 +27,13 @@ pub(crate) async fn tables(
     transaction: &mut Transaction,
     catalog: CatalogId,
     only: Option<TableId>,
+    now: Micros,
 ) -> Result<Vec<Purged>, Failure> {
+    let holds = hold::all(transaction, catalog, now).await?;
     let filter = if only.is_some() { " AND t.table_id = ?" } else { "" };
     let text = format!(
-        "SELECT t.table_id, t.location, s.history_floor, t.end_txn FROM cn_table t \
+        "SELECT t.table_id, t.location, s.history_floor, t.end_txn, \
+         (SELECT MIN(n.begin_txn) FROM cn_table n WHERE n.table_id = t.table_id) FROM cn_table t \
          JOIN cn_table_state s ON s.table_id = t.table_id \
          WHERE t.catalog_id = ?{filter} AND t.begin_txn = \
          (SELECT MAX(n.begin_txn) FROM cn_table n WHERE n.table_id = t.table_id) ORDER BY t.table_id"
@@ -41,8 +45,10 @@ pub(crate) async fn tables(
     let mut found = Vec::new();
     for mut row in transaction.query(statement).await? {
         let (table, location, floor) = (TableId(row.int()?), row.text()?, Txn(row.int()?));
-        let end = Txn(row.int()?);
-        found.push(Purged { table, location, floor, dropped: (end != LIVE).then_some(end) });
+        let (end, begin) = (Txn(row.int()?), Txn(row.int()?));
+        let tagged = holds.iter().any(|hold| hold.tags(table, begin, end));
+        let dropped = (end != LIVE && !tagged).then_some(end);
+        found.push(Purged { table, location, floor, dropped });
     }
     Ok(found)
 }
@@ -92,14 +98,22 @@ pub(crate) async fn dropped(
 /// Raises floors; a floor never falls.
 pub(crate) async fn raise_floors(
     transaction: &mut Transaction,
-    tables: &[TableId],
-    floor: Txn,
+    floors: &[(TableId, Txn)],
 ) -> Result<(), Failure> {
-    let rows: Vec<Vec<Cell>> = tables.iter().map(|table| vec![(*table).into(), floor.into()]).collect();
+    let rows: Vec<Vec<Cell>> =
+        floors.iter().map(|(table, floor)| vec![(*table).into(), (*floor).into()]).collect();
     let text = "UPDATE cn_table_state SET history_floor = v.floor FROM v \
                 WHERE cn_table_state.table_id = v.id AND cn_table_state.history_floor < v.floor";
     transaction.execute_with(&[("id", Kind::Int), ("floor", Kind::Int)], &rows, text).await?;
     Ok(())
+}
+
+/// As SQL: no tag needs the row of `table`, whose catalog, id and the present instant are bound.
+fn not_tagged(table: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM cn_hold h WHERE h.catalog_id = ? AND (h.table_id = 0 OR h.table_id = ?) \
+         AND {LIVE_TAG} AND h.txn >= {table}.begin_txn AND h.txn < {table}.end_txn)"
+    )
 }
 
 /// Removes at most [`PURGE_ROWS_MAX`] files of a table that no version at or above the floor needs, and queues their objects.
@@ -115,9 +129,16 @@ pub(crate) async fn purge_files(
     let all = purged.dropped.is_some_and(|dropped| dropped <= purged.floor);
     let bound = if all { LIVE } else { purged.floor };
     let statement = transaction
-        .statement("SELECT file_id, path, size_bytes FROM cn_file WHERE table_id = ? AND end_txn <= ? ORDER BY end_txn LIMIT ?")
+        .statement(&format!(
+            "SELECT file_id, path, size_bytes FROM cn_file WHERE table_id = ? AND end_txn <= ? AND {} \
+             ORDER BY end_txn LIMIT ?",
+            not_tagged("cn_file")
+        ))
         .bind(purged.table)
         .bind(bound)
+        .bind(catalog.0)
+        .bind(purged.table)
+        .bind(now.0)
         .bind(i64::try_from(PURGE_ROWS_MAX).unwrap_or(i64::MAX));
     let mut keys: Vec<Vec<Cell>> = Vec::new();
     let (mut queued, mut trash) = (Vec::new(), Vec::new());
@@ -149,12 +170,21 @@ pub(crate) async fn purge_files(
 
 /// Removes what else of a table no version at or above the floor needs: old vectors, old history; of a table whose drop no
 /// version can see, everything.
-pub(crate) async fn purge_rest(transaction: &mut Transaction, purged: &Purged) -> Result<(), Failure> {
+pub(crate) async fn purge_rest(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    purged: &Purged,
+    now: Micros,
+) -> Result<(), Failure> {
     let floor = purged.floor;
+    let text = format!("DELETE FROM cn_dv WHERE table_id = ? AND end_txn <= ? AND {}", not_tagged("cn_dv"));
     let statement = transaction
-        .statement("DELETE FROM cn_dv WHERE table_id = ? AND end_txn <= ?")
+        .statement(&text)
         .bind(purged.table)
-        .bind(floor);
+        .bind(floor)
+        .bind(catalog.0)
+        .bind(purged.table)
+        .bind(now.0);
     transaction.execute(statement).await?;
     // The newest row stays: it says what the table's last change was.
     let statement = transaction

@@ -7,6 +7,7 @@ mod crash;
 mod files;
 mod fixture;
 mod history;
+mod holds;
 mod layout;
 mod ledger;
 mod model;
@@ -68,6 +69,13 @@ macro_rules! all_promises {
             history::a_restart_keeps_everything,
             history::two_handles_see_each_other,
             history::news_wake_who_waits,
+            holds::a_tag_keeps_its_version_and_no_other,
+            holds::a_tag_of_the_catalog_keeps_all_tables_until_it_expires,
+            holds::a_hold_keeps_what_follows_for_a_week_at_most,
+            holds::a_dropped_table_comes_back_as_it_was,
+            holds::a_table_is_put_back_to_a_version_with_its_row_ids,
+            holds::a_dropped_producer_begins_anew,
+            holds::a_commit_is_found_by_its_id,
             ledger::one_epoch_of_two_tasks_has_one_effect,
             ledger::a_claim_fences_earlier_holders,
             ledger::an_old_epoch_leaves_out_its_table_only,

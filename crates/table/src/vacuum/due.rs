@@ -28,9 +28,13 @@ impl Lake {
             outcomes.push(VacuumOutcome::new(object, "due"));
         }
         let ended = EndedFiles::of(&self.catalog.system_rows(scope, FILES).await?)?;
+        let holds = self.catalog.holds(scope).await?;
         let reason = if options.force { "due" } else { "queued" };
         for (table, floor) in self.floors(scope, table, options).await? {
-            let gone = ended.files.iter().filter(|file| file.table == table && file.end <= floor.txn);
+            let gone = ended.files.iter().filter(|file| {
+                let tagged = holds.iter().any(|hold| hold.tags(file.table, file.begin, file.end));
+                file.table == table && file.end <= floor.txn && !tagged
+            });
             for file in gone.filter(|file| seen.insert(file.path.clone())) {
                 outcomes.push(VacuumOutcome::new((file.path.clone(), file.bytes), reason));
             }
@@ -48,18 +52,21 @@ struct EndedFile {
     table: TableId,
     path: String,
     bytes: u64,
+    begin: Txn,
     end: Txn,
 }
 
 impl EndedFiles {
     fn of(rows: &RecordBatch) -> Result<Self, Error> {
-        let (tables, ends) = (integers(rows, "table_id")?, integers(rows, "end_txn")?);
+        let (tables, begins) = (integers(rows, "table_id")?, integers(rows, "begin_txn")?);
+        let ends = integers(rows, "end_txn")?;
         let (paths, bytes) = (texts(rows, "path")?, integers(rows, "size_bytes")?);
         let ended = (0..rows.num_rows()).filter(|row| ends.is_valid(*row) && paths.is_valid(*row));
         let file = |row| EndedFile {
             table: TableId(tables.value(row)),
             path: paths.value(row).to_owned(),
             bytes: u64::try_from(bytes.value(row)).unwrap_or(0),
+            begin: Txn(begins.value(row)),
             end: Txn(ends.value(row)),
         };
         Ok(Self { files: ended.map(file).collect() })
