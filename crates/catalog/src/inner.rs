@@ -64,8 +64,10 @@ impl Inner {
         *self.active.lock() = Active::Lost;
     }
 
-    pub(crate) fn check_head(&self, catalog: CatalogId, txn: Txn) -> Result<(), Error> {
-        self.memory(catalog).check_head(txn)
+    /// As [`Memory::check_head`], for a head row that is locked: nobody has seen more than it says.
+    pub(crate) fn check_locked_head(&self, catalog: CatalogId, txn: Txn) -> Result<(), Error> {
+        let memory = self.memory(catalog);
+        memory.check_head(txn, memory.newest_seen())
     }
 
     pub(crate) fn generation(&self, catalog: CatalogId) -> u64 {

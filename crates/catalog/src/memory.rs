@@ -77,10 +77,16 @@ impl Memory {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// `Corrupt` if the catalog is older than it was: its database was put back behind our back.
-    pub(crate) fn check_head(&self, txn: Txn) -> Result<(), Error> {
-        let seen = self.newest_seen.fetch_max(txn.0, Ordering::AcqRel);
-        if txn.0 < seen {
+    /// The newest head that was ever read here.
+    pub(crate) fn newest_seen(&self) -> Txn {
+        Txn(self.newest_seen.load(Ordering::Acquire))
+    }
+
+    /// `Corrupt` if the catalog is older than it was: its database was put back behind our back. `seen`: what had been seen
+    /// before the head was read; another task may have seen more since.
+    pub(crate) fn check_head(&self, txn: Txn, seen: Txn) -> Result<(), Error> {
+        self.newest_seen.fetch_max(txn.0, Ordering::AcqRel);
+        if txn < seen {
             return Err(Error::Corrupt(format!("head is {txn}, but transaction {seen} has been seen")));
         }
         Ok(())

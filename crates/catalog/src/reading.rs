@@ -24,8 +24,9 @@ pub(crate) async fn head(inner: &Inner, scope: &Scope) -> Result<Head, Error> {
     {
         return Ok(head);
     }
+    let seen = memory.newest_seen();
     let row = head::read(&inner.database, scope.catalog()).await?;
-    memory.check_head(row.txn)?;
+    memory.check_head(row.txn, seen)?;
     let head = Head { txn: row.txn, committed: row.committed, ddl_txn: row.ddl_txn };
     memory.note_head(head);
     Ok(head)

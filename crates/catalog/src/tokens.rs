@@ -33,7 +33,7 @@ impl Control {
     async fn begin(inner: &Inner, scope: &Scope, operation: &str, token: &str) -> Result<Self, Error> {
         let mut transaction = inner.database.write().await?;
         let mut head = head::lock(&mut transaction, scope.catalog()).await?;
-        inner.check_head(scope.catalog(), head.txn)?;
+        inner.check_locked_head(scope.catalog(), head.txn)?;
         check_active(inner, &mut transaction).await?;
         let facts = Facts {
             operation: operation.to_owned(),

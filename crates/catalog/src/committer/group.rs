@@ -148,7 +148,7 @@ impl Group {
         let mut transaction = self.inner.database.write().await?;
         fail::fail_point!("commit.lock", |_| Err(Failure::Gone("crash point commit.lock".into())));
         let before = head::lock(&mut transaction, catalog).await?;
-        self.inner.check_head(catalog, before.txn)?;
+        self.inner.check_locked_head(catalog, before.txn)?;
         check_fence(&self.inner, &mut transaction, asks).await?;
         let commits: Vec<&Commit> = asks
             .iter()

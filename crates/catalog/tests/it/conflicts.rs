@@ -91,7 +91,7 @@ pub(crate) async fn a_file_that_an_update_emptied_is_planned_again(fixture: Fixt
 }
 
 /// Rows whose `value` lies in a range.
-fn values(min: i128, max: i128) -> Region {
+pub(crate) fn values(min: i128, max: i128) -> Region {
     let range = ColumnRange {
         field: FieldId(3),
         field_type: FieldType::Int64,

@@ -5,8 +5,9 @@ use cenote_catalog::Op;
 use crate::files::numbers;
 use crate::fixture::Fixture;
 
-/// From layout 2 back to 1.
+/// From the newest layout back to 1.
 const BACK_TO_1: &[&str] = &[
+    "DROP TABLE cn_hold",
     "DROP TABLE cn_run",
     "DROP TABLE cn_job",
     "ALTER TABLE cn_partition DROP COLUMN fresh_files",

@@ -4,6 +4,7 @@ mod commits;
 mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod cut;
 mod files;
 mod fixture;
 mod history;
@@ -14,6 +15,7 @@ mod model;
 mod objects;
 mod postgres;
 mod runs;
+mod serial;
 mod sqlite;
 mod tenants;
 mod tokens;
@@ -95,6 +97,8 @@ macro_rules! all_promises {
             runs::what_a_dead_process_held_is_swept_by_the_next,
             runs::jobs_are_made_once_and_held_still_by_hand,
             runs::ended_runs_are_forgotten_in_time,
+            serial::updates_deletes_and_upserts_end_in_some_serial_order,
+            serial::one_epoch_of_two_processes_has_one_effect,
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,

@@ -3,7 +3,9 @@
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Error, NewRun, NewToken, ObjectChange, Op, RetireKind, RowChange, system_tables};
+use cenote_catalog::{
+    Error, NewRun, NewTag, NewToken, ObjectChange, Op, RetireKind, RowChange, system_tables,
+};
 use cenote_vocab::{ErrorKind, Fault, Micros, Permissions, TableId};
 
 use crate::fixture::Fixture;
@@ -44,6 +46,15 @@ async fn fill(fixture: &Fixture, marker: &str) -> TableId {
     let job = crate::runs::job(fixture).await;
     let run = NewRun { table: Some(table), ..crate::runs::run(fixture, job, marker) };
     fixture.catalog.claim_run(&fixture.scope, &run).await.expect("claimed").expect("free");
+    let tag = NewTag {
+        table: None,
+        name: marker.to_owned(),
+        at: None,
+        retain: None,
+        or_replace: false,
+        holder: marker.to_owned(),
+    };
+    fixture.catalog.create_tag(&fixture.scope, tag).await.expect("a tag");
     table
 }
 
