@@ -1,8 +1,10 @@
 # The two commands of a newcomer: `make demo` and `make test`.
-.PHONY: demo test deps lint fmt accept crash
+.PHONY: demo test deps lint fmt accept crash bench
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
+SUITE ?= ingest query commit start
+SIZE ?= full
 
 # Builds what the demo needs and starts it; Ctrl-C ends it.
 demo:
@@ -33,3 +35,10 @@ accept:
 # kill -9 at random moments, ROUNDS times.
 crash:
 	CENOTE_CRASH_ROUNDS=$(ROUNDS) cargo xtask test -E 'test(kills_at_random_moments)' --no-capture
+
+# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|start] [SIZE=small|full].
+bench:
+	cargo build --release --package cenote
+	test -x bench/.venv/bin/python || python3 -m venv bench/.venv
+	bench/.venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	bench/.venv/bin/python bench/run.py $(SUITE) --size $(SIZE)

@@ -12,3 +12,4 @@ mod limits;
 mod process;
 mod slt;
 mod snapshot;
+mod tpch;

@@ -34,7 +34,7 @@ pub(crate) fn run(more: &[String]) -> Result<()> {
     }
     drop(servers);
     tested?;
-    checked(cargo().args(["test", "--doc", "--profile", profile, "-p", "cenote-vocab"]))
+    checked(cargo().args(["test", "--doc", "--profile", profile]).args(SELECTION))
 }
 
 #[expect(clippy::print_stderr, reason = "progress for the person who waits")]

@@ -1,0 +1,167 @@
+"""TPC-H: our answers and times beside DuckDB's and DataFusion's on the same Parquet files.
+
+The files are the ones that our node wrote: loaded once, then all three read them. Queries are the unmodified texts of
+`bench/tpch`. Every round asks the three in turn; answers are compared row by row before anything is timed.
+"""
+
+import contextlib
+import datetime
+import decimal
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import duckdb
+
+import figures
+from node import Node
+
+QUERIES = pathlib.Path(__file__).parent / "tpch"
+TABLES = ["region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem"]
+#: Rows of one request while loading: far below `limits.body_max`.
+CHUNK_ROWS = 150_000
+FLOAT_TOLERANCE = 1e-6
+
+
+def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
+    scale = scale_factor(small)
+    with loaded(scale) as node:
+        return compare(node, rounds), {"scale_factor": scale}
+
+
+def check_answers(small: bool) -> None:
+    """Exits with the first answer that is not DuckDB's."""
+    with loaded(scale_factor(small)) as node, node.connect() as connection:
+        duck = duckdb.connect()
+        for table in TABLES:
+            duck.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({live_files(node, table)!r})")
+        for name, text in queries():
+            wrong = difference(connection.execute(text).fetchall(), duck.execute(text).fetchall())
+            if wrong:
+                sys.exit(f"{name}: {wrong}")
+            print(f"{name}: equal", flush=True)
+
+
+def scale_factor(small: bool) -> float:
+    return 0.01 if small else 1
+
+
+def queries() -> list[tuple[str, str]]:
+    return [(path.stem, path.read_text().rstrip().rstrip(";")) for path in sorted(QUERIES.glob("q*.sql"))]
+
+
+@contextlib.contextmanager
+def loaded(scale: float):
+    """A node that holds TPC-H's tables."""
+    with tempfile.TemporaryDirectory(prefix="cenote-tpch-") as directory, Node() as node:
+        generate(pathlib.Path(directory), scale)
+        began = time.perf_counter()
+        load(node, pathlib.Path(directory))
+        print(f"loaded scale factor {scale} in {time.perf_counter() - began:.0f} s", flush=True)
+        yield node
+
+
+def generate(directory: pathlib.Path, scale: float) -> None:
+    program = pathlib.Path(sys.executable).parent / "tpchgen-cli"
+    subprocess.run([program, "parquet", "-s", str(scale), "--output-dir", directory], check=True, capture_output=True)
+
+
+def load(node: Node, directory: pathlib.Path) -> None:
+    """Tables of TPC-H's own types, filled by CREATE TABLE AS from rows that came in as CSV."""
+    source = duckdb.connect()
+    for table in TABLES:
+        source.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{directory}/{table}.parquet')")
+        columns = source.execute(f"DESCRIBE {table}").fetchall()
+        staged = ", ".join(f"{name} {'VARCHAR' if kind == 'DATE' else kind}" for name, kind, *_ in columns)
+        node.sql(f"CREATE TABLE default.stage_{table} (time TIMESTAMP, {staged})")
+        reader = source.execute(f"SELECT '1970-01-01T00:00:00Z' AS time, * FROM {table}").to_arrow_reader(CHUNK_ROWS)
+        for batch in reader:
+            sink = pathlib.Path(directory) / "chunk.csv"
+            duckdb.from_arrow(batch).write_csv(str(sink), header=True)
+            node.write(f"/api/v1/write/csv?db=default&table=stage_{table}", sink.read_bytes())
+        cast = ", ".join(f"CAST({name} AS DATE) AS {name}" if kind == "DATE" else name for name, kind, *_ in columns)
+        node.sql(f"CREATE TABLE {table} AS SELECT {cast} FROM stage_{table}")
+        node.sql(f"DROP TABLE stage_{table}")
+
+
+def compare(node: Node, rounds: int) -> list[dict]:
+    import datafusion
+
+    files = {table: live_files(node, table) for table in TABLES}
+    duck = duckdb.connect()
+    fusion = datafusion.SessionContext()
+    for table, paths in files.items():
+        duck.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({paths!r})")
+        fusion.register_parquet(table, folder(paths))
+    results = []
+    with node.connect() as connection:
+        ask = {
+            "cenote": lambda text: connection.execute(text).fetchall(),
+            "duckdb": lambda text: duck.execute(text).fetchall(),
+            "datafusion": lambda text: [row for batch in fusion.sql(text).collect() for row in zip(*batch.to_pydict().values())],
+        }
+        for name, text in queries():
+            wrong = difference(ask["cenote"](text), ask["duckdb"](text))
+            if wrong:
+                raise RuntimeError(f"{name}: {wrong}")
+            taken = {engine: [] for engine in ask}
+            for _ in range(rounds):
+                for engine, answer in ask.items():
+                    began = time.perf_counter()
+                    answer(text)
+                    taken[engine].append((time.perf_counter() - began) * 1000)
+            row = {"query": name} | {f"{engine}_ms": figures.median(times) for engine, times in taken.items()}
+            for peer in ("duckdb", "datafusion"):
+                against = figures.ratio(taken["cenote"], taken[peer])
+                row |= {f"to_{peer}": against["ratio"], f"to_{peer}_95%": f"{against['low']:.2f}..{against['high']:.2f}"}
+            results.append(row)
+            print(figures.table([row]), flush=True)
+    mean = {"query": "geometric mean"}
+    for peer in ("duckdb", "datafusion"):
+        mean[f"to_{peer}"] = figures.geometric_mean([row[f"to_{peer}"] for row in results])
+    return [*results, {name: mean.get(name, "") for name in results[0]}]
+
+
+def live_files(node: Node, table: str) -> list[str]:
+    rows = node.sql(f"SELECT path FROM system.storage.files WHERE table_name = '{table}' AND schema_name = 'default' AND end_txn IS NULL")
+    return [str(node.directory / "lake" / path) for [path] in rows]
+
+
+def folder(paths: list[str]) -> str:
+    """The folder of a table's files: it holds nothing else, as the tables were written once."""
+    directory = pathlib.Path(paths[0]).parent
+    if {pathlib.Path(path) for path in paths} != set(directory.glob("*.parquet")):
+        raise RuntimeError(f"{directory} holds other files than the table's")
+    return str(directory)
+
+
+def difference(ours: list, theirs: list) -> str | None:
+    """What differs between two answers, rows in any order; numbers within one part in a million."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} rows, DuckDB has {len(theirs)}"
+    for number, (mine, other) in enumerate(zip(sorted(map(key, ours)), sorted(map(key, theirs)))):
+        if len(mine) != len(other) or not all(same(a, b) for a, b in zip(mine, other)):
+            return f"row {number}: {mine}, DuckDB has {other}"
+    return None
+
+
+def key(row) -> tuple:
+    return tuple(plain(value) for value in row)
+
+
+def plain(value):
+    if isinstance(value, (decimal.Decimal, int)):
+        return round(float(value), 4)
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()[:10]
+    return value.rstrip() if isinstance(value, str) else value
+
+
+def same(a, b) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= FLOAT_TOLERANCE * max(1.0, abs(a), abs(b)) + 1e-4
+    return a == b
