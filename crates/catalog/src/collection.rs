@@ -18,8 +18,12 @@ pub(crate) async fn collectable(
     for (table, _) in cutoffs {
         check_scope(scope, *table)?;
     }
+    let (week_ago, now) = (week_ago(inner, scope).await?, inner.clock.now());
     let mut transaction = inner.database.read().await?;
-    let found = trash::collectable(&mut transaction, cutoffs).await?;
+    let holds = sql::hold::all(&mut transaction, scope.catalog(), now).await?;
+    let allowed = |(table, cutoff): &(TableId, Txn)| (*table, floor_under(&holds, *table, *cutoff, week_ago));
+    let cutoffs: Vec<(TableId, Txn)> = cutoffs.iter().map(allowed).collect();
+    let found = trash::collectable(&mut transaction, &cutoffs, now).await?;
     transaction.rollback().await?;
     Ok(found)
 }

@@ -53,22 +53,28 @@ pub(crate) async fn tables(
     Ok(found)
 }
 
-/// Of these tables with their cutoffs, those whose floor would rise, or that have rows below the floor they have: each with
+/// Of these tables with their cutoffs, those whose floor would rise, or that have rows below the floor they have that no tag needs: each with
 /// its newest version at or before the cutoff, or its floor.
 pub(crate) async fn collectable(
     transaction: &mut Transaction,
     cutoffs: &[(TableId, Txn)],
+    now: Micros,
 ) -> Result<Vec<(TableId, Txn)>, Failure> {
-    let rows: Vec<Vec<Cell>> =
-        cutoffs.iter().map(|(table, cutoff)| vec![(*table).into(), (*cutoff).into()]).collect();
-    let text = "SELECT c.id, c.newest FROM (SELECT s.table_id AS id, s.history_floor AS history_floor, \
+    let row = |(table, cutoff): &(TableId, Txn)| vec![(*table).into(), (*cutoff).into(), now.0.into()];
+    let rows: Vec<Vec<Cell>> = cutoffs.iter().map(row).collect();
+    let text = "SELECT c.id, c.newest FROM (SELECT s.table_id AS id, s.catalog_id AS catalog_id, \
+                v.instant AS instant, s.history_floor AS history_floor, \
                 COALESCE((SELECT MAX(x.txn) FROM cn_table_txn x WHERE x.table_id = s.table_id \
                 AND x.txn > s.history_floor AND x.txn <= v.cutoff), s.history_floor) AS newest \
                 FROM v CROSS JOIN cn_table_state s WHERE s.table_id = v.id) c \
                 WHERE c.newest > c.history_floor OR EXISTS (SELECT 1 FROM cn_file f \
-                WHERE f.table_id = c.id AND f.end_txn <= c.history_floor)";
+                WHERE f.table_id = c.id AND f.end_txn <= c.history_floor AND NOT EXISTS (SELECT 1 FROM cn_hold h \
+                WHERE h.catalog_id = c.catalog_id AND (h.table_id = 0 OR h.table_id = c.id) AND h.from_here = 0 \
+                AND (h.expires_us IS NULL OR h.expires_us > c.instant) \
+                AND h.txn >= f.begin_txn AND h.txn < f.end_txn))";
+    let columns = [("id", Kind::Int), ("cutoff", Kind::Int), ("instant", Kind::Int)];
     let mut found = Vec::new();
-    for mut row in transaction.query_with(&[("id", Kind::Int), ("cutoff", Kind::Int)], &rows, text).await? {
+    for mut row in transaction.query_with(&columns, &rows, text).await? {
         found.push((TableId(row.int()?), Txn(row.int()?)));
     }
     Ok(found)

@@ -52,6 +52,12 @@ pub(crate) async fn a_tag_keeps_its_version_and_no_other(fixture: Fixture) {
     let made = catalog.create_tag(&fixture.scope, tag(Some(table), "release", Some(three))).await;
     assert_eq!(made.expect("made"), three);
     assert_eq!(purge(&fixture).await, 1, "the file of version one");
+    let cutoffs = [(table, fixture.head().await)];
+    assert_eq!(
+        catalog.collectable(&fixture.scope, &cutoffs).await.expect("asked"),
+        [],
+        "the tag keeps the rest"
+    );
     assert_eq!(rows_at(&fixture, table, three).await.expect("tagged"), 15);
     for expired in [one, two] {
         let gone = rows_at(&fixture, table, expired).await;

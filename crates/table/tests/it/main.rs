@@ -9,6 +9,7 @@ mod collect;
 mod compact;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod restore;
 mod retention;
 mod row_ids;
 mod scan;
