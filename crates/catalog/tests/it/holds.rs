@@ -80,11 +80,13 @@ pub(crate) async fn a_tag_keeps_its_version_and_no_other(fixture: Fixture) {
 
 pub(crate) async fn a_tag_of_the_catalog_keeps_all_tables_until_it_expires(fixture: Fixture) {
     let (a, b) = (fixture.create("a").await, fixture.create("b").await);
-    (fixture.append(a, 1).await, fixture.append(b, 2).await);
+    fixture.append(a, 1).await;
+    fixture.append(b, 2).await;
     let at = fixture.head().await;
     let new = NewTag { retain: Some(90 * DAY), ..tag(None, "audit", None) };
     fixture.catalog.create_tag(&fixture.scope, new).await.expect("made");
-    (replace_all(&fixture, a, 10).await, replace_all(&fixture, b, 10).await);
+    replace_all(&fixture, a, 10).await;
+    replace_all(&fixture, b, 10).await;
     let drop =
         ObjectChange::DropTable { schema: "default".into(), name: "b".into(), if_exists: false, view: false };
     let def = fixture.by_id(b).await;
