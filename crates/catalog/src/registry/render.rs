@@ -68,6 +68,64 @@ mod tests {
     use super::*;
     use crate::registry::HEAD;
 
+    /// All tables as `docs/formats/catalog.md` lists them.
+    fn listing() -> String {
+        TABLES.iter().map(|table| lines(table).join("\n") + "\n").collect()
+    }
+
+    /// The declaration in lines of up to 120 characters.
+    fn lines(table: &Table) -> Vec<String> {
+        let columns = table.columns.iter().map(|column| {
+            let null = if column.nullable { "?" } else { "" };
+            format!("{} {}{null}", column.name, short(column.word))
+        });
+        let keys = [format!("PK({})", table.primary.join(", "))].into_iter();
+        let unique = table.unique.iter().map(|columns| format!("UQ({})", columns.join(", ")));
+        let indexes =
+            table.indexes.iter().map(|(name, columns)| format!("IX {name}({})", columns.join(", ")));
+        let mut lines = vec![format!("{}(", table.name)];
+        let parts: Vec<String> = columns.chain(keys).chain(unique).chain(indexes).collect();
+        for (place, part) in parts.iter().enumerate() {
+            let part = part.clone() + if place + 1 == parts.len() { ")" } else { "," };
+            let line = lines.last_mut().expect("the first");
+            let space = if line.ends_with('(') { "" } else { " " };
+            if line.len() + space.len() + part.len() <= 120 {
+                *line += &(space.to_owned() + &part);
+            } else {
+                lines.push(format!("  {part}"));
+            }
+        }
+        lines
+    }
+
+    fn short(word: Word) -> &'static str {
+        match word {
+            Word::Id => "ID",
+            Word::Time => "TS",
+            Word::Int => "INT",
+            Word::Flag => "FLAG",
+            Word::Name => "NAME",
+            Word::Text => "TXT",
+            Word::Bytes => "BYTES",
+            Word::Uuid => "UUID",
+            Word::Hash => "HASH",
+            Word::Hash32 => "H32",
+        }
+    }
+
+    #[test]
+    fn the_listing_of_tables_is_in_the_committed_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats/catalog.md");
+        let document = std::fs::read_to_string(path).expect("the document");
+        let (before, rest) = document.split_once("```\n").expect("a listing");
+        let (_, after) = rest.split_once("```").expect("its end");
+        let wanted = format!("{before}```\n{}```{after}", listing());
+        if std::env::var_os("CENOTE_ACCEPT").is_some() {
+            std::fs::write(path, &wanted).expect("written");
+        }
+        assert_eq!(std::fs::read_to_string(path).expect("the document"), wanted, "run make accept");
+    }
+
     #[test]
     fn one_declaration_gives_the_definitions_of_both_databases() {
         assert_eq!(
