@@ -13,13 +13,16 @@ use uuid::Uuid;
 
 use crate::committer::{Committer, check_active, object_id};
 use crate::credential::CredentialCache;
+use crate::file_index::FileIndexes;
 use crate::inner::{Active, Inner};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
-    CatalogOptions, Commit, Committed, DataFile, Error, Hold, Identity, Job, Lease, Names, NewRun, NewTag,
-    NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableDef, TimeWindow, Token, TokenChange,
-    collection, hold, job, lease, partition, reading, run, system, tenant, tokens,
+    CatalogOptions, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, Names, NewRun,
+    NewTag, NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableDef, TimeWindow, Token,
+    TokenChange, VisibleFiles, collection, hold, job, lease, partition, reading, run, system, tenant, tokens,
+    visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -77,6 +80,8 @@ impl Catalog {
             credentials: CredentialCache::new(secret.into_bytes()),
             active: Mutex::new(Active::Never),
             memories: Mutex::default(),
+            files: FileIndexes::new(),
+            recent: Recent::new(),
         };
         tenant::create_first(&inner).await?;
         Ok(Self { inner: Arc::new(inner), committers: Arc::default() })
@@ -202,7 +207,31 @@ impl Catalog {
         at: Txn,
         window: Option<TimeWindow>,
     ) -> Result<Vec<Arc<DataFile>>, Error> {
-        reading::files(&self.inner, scope, table, at, window).await
+        let visible = visible::visible(&self.inner, scope, table, at, window).await?;
+        visible::details(&self.inner, scope, table, at, &visible.files).await
+    }
+
+    /// As [`Self::files`], numbers alone: from memory, without a question to the database while this process alone writes.
+    pub async fn visible_files(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        at: Txn,
+        window: Option<TimeWindow>,
+    ) -> Result<VisibleFiles, Error> {
+        visible::visible(&self.inner, scope, table, at, window).await
+    }
+
+    /// Path, statistics and deletion vector of each of `files`, which [`Self::visible_files`] answered at `at`, in their
+    /// order. Of more than 100 000 files no statistics are known. `SnapshotExpired` if they were purged meanwhile.
+    pub async fn file_details(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        at: Txn,
+        files: &[FileEntry],
+    ) -> Result<Vec<Arc<DataFile>>, Error> {
+        visible::details(&self.inner, scope, table, at, files).await
     }
 
     /// The largest epoch that `producer` committed at or before `at`; 0 if none.
@@ -485,6 +514,11 @@ impl Catalog {
     /// Closes the connections to the database, once committers have ended.
     pub async fn close(&self) {
         self.inner.database.close().await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     fn committer(&self, scope: &Scope) -> Committer {

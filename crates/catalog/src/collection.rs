@@ -57,8 +57,8 @@ pub(crate) async fn purge(
     let floors: Vec<(TableId, Txn)> = tables.iter().map(|purged| (purged.table, purged.floor)).collect();
     trash::raise_floors(&mut transaction, &floors).await?;
     transaction.commit().await?;
-    for (table, _) in floors {
-        memory.files.lock().forget(Some(table));
+    for (table, floor) in floors {
+        inner.files.raise_floor(table, floor);
     }
     // The committer remembers counters with the old floors, and partitions that may go.
     memory.next_generation();

@@ -84,3 +84,8 @@ pub struct TimeWindow {
     /// Latest.
     pub to: i64,
 }
+
+impl TimeWindow {
+    /// All times.
+    pub const ALL: Self = Self { from: i64::MIN, to: i64::MAX };
+}

@@ -8,11 +8,12 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::committer::World;
-use crate::committer::Writes;
+use crate::committer::{HeadRow, World, Writes};
 use crate::credential::CredentialCache;
+use crate::file_index::FileIndexes;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::sql::Database;
 use crate::{Error, Head};
 
@@ -39,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) credentials: CredentialCache,
     pub(crate) active: Mutex<Active>,
     pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
+    pub(crate) files: FileIndexes,
+    pub(crate) recent: Recent,
 }
 
 impl Inner {
@@ -70,6 +73,16 @@ impl Inner {
         memory.check_head(txn, memory.newest_seen())
     }
 
+    /// A head above the one in memory was written behind its back: by a commit whose answer was lost, most likely.
+    pub(crate) fn saw_head(&self, catalog: CatalogId, head: &HeadRow) {
+        let memory = self.memory(catalog);
+        if self.is_active() && memory.head().is_some_and(|known| known.txn < head.txn) {
+            memory.forget();
+            self.files.forget();
+            memory.note_head(Head { txn: head.txn, committed: head.committed, ddl_txn: head.ddl_txn });
+        }
+    }
+
     pub(crate) fn generation(&self, catalog: CatalogId) -> u64 {
         self.memory(catalog).generation()
     }
@@ -83,6 +96,14 @@ impl Inner {
         last_txns: &[(TableId, Txn)],
     ) {
         let head = Head { txn: world.head.txn, committed: world.head.committed, ddl_txn: world.head.ddl_txn };
-        self.memory(catalog).publish(head, &world.names, writes, last_txns);
+        self.recent.publish(writes);
+        self.files.publish(writes, last_txns); // before the head: who sees it finds its files
+        self.memory(catalog).publish(head, &world.names, writes);
+        self.note_files();
+    }
+
+    /// Shows how much is held of files in memory.
+    pub(crate) fn note_files(&self) {
+        self.metrics.note_files(self.files.bytes(), self.recent.bytes());
     }
 }

@@ -36,6 +36,7 @@ pub(crate) async fn take_active(inner: &Inner, ttl: Duration) -> Result<Option<L
     for memory in inner.memories.lock().values() {
         memory.forget();
     }
+    inner.files.forget();
     *inner.active.lock() = Active::Held(lease.fence);
     // A head that was read before the lease was taken may still be noted; one that is read now outdoes it.
     for scope in tenant::scopes(inner).await?.values() {

@@ -1,4 +1,4 @@
-//! What readers of one catalog find in memory: head, names, files, epochs.
+//! What readers of one catalog find in memory: head, names, epochs.
 //!
 //! The committer publishes after each group. While this process holds the lease `active`, nobody else writes, so what was
 //! published is the truth; else it is compared with the head row first.
@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::committer::Writes;
-use crate::file_cache::FileCache;
 use crate::{Error, Head, Names};
 
 /// Producers and schemas that are remembered, at most.
@@ -24,7 +23,6 @@ pub(crate) struct Memory {
     /// The newest head that was published here; only true while this process holds `active`.
     head: Mutex<Option<Head>>,
     names: Mutex<Option<Arc<Names>>>,
-    pub(crate) files: Mutex<FileCache>,
     epochs: Mutex<HashMap<String, (Epoch, Txn)>>,
     schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
     changed: watch::Sender<Txn>,
@@ -39,7 +37,6 @@ impl Memory {
         Self {
             head: Mutex::default(),
             names: Mutex::default(),
-            files: Mutex::default(),
             epochs: Mutex::default(),
             schemas: Mutex::default(),
             changed: watch::Sender::new(Txn(0)),
@@ -73,7 +70,6 @@ impl Memory {
     pub(crate) fn forget(&self) {
         *self.head.lock() = None;
         self.epochs.lock().clear();
-        self.files.lock().forget(None);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -122,15 +118,8 @@ impl Memory {
     }
 
     /// Shows readers what a group changed.
-    pub(crate) fn publish(
-        &self,
-        head: Head,
-        names: &Arc<Names>,
-        writes: &Writes,
-        last_txns: &[(TableId, Txn)],
-    ) {
+    pub(crate) fn publish(&self, head: Head, names: &Arc<Names>, writes: &Writes) {
         self.note_names(names);
-        self.files.lock().publish(writes, last_txns);
         let mut epochs = self.epochs.lock();
         if epochs.len() > REMEMBERED_MAX {
             epochs.clear();

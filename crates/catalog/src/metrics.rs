@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -10,12 +11,16 @@ use crate::Error;
 
 const COMMIT_DURATION: &str = "commit_duration_seconds";
 const COMMIT_CONFLICTS: &str = "commit_conflicts";
+const FILE_INDEX_BYTES: &str = "file_index_bytes";
+const FILE_DETAILS_BYTES: &str = "file_details_bytes";
 
 /// Counters, shared with the registry.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     commit_duration: Histogram,
     commit_conflicts: Counter,
+    file_index_bytes: Gauge,
+    file_details_bytes: Gauge,
 }
 
 impl Metrics {
@@ -23,6 +28,8 @@ impl Metrics {
         Self {
             commit_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 18)),
             commit_conflicts: Counter::default(),
+            file_index_bytes: Gauge::default(),
+            file_details_bytes: Gauge::default(),
         }
     }
 
@@ -37,6 +44,22 @@ impl Metrics {
             "Commits that must be planned again",
             self.commit_conflicts.clone(),
         );
+        registry.register(
+            FILE_INDEX_BYTES,
+            "Memory that the numbers of files take",
+            self.file_index_bytes.clone(),
+        );
+        registry.register(
+            FILE_DETAILS_BYTES,
+            "Memory that paths, statistics and deletion vectors of files take",
+            self.file_details_bytes.clone(),
+        );
+    }
+
+    /// So much is held of files in memory.
+    pub(crate) fn note_files(&self, index: usize, details: usize) {
+        self.file_index_bytes.set(index as i64);
+        self.file_details_bytes.set(details as i64);
     }
 
     /// One commit was answered.

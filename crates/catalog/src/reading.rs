@@ -8,10 +8,9 @@ use bytes::Bytes;
 use cenote_vocab::{Epoch, Micros, SchemaId, Scope, TableId, TableSchema, Txn};
 use tokio::time::timeout;
 
-use crate::hold;
 use crate::inner::Inner;
-use crate::sql::{file, head, history, object, producer, state};
-use crate::{DataFile, Error, Head, Names, TableDef, TimeWindow};
+use crate::sql::{file, head, history, object, producer};
+use crate::{Error, Head, Names};
 
 /// How often the head is asked for when others may write too.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +51,7 @@ pub(crate) async fn names(inner: &Inner, scope: &Scope, at: Txn) -> Result<Arc<N
     Ok(names)
 }
 
-fn check_not_future(asked: Txn, head: Txn) -> Result<(), Error> {
+pub(crate) fn check_not_future(asked: Txn, head: Txn) -> Result<(), Error> {
     if asked > head {
         return Err(Error::SnapshotFuture { asked, head });
     }
@@ -78,109 +77,6 @@ pub(crate) fn check_scope(scope: &Scope, table: TableId) -> Result<(), Error> {
         return Err(Error::TableNotFound { name: table.to_string(), nearest: None });
     }
     Ok(())
-}
-
-/// Files of a table visible at `at`.
-pub(crate) async fn files(
-    inner: &Inner,
-    scope: &Scope,
-    table: &TableDef,
-    at: Txn,
-    window: Option<TimeWindow>,
-) -> Result<Vec<Arc<DataFile>>, Error> {
-    check_scope(scope, table.id)?;
-    check_not_future(at, head(inner, scope).await?.txn)?;
-    let memory = inner.memory(scope.catalog());
-    if inner.is_active() {
-        let known = memory.files.lock().files(table.id, at, None, window);
-        if let Some((files, floor)) = known {
-            check_readable(inner, scope, table, at, floor).await?;
-            return Ok(files);
-        }
-    }
-    let found = state::state(&inner.database, table.id).await?.ok_or_else(|| expired(table, at, None))?;
-    let known = memory.files.lock().files(table.id, at, Some(found.last_txn), window);
-    let files = match known {
-        Some((files, _)) => files,
-        None if at >= found.last_txn => load_live(inner, scope, table, at, window).await?,
-        None => load_history(inner, table, at, window).await?,
-    };
-    // Only now: a purge may have run while the rows were read.
-    let floor = state::state(&inner.database, table.id).await?.map(|state| state.history_floor);
-    let floor = floor.ok_or_else(|| expired(table, at, None))?;
-    check_readable(inner, scope, table, at, floor).await?;
-    Ok(files)
-}
-
-/// `SnapshotExpired` below the floor, unless a tag keeps that very version.
-async fn check_readable(
-    inner: &Inner,
-    scope: &Scope,
-    table: &TableDef,
-    at: Txn,
-    floor: Txn,
-) -> Result<(), Error> {
-    if at >= floor {
-        return Ok(());
-    }
-    let holds = hold::all(inner, scope).await?;
-    let tagged = holds.iter().any(|hold| hold.tags(table.id, at, Txn(at.0 + 1)));
-    if tagged { Ok(()) } else { Err(expired(table, at, Some(floor))) }
-}
-
-fn expired(table: &TableDef, at: Txn, floor: Option<Txn>) -> Error {
-    Error::SnapshotExpired(match floor {
-        Some(floor) => {
-            format!("version {at} of {} is no longer kept: the oldest is {floor}", table.full_name())
-        }
-        None => format!("version {at} of {} is no longer kept", table.full_name()),
-    })
-}
-
-/// All live files, kept in memory for the next question.
-async fn load_live(
-    inner: &Inner,
-    scope: &Scope,
-    table: &TableDef,
-    at: Txn,
-    window: Option<TimeWindow>,
-) -> Result<Vec<Arc<DataFile>>, Error> {
-    let memory = inner.memory(scope.catalog());
-    let ticket = memory.files.lock().ticket();
-    let mut transaction = inner.database.read().await?;
-    let found = state::states(&mut transaction, &[table.id]).await?;
-    let Some(found) = found.get(&table.id) else { return Err(expired(table, at, None)) };
-    let schemas = object::table_schemas(&mut transaction, table.id).await?;
-    let files = if found.last_txn <= at {
-        let files = file::visible(&mut transaction, table.id, file::Visible::Now, None, &schemas).await?;
-        let files: Vec<Arc<DataFile>> = files.into_iter().map(Arc::new).collect();
-        memory.files.lock().keep(table.id, ticket, (found.last_txn, found.history_floor), &files);
-        files
-            .into_iter()
-            .filter(|file| window.is_none_or(|window| crate::file_cache::touches(file, window)))
-            .collect()
-    } else {
-        // The table changed since its last change was asked for.
-        let files =
-            file::visible(&mut transaction, table.id, file::Visible::At(at), window, &schemas).await?;
-        files.into_iter().map(Arc::new).collect()
-    };
-    transaction.rollback().await?;
-    memory.note_schemas(table.id, &schemas);
-    Ok(files)
-}
-
-async fn load_history(
-    inner: &Inner,
-    table: &TableDef,
-    at: Txn,
-    window: Option<TimeWindow>,
-) -> Result<Vec<Arc<DataFile>>, Error> {
-    let mut transaction = inner.database.read().await?;
-    let schemas = object::table_schemas(&mut transaction, table.id).await?;
-    let files = file::visible(&mut transaction, table.id, file::Visible::At(at), window, &schemas).await?;
-    transaction.rollback().await?;
-    Ok(files.into_iter().map(Arc::new).collect())
 }
 
 /// The largest epoch that the producer committed at or before `at`.

@@ -49,6 +49,11 @@ impl DeletionVector {
         self.0.len()
     }
 
+    /// About what it takes of memory.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.0.serialized_size()
+    }
+
     /// True if no row is deleted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -149,6 +149,7 @@ impl Group {
         fail::fail_point!("commit.lock", |_| Err(Failure::Gone("crash point commit.lock".into())));
         let before = head::lock(&mut transaction, catalog).await?;
         self.inner.check_locked_head(catalog, before.txn)?;
+        self.inner.saw_head(catalog, &before);
         check_fence(&self.inner, &mut transaction, asks).await?;
         let commits: Vec<&Commit> = asks
             .iter()

@@ -11,7 +11,10 @@ use super::state::{PARTITION_COLUMNS, decode_partition};
 use super::{Cell, Failure, Kind, Row, Transaction};
 use crate::committer::{FileRow, KnownFile, Partition, VectorRow, VectorVersion, Writes, hash_128};
 use crate::registry::{BOUNDS, FILE, VECTOR};
-use crate::{DataFile, Error, NewFile, PartitionKey, TimeWindow, VisibleVector};
+use crate::{DataFile, Error, NewFile, PartitionKey, VisibleVector};
+
+/// Files of one question for details.
+const PAGE_FILES: usize = 1_000;
 
 /// A file that a commit names, with its partition.
 pub(crate) struct FoundFile {
@@ -131,56 +134,76 @@ fn decode_vector(
     Ok(Some(VisibleVector { begin_txn: Txn(begin), vector }))
 }
 
-/// Which files of a table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Visible {
-    /// Those that are live at the newest transaction.
-    Now,
-    /// Those that were visible at a transaction.
-    At(Txn),
+/// Asks for files as [`decode`] reads them; the conditions say which statistics and which files.
+fn files_text(bounds: &str, filter: &str) -> String {
+    format!(
+        "SELECT f.file_id, f.begin_txn, f.end_txn, f.path, f.row_count, f.size_bytes, f.footer_size, f.row_id_start, \
+         f.seq, f.row_ids_stored, f.schema_no, f.spec_no, f.sort_no, f.level, f.t_min, f.t_max, p.tuple, b.stats \
+         FROM cn_file f JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
+         LEFT JOIN cn_bounds b ON b.table_id = f.table_id AND b.file_id = f.file_id AND {bounds} \
+         WHERE {filter}"
+    )
 }
 
-/// Files of a table with their vectors as of then.
-pub(crate) async fn visible(
+/// Whether statistics are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    /// They are.
+    Read,
+    /// They are not.
+    LeaveOut,
+}
+
+/// The files named, without vectors; those that have no row are left out.
+pub(crate) async fn named(
     transaction: &mut Transaction,
     table: TableId,
-    when: Visible,
-    window: Option<TimeWindow>,
+    files: &[FileId],
+    statistics: Statistics,
     schemas: &HashMap<i32, Arc<TableSchema>>,
 ) -> Result<Vec<DataFile>, Failure> {
-    let (file, vector) = match when {
-        Visible::Now => (format!("f.end_txn = {LIVE}"), format!("d.end_txn + 0 = {LIVE}")),
-        Visible::At(_) => {
-            ("f.begin_txn <= ? AND f.end_txn > ?".into(), "d.begin_txn <= ? AND d.end_txn > ?".into())
-        }
+    let bounds = match statistics {
+        Statistics::Read => "1 = 1",
+        Statistics::LeaveOut => "1 = 0",
     };
-    let times =
-        if window.is_some() { " AND (f.t_max IS NULL OR (f.t_max >= ? AND f.t_min <= ?))" } else { "" };
-    let mut statement = transaction.statement(&format!(
-        "SELECT f.file_id, f.begin_txn, f.end_txn, f.path, f.row_count, f.size_bytes, f.footer_size, f.row_id_start, \
-         f.seq, f.row_ids_stored, f.schema_no, f.spec_no, f.sort_no, f.level, f.t_min, f.t_max, p.tuple, b.stats, d.begin_txn, d.payload \
-         FROM cn_file f JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
-         LEFT JOIN cn_bounds b ON b.table_id = f.table_id AND b.file_id = f.file_id \
-         LEFT JOIN cn_dv d ON d.table_id = f.table_id AND d.file_id = f.file_id AND {vector} \
-         WHERE f.table_id = ? AND {file}{times}"
-    ));
-    if let Visible::At(at) = when {
-        statement = statement.bind(at).bind(at);
+    let columns = [("id", Kind::Int), ("file", Kind::Int)];
+    let text = files_text(bounds, "(f.table_id, f.file_id) IN (SELECT v.id, v.file FROM v)");
+    let mut found = Vec::with_capacity(files.len());
+    for page in files.chunks(PAGE_FILES) {
+        let page: Vec<Vec<Cell>> = page.iter().map(|file| vec![table.into(), (*file).into()]).collect();
+        for row in transaction.query_with(&columns, &page, &text).await? {
+            found.push(decode(row, table, schemas)?);
+        }
     }
-    statement = statement.bind(table);
-    if let Visible::At(at) = when {
-        statement = statement.bind(at).bind(at);
-    }
-    if let Some(window) = window {
-        statement = statement.bind(window.from).bind(window.to);
-    }
-    let rows = transaction.query(statement).await?;
-    let mut files =
-        rows.into_iter().map(|row| decode(row, table, schemas)).collect::<Result<Vec<DataFile>, Error>>()?;
-    files.sort_unstable_by_key(|file| file.id); // ORDER BY would make SQLite read ended files too
-    Ok(files)
+    Ok(found)
 }
 
+/// The versions of deletion vectors named: (file, begin, rows of the file).
+pub(crate) async fn vectors_named(
+    transaction: &mut Transaction,
+    table: TableId,
+    vectors: &[(FileId, Txn, u64)],
+) -> Result<Vec<((FileId, Txn), Arc<DeletionVector>)>, Failure> {
+    let columns = [("id", Kind::Int), ("file", Kind::Int), ("seen", Kind::Int), ("row_count", Kind::Int)];
+    let text = "SELECT v.file, v.row_count, d.begin_txn, d.payload FROM v CROSS JOIN cn_dv d \
+                WHERE d.table_id = v.id AND d.file_id = v.file AND d.begin_txn = v.seen";
+    let mut found = Vec::with_capacity(vectors.len());
+    for page in vectors.chunks(PAGE_FILES) {
+        let cells = |(file, begin, rows): &(FileId, Txn, u64)| {
+            vec![table.into(), (*file).into(), (*begin).into(), (*rows).into()]
+        };
+        let page: Vec<Vec<Cell>> = page.iter().map(cells).collect();
+        for mut row in transaction.query_with(&columns, &page, text).await? {
+            let (file, rows) = (FileId(row.int()?), row.count()?);
+            if let Some(VisibleVector { begin_txn, vector }) = decode_vector(&mut row, table, file, rows)? {
+                found.push(((file, begin_txn), vector));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A file without its vector.
 fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>) -> Result<DataFile, Error> {
     let id = FileId(row.int()?);
     let (begin_txn, end_txn) = (Txn(row.int()?), Txn(row.int()?));
@@ -199,7 +222,6 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
         Some(blob) => FileStatistics::decode(&blob, schema)?,
         None => FileStatistics::default(),
     };
-    let vector = decode_vector(&mut row, table, id, rows)?;
     let footer_bytes =
         u32::try_from(footer).map_err(|_| Error::Corrupt(format!("footer of {footer} bytes")))?;
     let file = NewFile {
@@ -216,7 +238,7 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
         statistics,
         row_ids_stored,
     };
-    Ok(DataFile { id, begin_txn, end_txn, file: Arc::new(file), vector, row_id_start, seq })
+    Ok(DataFile { id, begin_txn, end_txn, file: Arc::new(file), vector: None, row_id_start, seq })
 }
 
 /// Schema numbers and statistics of all live files of a table.
@@ -225,9 +247,15 @@ pub(crate) async fn live_statistics(
     table: TableId,
     schemas: &HashMap<i32, Arc<TableSchema>>,
 ) -> Result<Vec<(Arc<TableSchema>, FileStatistics)>, Failure> {
-    let files = visible(transaction, table, Visible::Now, None, schemas).await?;
+    let text = files_text("1 = 1", &format!("f.table_id = ? AND f.end_txn = {LIVE}"));
+    let statement = transaction.statement(&text).bind(table);
     let schema = |file: &DataFile| schemas.get(&file.file.schema_no).cloned().unwrap_or_default();
-    Ok(files.into_iter().map(|file| (schema(&file), file.file.statistics.clone())).collect())
+    let mut live = Vec::new();
+    for row in transaction.query(statement).await? {
+        let file = decode(row, table, schemas)?;
+        live.push((schema(&file), file.file.statistics.clone()));
+    }
+    Ok(live)
 }
 
 /// Ends and adds files and vectors.

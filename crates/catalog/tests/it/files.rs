@@ -1,5 +1,7 @@
 //! Files, their deleted rows, and what becomes of them.
 
+use std::time::Duration;
+
 use cenote_catalog::{Error, NewFile, ObjectChange, Op, RetireKind, RewriteInput, RowChange, TimeWindow};
 use cenote_datafile::DeletionVector;
 use cenote_vocab::{
@@ -131,6 +133,26 @@ pub(crate) async fn a_rewrite_keeps_the_number_of_rows(fixture: Fixture) {
         fixture.change(table, vec![rewrite(&[(file, None), (file, None)], vec![fixture.file(20)])]).await;
     assert_eq!(twice.expect_err("named twice").kind(), ErrorKind::Invalid);
     assert_eq!(fixture.live_rows(table).await, 10);
+}
+
+pub(crate) async fn a_node_that_writes_alone_plans_without_the_database(fixture: Fixture) {
+    fixture.catalog.take_active(Duration::from_secs(3600)).await.expect("asked").expect("a lease");
+    let table = fixture.create("cpu").await;
+    let file = fixture.append(table, 100).await;
+    fixture.append(table, 10).await;
+    let before = fixture.head().await;
+    fixture.change(table, vec![delete(file, 0..5)]).await.expect("deleted");
+    fixture.append(table, 1).await;
+    let (def, head) = (fixture.by_id(table).await, fixture.head().await);
+    fixture.catalog.close().await; // from here on every question to the database fails
+    fixture.catalog.live_file_ids(&fixture.scope, table).await.expect_err("no database");
+    for (at, rows) in [(head, vec![95, 10, 1]), (before, vec![100, 10])] {
+        let visible = fixture.catalog.visible_files(&fixture.scope, &def, at, None).await.expect("known");
+        assert_eq!(visible.files.iter().map(|file| file.live_rows()).collect::<Vec<_>>(), rows);
+        let details =
+            fixture.catalog.file_details(&fixture.scope, &def, at, &visible.files).await.expect("known");
+        assert_eq!(details.iter().map(|file| file.live_rows()).collect::<Vec<_>>(), rows);
+    }
 }
 
 pub(crate) async fn windows_leave_out_files_outside_them(fixture: Fixture) {

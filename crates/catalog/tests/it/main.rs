@@ -61,6 +61,7 @@ macro_rules! all_promises {
             files::expiry_skips_what_is_gone,
             files::a_rewrite_keeps_the_number_of_rows,
             files::windows_leave_out_files_outside_them,
+            files::a_node_that_writes_alone_plans_without_the_database,
             files::paths_and_tuples_are_checked,
             files::purge_queues_what_no_version_needs,
             files::purge_of_a_dropped_table_leaves_nothing,
