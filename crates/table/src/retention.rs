@@ -1,8 +1,6 @@
 //! Rows that are too old go, whole files at a time: known from the catalog's rows alone, no file is opened.
 
-use std::sync::Arc;
-
-use cenote_catalog::{Commit, DataFile, Facts, Op, ReadSet, RetireKind, TableChange, TableDef};
+use cenote_catalog::{Commit, Facts, FileEntry, Op, ReadSet, RetireKind, TableChange, TableDef};
 use cenote_vocab::{FileId, Micros, Scope, Txn};
 
 use crate::{Error, Lake, OptimizeOutcome, Progress};
@@ -26,7 +24,7 @@ impl Lake {
         };
         let base = self.catalog.head(scope).await?.txn;
         let before = self.clock.now().minus(keep);
-        let old = too_old(self.catalog.files(scope, table, base, None).await?, before);
+        let old = too_old(self.catalog.visible_files(scope, table, base, None).await?.files, before);
         if old.is_empty() {
             let reason = format!("no file ends before {}", before.rfc3339());
             return Ok(OptimizeOutcome::none(table, &reason));
@@ -78,13 +76,11 @@ impl Lake {
 }
 
 /// The files whose newest row is older than `before`.
-fn too_old(files: Vec<Arc<DataFile>>, before: Micros) -> Vec<Arc<DataFile>> {
+fn too_old(mut files: Vec<FileEntry>, before: Micros) -> Vec<FileEntry> {
+    files.retain(|file| file.time_range.is_some_and(|(_, newest)| newest < before.0));
     files
-        .into_iter()
-        .filter(|file| file.file.time_range.is_some_and(|(_, newest)| newest < before.0))
-        .collect()
 }
 
-fn bytes(files: &[Arc<DataFile>]) -> u64 {
-    files.iter().map(|file| file.file.bytes).sum()
+fn bytes(files: &[FileEntry]) -> u64 {
+    files.iter().map(|file| file.bytes).sum()
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cenote_catalog::{DataFile, TableDef};
-use cenote_vocab::{Scope, TableSchema, Txn};
+use cenote_catalog::{DataFile, FileEntry, TableDef, VisibleFiles};
+use cenote_vocab::{PartitionId, Scope, TableSchema, Txn};
 use object_store::path::Path;
 
-use crate::prune::{Verdict, judge};
+use crate::prune::{Verdict, judge, partition_may_match};
 use crate::{Error, Lake, Predicate};
 
 /// What a statement reads of one table at one snapshot.
@@ -15,7 +15,7 @@ use crate::{Error, Lake, Predicate};
 pub struct Scan {
     /// The snapshot.
     pub txn: Txn,
-    /// Files that may hold wanted rows, in order of id.
+    /// Files that may hold wanted rows, by id.
     pub files: Vec<ScanFile>,
     /// What was left out.
     pub pruned: PruneCounts,
@@ -54,11 +54,16 @@ impl Lake {
     ) -> Result<Scan, Error> {
         Error::refuse_view(table)?;
         let window = table.time_column().and_then(|time| predicate.time_window(time));
-        let visible = self.catalog.files(scope, table, at, window).await?;
-        let mut pruned = PruneCounts { files: visible.len(), ..PruneCounts::default() };
+        let visible = self.catalog.visible_files(scope, table, at, window).await?;
         let mut schemas = Schemas::of(table);
-        let mut files = Vec::with_capacity(visible.len());
-        for entry in visible {
+        let wanted = self.wanted(scope, table, &visible, predicate, &mut schemas).await?;
+        let mut pruned = PruneCounts {
+            files: visible.files.len(),
+            by_partition: visible.files.len() - wanted.len(),
+            by_statistics: 0,
+        };
+        let mut files = Vec::with_capacity(wanted.len());
+        for entry in self.catalog.file_details(scope, table, at, &wanted).await? {
             let schema = schemas.at(self, scope, entry.file.schema_no).await?;
             match judge(&entry, &schema, table, predicate) {
                 Verdict::Keep => files.push(ScanFile::new(table, entry, schema)),
@@ -66,8 +71,35 @@ impl Lake {
                 Verdict::ByStatistics => pruned.by_statistics += 1,
             }
         }
-        files.sort_unstable_by_key(|file| file.entry.id);
         Ok(Scan { txn: at, files, pruned })
+    }
+
+    /// The files whose partitions may hold wanted rows, by numbers alone; each partition is looked at once.
+    async fn wanted(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        visible: &VisibleFiles,
+        predicate: &Predicate,
+        schemas: &mut Schemas<'_>,
+    ) -> Result<Vec<FileEntry>, Error> {
+        let mut verdicts: HashMap<(PartitionId, i32), bool> = HashMap::new();
+        for file in &visible.files {
+            let key = (file.partition, file.schema_no);
+            if verdicts.contains_key(&key) {
+                continue;
+            }
+            let may_match = match visible.partitions.get(&file.partition) {
+                Some(partition) => {
+                    let written = schemas.at(self, scope, file.schema_no).await?;
+                    partition_may_match(partition, &written, table, predicate)
+                }
+                None => true,
+            };
+            verdicts.insert(key, may_match);
+        }
+        let wanted = visible.files.iter().filter(|file| verdicts[&(file.partition, file.schema_no)]);
+        Ok(wanted.copied().collect())
     }
 }
 
