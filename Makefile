@@ -1,10 +1,11 @@
 # The two commands of a newcomer: `make demo` and `make test`.
-.PHONY: demo test deps lint fmt accept crash bench
+.PHONY: demo test deps lint fmt accept crash model bench
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
 SUITE ?= ingest query commit start
 SIZE ?= full
+STEPS ?= 10000
 
 # Builds what the demo needs and starts it; Ctrl-C ends it.
 demo:
@@ -42,3 +43,7 @@ bench:
 	test -x bench/.venv/bin/python || python3 -m venv bench/.venv
 	bench/.venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	bench/.venv/bin/python bench/run.py $(SUITE) --size $(SIZE)
+
+# Random statements beside an oracle, STEPS of them on each catalog database, from the seed SEED (a new one if it is not given).
+model:
+	CENOTE_MODEL_STEPS=$(STEPS) CENOTE_MODEL_SEED=$(or $(SEED),$(shell date +%s)) cargo xtask test -E 'test(random_steps_agree)' --no-capture

@@ -9,6 +9,7 @@ mod isolation;
 mod jobs;
 mod journey;
 mod limits;
+mod model;
 mod process;
 mod slt;
 mod snapshot;

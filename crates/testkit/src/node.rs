@@ -110,6 +110,13 @@ impl TestNode {
         Client::new(self.url(), token.trim())
     }
 
+    /// The number of the newest transaction of the tenant `default`.
+    pub async fn head(&self) -> i64 {
+        let catalog = &self.node().services.catalog;
+        let scope = catalog.tenant("default").await.expect("a catalog").expect("made at open");
+        catalog.head(&scope).await.expect("a head").txn.0
+    }
+
     /// An admin of a new tenant.
     pub async fn second_tenant(&self, name: &str) -> Client {
         let catalog = &self.node().services.catalog;
