@@ -47,8 +47,17 @@ fn start(name: &str, start: fn() -> Option<Server>) -> Option<Server> {
     server
 }
 
+/// Cargo, without what `cargo run` said about this program: build scripts watch those variables (ring's does), and all that
+/// stands on them, the engine too, would be built anew whenever `cargo xtask test` and plain `cargo` take turns.
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let about_us = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(about_us) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn checked(command: &mut Command) -> Result<()> {
