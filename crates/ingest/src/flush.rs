@@ -102,7 +102,7 @@ impl Inner {
             match self.offer(offered).await? {
                 Outcome::Committed(txn) => newest = Some(txn),
                 Outcome::PlanAgain => {
-                    tokio::time::sleep(pause).await;
+                    self.lake.clock.pause(pause).await;
                     pause = (pause * 2).min(REPLAN_PAUSE_MAX);
                 }
             }

@@ -1,7 +1,6 @@
 //! Writes that go straight to files and one commit: large committed ones, and those with an idempotency key.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use cenote_catalog::{
@@ -91,7 +90,7 @@ impl Inner {
             }
         }
         let commit = self.files_commit(work, &tables, &written, base, producer);
-        let began = Instant::now();
+        let (clock, began) = (&self.lake.clock, self.lake.clock.now());
         let mut unknown = false;
         loop {
             match self.lake.catalog.apply(commit.clone()).await {
@@ -104,13 +103,15 @@ impl Inner {
                 // The same commit again: the catalog finds it by its id, or applies it now.
                 Err(CatalogError::OutcomeUnknown(reason)) => {
                     unknown = true;
-                    if began.elapsed() > COMMIT_PATIENCE {
+                    if clock.now().since(began) > COMMIT_PATIENCE {
                         return Err(CatalogError::OutcomeUnknown(reason).into());
                     }
-                    tokio::time::sleep(OFFER_PAUSE).await;
+                    clock.pause(OFFER_PAUSE).await;
                 }
-                Err(CatalogError::Unavailable(_)) if unknown && began.elapsed() <= COMMIT_PATIENCE => {
-                    tokio::time::sleep(OFFER_PAUSE).await;
+                Err(CatalogError::Unavailable(_))
+                    if unknown && clock.now().since(began) <= COMMIT_PATIENCE =>
+                {
+                    clock.pause(OFFER_PAUSE).await;
                 }
                 Err(error) if unknown => return Err(CatalogError::OutcomeUnknown(error.to_string()).into()),
                 Err(error) => {

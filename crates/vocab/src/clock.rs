@@ -68,6 +68,17 @@ impl Clock {
         }
     }
 
+    /// Waits before something is tried again. A manual clock moves on by as much instead: a test waits for nothing.
+    pub async fn pause(&self, duration: Duration) {
+        match &self.0 {
+            Source::System => tokio::time::sleep(duration).await,
+            Source::Manual(_) => {
+                self.advance(duration);
+                tokio::task::yield_now().await; // who is waited for gets a turn
+            }
+        }
+    }
+
     /// Moves a manual clock; the system's clock cannot be moved and stays.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(now) = &self.0 {
@@ -83,6 +94,13 @@ mod tests {
     #[test]
     fn instants_print_as_rfc3339() {
         assert_eq!(Micros(1_500_000).rfc3339(), "1970-01-01T00:00:01.500000Z");
+    }
+
+    #[tokio::test]
+    async fn a_pause_moves_a_manual_clock_and_takes_no_time() {
+        let clock = Clock::manual(Micros(5));
+        clock.pause(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now(), Micros(3_600_000_005));
     }
 
     #[test]
