@@ -1,5 +1,6 @@
 //! The main job: rows in, durable, files, snapshot, SQL out, also after a restart.
 
+use cenote_testkit::needs;
 use cenote_testkit::node::TestNode;
 use serde_json::json;
 
@@ -118,4 +119,19 @@ async fn several_statements_are_all_or_nothing() {
     assert_eq!((answer.status, answer.json()["sqlstate"].as_str()), (404, Some("42P01")), "{}", answer.text);
     client.sql("CREATE TABLE a (n BIGINT); INSERT INTO a VALUES (1)").await;
     assert_eq!(client.number("SELECT count(*) FROM a").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_whose_commit_is_answered_late_keeps_its_rows() {
+    if !needs("the feature failpoints", fail::has_failpoints()) {
+        return;
+    }
+    let scenario = fail::FailScenario::setup();
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE TABLE t (n BIGINT)").await;
+    fail::cfg("commit.answer", "1*return").expect("configured");
+    client.sql("INSERT INTO t SELECT value FROM generate_series(1, 100000) AS s(value)").await;
+    assert_eq!(client.number("SELECT sum(n)::BIGINT FROM t").await, 5_000_050_000);
+    scenario.teardown();
 }

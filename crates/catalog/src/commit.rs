@@ -280,6 +280,9 @@ pub struct Committed {
     pub txn: Txn,
     /// True if it was there already.
     pub replayed: bool,
+    /// True if another commit of the same producer and epoch did it: the files of this one count nowhere. False if this very
+    /// commit was there already, because an answer was lost: its files are the ones that count.
+    pub superseded: bool,
     /// Rows that deletes and updates really took from where they were, after merging with concurrent deletes.
     pub deleted_rows: u64,
     /// Ids given to the columns of `AddColumns`, and other new fields, per table: the schema after the commit.

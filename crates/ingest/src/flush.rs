@@ -188,7 +188,7 @@ impl Inner {
     }
 
     fn settle(&self, offer: &Offered, committed: &Committed) -> Result<Txn, Error> {
-        if committed.replayed && offer.offers == 1 {
+        if committed.superseded && offer.offers == 1 {
             // The ledger has this place from an earlier life of the log: to go on would lose rows.
             let reason = format!("the ledger is ahead of the log for table {}", offer.table.full_name());
             tracing::error!(reason, "the write-ahead log is closed");

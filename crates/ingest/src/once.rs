@@ -95,7 +95,7 @@ impl Inner {
         loop {
             match self.lake.catalog.apply(commit.clone()).await {
                 Ok(committed) => {
-                    if committed.replayed && !unknown {
+                    if committed.superseded {
                         self.abandon(&tables, written).await; // a twin's files are the ones that count
                     }
                     return Ok(committed);

@@ -118,7 +118,7 @@ impl Staged {
         };
         match lake.catalog.apply(commit).await {
             Ok(committed) => {
-                if committed.replayed {
+                if committed.superseded {
                     self.abandon(lake).await;
                 }
                 Ok(committed)

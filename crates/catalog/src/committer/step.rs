@@ -50,7 +50,8 @@ pub(crate) struct Step<'a> {
 pub(crate) fn apply(world: &World, commit: &Commit, now: Micros) -> Result<Outcome, Error> {
     check_limits(commit)?;
     if let Some((txn, deleted_rows)) = world.commits.get(&commit.commit_id) {
-        let committed = Committed { deleted_rows: *deleted_rows, ..replay(world, commit, *txn) };
+        let (deleted_rows, own) = (*deleted_rows, replay(world, commit, *txn));
+        let committed = Committed { deleted_rows, superseded: false, ..own };
         return Ok(Outcome::Nothing(committed));
     }
     let verdict = ledger::judge(
@@ -123,7 +124,7 @@ fn files_of(op: &Op) -> usize {
 
 /// The answer to a commit that was there already, as far as the catalog still shows it.
 fn replay(world: &World, commit: &Commit, txn: Txn) -> Committed {
-    let mut committed = Committed { replayed: true, ..nothing(txn) };
+    let mut committed = Committed { replayed: true, superseded: true, ..nothing(txn) };
     for change in &commit.tables {
         if let Some(def) = world.def(change.table) {
             committed.schemas.insert(change.table, (*def.schema).clone());
@@ -153,6 +154,7 @@ pub(crate) fn nothing(txn: Txn) -> Committed {
     Committed {
         txn,
         replayed: false,
+        superseded: false,
         deleted_rows: 0,
         schemas: BTreeMap::new(),
         discarded: Vec::new(),

@@ -23,6 +23,7 @@ async fn a_commit_whose_answer_was_lost_is_applied_once() {
         let append = vec![Op::Append { files: vec![fixture.file(1)] }];
         let committed = fixture.change(table, append).await.expect("offered again");
         assert_eq!((committed.txn, committed.replayed), (Txn(head.0 + 1), replayed), "{point}");
+        assert!(!committed.superseded, "{point}: its own files are the ones that count");
         assert_eq!(fixture.head().await, committed.txn);
     }
     assert_eq!(fixture.live_rows(table).await, 3);

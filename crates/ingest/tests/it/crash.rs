@@ -1,7 +1,7 @@
 //! A crash at each step of the log and the flush: nothing acknowledged is lost, nothing is there twice.
 
-use cenote_ingest::{Error, State, WalOptions};
-use cenote_testkit::ingest::{TestIngest, ingest_options};
+use cenote_ingest::{Ack, Error, State, WalOptions, WriteRequest};
+use cenote_testkit::ingest::{TestIngest, ingest_options, line_protocol};
 use cenote_testkit::lake::{MEMORY_BYTES, TestLake};
 use cenote_testkit::{PATIENCE, settles};
 use fail::FailScenario;
@@ -140,6 +140,25 @@ async fn a_lost_commit_answer_is_settled_by_the_same_commit() {
     node.ingest.flush(&disk.scope, &table).await.expect("the same commit, then the next");
     assert_eq!(node.values(&disk, "t", "v").await, ["1", "2"]);
     assert_eq!(node.ingest.buffered(table.id), (0, 0));
+    node.crash().await;
+    scenario.teardown();
+}
+
+#[tokio::test]
+async fn a_commit_that_the_catalog_answers_late_keeps_its_files() {
+    let scenario = FailScenario::setup();
+    let disk = TestLake::new().await;
+    let node = disk.open().await;
+    assert!(write(&node, &disk, 1).await);
+    fail::cfg("commit.answer", "1*return").expect("configured");
+    let request = WriteRequest { ack: Some(Ack::Committed), ..line_protocol("t v=2i 2") };
+    node.ingest.write(&disk.identity, request).await.expect("found by its id at the second offer");
+    assert_eq!(node.values(&disk, "t", "v").await, ["1", "2"]);
+    fail::cfg("commit.answer", "1*return").expect("configured");
+    node.flush(&disk, "t").await;
+    assert_eq!(node.ingest.state(), State::Ready, "this is no older copy of the log");
+    assert!(write(&node, &disk, 3).await);
+    assert_eq!(node.values(&disk, "t", "v").await, ["1", "2", "3"]);
     node.crash().await;
     scenario.teardown();
 }
