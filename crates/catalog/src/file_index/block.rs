@@ -7,7 +7,7 @@ use crate::{FileEntry, TimeWindow};
 /// Files of one block. A block is copied when it changes while a reader holds it, so it must be small.
 pub(super) const FILES_MAX: usize = 4096;
 /// Bytes of one file in the columns.
-pub(super) const FILE_BYTES: usize = 8 * size_of::<i64>() + size_of::<i32>();
+pub(super) const FILE_BYTES: usize = size_of::<[i64; 8]>() + size_of::<i32>();
 
 /// Rows deleted from a file by one version of its deletion vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
