@@ -86,7 +86,7 @@ pub(super) async fn measurements(
     let (names, at) = names(services, &call).await?;
     let mut measurements = Vec::new();
     for table in find(&names, &call, &name)? {
-        let files = services.catalog.files(&call.identity.scope, table, at, None).await?;
+        let files = services.catalog.visible_files(&call.identity.scope, table, at, None).await?.files;
         measurements.push(json!({"name": table.name, "file_count": files.len()}));
     }
     Ok(Json(json!({"database": name, "count": measurements.len(), "measurements": measurements})))
@@ -125,7 +125,7 @@ pub(super) async fn delete(
     let (names, at) = names(services, &call).await?;
     let mut files = 0;
     for table in find(&names, &call, &name)? {
-        files += services.catalog.files(&call.identity.scope, table, at, None).await?.len();
+        files += services.catalog.visible_files(&call.identity.scope, table, at, None).await?.files.len();
     }
     let drop = ObjectChange::DropSchema { name: name.clone(), cascade: true, if_exists: false };
     services.catalog.apply(commit(&app, &call, "drop_schema", drop)).await?;

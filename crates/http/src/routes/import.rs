@@ -7,7 +7,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
-use cenote_catalog::DataFile;
 use cenote_ingest::{Ack, WriteRequest};
 use cenote_vocab::{Micros, Permission};
 use serde_json::{Value, json};
@@ -110,11 +109,10 @@ async fn stored(
     let scope = &call.identity.scope;
     let names = services.catalog.names(scope, txn).await?;
     let table = names.table(database, measurement)?;
-    let files = services.catalog.files(scope, table, txn, None).await?;
-    let files: Vec<&DataFile> =
-        files.iter().map(AsRef::as_ref).filter(|file| file.begin_txn == txn).collect();
-    let partitions: BTreeSet<_> = files.iter().map(|file| &file.file.partition).collect();
-    let ranges = files.iter().filter_map(|file| file.file.time_range);
+    let mut files = services.catalog.visible_files(scope, table, txn, None).await?.files;
+    files.retain(|file| file.begin_txn == txn);
+    let partitions: BTreeSet<_> = files.iter().map(|file| file.partition).collect();
+    let ranges = files.iter().filter_map(|file| file.time_range);
     Ok(Stored {
         partitions: partitions.len(),
         times: ranges.reduce(|(min, max), (from, to)| (min.min(from), max.max(to))),

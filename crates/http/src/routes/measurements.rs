@@ -32,8 +32,8 @@ pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Valu
             continue;
         }
         for table in tables {
-            let files = services.catalog.files(&call.identity.scope, table, at, None).await?;
-            let bytes: u64 = files.iter().map(|file| file.file.bytes).sum();
+            let files = services.catalog.visible_files(&call.identity.scope, table, at, None).await?.files;
+            let bytes: u64 = files.iter().map(|file| file.bytes).sum();
             let (buffered, _) = services.ingest.buffered(table.id);
             let rows = files.iter().map(|file| file.live_rows()).sum::<u64>() + buffered;
             measurements.push(json!({

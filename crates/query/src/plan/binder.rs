@@ -150,8 +150,8 @@ impl<'a> Binder<'a> {
         let mut sizes = BTreeMap::new();
         for table in self.snapshot.names.tables().filter(|table| table.kind == TableKind::Table) {
             if self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) {
-                let files = catalog.files(scope, table, self.snapshot.txn, None).await?;
-                sizes.insert(table.id.oid(), files.iter().map(|file| file.file.bytes).sum());
+                let files = catalog.visible_files(scope, table, self.snapshot.txn, None).await?.files;
+                sizes.insert(table.id.oid(), files.iter().map(|file| file.bytes).sum());
             }
         }
         Ok(sizes)

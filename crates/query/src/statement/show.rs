@@ -170,10 +170,11 @@ async fn tables(
             .engine()
             .lake()
             .catalog
-            .files(&session.identity().scope, table, snapshot.txn, None)
-            .await?;
+            .visible_files(&session.identity().scope, table, snapshot.txn, None)
+            .await?
+            .files;
         counts.push(i64::try_from(files.len()).unwrap_or(i64::MAX));
-        megabytes.push(files.iter().map(|file| file.file.bytes).sum::<u64>() as f64 / f64::from(1 << 20));
+        megabytes.push(files.iter().map(|file| file.bytes).sum::<u64>() as f64 / f64::from(1 << 20));
     }
     Ok(vec![
         texts(shown.iter().map(|table| table.schema_name.as_str())),
