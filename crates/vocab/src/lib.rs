@@ -13,20 +13,22 @@
 
 mod clock;
 mod error;
+mod field_type;
 mod id;
 mod ids;
 mod memory;
 mod name;
+mod partition;
 mod schema;
 mod scope;
 
 pub use clock::{Clock, Micros};
 pub use error::{ErrorKind, Fault, SqlState};
+pub use field_type::{FieldType, TimeUnit, UnknownType};
 pub use id::{CatalogId, Epoch, Fence, FieldId, FileId, LIVE, Lsn, PartitionId, SchemaId, TableId, Txn};
 pub use ids::Ids;
 pub use memory::{MemoryPool, OutOfMemory, Reservation};
 pub use name::{InvalidName, check_column, check_database, check_table, nearest};
-pub use schema::{
-    Field, FieldType, PartitionField, PartitionSpec, SortField, SortOrder, TableSchema, TimeUnit, Transform,
-};
+pub use partition::{PartitionField, PartitionSpec, PartitionValue, Transform, Tuple};
+pub use schema::{Field, SortField, SortOrder, TableSchema, WriteDefault};
 pub use scope::{Permission, Permissions, Scope};
