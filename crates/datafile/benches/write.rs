@@ -22,13 +22,10 @@ fn schema() -> TableSchema {
         ("value", FieldType::Double),
         ("count", FieldType::Int64),
     ];
-    let fields = columns.into_iter().zip(1..).map(|((name, field_type), id)| Field {
-        id: FieldId(id),
-        name: name.into(),
-        field_type,
-        required: false,
-        comment: None,
-    });
+    let fields = columns
+        .into_iter()
+        .zip(1..)
+        .map(|((name, field_type), id)| Field::new(FieldId(id), name, field_type));
     TableSchema { no: 1, fields: fields.collect() }
 }
 

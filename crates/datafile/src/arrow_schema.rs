@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit as ArrowUnit};
-use cenote_vocab::{Field, FieldType, TableSchema, TimeUnit};
+use cenote_vocab::{Field, FieldId, FieldType, TableSchema, TimeUnit};
 
 use crate::Error;
 
@@ -15,6 +15,12 @@ pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 pub(crate) const EXTENSION_KEY: &str = "ARROW:extension:name";
 pub(crate) const JSON_EXTENSION: &str = "arrow.json";
 pub(crate) const UUID_EXTENSION: &str = "arrow.uuid";
+
+/// Names of what is in lists and maps, as Parquet has them.
+pub const LIST_ELEMENT: &str = "element";
+const MAP_ENTRIES: &str = "key_value";
+const MAP_KEY: &str = "key";
+const MAP_VALUE: &str = "value";
 
 /// Bytes of a UUID.
 const UUID_BYTES: i32 = 16;
@@ -67,19 +73,49 @@ pub fn arrow_type(field_type: &FieldType) -> DataType {
         FieldType::Binary => DataType::Binary,
         FieldType::Uuid => DataType::FixedSizeBinary(UUID_BYTES),
         FieldType::Unknown => DataType::Null,
+        FieldType::List(element) => DataType::List(Arc::new(arrow_field(element))),
+        FieldType::FixedList(element, length) => DataType::FixedSizeList(
+            Arc::new(arrow_field(element)),
+            i32::try_from(*length).unwrap_or(i32::MAX),
+        ),
+        FieldType::Struct(fields) => DataType::Struct(fields.iter().map(arrow_field).collect()),
+        FieldType::Map { key, value } => {
+            let entry = vec![arrow_field(key), arrow_field(value)];
+            DataType::Map(
+                Arc::new(ArrowField::new(MAP_ENTRIES, DataType::Struct(entry.into()), false)),
+                false,
+            )
+        }
     }
 }
 
+/// The field id that a column, or a field in one, carries.
+pub fn field_id(field: &ArrowField) -> Option<FieldId> {
+    field.metadata().get(FIELD_ID_KEY)?.parse().ok().map(FieldId)
+}
+
 /// The storable type of an Arrow column; dictionary, run-end and view encodings are unwrapped, other zones count as
-/// zoned timestamps (their values are UTC already).
+/// zoned timestamps (their values are UTC already). Fields in it have the ids that they carry, else 0.
 ///
-/// `TypeNotStorable` for nested types, intervals, durations and unions.
+/// `TypeNotStorable` for intervals, durations and unions, and what holds one.
 pub fn field_type(field: &ArrowField) -> Result<FieldType, Error> {
-    let extension = field.metadata().get(EXTENSION_KEY).map(String::as_str);
-    storable(field.data_type(), extension).ok_or_else(|| Error::TypeNotStorable {
+    storable_field(field).ok_or_else(|| Error::TypeNotStorable {
         column: field.name().clone(),
         given: field.data_type().to_string(),
     })
+}
+
+fn storable_field(field: &ArrowField) -> Option<FieldType> {
+    storable(field.data_type(), field.metadata().get(EXTENSION_KEY).map(String::as_str))
+}
+
+/// A field in a nested type, under the name that it has there.
+fn inner_field(field: &ArrowField, name: &str) -> Option<Field> {
+    let id = field_id(field).unwrap_or(FieldId(0));
+    // a column of NULLs alone gets its type from the first value, but nothing in a column does
+    let field_type = storable_field(field).filter(|inner| *inner != FieldType::Unknown)?;
+    let inner = Field::new(id, name, field_type);
+    Some(if field.is_nullable() { inner } else { inner.required() })
 }
 
 fn storable(data_type: &DataType, extension: Option<&str>) -> Option<FieldType> {
@@ -117,17 +153,29 @@ fn storable(data_type: &DataType, extension: Option<&str>) -> Option<FieldType> 
         }
         DataType::Dictionary(_, values) => storable(values, extension)?,
         DataType::RunEndEncoded(_, values) => storable(values.data_type(), extension)?,
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::ListView(element)
+        | DataType::LargeListView(element) => FieldType::List(Box::new(inner_field(element, LIST_ELEMENT)?)),
+        DataType::FixedSizeList(element, length) => {
+            let length = u32::try_from(*length).ok().filter(|length| *length > 0)?;
+            FieldType::FixedList(Box::new(inner_field(element, LIST_ELEMENT)?), length)
+        }
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let inner = fields.iter().map(|field| inner_field(field, field.name()));
+            FieldType::Struct(inner.collect::<Option<_>>()?)
+        }
+        DataType::Map(entries, _) => {
+            let DataType::Struct(fields) = entries.data_type() else { return None };
+            let [key, value] = fields.as_ref() else { return None };
+            let key = inner_field(key, MAP_KEY)?.required();
+            FieldType::Map { key: Box::new(key), value: Box::new(inner_field(value, MAP_VALUE)?) }
+        }
         DataType::Float16
         | DataType::Duration(_)
         | DataType::Interval(_)
-        | DataType::List(_)
-        | DataType::ListView(_)
-        | DataType::FixedSizeList(_, _)
-        | DataType::LargeList(_)
-        | DataType::LargeListView(_)
         | DataType::Struct(_)
-        | DataType::Union(_, _)
-        | DataType::Map(_, _) => return None,
+        | DataType::Union(_, _) => return None,
     })
 }
 
@@ -151,8 +199,6 @@ fn time_unit(unit: ArrowUnit) -> TimeUnit {
 
 #[cfg(test)]
 mod tests {
-    use cenote_vocab::FieldId;
-
     use super::*;
 
     /// One column of every storable type.
@@ -182,19 +228,21 @@ mod tests {
         ];
         types.extend(units.map(FieldType::Timestamp));
         types.extend(units.map(FieldType::TimestampTz));
+        let inner = |id, name: &str, field_type| Field::new(FieldId(id), name, field_type);
+        let element = inner(8, LIST_ELEMENT, FieldType::Json);
+        let pair = vec![inner(10, "a b", FieldType::Uuid).required(), inner(11, "b", FieldType::Date)];
+        let value = inner(13, MAP_VALUE, FieldType::Struct(pair));
+        types.push(FieldType::FixedList(Box::new(element.clone()), 3));
+        types.push(FieldType::List(Box::new(element)));
+        let key = inner(12, MAP_KEY, FieldType::String).required();
+        types.push(FieldType::Map { key: Box::new(key), value: Box::new(value) });
         types
     }
 
     #[test]
     fn every_type_survives_the_way_to_arrow_and_back() {
         for given in every_type() {
-            let field = Field {
-                id: FieldId(7),
-                name: "c".into(),
-                field_type: given.clone(),
-                required: true,
-                comment: None,
-            };
+            let field = Field::new(FieldId(7), "c", given.clone()).required();
             let arrow = arrow_field(&field);
             assert_eq!(field_type(&arrow).unwrap(), given);
             assert_eq!(arrow.metadata()[FIELD_ID_KEY], "7");
@@ -215,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_a_table_cannot_store_is_refused_by_name() {
-        let list = DataType::List(Arc::new(ArrowField::new("item", DataType::Int32, true)));
+        let list = DataType::List(Arc::new(ArrowField::new("item", DataType::Float16, true)));
         for data_type in
             [list, DataType::Duration(ArrowUnit::Second), DataType::Float16, DataType::Decimal128(10, -2)]
         {

@@ -58,7 +58,7 @@ pub(crate) fn cut_max(max: Value) -> (Option<Value>, bool) {
 }
 
 /// The shortest text above all that begin with `text`, not longer than it.
-fn next_text(mut text: String) -> Option<String> {
+pub fn next_text(mut text: String) -> Option<String> {
     while let Some(last) = text.pop() {
         let next = match last {
             '\u{D7FF}' => Some('\u{E000}'), // surrogates are no characters
@@ -73,7 +73,7 @@ fn next_text(mut text: String) -> Option<String> {
 }
 
 /// The shortest bytes above all that begin with `bytes`, not longer than them.
-fn next_bytes(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+pub fn next_bytes(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     while let Some(last) = bytes.pop() {
         if last < u8::MAX {
             bytes.push(last + 1);

@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit as ArrowUnit};
+use arrow::compute::CastOptions;
+use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Schema, SchemaRef, TimeUnit as ArrowUnit};
 use cenote_vocab::{FieldId, FieldType, TableSchema};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
+use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
+use crate::adapt::adapt;
 use crate::arrow_schema::{EXTENSION_KEY, FIELD_ID_KEY, UUID_EXTENSION, arrow_schema};
 
 /// Id and name of the column that stands in for none. Ids from 2147483400 on are never given to users.
@@ -63,14 +64,17 @@ impl FileSchema {
         self.columns.iter().position(|(column, _)| *column == id)
     }
 
+    /// The place of a column that is not nested among the leaves of the file, by which Parquet counts.
+    pub(crate) fn leaf_position(&self, id: FieldId) -> Option<usize> {
+        let before = &self.file.fields()[..self.position(id)?];
+        Some(before.iter().map(|field| leaves(field.data_type())).sum())
+    }
+
     /// The schema of Parquet; every node carries its field id.
     pub(crate) fn parquet(&self) -> Result<SchemaDescriptor, ParquetError> {
         let converted = ArrowSchemaConverter::new().with_coerce_types(true).convert(&self.file)?;
         let nodes = converted.root_schema().get_fields().iter().zip(self.file.fields());
-        let nodes = nodes.map(|(node, field)| {
-            let is_uuid = field.metadata().get(EXTENSION_KEY).is_some_and(|name| name == UUID_EXTENSION);
-            if is_uuid { uuid_node(node).map(TypePtr::from) } else { Ok(node.clone()) }
-        });
+        let nodes = nodes.map(|(node, field)| parquet_node(node, field));
         let root = Type::group_type_builder(converted.root_schema().name());
         let root = root.with_fields(nodes.collect::<Result<Vec<TypePtr>, _>>()?).build()?;
         Ok(SchemaDescriptor::new(Arc::new(root)))
@@ -84,7 +88,7 @@ impl FileSchema {
             columns.push(if column.data_type() == field.data_type() {
                 column.clone()
             } else {
-                cast_with_options(column, field.data_type(), &EXACT)
+                adapt(column, batch.schema_ref().field(*at), field)
                     .map_err(|error| format!("column {:?}: {error}", field.name()))?
             });
         }
@@ -121,10 +125,15 @@ impl FileSchema {
 
 /// The column in a file. Its extension is not repeated there, but for UUID, which Parquet knows too.
 fn file_field(field: &ArrowField) -> ArrowField {
+    let inner = |field: &FieldRef| Arc::new(file_field(field));
     let data_type = match field.data_type() {
         DataType::Timestamp(ArrowUnit::Second | ArrowUnit::Millisecond, zone) => {
             DataType::Timestamp(ArrowUnit::Microsecond, zone.clone())
         }
+        DataType::List(element) => DataType::List(inner(element)),
+        DataType::FixedSizeList(element, length) => DataType::FixedSizeList(inner(element), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
         other => other.clone(),
     };
     let mut metadata = field.metadata().clone();
@@ -132,12 +141,57 @@ fn file_field(field: &ArrowField) -> ArrowField {
     ArrowField::new(field.name(), data_type, field.is_nullable()).with_metadata(metadata)
 }
 
+/// Columns of values below a type.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(inner) | DataType::FixedSizeList(inner, _) | DataType::Map(inner, _) => {
+            leaves(inner.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
+    }
+}
+
+/// The node of Parquet with UUIDs marked, also in it.
+fn parquet_node(node: &TypePtr, field: &ArrowField) -> Result<TypePtr, ParquetError> {
+    let is_uuid = field.metadata().get(EXTENSION_KEY).is_some_and(|name| name == UUID_EXTENSION);
+    if is_uuid {
+        return uuid_node(node).map(TypePtr::from);
+    }
+    let children: Vec<TypePtr> = match field.data_type() {
+        DataType::Struct(fields) => {
+            let children = node.get_fields().iter().zip(fields);
+            children.map(|(node, field)| parquet_node(node, field)).collect::<Result<_, _>>()?
+        }
+        DataType::List(element) | DataType::FixedSizeList(element, _) => {
+            let repeated = &node.get_fields()[0];
+            let element = parquet_node(&repeated.get_fields()[0], element)?;
+            vec![with_children(repeated, vec![element])?]
+        }
+        DataType::Map(entries, _) => vec![parquet_node(&node.get_fields()[0], entries)?],
+        _ => return Ok(node.clone()),
+    };
+    with_children(node, children)
+}
+
+fn with_children(node: &Type, children: Vec<TypePtr>) -> Result<TypePtr, ParquetError> {
+    let info = node.get_basic_info();
+    let group = Type::group_type_builder(node.name())
+        .with_fields(children)
+        .with_converted_type(info.converted_type())
+        .with_logical_type(info.logical_type_ref().cloned())
+        .with_repetition(info.repetition())
+        .with_id(info.has_id().then(|| info.id()))
+        .build()?;
+    Ok(Arc::new(group))
+}
+
 fn uuid_node(node: &Type) -> Result<Type, ParquetError> {
-    let repetition = if node.is_optional() { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+    let info = node.get_basic_info();
     Type::primitive_type_builder(node.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY)
         .with_length(16)
         .with_logical_type(Some(LogicalType::Uuid))
-        .with_repetition(repetition)
-        .with_id(Some(node.get_basic_info().id()))
+        .with_repetition(info.repetition())
+        .with_id(info.has_id().then(|| info.id()))
         .build()
 }

@@ -7,6 +7,7 @@
 //! ```
 //! Invariants: every Parquet node carries a field id; a bound is never narrower than the values it bounds.
 
+mod adapt;
 mod arrow_schema;
 mod bound;
 mod deletion_vector;
@@ -22,7 +23,11 @@ mod stored_statistics;
 mod value;
 mod writer;
 
-pub use arrow_schema::{FIELD_ID_KEY, arrow_field, arrow_schema, arrow_type, field_type};
+pub use adapt::{absent, adapt, adapt_with, from_hex, literal};
+pub use arrow_schema::{
+    FIELD_ID_KEY, LIST_ELEMENT, arrow_field, arrow_schema, arrow_type, field_id, field_type,
+};
+pub use bound::{next_bytes, next_text};
 pub use deletion_vector::DeletionVector;
 pub use error::Error;
 pub use extremes::{min_max, value_at};

@@ -139,7 +139,7 @@ fn sorting_columns(sort: &SortOrder, file: &FileSchema) -> Option<Vec<SortingCol
         .iter()
         .filter_map(|field| {
             Some(SortingColumn {
-                column_idx: i32::try_from(file.position(field.source)?).ok()?,
+                column_idx: i32::try_from(file.leaf_position(field.source)?).ok()?,
                 descending: field.descending,
                 nulls_first: field.nulls_first,
             })

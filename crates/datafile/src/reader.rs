@@ -6,8 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::cast_with_options;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use cenote_store::Store;
 use cenote_vocab::TableSchema;
@@ -19,14 +18,14 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::schema::types::SchemaDescriptor;
 
-use crate::file_schema::EXACT;
+use crate::adapt::{absent, adapt};
 use crate::object_reader::ObjectReader;
 use crate::{DeletionVector, Error, arrow_schema};
 
 /// What to read of a file.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// The wanted columns; one that the file does not have is NULL, one of another type is cast.
+    /// The wanted columns; one that the file does not have is its initial default, one of another type is cast.
     pub schema: Arc<TableSchema>,
     /// Rows that the file must have, deleted ones included.
     pub row_count: u64,
@@ -119,6 +118,7 @@ fn counted(
 
 /// Where the wanted columns are.
 struct Columns {
+    schema: Arc<TableSchema>,
     wanted: SchemaRef,
     /// Per wanted column its place among those that are read.
     places: Vec<Option<usize>>,
@@ -127,7 +127,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(schema: &TableSchema, file: &SchemaDescriptor) -> Self {
+    fn new(schema: &Arc<TableSchema>, file: &SchemaDescriptor) -> Self {
         let nodes = file.root_schema().get_fields();
         let roots_of_wanted: Vec<Option<usize>> = schema
             .fields
@@ -144,16 +144,18 @@ impl Columns {
         roots.dedup();
         let place = |root: usize| roots.binary_search(&root).ok();
         let places = roots_of_wanted.into_iter().map(|root| root.and_then(place)).collect();
-        Self { wanted: arrow_schema(schema), places, roots }
+        Self { schema: schema.clone(), wanted: arrow_schema(schema), places, roots }
     }
 
     /// The batch as it is wanted. Errors are reasons.
     fn arrange(&self, read: &RecordBatch) -> Result<RecordBatch, String> {
-        let columns = self.wanted.fields().iter().zip(&self.places).map(|(field, place)| match place {
-            None => Ok(new_null_array(field.data_type(), read.num_rows())),
-            Some(at) if read.column(*at).data_type() == field.data_type() => Ok(read.column(*at).clone()),
-            Some(at) => cast_with_options(read.column(*at), field.data_type(), &EXACT)
-                .map_err(|error| format!("column {:?}: {error}", field.name())),
+        let fields = self.schema.fields.iter().zip(self.wanted.fields()).zip(&self.places);
+        let columns = fields.map(|((field, wanted), place)| {
+            let found = match place {
+                None => absent(field, read.num_rows()),
+                Some(at) => adapt(read.column(*at), read.schema_ref().field(*at), wanted),
+            };
+            found.map_err(|error| format!("column {:?}: {error}", field.name))
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>, String>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(read.num_rows()));

@@ -25,13 +25,7 @@ const LAST_UPDATED_NAME: &str = "_last_updated_sequence_number";
 
 /// The columns with the two hidden ones behind them.
 pub fn with_row_ids(schema: &TableSchema) -> TableSchema {
-    let hidden = |id, name: &str| Field {
-        id,
-        name: name.to_owned(),
-        field_type: FieldType::Int64,
-        required: false,
-        comment: None,
-    };
+    let hidden = |id, name: &str| Field::new(id, name, FieldType::Int64);
     let mut fields = schema.fields.clone();
     fields.push(hidden(ROW_ID, ROW_ID_NAME));
     fields.push(hidden(LAST_UPDATED, LAST_UPDATED_NAME));

@@ -1,8 +1,12 @@
 //! What is known of a file's columns without opening it.
 
-use arrow::array::Array;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, make_array};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use cenote_vocab::{FieldId, FieldType, TableSchema};
+use cenote_vocab::{Field, FieldId, FieldType, TableSchema};
 
 use crate::bound::{cut_max, cut_min, prefix};
 use crate::extremes::{min_max, nan_count};
@@ -46,8 +50,8 @@ pub struct StatisticsCollector {
 
 /// What was seen of one column.
 struct Gathered {
-    /// Its place in the batches.
-    at: usize,
+    /// Its column in the batches, and the way to it in there, by places among the children.
+    path: Vec<usize>,
     field_id: FieldId,
     value_count: u64,
     null_count: u64,
@@ -89,27 +93,29 @@ impl ColumnStatistics {
 }
 
 impl StatisticsCollector {
-    /// For files of this schema: its first 64 columns.
+    /// For files of this schema: its first 64 leaves.
     pub fn new(schema: &TableSchema) -> Self {
         Self::with_columns(schema, &[])
     }
 
-    /// For files of this schema: its first 64 columns, and those of `also` (partition, sort, time).
+    /// For files of this schema: its first 64 leaves, and those of `also` (partition, sort, key, time).
     pub fn with_columns(schema: &TableSchema, also: &[FieldId]) -> Self {
-        let mut columns: Vec<Gathered> = schema
-            .fields
-            .iter()
-            .enumerate()
-            .filter(|(at, field)| *at < COLUMNS_WITH_STATISTICS || also.contains(&field.id))
-            .map(|(at, field)| Gathered {
-                at,
+        let mut leaves = Vec::new();
+        for (at, field) in schema.fields.iter().enumerate() {
+            collect_leaves(field, vec![at], &mut leaves);
+        }
+        let wanted = leaves.into_iter().enumerate();
+        let wanted = wanted
+            .filter(|(at, (field, _))| *at < COLUMNS_WITH_STATISTICS || also.contains(&field.id))
+            .map(|(_, (field, path))| Gathered {
+                path,
                 field_id: field.id,
                 value_count: 0,
                 null_count: 0,
                 nan_count: matches!(field.field_type, FieldType::Float | FieldType::Double).then_some(0),
                 bounds: None,
-            })
-            .collect();
+            });
+        let mut columns: Vec<Gathered> = wanted.collect();
         columns.sort_by_key(|column| column.field_id);
         Self { columns }
     }
@@ -120,14 +126,15 @@ impl StatisticsCollector {
     /// If the batch has fewer columns than the schema.
     pub fn add(&mut self, batch: &RecordBatch) {
         for column in &mut self.columns {
-            let array = batch.column(column.at);
+            let [root, inner @ ..] = column.path.as_slice() else { continue };
+            let array = leaf(batch.column(*root), inner);
             column.value_count += array.len() as u64;
             // an array of type Null has no bitmap, yet holds nothing else
             column.null_count += array.logical_null_count() as u64;
-            if let (Some(sum), Some(seen)) = (&mut column.nan_count, nan_count(array)) {
+            if let (Some(sum), Some(seen)) = (&mut column.nan_count, nan_count(&array)) {
                 *sum += seen;
             }
-            if let Some((min, max)) = min_max(array) {
+            if let Some((min, max)) = min_max(&array) {
                 column.include(min, max);
             }
         }
@@ -136,6 +143,58 @@ impl StatisticsCollector {
     /// The statistics of all that was added.
     pub fn finish(self) -> FileStatistics {
         FileStatistics { columns: self.columns.into_iter().map(Gathered::finish).collect() }
+    }
+}
+
+/// Fields that hold values, not fields.
+fn collect_leaves<'a>(field: &'a Field, path: Vec<usize>, found: &mut Vec<(&'a Field, Vec<usize>)>) {
+    let children = field.field_type.children();
+    if children.is_empty() {
+        found.push((field, path));
+        return;
+    }
+    for (at, child) in children.into_iter().enumerate() {
+        collect_leaves(child, path.iter().copied().chain([at]).collect(), found);
+    }
+}
+
+/// The values of a leaf: of lists and maps all elements, also those below a NULL, which bounds may include.
+fn leaf(array: &ArrayRef, path: &[usize]) -> ArrayRef {
+    let [at, rest @ ..] = path else { return Arc::clone(array) };
+    let child = match array.data_type() {
+        DataType::Struct(_) => below(array.as_struct(), *at),
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>();
+            elements(lists.values(), lists.value_offsets())
+        }
+        DataType::FixedSizeList(_, length) => {
+            let lists = array.as_fixed_size_list();
+            let length = usize::try_from(*length).unwrap_or(0);
+            lists.values().slice(lists.offset() * length, lists.len() * length)
+        }
+        DataType::Map(_, _) => {
+            let maps = array.as_map();
+            let entries = if *at == 0 { maps.keys() } else { maps.values() };
+            elements(entries, maps.value_offsets())
+        }
+        _ => return Arc::clone(array),
+    };
+    leaf(&child, rest)
+}
+
+fn elements(values: &ArrayRef, offsets: &[i32]) -> ArrayRef {
+    let place = |offset: Option<&i32>| offset.and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
+    let (start, end) = (place(offsets.first()), place(offsets.last()));
+    values.slice(start, end - start)
+}
+
+/// A field of structs, NULL where the struct is.
+fn below(structs: &StructArray, at: usize) -> ArrayRef {
+    let child = structs.column(at);
+    let nulls = NullBuffer::union(structs.nulls(), child.logical_nulls().as_ref());
+    match child.to_data().into_builder().nulls(nulls).build() {
+        Ok(data) => make_array(data),
+        Err(_) => Arc::clone(child), // an array of type Null takes no bitmap, and needs none
     }
 }
 

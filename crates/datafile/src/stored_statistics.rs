@@ -8,6 +8,7 @@
 //! Numbers are LEB128; columns ascend by field id. Flags: 1 bounds, 2 min cut, 4 max cut, 8 nan, 16 distinct, 32 bytes.
 //! A maximum that is cut and empty stands for none: no value of its length lies above.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use cenote_vocab::{Field, FieldId, FieldType, TableSchema, TimeUnit};
@@ -33,10 +34,11 @@ const BYTES: u8 = 32;
 const KNOWN_FLAGS: u8 = BOUNDS | MIN_CUT | MAX_CUT | NAN_COUNT | DISTINCT_COUNT | BYTES;
 
 pub(crate) fn encode(statistics: &FileStatistics, schema: &TableSchema) -> Vec<u8> {
+    let fields = by_id(schema);
     let columns: Vec<(&Field, &ColumnStatistics)> = statistics
         .columns
         .iter()
-        .filter_map(|column| Some((schema.field_by_id(column.field_id)?, column)))
+        .filter_map(|column| Some((*fields.get(&column.field_id)?, column)))
         .collect();
     let mut blob = vec![VERSION];
     put_number(&mut blob, columns.len() as u64);
@@ -50,6 +52,11 @@ pub(crate) fn encode(statistics: &FileStatistics, schema: &TableSchema) -> Vec<u
     compressed
         .extend(zstd::bulk::compress(&blob[1..], ZSTD_LEVEL).expect("compression into memory succeeds"));
     compressed
+}
+
+/// Columns and what is in them.
+fn by_id(schema: &TableSchema) -> HashMap<FieldId, &Field> {
+    schema.all_fields().into_iter().map(|(field, _)| (field.id, field)).collect()
 }
 
 fn put_column(blob: &mut Vec<u8>, field: &Field, column: &ColumnStatistics) {
@@ -110,6 +117,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn read(mut self, schema: &TableSchema) -> Result<Vec<ColumnStatistics>, String> {
         let count = self.number()?;
+        let fields = by_id(schema);
         let mut columns = Vec::new();
         let mut last_id = 0;
         for _ in 0..count {
@@ -118,7 +126,7 @@ impl<'a> Columns<'a> {
                 return Err(format!("field id {id} does not follow {last_id}"));
             }
             last_id = id;
-            let field = schema.field_by_id(FieldId(id));
+            let field = fields.get(&FieldId(id)).copied();
             if let Some(column) = self.column(FieldId(id), field)? {
                 columns.push(column);
             }

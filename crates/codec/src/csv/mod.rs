@@ -275,7 +275,11 @@ fn kind_of(field_type: &FieldType, possible: Possible) -> Kind {
         | FieldType::String
         | FieldType::Binary
         | FieldType::Uuid
-        | FieldType::Json => Kind::Text,
+        | FieldType::Json
+        | FieldType::List(_)
+        | FieldType::FixedList(..)
+        | FieldType::Struct(_)
+        | FieldType::Map { .. } => Kind::Text,
     }
 }
 

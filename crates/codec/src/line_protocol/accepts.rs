@@ -61,7 +61,14 @@ impl Accepts {
             FieldType::String => Self::Texts,
             FieldType::Json => Self::Json,
             FieldType::Unknown => Self::Anything,
-            FieldType::Date | FieldType::Time | FieldType::Binary | FieldType::Uuid => Self::Nothing,
+            FieldType::Date
+            | FieldType::Time
+            | FieldType::Binary
+            | FieldType::Uuid
+            | FieldType::List(_)
+            | FieldType::FixedList(..)
+            | FieldType::Struct(_)
+            | FieldType::Map { .. } => Self::Nothing,
         }
     }
 

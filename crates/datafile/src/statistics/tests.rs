@@ -9,13 +9,10 @@ use super::*;
 use crate::arrow_schema;
 
 fn schema(types: &[FieldType]) -> TableSchema {
-    let fields = types.iter().zip(1..).map(|(field_type, id)| Field {
-        id: FieldId(id),
-        name: format!("c{id}"),
-        field_type: field_type.clone(),
-        required: false,
-        comment: None,
-    });
+    let fields = types
+        .iter()
+        .zip(1..)
+        .map(|(field_type, id)| Field::new(FieldId(id), format!("c{id}"), field_type.clone()));
     TableSchema { no: 1, fields: fields.collect() }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "functions of tests are tests")]
 
 mod damage;
+mod nested;
 mod read;
 mod write;
 
@@ -31,7 +32,7 @@ fn path() -> Path {
 }
 
 fn field(id: i32, name: &str, field_type: FieldType) -> Field {
-    Field { id: FieldId(id), name: name.into(), field_type, required: false, comment: None }
+    Field::new(FieldId(id), name, field_type)
 }
 
 fn schema(fields: Vec<Field>) -> TableSchema {
