@@ -249,6 +249,16 @@ impl Catalog {
         reading::schema_at(&self.inner, scope, table, schema_no).await
     }
 
+    /// The partition spec of number `spec_no`; 0 is that of no partitions.
+    pub async fn spec_at(
+        &self,
+        scope: &Scope,
+        table: TableId,
+        spec_no: i32,
+    ) -> Result<Arc<cenote_vocab::PartitionSpec>, Error> {
+        reading::spec_at(&self.inner, scope, table, spec_no).await
+    }
+
     /// Rows of a registered system table, limited to what the tenant may see.
     pub async fn system_rows(&self, scope: &Scope, name: &str) -> Result<RecordBatch, Error> {
         system::rows(&self.inner, scope, name).await

@@ -11,7 +11,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{DataFile, NewFile, ReadSet, Region, TableKind};
+use crate::{DataFile, Evolution, NewFile, ReadSet, Region, TableKind};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -190,6 +190,27 @@ pub enum Alter {
     },
     /// Options; `None` takes one off.
     SetProperties(BTreeMap<String, Option<String>>),
+    /// A change that was planned on the definition as of the base: if it has changed since, `CommitConflict`.
+    Evolve(Evolution),
+}
+
+impl Alter {
+    /// True if the values in files decide.
+    pub(crate) fn needs_findings(&self) -> bool {
+        match self {
+            Self::WidenColumn { field_type, .. } => crate::evolution::type_needs_findings(field_type),
+            Self::Evolve(evolution) => evolution.needs_findings(),
+            Self::AddColumns { .. } | Self::SetProperties(_) => false,
+        }
+    }
+
+    /// True if earlier partition specs and sort orders decide.
+    pub(crate) fn needs_layouts(&self) -> bool {
+        match self {
+            Self::Evolve(evolution) => evolution.needs_layouts(),
+            Self::AddColumns { .. } | Self::WidenColumn { .. } | Self::SetProperties(_) => false,
+        }
+    }
 }
 
 /// A change of what exists.
@@ -231,11 +252,13 @@ pub enum ObjectChange {
         /// Its name, which no other may have.
         name: String,
     },
-    /// `ALTER TABLE … RENAME TO`
+    /// `ALTER TABLE … RENAME TO`, `SET SCHEMA`
     RenameTable {
         /// The table.
         table: TableId,
-        /// In the same schema.
+        /// The name of its schema then; `None`: it stays.
+        schema: Option<String>,
+        /// Its name then.
         name: String,
     },
 }
@@ -261,6 +284,8 @@ pub struct NewTable {
     pub sort: SortOrder,
     /// The time column.
     pub time_field: Option<FieldId>,
+    /// Columns of the primary key, in order.
+    pub key_fields: Vec<FieldId>,
     /// Below the storage root.
     pub location: String,
     /// Options.

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use group::{check_active, next_txn};
-pub(crate) use new_file::{hash_128, tuple_text};
+pub(crate) use new_file::hash_128;
 pub(crate) use objects::object_id;
 pub(crate) use world::{HeadRow, KnownFile, LevelCount, Partition, TableState, VectorVersion, World};
 pub(crate) use writes::{FieldRow, FileRow, SchemaRow, TableRow, Tally, TxnRow, VectorRow, Writes};

@@ -202,6 +202,7 @@ pub(crate) mod ops {
     pub(crate) const EXPIRE: i32 = 32;
     pub(crate) const UPDATE: i32 = 64;
     pub(crate) const SCHEMA: i32 = 128;
+    pub(crate) const SPEC: i32 = 256;
     pub(crate) const SORT: i32 = 512;
     pub(crate) const OPTIONS: i32 = 1024;
     pub(crate) const CREATE: i32 = 2048;

@@ -84,6 +84,46 @@ pub enum Error {
         /// The type asked for.
         given: String,
     },
+    /// `schema_incompatible`: a type that does not hold all values of the column.
+    #[error("column {column:?} of table {table} is {from} and cannot become {to}: {reason}")]
+    SchemaIncompatible {
+        /// The table.
+        table: String,
+        /// The column, by its path.
+        column: String,
+        /// Its type.
+        from: String,
+        /// The type asked for.
+        to: String,
+        /// What is allowed, or what is in the way.
+        reason: String,
+    },
+    /// `transform_invalid`
+    #[error("partition transform {transform} does not take column {column:?} of type {given}")]
+    Transform {
+        /// The transform.
+        transform: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        given: String,
+    },
+    /// A column that something else of the table is made from.
+    #[error("column {column:?} of table {table} is needed by {user}")]
+    Needed {
+        /// The table.
+        table: String,
+        /// The column, by its path.
+        column: String,
+        /// Partition spec, sort order or key.
+        user: String,
+    },
+    /// A column that would be NULL and must not.
+    #[error("{0}")]
+    NotNull(String),
+    /// What this version cannot do.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
     /// Another commit was first; plan again at the new head.
     #[error("commit conflicts with transaction {with_txn} on table {table}: {clash}")]
     CommitConflict {
@@ -186,11 +226,17 @@ impl Fault for Error {
             | Self::TokenExists(_)
             | Self::LastAdmin(_)
             | Self::SchemaNotEmpty { .. } => ErrorKind::Conflict,
-            Self::SnapshotFuture { .. } | Self::Name(_) | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::SnapshotFuture { .. }
+            | Self::Name(_)
+            | Self::Invalid(_)
+            | Self::SchemaIncompatible { .. }
+            | Self::Transform { .. }
+            | Self::Needed { .. }
+            | Self::NotNull(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
             Self::Unavailable(_) | Self::OutcomeUnknown(_) => ErrorKind::Unavailable,
-            Self::Layout { .. } => ErrorKind::Unsupported,
+            Self::Layout { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::DataFile(error) => error.kind(),
             Self::Internal(_) => ErrorKind::Internal,
@@ -206,12 +252,14 @@ impl Fault for Error {
             Self::TableExists(_) => "42P07",
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",
-            Self::ColumnConflict { .. } => "42804",
+            Self::ColumnConflict { .. } | Self::SchemaIncompatible { .. } => "42804",
+            Self::Needed { .. } => "2BP01",
+            Self::NotNull(_) => "23502",
             Self::TagExists(_) => "42710",
             Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
-            Self::SnapshotExpired(_) | Self::SnapshotFuture { .. } => "22023",
+            Self::SnapshotExpired(_) | Self::SnapshotFuture { .. } | Self::Transform { .. } => "22023",
             Self::Name(_) => "42602",
             Self::Full => "53100",
             Self::DataFile(error) => return error.sqlstate(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cenote_datafile::{DeletionVector, FileStatistics};
-use cenote_vocab::{FileId, Txn};
+use cenote_vocab::{FileId, Tuple, Txn};
 
 /// A file that is complete in the store and not yet in the catalog. Made by `table`'s writer after the upload.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct NewFile {
     pub schema_no: i32,
     /// The partition spec of `partition`.
     pub spec_no: i32,
-    /// Partition tuple: units since 1970 per spec field, `None` for a NULL time; empty if unpartitioned.
-    pub partition: Vec<Option<i64>>,
+    /// One value per spec field; empty if unpartitioned.
+    pub partition: Tuple,
     /// The sort order it is in; 0 = none.
     pub sort_no: i32,
     /// 0 fresh, 1 merged, 2 full.
@@ -37,7 +37,7 @@ pub struct NewFile {
 impl NewFile {
     /// The partition tuple as canonical text: the name of the partition in its spec.
     pub fn tuple_text(&self) -> String {
-        crate::committer::tuple_text(&self.partition)
+        crate::tuple::tuple_text(&self.partition)
     }
 }
 

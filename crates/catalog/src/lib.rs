@@ -49,6 +49,7 @@ mod committer;
 mod conflict;
 mod credential;
 mod error;
+mod evolution;
 mod file;
 mod file_index;
 mod hold;
@@ -71,6 +72,7 @@ mod sql;
 mod system;
 mod tenant;
 mod tokens;
+mod tuple;
 mod visible;
 mod widening;
 
@@ -82,6 +84,7 @@ pub use commit::{
 };
 pub use conflict::Clash;
 pub use error::Error;
+pub use evolution::{ColumnPath, Evolution, Place, SortColumn, first_schema};
 pub use file::{DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
 pub use job::Job;

@@ -3,11 +3,11 @@
 //! The committer publishes after each group. While this process holds the lease `active`, nobody else writes, so what was
 //! published is the truth; else it is compared with the head row first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use cenote_vocab::{Epoch, TableId, TableSchema, Txn};
+use cenote_vocab::{Epoch, PartitionSpec, TableId, TableSchema, Txn};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -25,6 +25,7 @@ pub(crate) struct Memory {
     names: Mutex<Option<Arc<Names>>>,
     epochs: Mutex<HashMap<String, (Epoch, Txn)>>,
     schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
+    specs: Mutex<HashMap<(TableId, i32), Arc<PartitionSpec>>>,
     changed: watch::Sender<Txn>,
     /// Rings when a person changed a job.
     bell: Notify,
@@ -39,6 +40,7 @@ impl Memory {
             names: Mutex::default(),
             epochs: Mutex::default(),
             schemas: Mutex::default(),
+            specs: Mutex::default(),
             changed: watch::Sender::new(Txn(0)),
             bell: Notify::new(),
             newest_seen: AtomicI64::new(0),
@@ -115,6 +117,19 @@ impl Memory {
             known.clear();
         }
         known.extend(schemas.iter().map(|(no, schema)| ((table, *no), schema.clone())));
+    }
+
+    pub(crate) fn spec(&self, table: TableId, no: i32) -> Option<Arc<PartitionSpec>> {
+        self.specs.lock().get(&(table, no)).cloned()
+    }
+
+    /// A spec never changes: it is remembered for as long as there is room.
+    pub(crate) fn note_specs(&self, table: TableId, specs: BTreeMap<i32, PartitionSpec>) {
+        let mut known = self.specs.lock();
+        if known.len() > REMEMBERED_MAX {
+            known.clear();
+        }
+        known.extend(specs.into_iter().map(|(no, spec)| ((table, no), Arc::new(spec))));
     }
 
     /// Shows readers what a group changed.

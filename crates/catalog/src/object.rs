@@ -54,6 +54,8 @@ pub struct TableDef {
     pub sort: SortOrder,
     /// The time column.
     pub time_field: Option<FieldId>,
+    /// Columns of the primary key, in order; none: it has no key. Not enforced: a statement of fact.
+    pub key_fields: Vec<FieldId>,
     /// Place of its objects below the storage root.
     pub location: String,
     /// Options (`WITH`), such as `dedup`; tags are the option `tags`, a comma list of column names in order.
@@ -77,6 +79,11 @@ impl TableDef {
     /// Option `row_lineage`: whether rows keep their ids when their files are rewritten.
     pub fn row_lineage(&self) -> bool {
         !self.properties.get("row_lineage").is_some_and(|value| matches!(value.as_str(), "false" | "off"))
+    }
+
+    /// Columns of the primary key, in order.
+    pub fn key(&self) -> impl Iterator<Item = &Field> {
+        self.key_fields.iter().filter_map(|id| self.schema.field_by_id(*id))
     }
 
     /// The time column.

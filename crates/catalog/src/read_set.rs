@@ -8,7 +8,8 @@ use cenote_datafile::{FileStatistics, Value};
 use cenote_vocab::{FieldId, FieldType, FileId, TableSchema};
 
 use crate::NewFile;
-use crate::committer::{hash_128, tuple_text};
+use crate::committer::hash_128;
+use crate::tuple::tuple_text;
 
 /// What a change read besides the files it names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     fn schema(field_type: FieldType) -> TableSchema {
-        let field = Field { id: FieldId(1), name: "k".into(), field_type, required: false, comment: None };
+        let field = Field::new(FieldId(1), "k", field_type);
         TableSchema { no: 1, fields: vec![field] }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cenote_vocab::{Epoch, Micros, SchemaId, Scope, TableId, TableSchema, Txn};
+use cenote_vocab::{Epoch, Micros, PartitionSpec, SchemaId, Scope, TableId, TableSchema, Txn};
 use tokio::time::timeout;
 
 use crate::inner::Inner;
@@ -110,6 +110,29 @@ pub(crate) async fn schema_at(
     }
     memory.note_schemas(table, &schemas);
     schemas.get(&no).cloned().ok_or_else(|| Error::Invalid(format!("table {table} never had schema {no}")))
+}
+
+/// The partition spec of that number.
+pub(crate) async fn spec_at(
+    inner: &Inner,
+    scope: &Scope,
+    table: TableId,
+    no: i32,
+) -> Result<Arc<PartitionSpec>, Error> {
+    check_scope(scope, table)?;
+    if no == 0 {
+        return Ok(Arc::default());
+    }
+    let memory = inner.memory(scope.catalog());
+    if let Some(spec) = memory.spec(table, no) {
+        return Ok(spec);
+    }
+    let mut transaction = inner.database.read().await?;
+    let layouts = object::layouts(&mut transaction, table).await?;
+    transaction.rollback().await?;
+    memory.note_specs(table, layouts.specs);
+    let never = || Error::Invalid(format!("table {table} never had partition spec {no}"));
+    memory.spec(table, no).ok_or_else(never)
 }
 
 /// The schema's id, if it exists at the head.

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use cenote_vocab::{FileId, LIVE, PartitionId, TableSchema, Txn};
+use cenote_vocab::{Field, FileId, LIVE, PartitionId, TableSchema, Txn};
 
-use super::new_file::{check_file, hash_128, tuple_text};
+use super::new_file::{check_file, hash_128};
 use super::reads::conflict;
 use super::rows::count;
 use super::step::Step;
 use super::world::{Arrived, TableWork};
 use super::writes::{FileRow, VectorRow};
 use crate::conflict::ops;
-use crate::widening::note_file;
+use crate::tuple::tuple_text;
+use crate::widening::{Widening, fits, may_be_null, widening};
 use crate::{Clash, DataFile, Error, NewFile, TableChange, TableDef};
 
 /// A file below this size is worth merging.
@@ -44,10 +45,11 @@ impl Step<'_> {
         file: &NewFile,
         bit: i32,
     ) -> Result<(), Error> {
-        check_file(def, file)?;
+        let layouts = self.world.table(change.table).and_then(|work| work.layouts.as_ref());
+        check_file(def, layouts, file)?;
         let schema = self.world.table_mut(change.table).schema(file.schema_no)?;
         if bit != ops::REWRITE {
-            check_nulls(def, &schema, file)?;
+            check_columns(def, &schema, file)?;
         }
         self.place(def, change, Arrival { file: Arc::new(file.clone()), row_id_start: None, bit })?;
         Ok(())
@@ -60,6 +62,13 @@ impl Step<'_> {
         change: &TableChange,
         file: &DataFile,
     ) -> Result<(), Error> {
+        let schema = self.world.table_mut(change.table).schema(file.file.schema_no)?;
+        if check_columns(def, &schema, &file.file).is_err() {
+            return Err(Error::Invalid(format!(
+                "table {} cannot be put back: a column has got a rule since that its rows of then break",
+                def.full_name()
+            )));
+        }
         let arrival =
             Arrival { file: file.file.clone(), row_id_start: Some(file.row_id_start), bit: ops::RESTORE };
         let (id, partition) = self.place(def, change, arrival)?;
@@ -92,8 +101,8 @@ impl Step<'_> {
         let seq = tally.seq;
         let work = self.world.table_mut(change.table);
         let schema = work.schema(file.schema_no)?;
-        if let Some(fits) = &mut work.double_fits {
-            note_file(fits, &schema, &file.statistics);
+        if let Some(findings) = &mut work.findings {
+            findings.add(txn, schema.clone(), Arc::new(file.statistics.clone()));
         }
         if new_rows {
             work.arrivals.push(Arc::new(Arrived {
@@ -131,15 +140,24 @@ struct Arrival {
     bit: i32,
 }
 
-/// A column that became NOT NULL after the file was written must have no NULLs in it.
-fn check_nulls(def: &TableDef, written: &TableSchema, file: &NewFile) -> Result<(), Error> {
-    let required = def.schema.fields.iter().filter(|field| field.required);
-    for field in required {
-        let was_nullable = written.field_by_id(field.id).is_some_and(|written| !written.required);
-        let nulls = file.statistics.column(field.id).is_none_or(|column| column.null_count > 0);
-        if was_nullable && nulls {
-            return Err(conflict(def, Clash::Altered, def.begin_txn, Vec::new()));
-        }
+/// A column that became NOT NULL after the file was written must have no NULLs in it, one that was widened none but the values
+/// that its new type holds.
+fn check_columns(def: &TableDef, written: &TableSchema, file: &NewFile) -> Result<(), Error> {
+    if written.no == def.schema.no {
+        return Ok(());
+    }
+    let broken = |field: &Field| {
+        let before = written.field_by_id(field.id).map(|before| &before.field_type);
+        let beyond = match before.map(|before| widening(before, &field.field_type)) {
+            Some(Widening::Within(range)) => {
+                file.statistics.column(field.id).is_none_or(|known| !fits(known, &range))
+            }
+            _ => false,
+        };
+        beyond || (field.required && may_be_null(field, written, &file.statistics))
+    };
+    if def.schema.fields.iter().any(broken) {
+        return Err(conflict(def, Clash::Altered, def.begin_txn, Vec::new()));
     }
     Ok(())
 }

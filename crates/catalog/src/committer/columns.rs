@@ -1,25 +1,25 @@
-//! Changes of columns and options.
+//! Changes of a table's definition: those of ingest, those of options, and planned ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_vocab::{Field, FieldId, FieldType, SortField, SortOrder, TableSchema, check_column, nearest};
 
-use super::objects::{check_column_count, check_options};
+use super::objects::{check_column_count, check_comments, check_options};
+use super::reads::conflict;
 use super::step::Step;
 use crate::conflict::ops;
+use crate::evolution::{Circumstances, Evolution, give_ids};
 use crate::widening::{Widening, widening};
-use crate::{Alter, Error, TableChange, TableDef, TableKind};
+use crate::{Alter, Clash, Error, TableChange, TableDef, TableKind};
 
 impl Step<'_> {
     pub(super) fn alter(&mut self, change: &TableChange, alter: &Alter) -> Result<(), Error> {
         let Some(old) = self.world.def(change.table).cloned() else {
             return Err(Error::TableNotFound { name: change.table.to_string(), nearest: None });
         };
-        if matches!(
-            (alter, &old.kind),
-            (Alter::AddColumns { .. } | Alter::WidenColumn { .. }, TableKind::View { .. })
-        ) {
+        let of_view = matches!(alter, Alter::SetProperties(_) | Alter::Evolve(Evolution::SetComment(_)));
+        if matches!(old.kind, TableKind::View { .. }) && !of_view {
             return Err(Error::Invalid(format!(
                 "\"{}\" is a view: its columns come from its query",
                 old.name
@@ -37,11 +37,13 @@ impl Step<'_> {
                 set_options(&mut def.properties, options);
                 check_options(&def.properties)?;
             }
+            Alter::Evolve(evolution) => self.evolve(change, &mut def, evolution)?,
         }
         let bits = [
-            (ops::SCHEMA, def.schema != old.schema),
+            (ops::SCHEMA, def.schema != old.schema || def.key_fields != old.key_fields),
+            (ops::SPEC, def.spec != old.spec),
             (ops::SORT, def.sort != old.sort),
-            (ops::OPTIONS, def.properties != old.properties),
+            (ops::OPTIONS, def.properties != old.properties || def.comment != old.comment),
         ];
         let changed = bits.iter().filter(|(_, changed)| *changed).fold(0, |all, (bit, _)| all | bit);
         if changed != 0 {
@@ -52,10 +54,6 @@ impl Step<'_> {
                 let no = before.map_or(old.schema.no, |before| before.schema.no + 1);
                 def.schema = Arc::new(TableSchema { no, fields: def.schema.fields.clone() });
             }
-            if def.sort.fields != old.sort.fields {
-                let before = self.before.get(&change.table).cloned().unwrap_or_else(|| Some(old.clone()));
-                def.sort.no = before.map_or(1, |before| before.sort.no + 1);
-            }
             self.redefine(change.table, Some(def));
             self.tally(change.table, change.base, changed);
         }
@@ -63,6 +61,44 @@ impl Step<'_> {
             self.committed.schemas.insert(change.table, (*def.schema).clone());
         }
         Ok(())
+    }
+
+    /// A planned change, on the definition that it was planned on.
+    fn evolve(
+        &mut self,
+        change: &TableChange,
+        def: &mut TableDef,
+        evolution: &Evolution,
+    ) -> Result<(), Error> {
+        let planned_on = match self.before.get(&change.table) {
+            Some(before) => before.as_ref().map_or(change.base, |before| before.begin_txn),
+            None => def.begin_txn,
+        };
+        if planned_on > change.base {
+            return Err(conflict(def, Clash::Altered, planned_on, Vec::new()));
+        }
+        let work = self.world.table_mut(change.table);
+        let mut layouts = work.layouts.take().unwrap_or_default();
+        layouts.specs.insert(def.spec.no, def.spec.clone());
+        layouts.sort_no_max = layouts.sort_no_max.max(def.sort.no);
+        let applied = evolution.apply(
+            def,
+            &mut Circumstances {
+                base: change.base,
+                next_field: &mut work.state.next_field,
+                next_part_field: &mut work.state.next_part_field,
+                layouts: &layouts,
+                findings: work.findings.as_ref(),
+            },
+        );
+        layouts.specs.insert(def.spec.no, def.spec.clone());
+        layouts.sort_no_max = layouts.sort_no_max.max(def.sort.no);
+        if evolution.needs_layouts() {
+            work.layouts = Some(layouts);
+        }
+        applied?;
+        check_comments(def)?;
+        check_column_count(&def.full_name(), def.schema.all_fields().len())
     }
 
     fn widen(
@@ -88,12 +124,14 @@ impl Step<'_> {
         match widening(&field.field_type, field_type) {
             Widening::Never => return Err(conflict()),
             Widening::Always => {}
-            Widening::WithinDouble => {
-                if !self.fits_double(change, column) {
+            Widening::Within(range) => {
+                let findings = self.world.table(change.table).and_then(|work| work.findings.as_ref());
+                if !findings.is_some_and(|findings| findings.fit(column, &range)) {
                     return Err(Error::Invalid(format!(
-                        "column {:?} of table {} has, or may have, values that DOUBLE cannot hold exactly (beyond ±2^53)",
+                        "column {:?} of table {} has, or may have, values that {} cannot hold exactly (beyond ±2^53)",
                         field.name,
-                        def.full_name()
+                        def.full_name(),
+                        field_type.sql_name()
                     )));
                 }
             }
@@ -104,12 +142,6 @@ impl Step<'_> {
         });
         def.schema = Arc::new(TableSchema { no: def.schema.no, fields: fields.collect() });
         Ok(())
-    }
-
-    /// True if the statistics of every live file show that the column's values are within ±2^53.
-    fn fits_double(&self, change: &TableChange, column: FieldId) -> bool {
-        let fits = self.world.table(change.table).and_then(|work| work.double_fits.as_ref());
-        fits.is_some_and(|fits| fits.get(&column).copied().unwrap_or(true))
     }
 }
 
@@ -137,15 +169,9 @@ fn add_columns(
             }
             continue;
         }
-        let id = FieldId(*next_field);
-        *next_field += 1;
-        schema.fields.push(Field {
-            id,
-            name: name.clone(),
-            field_type: field_type.clone(),
-            required: false,
-            comment: None,
-        });
+        let mut field = Field::new(FieldId(0), name.clone(), field_type.clone());
+        give_ids(&mut field, next_field, 1)?;
+        schema.fields.push(field);
     }
     check_column_count(&def.full_name(), schema.fields.len())?;
     def.schema = Arc::new(schema);
@@ -187,7 +213,8 @@ fn add_tags(def: &mut TableDef, tags: &[String]) -> Result<(), Error> {
         return Ok(());
     }
     if def.sort.no > 0 && def.sort.fields == old_order {
-        def.sort = SortOrder { no: def.sort.no, fields: tag_order(def, &names) };
+        // the present order is the newest one: the next number is free
+        def.sort = SortOrder { no: def.sort.no + 1, fields: tag_order(def, &names) };
     }
     def.properties.insert("tags".into(), names.join(","));
     check_options(&def.properties)

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cenote_datafile::FileStatistics;
-use cenote_vocab::{CatalogId, Epoch, FieldType, FileId, TableId, Txn};
+use cenote_vocab::{CatalogId, Epoch, FileId, TableId, Txn};
 
-use super::new_file::{hash_128, tuple_text};
+use super::new_file::hash_128;
 use super::world::{Arrived, HeadRow, TableWork, World};
 use crate::ledger;
 use crate::sql::{Failure, Transaction, file, history, hold, object, producer, state};
-use crate::widening::{DoubleFits, note_file};
+use crate::tuple::tuple_text;
+use crate::widening::Findings;
 use crate::{Alter, Commit, DataFile, Error, Names, NewFile, ObjectChange, Op, ReadSet, TableChange};
 
 /// Tables and producers that are remembered from group to group, at most.
@@ -96,6 +97,7 @@ pub(super) async fn load(
     load_schemas(transaction, &mut world, commits).await?;
     load_dropped(transaction, catalog, &mut world, commits).await?;
     load_tagged(transaction, catalog, &mut world, commits).await?;
+    load_layouts(transaction, &mut world, commits).await?;
     Ok(world)
 }
 
@@ -397,7 +399,7 @@ async fn load_tagged(
     Ok(())
 }
 
-/// Older schemas that files were written with, and statistics where a column is to become DOUBLE.
+/// Older schemas that files were written with, and statistics where they decide about a change of columns.
 async fn load_schemas(
     transaction: &mut Transaction,
     world: &mut World,
@@ -412,26 +414,55 @@ async fn load_schemas(
             older.entry(table).or_insert(false);
         }
     }
-    for change in commits.iter().flat_map(|commit| &commit.tables) {
-        let to_double =
-            |op: &Op| matches!(op, Op::Alter(Alter::WidenColumn { field_type: FieldType::Double, .. }));
-        if change.ops.iter().any(to_double) && world.table(change.table).is_some() {
-            older.insert(change.table, true);
+    for (table, _) in alters(commits).filter(|(_, alter)| alter.needs_findings()) {
+        if world.table(table).is_some() {
+            older.insert(table, true);
         }
     }
     for (table, statistics) in older {
         let schemas = object::table_schemas(transaction, table).await?;
-        let mut fits = None;
+        let mut findings = None;
         if statistics {
-            let mut known = DoubleFits::new();
-            for (schema, statistics) in file::live_statistics(transaction, table, &schemas).await? {
-                note_file(&mut known, &schema, &statistics);
+            let mut known = Findings::default();
+            for (begin, schema, statistics) in file::live_statistics(transaction, table, &schemas).await? {
+                known.add(begin, schema, Arc::new(statistics));
             }
-            fits = Some(known);
+            findings = Some(known);
         }
         let work = world.table_mut(table);
         work.schemas.extend(schemas);
-        work.double_fits = fits;
+        work.findings = findings;
     }
     Ok(())
+}
+
+/// Partition specs and sort orders before the present ones, where they are changed or a file is of one.
+async fn load_layouts(
+    transaction: &mut Transaction,
+    world: &mut World,
+    commits: &[&Commit],
+) -> Result<(), Failure> {
+    let earlier = |table: &TableId, file: &NewFile| {
+        world.def(*table).is_some_and(|def| {
+            (file.spec_no != 0 && file.spec_no != def.spec.no) || file.sort_no > def.sort.no
+        })
+    };
+    let of_files = new_files(commits).filter(|(table, file)| earlier(table, file)).map(|(table, _)| table);
+    let changed = alters(commits).filter(|(_, alter)| alter.needs_layouts()).map(|(table, _)| table);
+    let mut tables: BTreeSet<TableId> = of_files.chain(changed).collect();
+    tables.retain(|table| world.table(*table).is_some());
+    for table in tables {
+        let layouts = object::layouts(transaction, table).await?;
+        world.table_mut(table).layouts = Some(layouts);
+    }
+    Ok(())
+}
+
+fn alters<'a>(commits: &'a [&'a Commit]) -> impl Iterator<Item = (TableId, &'a Alter)> {
+    commits.iter().flat_map(|commit| &commit.tables).flat_map(|change| {
+        change.ops.iter().filter_map(|op| match op {
+            Op::Alter(alter) => Some((change.table, alter)),
+            _ => None,
+        })
+    })
 }

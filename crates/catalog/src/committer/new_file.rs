@@ -1,7 +1,8 @@
-//! Files that come: what must hold of them, and how their tuples are named.
+//! Files that come: what must hold of them, and by what they are named.
 
 use sha2::{Digest, Sha256};
 
+use crate::evolution::Layouts;
 use crate::{Error, NewFile, TableDef};
 
 /// The first 128 bits of a SHA-256.
@@ -12,15 +13,8 @@ pub(crate) fn hash_128(bytes: &[u8]) -> [u8; 16] {
     hash
 }
 
-/// A partition tuple as canonical JSON.
-pub(crate) fn tuple_text(tuple: &[Option<i64>]) -> String {
-    let parts: Vec<String> =
-        tuple.iter().map(|part| part.map_or("null".to_owned(), |unit| unit.to_string())).collect();
-    format!("[{}]", parts.join(","))
-}
-
-/// `Invalid` if the file cannot be one of the table.
-pub(super) fn check_file(def: &TableDef, file: &NewFile) -> Result<(), Error> {
+/// `Invalid` if the file cannot be one of the table. `layouts`: earlier specs and orders, loaded where a file names one.
+pub(super) fn check_file(def: &TableDef, layouts: Option<&Layouts>, file: &NewFile) -> Result<(), Error> {
     let invalid = |reason: String| {
         Err(Error::Invalid(format!("data file {:?} of {}: {reason}", file.path, def.full_name())))
     };
@@ -36,13 +30,18 @@ pub(super) fn check_file(def: &TableDef, file: &NewFile) -> Result<(), Error> {
     if file.schema_no < 1 || file.schema_no > def.schema.no {
         return invalid(format!("schema {} is not one of 1 to {}", file.schema_no, def.schema.no));
     }
-    if file.sort_no < 0 || file.sort_no > def.sort.no {
-        return invalid(format!("sort order {} is not one of 0 to {}", file.sort_no, def.sort.no));
+    let sort_no_max = layouts.map_or(0, |layouts| layouts.sort_no_max).max(def.sort.no);
+    if file.sort_no < 0 || file.sort_no > sort_no_max {
+        return invalid(format!("sort order {} is not one of 0 to {sort_no_max}", file.sort_no));
     }
+    let earlier = || layouts.and_then(|layouts| layouts.specs.get(&file.spec_no));
     let parts = match file.spec_no {
         0 => 0,
         no if no == def.spec.no => def.spec.fields.len(),
-        no => return invalid(format!("partition spec {no} is not the table's, {}", def.spec.no)),
+        no => match earlier() {
+            Some(spec) => spec.fields.len(),
+            None => return invalid(format!("the table never had partition spec {no}")),
+        },
     };
     if file.partition.len() != parts {
         return invalid(format!(

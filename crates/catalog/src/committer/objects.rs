@@ -8,6 +8,7 @@ use cenote_vocab::{FieldId, SchemaId, TableId, check_column, check_database, che
 use super::step::Step;
 use super::world::TableState;
 use crate::conflict::ops;
+use crate::evolution::{check_key, check_partition, check_sort};
 use crate::{Error, NewTable, ObjectChange, SchemaDef, TableDef, TableKind};
 
 /// The most columns of a table.
@@ -34,7 +35,9 @@ impl Step<'_> {
                 self.drop_table(schema, name, *if_exists, *view)
             }
             ObjectChange::UndropTable { schema, name } => self.undrop_table(schema, name),
-            ObjectChange::RenameTable { table, name } => self.rename_table(*table, name),
+            ObjectChange::RenameTable { table, schema, name } => {
+                self.rename_table(*table, schema.as_deref(), name)
+            }
         }
     }
 
@@ -105,12 +108,17 @@ impl Step<'_> {
             spec: new.spec.clone(),
             sort: new.sort.clone(),
             time_field: new.time_field,
+            key_fields: new.key_fields.clone(),
             location: new.location.clone(),
             properties: new.properties.clone(),
             comment: new.comment.clone(),
             begin_txn: self.txn,
         };
-        let last_field = new.columns.fields.iter().map(|field| field.id.0).max().unwrap_or(0);
+        check_partition(&def)?;
+        check_sort(&def)?;
+        check_key(&def)?;
+        check_comments(&def)?;
+        let last_field = new.columns.all_fields().iter().map(|(field, _)| field.id.0).max().unwrap_or(0);
         let last_part = new.spec.fields.iter().map(|field| field.part_field_id + 1).max();
         let base = self.world.head.txn;
         self.world.table_mut(new.id).state = TableState {
@@ -146,24 +154,16 @@ impl Step<'_> {
         if new.columns.no != 1 || new.columns.fields.is_empty() {
             return invalid("it needs columns, and its first schema has number 1".into());
         }
-        check_column_count(&new.name, new.columns.fields.len())?;
+        let fields = new.columns.all_fields();
+        check_column_count(&new.name, fields.len())?;
         let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
-        for field in &new.columns.fields {
+        for (field, parent) in fields {
             check_column(&field.name)?;
-            if !names.insert(&field.name) {
+            if !names.insert((parent, &field.name)) {
                 return Err(Error::ColumnExists { table: new.name.clone(), column: field.name.clone() });
             }
             if field.id < FieldId(1) || !ids.insert(field.id) {
                 return invalid(format!("column {:?} needs an id of its own, from 1", field.name));
-            }
-        }
-        let sources = new.spec.fields.iter().map(|field| field.source);
-        let sources = sources.chain(new.sort.fields.iter().map(|field| field.source)).chain(new.time_field);
-        for source in sources {
-            if !ids.contains(&source) {
-                return invalid(format!(
-                    "partition, order or time name column id {source}, which it does not have"
-                ));
             }
         }
         let numbered = |no: i32, empty: bool| no == i32::from(!empty);
@@ -172,7 +172,11 @@ impl Step<'_> {
         {
             return invalid("partition spec and sort order have number 1, or 0 if they are empty".into());
         }
-        check_comment(new.comment.as_deref())?;
+        if let Some(time) = new.time_field
+            && new.columns.field_by_id(time).is_none()
+        {
+            return invalid(format!("time column id {time} is none of its columns"));
+        }
         check_options(&new.properties)
     }
 
@@ -219,19 +223,27 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn rename_table(&mut self, table: TableId, name: &str) -> Result<(), Error> {
+    fn rename_table(&mut self, table: TableId, schema: Option<&str>, name: &str) -> Result<(), Error> {
         check_table(name)?;
         let Some(def) = self.world.def(table).cloned() else {
             return Err(Error::TableNotFound { name: table.to_string(), nearest: None });
         };
-        if def.name == name {
+        let (schema, tables) = self.world.names.schema(schema.unwrap_or(&def.schema_name))?;
+        if (schema.id, name) == (def.schema_id, def.name.as_str()) {
             return Ok(());
         }
-        if self.world.names.table(&def.schema_name, name).is_ok() {
+        if tables.contains_key(name) {
             return Err(Error::TableExists(name.to_owned()));
         }
         let base = self.world.head.txn;
-        self.redefine(table, Some(TableDef { name: name.to_owned(), begin_txn: self.txn, ..(*def).clone() }));
+        let renamed = TableDef {
+            schema_id: schema.id,
+            schema_name: schema.name.clone(),
+            name: name.to_owned(),
+            begin_txn: self.txn,
+            ..(*def).clone()
+        };
+        self.redefine(table, Some(renamed));
         self.tally(table, base, ops::RENAME);
         Ok(())
     }
@@ -264,6 +276,12 @@ pub(super) fn check_options(options: &BTreeMap<String, String>) -> Result<(), Er
         )));
     }
     Ok(())
+}
+
+/// Comments of a table and its columns.
+pub(super) fn check_comments(def: &TableDef) -> Result<(), Error> {
+    check_comment(def.comment.as_deref())?;
+    def.schema.all_fields().iter().try_for_each(|(field, _)| check_comment(field.comment.as_deref()))
 }
 
 fn check_comment(comment: Option<&str>) -> Result<(), Error> {

@@ -1,11 +1,11 @@
 //! The end of a commit: what changed is compared with what was, and becomes rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use cenote_vocab::{LIVE, SchemaId, TableId, TableSchema};
+use cenote_vocab::{FieldId, LIVE, SchemaId, TableId, TableSchema};
 
 use super::step::Step;
-use super::writes::{CURRENT_NO, FieldRow, SchemaRow, TableRow};
+use super::writes::{CURRENT_NO, FieldRow, FlatField, SchemaRow, TableRow};
 use crate::Names;
 
 impl Step<'_> {
@@ -55,23 +55,16 @@ impl Step<'_> {
             return;
         }
         self.writes.table_schemas.push((table, after.no, self.txn));
-        for (at, field) in after.fields.iter().enumerate() {
-            let old = before.fields.iter().position(|old| old.id == field.id);
-            match old {
-                Some(place) if place == at && before.fields[place] == *field => continue,
-                Some(_) => self.writes.field_ends.push((table, field.id, after.no)),
-                None => {}
-            }
-            self.writes.fields.push(FieldRow {
-                table,
-                begin_no: after.no,
-                end_no: CURRENT_NO,
-                ordinal: i32::try_from(at).unwrap_or(i32::MAX),
-                field: field.clone(),
-            });
-        }
-        let gone = before.fields.iter().filter(|field| after.field_by_id(field.id).is_none());
-        self.writes.field_ends.extend(gone.map(|field| (table, field.id, after.no)));
+        let (old, new) = (FlatField::all(before), FlatField::all(after));
+        let old: HashMap<FieldId, FlatField> = old.into_iter().map(|field| (field.id, field)).collect();
+        let ids: HashSet<FieldId> = new.iter().map(|field| field.id).collect();
+        let gone = old.keys().filter(|id| !ids.contains(id)).copied();
+        let changed = new.iter().filter(|field| old.get(&field.id).is_some_and(|old| old != *field));
+        let ends = gone.chain(changed.map(|field| field.id)).map(|id| (table, id, after.no));
+        self.writes.field_ends.extend(ends);
+        let fresh = new.into_iter().filter(|field| old.get(&field.id) != Some(field));
+        let (begin_no, end_no) = (after.no, CURRENT_NO);
+        self.writes.fields.extend(fresh.map(|field| FieldRow { table, begin_no, end_no, field }));
     }
 
     pub(super) fn settle_schemas(&mut self) {

@@ -7,8 +7,9 @@ use cenote_datafile::{DeletionVector, FileStatistics};
 use cenote_vocab::{Epoch, FileId, Micros, PartitionId, TableId, TableSchema, Txn};
 use uuid::Uuid;
 
+use crate::evolution::Layouts;
 use crate::ledger::Standing;
-use crate::widening::DoubleFits;
+use crate::widening::Findings;
 use crate::{Error, Names, PartitionKey, TableDef, VisibleVector};
 
 /// The head row of a catalog.
@@ -129,8 +130,10 @@ pub(crate) struct TableWork {
     pub(crate) arrivals: Vec<Arc<Arrived>>,
     /// The last transaction that changed rows; asked for only where a change read the whole table.
     pub(crate) last_data_txn: Option<Txn>,
-    /// Asked for only where a column is to become DOUBLE.
-    pub(crate) double_fits: Option<DoubleFits>,
+    /// Asked for only where values decide about a change of columns.
+    pub(crate) findings: Option<Findings>,
+    /// Asked for only where specs and orders before the present ones matter.
+    pub(crate) layouts: Option<Layouts>,
 }
 
 /// The catalog as a group knows it. Cloning is cheap: a commit works on a clone, which is dropped if the commit fails.
@@ -214,6 +217,7 @@ impl TableWork {
         self.arrivals.clear();
         self.tagged.clear();
         self.last_data_txn = None;
-        self.double_fits = None;
+        self.findings = None;
+        self.layouts = None;
     }
 }

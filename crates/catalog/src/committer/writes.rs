@@ -1,5 +1,6 @@
 //! Rows that a group will write, gathered commit by commit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cenote_datafile::DeletionVector;
@@ -89,8 +90,47 @@ pub(crate) struct FieldRow {
     pub(crate) table: TableId,
     pub(crate) begin_no: i32,
     pub(crate) end_no: i32,
+    pub(crate) field: FlatField,
+}
+
+/// A column, or a field in one, without the fields in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FlatField {
+    pub(crate) id: FieldId,
+    pub(crate) parent: Option<FieldId>,
+    /// Its place in its parent.
     pub(crate) ordinal: i32,
-    pub(crate) field: Field,
+    pub(crate) name: String,
+    /// As stored.
+    pub(crate) field_type: String,
+    pub(crate) required: bool,
+    pub(crate) initial_default: Option<String>,
+    pub(crate) write_default: Option<String>,
+    pub(crate) comment: Option<String>,
+}
+
+impl FlatField {
+    /// All of a schema.
+    pub(crate) fn all(schema: &TableSchema) -> Vec<Self> {
+        let mut ordinals: HashMap<Option<FieldId>, i32> = HashMap::new();
+        let flat = |(field, parent): (&Field, Option<FieldId>)| {
+            let next = ordinals.entry(parent).or_default();
+            let ordinal = *next;
+            *next += 1;
+            Self {
+                id: field.id,
+                parent,
+                ordinal,
+                name: field.name.clone(),
+                field_type: field.field_type.to_string(),
+                required: field.required,
+                initial_default: field.initial_default.clone(),
+                write_default: field.write_default.as_ref().map(ToString::to_string),
+                comment: field.comment.clone(),
+            }
+        };
+        schema.all_fields().into_iter().map(flat).collect()
+    }
 }
 
 /// Everything that a commit, or a group, writes besides counters, ledger standings and the head.

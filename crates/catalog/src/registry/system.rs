@@ -171,6 +171,7 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 f.write_default, f.comment, n.begin_txn FROM cn_table t \
                 JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
                 JOIN cn_field f ON f.table_id = t.table_id AND f.begin_no <= t.schema_no AND f.end_no > t.schema_no \
+                AND f.parent_id = 0 \
                 JOIN cn_table_schema n ON n.table_id = f.table_id AND n.schema_no = f.begin_no \
                 WHERE t.catalog_id = :catalog AND t.end_txn = 9223372036854775807 ORDER BY s.name, t.name, f.ordinal",
     },

@@ -11,6 +11,7 @@ use super::state::{PARTITION_COLUMNS, decode_partition};
 use super::{Cell, Failure, Kind, Row, Transaction};
 use crate::committer::{FileRow, KnownFile, Partition, VectorRow, VectorVersion, Writes, hash_128};
 use crate::registry::{BOUNDS, FILE, VECTOR};
+use crate::tuple::parse_tuple;
 use crate::{DataFile, Error, NewFile, PartitionKey, VisibleVector};
 
 /// Files of one question for details.
@@ -213,8 +214,8 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
     let (schema_no, spec_no, sort_no, level) = (row.small()?, row.small()?, row.small()?, row.small()?);
     let time_range = row.optional_int()?.zip(row.optional_int()?);
     let tuple = row.text()?;
-    let partition = serde_json::from_str(&tuple)
-        .map_err(|error| Error::Corrupt(format!("partition tuple {tuple} of table {table}: {error}")))?;
+    let partition = parse_tuple(&tuple)
+        .ok_or_else(|| Error::Corrupt(format!("table {table} has partition tuple {tuple}")))?;
     let schema = schemas.get(&schema_no).ok_or_else(|| {
         Error::Corrupt(format!("file {id} of table {table} has unknown schema {schema_no}"))
     })?;
@@ -241,19 +242,19 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
     Ok(DataFile { id, begin_txn, end_txn, file: Arc::new(file), vector: None, row_id_start, seq })
 }
 
-/// Schema numbers and statistics of all live files of a table.
+/// When each live file of a table came, its columns and its statistics.
 pub(crate) async fn live_statistics(
     transaction: &mut Transaction,
     table: TableId,
     schemas: &HashMap<i32, Arc<TableSchema>>,
-) -> Result<Vec<(Arc<TableSchema>, FileStatistics)>, Failure> {
+) -> Result<Vec<(Txn, Arc<TableSchema>, FileStatistics)>, Failure> {
     let text = files_text("1 = 1", &format!("f.table_id = ? AND f.end_txn = {LIVE}"));
     let statement = transaction.statement(&text).bind(table);
     let schema = |file: &DataFile| schemas.get(&file.file.schema_no).cloned().unwrap_or_default();
     let mut live = Vec::new();
     for row in transaction.query(statement).await? {
         let file = decode(row, table, schemas)?;
-        live.push((schema(&file), file.file.statistics.clone()));
+        live.push((file.begin_txn, schema(&file), file.file.statistics.clone()));
     }
     Ok(live)
 }

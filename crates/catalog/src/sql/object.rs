@@ -6,14 +6,18 @@ use std::sync::Arc;
 
 use cenote_vocab::{
     CatalogId, Field, FieldId, FieldType, LIVE, PartitionField, PartitionSpec, SchemaId, SortField,
-    SortOrder, TableId, TableSchema, Transform, Txn,
+    SortOrder, TableId, TableSchema, Transform, Txn, WriteDefault,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Failure, Kind, Row, Transaction};
 use crate::committer::{FieldRow, SchemaRow, TableRow, Writes};
+use crate::evolution::Layouts;
 use crate::registry::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA};
 use crate::{Error, Names, SchemaDef, TableDef, TableKind};
+
+/// The parent of columns.
+const ROOT: FieldId = FieldId(0);
 
 /// The query of a view, as stored.
 #[derive(Serialize, Deserialize)]
@@ -65,13 +69,14 @@ pub(crate) async fn names(
     }
     let statement = visible(
         transaction,
-        "SELECT t.table_id, f.field_id, f.name, f.type, f.required, f.comment FROM cn_table t \
+        "SELECT t.table_id, f.field_id, f.parent_id, f.name, f.type, f.required, f.initial_default, f.write_default, \
+         f.comment FROM cn_table t \
          JOIN cn_field f ON f.table_id = t.table_id AND f.begin_no <= t.schema_no AND f.end_no > t.schema_no \
          WHERE t.catalog_id = ? AND t.begin_txn <= ? AND t.end_txn > ? ORDER BY t.table_id, f.ordinal",
     );
-    let mut fields: HashMap<TableId, Vec<Field>> = HashMap::new();
+    let mut fields: HashMap<TableId, Vec<StoredField>> = HashMap::new();
     for mut row in transaction.query(statement).await? {
-        fields.entry(TableId(row.int()?)).or_default().push(decode_field(&mut row)?);
+        fields.entry(TableId(row.int()?)).or_default().push(StoredField::decode(&mut row)?);
     }
     let statement = visible(
         transaction,
@@ -104,19 +109,19 @@ pub(crate) async fn names(
     let statement = visible(
         transaction,
         "SELECT table_id, begin_txn, schema_id, table_uuid, name, kind, location, schema_no, spec_no, sort_no, \
-         time_field, definition, comment, properties FROM cn_table \
+         time_field, key_fields, definition, comment, properties FROM cn_table \
          WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
     );
     for mut row in transaction.query(statement).await? {
         let id = TableId(row.int()?);
-        let mut parts = |no: i32| TableSchema { no, fields: fields.remove(&id).unwrap_or_default() };
         let (begin_txn, schema_id) = (Txn(row.int()?), SchemaId(row.int()?));
         let schema_name = schema_names.get(&schema_id).ok_or_else(|| {
             Error::Corrupt(format!("table {id} is in schema {schema_id}, which does not exist"))
         })?;
         let (uuid, name, kind) = (row.uuid()?, row.text()?, row.text()?);
         let location = row.text()?;
-        let schema = Arc::new(parts(row.small()?));
+        let columns = tree(id, fields.remove(&id).unwrap_or_default())?;
+        let schema = Arc::new(TableSchema { no: row.small()?, fields: columns });
         let spec = PartitionSpec { no: row.small()?, fields: specs.remove(&id).unwrap_or_default() };
         let sort = SortOrder { no: row.small()?, fields: sorts.remove(&id).unwrap_or_default() };
         let def = TableDef {
@@ -126,6 +131,7 @@ pub(crate) async fn names(
             schema_name: schema_name.clone(),
             name,
             time_field: row.optional_small()?.map(FieldId),
+            key_fields: decode_key(row.optional_text()?)?,
             kind: decode_kind(&kind, row.optional_text()?)?,
             schema,
             spec,
@@ -142,14 +148,60 @@ pub(crate) async fn names(
     Ok(Names { ddl_txn, schemas })
 }
 
-fn decode_field(row: &mut Row) -> Result<Field, Error> {
-    Ok(Field {
-        id: FieldId(row.small()?),
-        name: row.text()?,
-        field_type: parse::<FieldType>(&row.text()?)?,
-        required: row.flag()?,
-        comment: row.optional_text()?,
-    })
+/// A row of `cn_field`.
+#[derive(Clone)]
+struct StoredField {
+    parent: FieldId,
+    /// Without the fields in it.
+    type_text: String,
+    field: Field,
+}
+
+impl StoredField {
+    /// `field_id, parent_id, name, type, required, initial_default, write_default, comment`
+    fn decode(row: &mut Row) -> Result<Self, Error> {
+        let id = FieldId(row.small()?);
+        let parent = FieldId(row.small()?);
+        let (name, type_text) = (row.text()?, row.text()?);
+        let required = row.flag()?;
+        let initial_default = row.optional_text()?;
+        let write_default = row.optional_text()?.map(|text| parse::<WriteDefault>(&text)).transpose()?;
+        let comment = row.optional_text()?;
+        let plain = Field::new(id, name, FieldType::Unknown);
+        let field = Field { required, initial_default, write_default, comment, ..plain };
+        Ok(Self { parent, type_text, field })
+    }
+}
+
+/// Columns with the fields in them, from rows in order of their places.
+fn tree(table: TableId, rows: Vec<StoredField>) -> Result<Vec<Field>, Error> {
+    let mut by_parent: HashMap<FieldId, Vec<StoredField>> = HashMap::new();
+    for row in rows {
+        by_parent.entry(row.parent).or_default().push(row);
+    }
+    let columns = grow(&mut by_parent, ROOT)?;
+    match by_parent.keys().next() {
+        Some(lost) => {
+            Err(Error::Corrupt(format!("table {table} has fields in column {lost}, which does not exist")))
+        }
+        None => Ok(columns),
+    }
+}
+
+fn grow(by_parent: &mut HashMap<FieldId, Vec<StoredField>>, parent: FieldId) -> Result<Vec<Field>, Error> {
+    let rows = by_parent.remove(&parent).unwrap_or_default();
+    let grown = |row: StoredField| {
+        let children = grow(by_parent, row.field.id)?;
+        let field_type = FieldType::stored(&row.type_text, children);
+        let field_type = field_type.map_err(|error| Error::Corrupt(error.to_string()))?;
+        Ok(Field { field_type, ..row.field })
+    };
+    rows.into_iter().map(grown).collect()
+}
+
+fn decode_key(text: Option<String>) -> Result<Vec<FieldId>, Error> {
+    let ids: Vec<i32> = text.map_or(Ok(Vec::new()), |text| json(&text))?;
+    Ok(ids.into_iter().map(FieldId).collect())
 }
 
 fn decode_kind(kind: &str, definition: Option<String>) -> Result<TableKind, Error> {
@@ -183,19 +235,46 @@ pub(crate) async fn table_schemas(
         transaction.query(statement).await?.iter_mut().map(|row| row.small()).collect::<Result<_, _>>()?;
     let statement = transaction
         .statement(
-            "SELECT begin_no, end_no, field_id, name, type, required, comment FROM cn_field \
-             WHERE table_id = ? ORDER BY ordinal",
+            "SELECT begin_no, end_no, field_id, parent_id, name, type, required, initial_default, write_default, comment \
+             FROM cn_field WHERE table_id = ? ORDER BY ordinal",
         )
         .bind(table);
     let mut fields = Vec::new();
     for mut row in transaction.query(statement).await? {
-        fields.push((row.small()?, row.small()?, decode_field(&mut row)?));
+        fields.push((row.small()?, row.small()?, StoredField::decode(&mut row)?));
     }
     let schema = |no: i32| {
         let current = fields.iter().filter(|(begin, end, _)| *begin <= no && no < *end);
-        Arc::new(TableSchema { no, fields: current.map(|(_, _, field)| field.clone()).collect() })
+        let fields = tree(table, current.map(|(_, _, field)| field.clone()).collect())?;
+        Ok((no, Arc::new(TableSchema { no, fields })))
     };
-    Ok(numbers.into_iter().map(|no| (no, schema(no))).collect())
+    Ok(numbers.into_iter().map(schema).collect::<Result<_, Error>>()?)
+}
+
+/// All partition specs and the newest sort order that the table ever had.
+pub(crate) async fn layouts(transaction: &mut Transaction, table: TableId) -> Result<Layouts, Failure> {
+    let statement = transaction
+        .statement(
+            "SELECT spec_no, part_field_id, source_field, transform FROM cn_spec_field \
+             WHERE table_id = ? ORDER BY spec_no, ordinal",
+        )
+        .bind(table);
+    let mut layouts = Layouts::default();
+    for mut row in transaction.query(statement).await? {
+        let no = row.small()?;
+        let spec = layouts.specs.entry(no).or_insert(PartitionSpec { no, fields: Vec::new() });
+        spec.fields.push(PartitionField {
+            part_field_id: row.small()?,
+            source: FieldId(row.small()?),
+            transform: parse::<Transform>(&row.text()?)?,
+        });
+    }
+    let text = "SELECT MAX(sort_no) FROM cn_sort_field WHERE table_id = ?";
+    let statement = transaction.statement(text).bind(table);
+    for mut row in transaction.query(statement).await? {
+        layouts.sort_no_max = row.optional_small()?.unwrap_or(0);
+    }
+    Ok(layouts)
 }
 
 /// Ends old versions and adds new ones.
@@ -314,6 +393,8 @@ fn table_cells(catalog: CatalogId, row: &TableRow) -> Result<Vec<Cell>, Error> {
             ("view", Some(serde_json::to_string(&definition).map_err(text)?))
         }
     };
+    let key: Vec<i32> = def.key_fields.iter().map(|id| id.0).collect();
+    let key = if key.is_empty() { None } else { Some(serde_json::to_string(&key).map_err(text)?) };
     Ok(vec![
         def.id.into(),
         def.begin_txn.into(),
@@ -328,7 +409,7 @@ fn table_cells(catalog: CatalogId, row: &TableRow) -> Result<Vec<Cell>, Error> {
         def.spec.no.into(),
         def.sort.no.into(),
         def.time_field.into(),
-        Cell::Null,
+        key.into(),
         definition.into(),
         def.comment.clone().into(),
         serde_json::to_string(&def.properties).map_err(text)?.into(),
@@ -339,18 +420,19 @@ fn table_cells(catalog: CatalogId, row: &TableRow) -> Result<Vec<Cell>, Error> {
 }
 
 fn field_cells(row: &FieldRow) -> Vec<Cell> {
+    let field = &row.field;
     vec![
         row.table.into(),
-        row.field.id.into(),
+        field.id.into(),
         row.begin_no.into(),
         row.end_no.into(),
-        0_i64.into(),
-        row.ordinal.into(),
-        row.field.name.as_str().into(),
-        row.field.field_type.to_string().into(),
-        row.field.required.into(),
-        Cell::Null,
-        Cell::Null,
-        row.field.comment.clone().into(),
+        field.parent.unwrap_or(ROOT).into(),
+        field.ordinal.into(),
+        field.name.as_str().into(),
+        field.field_type.as_str().into(),
+        field.required.into(),
+        field.initial_default.clone().into(),
+        field.write_default.clone().into(),
+        field.comment.clone().into(),
     ]
 }

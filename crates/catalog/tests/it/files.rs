@@ -5,7 +5,7 @@ use std::time::Duration;
 use cenote_catalog::{Error, NewFile, ObjectChange, Op, RetireKind, RewriteInput, RowChange, TimeWindow};
 use cenote_datafile::DeletionVector;
 use cenote_vocab::{
-    ErrorKind, Fault, FieldId, FileId, Micros, PartitionField, PartitionSpec, Transform, Txn,
+    ErrorKind, Fault, FieldId, FileId, Micros, PartitionField, PartitionSpec, PartitionValue, Transform, Txn,
 };
 
 use crate::fixture::Fixture;
@@ -195,7 +195,8 @@ pub(crate) async fn paths_and_tuples_are_checked(fixture: Fixture) {
     new.spec = PartitionSpec { no: 1, fields: vec![day] };
     let table = new.id;
     fixture.change_object(ObjectChange::CreateTable(Box::new(new))).await.expect("created");
-    let good = |day: Option<i64>| NewFile { spec_no: 1, partition: vec![day], ..fixture.file(2) };
+    let tuple = |day: Option<i64>| vec![day.map(PartitionValue::from)];
+    let good = |day| NewFile { spec_no: 1, partition: tuple(day), ..fixture.file(2) };
     for bad in [
         NewFile { path: "../other/data/x.parquet".into(), ..good(None) },
         NewFile { path: "/etc/passwd".into(), ..good(None) },
@@ -214,7 +215,7 @@ pub(crate) async fn paths_and_tuples_are_checked(fixture: Fixture) {
     fixture.change(table, vec![Op::Append { files }]).await.expect("append");
     fixture.change(table, vec![Op::Append { files: vec![good(Some(5))] }]).await.expect("append");
     let tuples: Vec<_> = fixture.files(table).await.iter().map(|file| file.file.partition.clone()).collect();
-    assert_eq!(tuples, [vec![Some(5)], vec![None], vec![Some(5)], vec![Some(-1)], vec![Some(5)]]);
+    assert_eq!(tuples, [Some(5), None, Some(5), Some(-1), Some(5)].map(tuple));
     let rows = fixture.catalog.system_rows(&fixture.scope, "storage.partitions").await.expect("rows");
     assert_eq!(rows.num_rows(), 3, "each tuple once");
     assert_eq!(numbers(&rows, "live_files"), [3, 1, 1]);

@@ -210,7 +210,7 @@ fn options(url: &str, data_dir: &std::path::Path, holder: &str) -> CatalogOption
 }
 
 pub(crate) fn field(id: i32, name: &str, field_type: FieldType) -> Field {
-    Field { id: FieldId(id), name: name.into(), field_type, required: false, comment: None }
+    Field::new(FieldId(id), name, field_type)
 }
 
 /// `time`, `host` and `value`, in the order that ingest makes.
@@ -233,6 +233,7 @@ pub(crate) fn new_table(id: TableId, uuid: uuid::Uuid, tenant: &str, name: &str)
         spec: PartitionSpec::default(),
         sort: SortOrder { no: 1, fields: vec![sorted(2), sorted(1)] },
         time_field: Some(FieldId(1)),
+        key_fields: Vec::new(),
         location: format!("{tenant}/tables/{uuid}"),
         properties: [("row_lineage", "off"), ("tags", "host")]
             .map(|(option, value)| (option.to_owned(), value.to_owned()))

@@ -56,7 +56,10 @@ pub(crate) async fn names_follow_time(fixture: Fixture) {
     };
     fixture.change(table, vec![Op::Alter(add)]).await.expect("added");
     let altered = fixture.head().await;
-    fixture.change_object(ObjectChange::RenameTable { table, name: "cpus".into() }).await.expect("renamed");
+    fixture
+        .change_object(ObjectChange::RenameTable { table, schema: None, name: "cpus".into() })
+        .await
+        .expect("renamed");
     let renamed = fixture.head().await;
     let drop = ObjectChange::DropTable {
         schema: "default".into(),

@@ -5,6 +5,7 @@ mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cut;
+mod evolution;
 mod files;
 mod fixture;
 mod history;
@@ -54,6 +55,12 @@ macro_rules! all_promises {
             conflicts::two_upserts_of_one_new_key_insert_it_once,
             conflicts::files_that_were_read_conflict_with_changes_of_their_rows_only,
             conflicts::a_replacement_stands_for_its_region_as_it_was,
+            evolution::all_changes_of_a_statement_are_one_and_survive_a_restart,
+            evolution::a_dropped_name_comes_back_as_another_column,
+            evolution::a_change_planned_on_an_older_definition_is_planned_again,
+            evolution::files_of_earlier_specs_are_taken_and_numbers_never_repeat,
+            evolution::rows_planned_before_a_rule_do_not_break_it,
+            evolution::a_table_moves_to_another_schema,
             files::deletes_of_one_file_are_merged_and_counted_once,
             files::a_file_whose_rows_are_all_deleted_is_retired,
             files::a_rewrite_of_changed_inputs_is_discarded,

@@ -130,7 +130,7 @@ pub(crate) async fn views_are_not_tables(fixture: Fixture) {
 pub(crate) async fn a_rename_keeps_the_table(fixture: Fixture) {
     let (a, b) = (fixture.create("a").await, fixture.create("b").await);
     fixture.append(a, 3).await;
-    let rename = |table, name: &str| ObjectChange::RenameTable { table, name: name.into() };
+    let rename = |table, name: &str| ObjectChange::RenameTable { table, schema: None, name: name.into() };
     assert!(matches!(fixture.change_object(rename(a, "b")).await, Err(Error::TableExists(_))));
     let swap = vec![rename(a, "x"), rename(b, "a"), rename(a, "b")];
     fixture.catalog.apply(Commit { objects: swap, ..fixture.commit() }).await.expect("swapped in one commit");
