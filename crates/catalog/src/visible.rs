@@ -58,7 +58,7 @@ pub struct PartitionTuple {
     /// The spec.
     pub spec_no: i32,
     /// One value per field of it.
-    pub tuple: Vec<Option<i64>>,
+    pub tuple: cenote_vocab::Tuple,
 }
 
 /// Partitions of a table by id.

@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use cenote_datafile::{ColumnStatistics, Value};
-use cenote_vocab::{FieldType, TimeUnit, Transform};
+use cenote_datafile::{ColumnStatistics, Value, next_bytes, next_text};
+use cenote_vocab::{FieldType, PartitionValue, TimeUnit, Transform};
 
 use crate::Comparison;
+use crate::transform::{bucket, day_unit_start};
 
 /// Which rows of the file are NULL in the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) struct ColumnBounds<'a> {
     min: Option<Cow<'a, Value>>,
     max: Option<Cow<'a, Value>>,
     nulls: Nulls,
+    /// Of so many buckets, the one that all values are in, with the type by which they were hashed.
+    bucket: Option<(u32, i128, FieldType)>,
     /// NaN lies outside the bounds, and by its sign bit sorts below or above all numbers.
     nan: bool,
 }
@@ -32,7 +35,7 @@ pub(crate) struct ColumnBounds<'a> {
 impl<'a> ColumnBounds<'a> {
     /// A column that the file does not have: added after it was written.
     pub(crate) fn absent() -> Self {
-        Self { min: None, max: None, nulls: Nulls::All, nan: false }
+        Self { min: None, max: None, nulls: Nulls::All, bucket: None, nan: false }
     }
 
     /// From statistics of a column that was `written` as one type and is `present`ly another. `written` is `None` if the
@@ -55,7 +58,8 @@ impl<'a> ColumnBounds<'a> {
             Some(FieldType::Float | FieldType::Double) | None => statistics.nan_count != Some(0),
             Some(_) => false,
         };
-        Self { min: bound(&statistics.min, -0.0), max: bound(&statistics.max, 0.0), nulls, nan }
+        let (min, max) = (bound(&statistics.min, -0.0), bound(&statistics.max, 0.0));
+        Self { min, max, nulls, bucket: None, nan }
     }
 
     /// From the closed time range `(from, to)` in µs of a column of type `present`; `None` if that is no time.
@@ -68,22 +72,72 @@ impl<'a> ColumnBounds<'a> {
         Some(Self::integers(min, max, Nulls::Perhaps))
     }
 
-    /// From a partition value: the column of type `present` lies in that unit, or is NULL. `None` if the type is no time.
-    pub(crate) fn of_partition(unit: Option<i64>, transform: Transform, present: &FieldType) -> Option<Self> {
-        let column = unit_nanos(present)?;
-        let Some(unit) = unit else {
-            return Some(Self::absent());
+    /// A column that the file does not have, and that has a value in each row all the same.
+    pub(crate) fn constant(value: Value) -> Self {
+        Self::between(Some(value.clone()), Some(value))
+    }
+
+    /// From a partition value that was made of a column `written` as one type and `present`ly of another. `None` if it says
+    /// nothing.
+    pub(crate) fn of_partition(
+        value: Option<&PartitionValue>,
+        transform: Transform,
+        written: &FieldType,
+        present: &FieldType,
+    ) -> Option<Self> {
+        let Some(value) = value else {
+            return Some(Self::absent()); // NULL is made of NULL alone
         };
-        let length = i128::from(transform.unit_micros()) * MICRO;
-        let start = i128::from(unit) * length;
-        let min = -(-start).div_euclid(column);
-        let max = (start + length - 1).div_euclid(column);
-        Some(Self::integers(min, max, Nulls::None))
+        match (transform, value) {
+            (
+                Transform::Year | Transform::Month | Transform::Day | Transform::Hour,
+                PartitionValue::Integer(unit),
+            ) => Self::of_unit(*unit, transform, present),
+            (Transform::Bucket(count), PartitionValue::Integer(bucket)) => {
+                // integers of all widths are hashed alike
+                let alike = written == present || (written.is_integer() && present.is_integer());
+                let bucket = alike.then(|| (count, *bucket, present.clone()));
+                Some(Self { bucket, ..Self::between(None, None) })
+            }
+            (Transform::Identity, value) => Some(Self::constant(plain(value).convert(written, present)?)),
+            (Transform::Truncate(width), PartitionValue::Integer(low)) => {
+                let exact = |value: i128| Value::Integer(value).convert(written, present);
+                // a multiple below the smallest value of the type has no form there, and bounds nothing
+                Some(Self::between(exact(*low), exact(low + i128::from(width) - 1)))
+            }
+            (Transform::Truncate(width), PartitionValue::Text(text)) if written == present => {
+                let whole = text.chars().count() < width as usize;
+                let max = if whole { Some(text.clone()) } else { next_text(text.clone()) };
+                Some(Self::between(Some(Value::Text(text.clone())), max.map(Value::Text)))
+            }
+            (Transform::Truncate(width), PartitionValue::Bytes(bytes)) if written == present => {
+                let whole = bytes.len() < width as usize;
+                let max = if whole { Some(bytes.clone()) } else { next_bytes(bytes.clone()) };
+                Some(Self::between(Some(Value::Bytes(bytes.clone())), max.map(Value::Bytes)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The column of type `present` lies in that unit. `None` if the type is no time.
+    fn of_unit(unit: i128, transform: Transform, present: &FieldType) -> Option<Self> {
+        let column = unit_nanos(present)?;
+        let nanos = |unit: i128| match transform {
+            Transform::Hour => unit * NANOS_PER_HOUR,
+            _ => day_unit_start(unit, transform) * NANOS_PER_DAY,
+        };
+        let (start, end) = (nanos(unit), nanos(unit + 1));
+        Some(Self::integers(-(-start).div_euclid(column), (end - 1).div_euclid(column), Nulls::None))
+    }
+
+    fn between(min: Option<Value>, max: Option<Value>) -> Self {
+        let (min, max) = (min.map(Cow::Owned), max.map(Cow::Owned));
+        Self { min, max, nulls: Nulls::None, bucket: None, nan: false }
     }
 
     fn integers(min: i128, max: i128, nulls: Nulls) -> Self {
         let bound = |value| Some(Cow::Owned(Value::Integer(value)));
-        Self { min: bound(min), max: bound(max), nulls, nan: false }
+        Self { min: bound(min), max: bound(max), nulls, bucket: None, nan: false }
     }
 
     /// False if no row is NULL.
@@ -107,6 +161,11 @@ impl<'a> ColumnBounds<'a> {
         if self.nan && comparison != Comparison::Equal {
             return true;
         }
+        if let (Some((count, known, hashed)), Comparison::Equal) = (&self.bucket, comparison)
+            && bucket(value, hashed, *count).is_some_and(|bucket| i128::from(bucket) != *known)
+        {
+            return false;
+        }
         let min = self.min.as_deref().and_then(|min| order(min, value));
         let max = self.max.as_deref().and_then(|max| order(max, value));
         match comparison {
@@ -120,7 +179,19 @@ impl<'a> ColumnBounds<'a> {
     }
 }
 
+/// The value of a column that an identity partition value is.
+fn plain(value: &PartitionValue) -> Value {
+    match value {
+        PartitionValue::Boolean(value) => Value::Boolean(*value),
+        PartitionValue::Integer(value) => Value::Integer(*value),
+        PartitionValue::Text(text) => Value::Text(text.clone()),
+        PartitionValue::Bytes(bytes) => Value::Bytes(bytes.clone()),
+    }
+}
+
 const MICRO: i128 = 1_000;
+const NANOS_PER_HOUR: i128 = 3_600_000_000_000;
+const NANOS_PER_DAY: i128 = 24 * NANOS_PER_HOUR;
 
 /// Nanoseconds of one unit of a column that is a time; `None` for all other types.
 pub(crate) fn unit_nanos(field_type: &FieldType) -> Option<i128> {
@@ -159,13 +230,13 @@ fn widened<'a>(
             Some(if *number == 0.0 { Cow::Owned(Value::Float(zero)) } else { Cow::Borrowed(value) })
         }
         // Rounding is monotonic, so a rounded bound bounds the rounded values.
-        (Value::Integer(number), FieldType::Double) if is_integer(written) => {
+        (Value::Integer(number), FieldType::Double) if written.is_integer() => {
             Some(Cow::Owned(Value::Float(if *number == 0 { zero } else { *number as f64 })))
         }
-        (Value::Integer(number), FieldType::Float) if is_integer(written) => {
+        (Value::Integer(number), FieldType::Float) if written.is_integer() => {
             Some(Cow::Owned(Value::Float(if *number == 0 { zero } else { f64::from(*number as f32) })))
         }
-        (Value::Integer(_), _) if is_integer(written) && is_integer(present) => Some(Cow::Borrowed(value)),
+        (Value::Integer(_), _) if written.is_integer() && present.is_integer() => Some(Cow::Borrowed(value)),
         (Value::Integer(_), FieldType::Decimal { scale, .. }) => match written {
             FieldType::Decimal { scale: before, .. } if before == scale => Some(Cow::Borrowed(value)),
             _ => None,
@@ -174,20 +245,6 @@ fn widened<'a>(
         _ if written == present => Some(Cow::Borrowed(value)),
         _ => None,
     }
-}
-
-fn is_integer(field_type: &FieldType) -> bool {
-    matches!(
-        field_type,
-        FieldType::Int8
-            | FieldType::Int16
-            | FieldType::Int32
-            | FieldType::Int64
-            | FieldType::UInt8
-            | FieldType::UInt16
-            | FieldType::UInt32
-            | FieldType::UInt64
-    )
 }
 
 #[cfg(test)]
@@ -245,18 +302,32 @@ mod tests {
         assert!(!bounds.compare_may_be(Comparison::Equal, &Value::Float(5.0)));
     }
 
+    fn of_partition(unit: i64, transform: Transform, column: &FieldType) -> Option<ColumnBounds<'static>> {
+        ColumnBounds::of_partition(Some(&unit.into()), transform, column, column)
+    }
+
+    #[test]
+    fn a_bucket_rules_out_values_of_others_and_no_ranges() {
+        let bounds =
+            of_partition(2_017_239_379 % 16, Transform::Bucket(16), &FieldType::Int32).expect("known");
+        assert!(bounds.compare_may_be(Comparison::Equal, &Value::Integer(34)));
+        assert!(!bounds.compare_may_be(Comparison::Equal, &Value::Integer(35)));
+        assert!(bounds.compare_may_be(Comparison::Less, &Value::Integer(0)));
+        assert!(!bounds.null_may_be());
+    }
+
     #[test]
     fn a_partition_value_bounds_the_column_in_its_own_unit() {
         let nanos = FieldType::Timestamp(TimeUnit::Nano);
-        let bounds = ColumnBounds::of_partition(Some(-1), Transform::Hour, &nanos).expect("a time");
+        let bounds = of_partition(-1, Transform::Hour, &nanos).expect("a time");
         let hour = 3_600_000_000_000;
         assert!(bounds.compare_may_be(Comparison::Equal, &Value::Integer(-hour)));
         assert!(bounds.compare_may_be(Comparison::Equal, &Value::Integer(-1)));
         assert!(!bounds.compare_may_be(Comparison::Equal, &Value::Integer(0)));
         assert!(!bounds.compare_may_be(Comparison::Less, &Value::Integer(-hour)));
 
-        let date = ColumnBounds::of_partition(Some(3), Transform::Day, &FieldType::Date).expect("a time");
+        let date = of_partition(3, Transform::Day, &FieldType::Date).expect("a time");
         assert!(!date.compare_may_be(Comparison::NotEqual, &Value::Integer(3)));
-        assert!(ColumnBounds::of_partition(Some(3), Transform::Day, &FieldType::String).is_none());
+        assert!(of_partition(3, Transform::Day, &FieldType::String).is_none());
     }
 }

@@ -10,15 +10,21 @@ use std::time::Duration;
 use cenote_catalog::{
     Commit, Facts, Input, NewFile, Op, PartitionCounters, ReadSet, RewriteInput, TableChange, TableDef,
 };
-use cenote_vocab::{Micros, Scope, Transform, Txn};
+use cenote_vocab::{Micros, PartitionValue, Scope, Transform, Txn};
 
 use self::plan::{Action, Job, PartitionPlan, Terms, counters_allow};
 use crate::scan::{ScanFile, Schemas};
+use crate::transform::day_unit_start;
 use crate::writer::keeping_row_ids;
 use crate::{Error, Lake, Progress};
 
 /// A partition without new files for this long is cold.
 pub const COLD_AFTER: Duration = Duration::from_secs(3600);
+
+const MICROS_PER_HOUR: i128 = 3_600_000_000;
+/// Units beyond are no dates.
+const UNIT_MIN: i128 = i64::MIN as i128;
+const UNIT_MAX: i128 = i64::MAX as i128;
 
 /// Which files are worth a merge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -278,25 +284,45 @@ fn action(jobs: &[Job]) -> &'static str {
     }
 }
 
-/// Dates and hours as people write them; plain numbers where the spec is not the present one.
+/// Dates and hours as people write them; plain values where the spec is not the present one.
 fn partition_text(table: &TableDef, plan: &PartitionPlan) -> String {
-    let units = plan.partition.iter().enumerate().map(|(at, unit)| {
-        let transform = (plan.spec_no == table.spec.no).then(|| table.spec.fields.get(at)).flatten();
-        match (unit, transform.map(|field| field.transform)) {
-            (None, _) => "NULL".to_owned(),
-            (Some(unit), None) => unit.to_string(),
-            (Some(unit), Some(transform)) => unit_text(*unit, transform),
-        }
+    let values = plan.partition.iter().enumerate().map(|(at, value)| {
+        let part = (plan.spec_no == table.spec.no).then(|| table.spec.fields.get(at)).flatten();
+        let transform = part.map_or(Transform::Identity, |part| part.transform);
+        value.as_ref().map_or_else(|| "NULL".to_owned(), |value| value_text(value, transform))
     });
-    units.collect::<Vec<_>>().join(", ")
+    values.collect::<Vec<_>>().join(", ")
 }
 
-fn unit_text(unit: i64, transform: Transform) -> String {
-    let start = Micros(unit.saturating_mul(transform.unit_micros())).rfc3339();
-    match (start.split_once('T'), transform) {
-        (Some((date, _)), Transform::Day) => date.to_owned(),
-        (Some((date, time)), Transform::Hour) => format!("{date}T{}", time.split(':').next().unwrap_or(time)),
-        (None, _) => unit.to_string(),
+fn value_text(value: &PartitionValue, transform: Transform) -> String {
+    match value {
+        PartitionValue::Integer(unit) => unit_text(*unit, transform),
+        PartitionValue::Boolean(value) => value.to_string(),
+        PartitionValue::Text(text) => text.clone(),
+        PartitionValue::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+fn unit_text(unit: i128, transform: Transform) -> String {
+    let hours = match transform {
+        Transform::Hour => unit,
+        Transform::Year | Transform::Month | Transform::Day => {
+            day_unit_start(unit.clamp(UNIT_MIN, UNIT_MAX), transform) * 24
+        }
+        _ => return unit.to_string(),
+    };
+    let micros = hours.saturating_mul(MICROS_PER_HOUR);
+    let start = i64::try_from(micros).map(|micros| Micros(micros).rfc3339()).unwrap_or_default();
+    // 2024-05-01T00:00:00Z
+    let length = match transform {
+        Transform::Year => 4,
+        Transform::Month => 7,
+        Transform::Day => 10,
+        _ => 13,
+    };
+    match start.get(..length) {
+        Some(text) if start.as_bytes().get(10) == Some(&b'T') => text.to_owned(),
+        _ => unit.to_string(),
     }
 }
 
@@ -308,6 +334,9 @@ mod tests {
     fn units_read_as_dates_and_hours() {
         assert_eq!(unit_text(19_844, Transform::Day), "2024-05-01");
         assert_eq!(unit_text(-1, Transform::Hour), "1969-12-31T23");
-        assert_eq!(unit_text(i64::MAX, Transform::Hour), i64::MAX.to_string());
+        assert_eq!(unit_text(652, Transform::Month), "2024-05");
+        assert_eq!(unit_text(54, Transform::Year), "2024");
+        assert_eq!(unit_text(7, Transform::Bucket(16)), "7");
+        assert_eq!(unit_text(UNIT_MAX, Transform::Hour), UNIT_MAX.to_string());
     }
 }

@@ -27,6 +27,7 @@ mod retention;
 #[cfg(test)]
 mod sample;
 mod scan;
+mod transform;
 mod vacuum;
 mod worker;
 mod writer;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
 use cenote_datafile::{Level, ParquetWriter, WriterOptions, has_row_ids, is_hidden};
-use cenote_vocab::SortOrder;
+use cenote_vocab::{SortOrder, Tuple};
 
-use crate::order::Tuple;
 use crate::{Error, Lake};
 
 /// Where in the table a file belongs.

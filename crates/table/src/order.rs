@@ -1,21 +1,16 @@
 //! The order of rows in new files, and where partitions begin in it.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
-use arrow::compute::{SortOptions, cast, max, min, take_record_batch};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::{SortOptions, take_record_batch};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, Rows, SortField as RowField};
 use cenote_catalog::TableDef;
-use cenote_vocab::{FieldId, Transform};
+use cenote_vocab::{FieldId, Tuple};
 
 use crate::Error;
-use crate::bounds::unit_nanos;
-
-/// A partition tuple: units since 1970 per spec field.
-pub(crate) type Tuple = Vec<Option<i64>>;
+use crate::transform::{Part, Single, partition_value};
 
 /// Whether rows are kept apart by partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +40,9 @@ impl RowOrder {
         let mut keys = Vec::new();
         if cut == Cut::Partitions {
             for field in &table.spec.fields {
-                let column = column(field.source)?;
-                partition.push(Part::of(table, column, field.transform)?);
-                keys.push(RowField::new(DataType::Int64));
+                let part = Part::of(table, field)?;
+                keys.push(RowField::new(part.data_type()));
+                partition.push(part);
             }
         }
         let mut sort = Vec::new();
@@ -68,7 +63,7 @@ impl RowOrder {
 
     /// The keys of the batch's rows; keys of all batches compare with each other.
     pub(crate) fn keys(&self, batch: &RecordBatch) -> Result<Rows, Error> {
-        let mut columns = self.units(batch)?;
+        let mut columns = self.values(batch)?;
         columns.extend(self.sort.iter().map(|column| batch.column(*column).clone()));
         Ok(self.converter.convert_columns(&columns)?)
     }
@@ -94,89 +89,34 @@ impl RowOrder {
         if let Some(tuple) = self.single_tuple(batch)? {
             return Ok(vec![(tuple, 0..batch.num_rows())]);
         }
-        let units = self.units(batch)?;
-        let ranges = arrow::compute::partition(&units)?.ranges();
-        let tuple = |row: usize| {
-            let unit = |column: &ArrayRef| {
-                let column = column.as_primitive::<Int64Type>();
-                column.is_valid(row).then(|| column.value(row))
-            };
-            units.iter().map(unit).collect()
-        };
+        let values = self.values(batch)?;
+        let ranges = arrow::compute::partition(&values)?.ranges();
+        let tuple = |row: usize| values.iter().map(|values| partition_value(values, row)).collect();
         Ok(ranges.into_iter().map(|range| (tuple(range.start), range)).collect())
     }
 
-    /// The tuple that all rows share, found by minimum and maximum alone; rows of one day are the rule.
+    /// The tuple that all rows share.
     pub(crate) fn single_tuple(&self, batch: &RecordBatch) -> Result<Option<Tuple>, Error> {
         let mut tuple = Tuple::with_capacity(self.partition.len());
         for part in &self.partition {
-            let values = part.values(batch)?;
-            let unit = if values.null_count() == values.len() {
-                None
-            } else if values.null_count() > 0 {
-                return Ok(None);
-            } else {
-                let (low, high) = (min(&values).map(|v| part.unit(v)), max(&values).map(|v| part.unit(v)));
-                if low != high {
-                    return Ok(None);
+            let column = batch.column(part.column);
+            tuple.push(match part.single(column)? {
+                Single::All(value) => value,
+                Single::None => return Ok(None),
+                Single::Unknown => {
+                    let values = part.values(column)?;
+                    if arrow::compute::partition(std::slice::from_ref(&values))?.len() > 1 {
+                        return Ok(None);
+                    }
+                    partition_value(&values, 0)
                 }
-                low
-            };
-            tuple.push(unit);
+            });
         }
         Ok(Some(tuple))
     }
 
-    fn units(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Error> {
-        let units = |part: &Part| -> Result<ArrayRef, Error> {
-            let units: Int64Array = part.values(batch)?.unary(|value| part.unit(value));
-            Ok(Arc::new(units))
-        };
-        self.partition.iter().map(units).collect()
-    }
-}
-
-/// One field of a partition spec, as arithmetic on a column's numbers.
-struct Part {
-    column: usize,
-    scale: Scale,
-}
-
-enum Scale {
-    /// This many column units make one partition unit.
-    Divide(i64),
-    /// One column unit makes this many partition units.
-    Multiply(i64),
-}
-
-impl Part {
-    fn of(table: &TableDef, column: usize, transform: Transform) -> Result<Self, Error> {
-        let field = &table.schema.fields[column];
-        let nanos = unit_nanos(&field.field_type).ok_or_else(|| {
-            Error::Internal(format!(
-                "table {} is partitioned by {:?}, no time",
-                table.full_name(),
-                field.name
-            ))
-        })?;
-        let partition = i128::from(transform.unit_micros()) * 1_000;
-        let scale = if nanos <= partition {
-            Scale::Divide((partition / nanos) as i64)
-        } else {
-            Scale::Multiply((nanos / partition) as i64)
-        };
-        Ok(Self { column, scale })
-    }
-
-    fn values(&self, batch: &RecordBatch) -> Result<Int64Array, Error> {
-        Ok(cast(batch.column(self.column), &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-    }
-
-    fn unit(&self, value: i64) -> i64 {
-        match self.scale {
-            Scale::Divide(by) => value.div_euclid(by),
-            Scale::Multiply(by) => value.saturating_mul(by),
-        }
+    fn values(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Error> {
+        self.partition.iter().map(|part| part.values(batch.column(part.column))).collect()
     }
 }
 

@@ -107,13 +107,7 @@ mod tests {
     use super::*;
 
     fn time(unit: TimeUnit) -> Field {
-        Field {
-            id: FieldId(1),
-            name: "time".into(),
-            field_type: FieldType::Timestamp(unit),
-            required: false,
-            comment: None,
-        }
+        Field::new(FieldId(1), "time", FieldType::Timestamp(unit))
     }
 
     fn compare(field: i32, comparison: Comparison, value: i128) -> Predicate {

@@ -1,8 +1,8 @@
 //! Leaves out files that cannot hold a wanted row.
 
 use cenote_catalog::{DataFile, PartitionTuple, TableDef};
-use cenote_datafile::FileStatistics;
-use cenote_vocab::{FieldId, TableSchema};
+use cenote_datafile::{FileStatistics, literal, value_at};
+use cenote_vocab::{FieldId, PartitionSpec, PartitionValue, TableSchema};
 
 use crate::Predicate;
 use crate::bounds::ColumnBounds;
@@ -10,19 +10,22 @@ use crate::bounds::ColumnBounds;
 /// False only when partition tuple and statistics prove that no row of `file` matches.
 pub fn may_match(file: &DataFile, table: &TableDef, predicate: &Predicate) -> bool {
     let written = (file.file.schema_no == table.schema.no).then_some(&*table.schema);
-    Evidence::of_file(file, table, written).allows(predicate, Sources::All)
+    let spec = (file.file.spec_no == table.spec.no).then_some(&table.spec);
+    Evidence::of_file(file, table, written, spec).allows(predicate, Sources::All)
 }
 
-/// False only when the partition tuple proves that no row of a file of it matches.
+/// False only when the partition tuple, made by `spec`, proves that no row of a file of it matches.
 pub(crate) fn partition_may_match(
     partition: &PartitionTuple,
     written: &TableSchema,
+    spec: &PartitionSpec,
     table: &TableDef,
     predicate: &Predicate,
 ) -> bool {
-    let PartitionTuple { spec_no, tuple } = partition;
-    let place = Place { spec_no: *spec_no, tuple, time_range: None };
-    Evidence { place, statistics: None, table, written: Some(written) }.allows(predicate, Sources::Partition)
+    let (written, spec) = (Some(written), Some(spec));
+    let evidence =
+        Evidence { tuple: &partition.tuple, time_range: None, statistics: None, table, written, spec };
+    evidence.allows(predicate, Sources::Partition)
 }
 
 /// Which of a file's properties left it out.
@@ -33,14 +36,15 @@ pub(crate) enum Verdict {
     ByStatistics,
 }
 
-/// As [`may_match`], for a file whose columns `written` are at hand, and with the reason.
+/// As [`may_match`], for a file whose columns `written` and partition spec are at hand, and with the reason.
 pub(crate) fn judge(
     file: &DataFile,
     written: &TableSchema,
+    spec: &PartitionSpec,
     table: &TableDef,
     predicate: &Predicate,
 ) -> Verdict {
-    let evidence = Evidence::of_file(file, table, Some(written));
+    let evidence = Evidence::of_file(file, table, Some(written), Some(spec));
     if !evidence.allows(predicate, Sources::Partition) {
         Verdict::ByPartition
     } else if !evidence.allows(predicate, Sources::All) {
@@ -52,19 +56,17 @@ pub(crate) fn judge(
 
 /// All that is known of one file without opening it.
 struct Evidence<'a> {
-    place: Place<'a>,
+    /// The partition that its rows belong to.
+    tuple: &'a [Option<PartitionValue>],
+    /// The first and the last time of its rows, if known.
+    time_range: Option<(i64, i64)>,
     /// `None` if not at hand.
     statistics: Option<&'a FileStatistics>,
     table: &'a TableDef,
     /// The columns of the file; `None` if not at hand.
     written: Option<&'a TableSchema>,
-}
-
-/// Where its rows belong, and between which times they lie.
-struct Place<'a> {
-    spec_no: i32,
-    tuple: &'a [Option<i64>],
-    time_range: Option<(i64, i64)>,
+    /// The spec of its tuple; `None` if not at hand.
+    spec: Option<&'a PartitionSpec>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,10 +78,15 @@ enum Sources {
 }
 
 impl<'a> Evidence<'a> {
-    fn of_file(file: &'a DataFile, table: &'a TableDef, written: Option<&'a TableSchema>) -> Self {
+    fn of_file(
+        file: &'a DataFile,
+        table: &'a TableDef,
+        written: Option<&'a TableSchema>,
+        spec: Option<&'a PartitionSpec>,
+    ) -> Self {
         let file = &file.file;
-        let place = Place { spec_no: file.spec_no, tuple: &file.partition, time_range: file.time_range };
-        Self { place, statistics: Some(&file.statistics), table, written }
+        let statistics = Some(&file.statistics);
+        Self { tuple: &file.partition, time_range: file.time_range, statistics, table, written, spec }
     }
 
     fn allows(&self, predicate: &Predicate, sources: Sources) -> bool {
@@ -101,18 +108,23 @@ impl<'a> Evidence<'a> {
         self.tuple_bounds(field).chain(self.time_bounds(field)).chain(statistics)
     }
 
-    /// The tuple speaks only by the file's own spec, and of specs only the table's present one is at hand.
+    /// The tuple speaks only by the file's own spec, and of the types that it was made of.
     fn tuple_bounds(&self, field: FieldId) -> impl Iterator<Item = ColumnBounds<'a>> {
-        let (spec, tuple) = (&self.table.spec, self.place.tuple);
-        let applies = self.place.spec_no == spec.no && tuple.len() == spec.fields.len();
+        let tuple = self.tuple;
         let present = self.table.schema.field_by_id(field);
-        spec.fields.iter().zip(tuple).filter(move |(part, _)| applies && part.source == field).filter_map(
-            move |(part, unit)| ColumnBounds::of_partition(*unit, part.transform, &present?.field_type),
+        let written = self.written.and_then(|written| written.field_by_id(field));
+        let fields =
+            self.spec.filter(|spec| spec.fields.len() == tuple.len()).map_or(&[][..], |spec| &spec.fields);
+        fields.iter().zip(tuple).filter(move |(part, _)| part.source == field).filter_map(
+            move |(part, value)| {
+                let (written, present) = (&written?.field_type, &present?.field_type);
+                ColumnBounds::of_partition(value.as_ref(), part.transform, written, present)
+            },
         )
     }
 
     fn time_bounds(&self, field: FieldId) -> Option<ColumnBounds<'a>> {
-        let range = self.place.time_range.filter(|_| self.table.time_field == Some(field))?;
+        let range = self.time_range.filter(|_| self.table.time_field == Some(field))?;
         ColumnBounds::of_time_range(range, &self.table.schema.field_by_id(field)?.field_type)
     }
 
@@ -120,7 +132,13 @@ impl<'a> Evidence<'a> {
         let present = self.table.schema.field_by_id(field)?;
         let written = self.written.map(|schema| schema.field_by_id(field));
         if written == Some(None) {
-            return Some(ColumnBounds::absent());
+            return match &present.initial_default {
+                None => Some(ColumnBounds::absent()),
+                Some(text) => {
+                    let value = literal(&present.field_type, text).ok()?;
+                    Some(ColumnBounds::constant(value_at(&value, 0)?))
+                }
+            };
         }
         let statistics = self.statistics?.column(field)?;
         let written = written.flatten().map(|field| &field.field_type);
@@ -128,5 +146,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
+#[cfg(test)]
+mod specs;
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,8 @@ use cenote_vocab::{Field, FieldId, FieldType, SchemaId, TableId, TableSchema, Tx
 
 /// `default.t` with nullable columns of these names and types, ids from 1; neither partitioned nor sorted.
 pub(crate) fn table<const N: usize>(columns: [(&str, FieldType); N]) -> TableDef {
-    let field = |(id, (name, field_type)): (i32, (&str, FieldType))| Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        field_type,
-        required: false,
-        comment: None,
-    };
+    let field =
+        |(id, (name, field_type)): (i32, (&str, FieldType))| Field::new(FieldId(id), name, field_type);
     let fields = (1..).zip(columns).map(field).collect();
     TableDef {
         id: TableId(1),
@@ -26,6 +21,7 @@ pub(crate) fn table<const N: usize>(columns: [(&str, FieldType); N]) -> TableDef
         spec: Default::default(),
         sort: Default::default(),
         time_field: None,
+        key_fields: Vec::new(),
         location: "t".to_owned(),
         properties: Default::default(),
         comment: None,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cenote_catalog::{DataFile, FileEntry, TableDef, VisibleFiles};
-use cenote_vocab::{PartitionId, Scope, TableSchema, Txn};
+use cenote_vocab::{PartitionId, PartitionSpec, Scope, TableSchema, Txn};
 use object_store::path::Path;
 
 use crate::prune::{Verdict, judge, partition_may_match};
@@ -56,7 +56,8 @@ impl Lake {
         let window = table.time_column().and_then(|time| predicate.time_window(time));
         let visible = self.catalog.visible_files(scope, table, at, window).await?;
         let mut schemas = Schemas::of(table);
-        let wanted = self.wanted(scope, table, &visible, predicate, &mut schemas).await?;
+        let mut specs = Specs::of(table);
+        let wanted = self.wanted(scope, table, &visible, predicate, (&mut schemas, &mut specs)).await?;
         let mut pruned = PruneCounts {
             files: visible.files.len(),
             by_partition: visible.files.len() - wanted.len(),
@@ -65,7 +66,8 @@ impl Lake {
         let mut files = Vec::with_capacity(wanted.len());
         for entry in self.catalog.file_details(scope, table, at, &wanted).await? {
             let schema = schemas.at(self, scope, entry.file.schema_no).await?;
-            match judge(&entry, &schema, table, predicate) {
+            let spec = specs.at(self, scope, entry.file.spec_no).await?;
+            match judge(&entry, &schema, &spec, table, predicate) {
                 Verdict::Keep => files.push(ScanFile::new(table, entry, schema)),
                 Verdict::ByPartition => pruned.by_partition += 1,
                 Verdict::ByStatistics => pruned.by_statistics += 1,
@@ -81,7 +83,7 @@ impl Lake {
         table: &TableDef,
         visible: &VisibleFiles,
         predicate: &Predicate,
-        schemas: &mut Schemas<'_>,
+        (schemas, specs): (&mut Schemas<'_>, &mut Specs<'_>),
     ) -> Result<Vec<FileEntry>, Error> {
         let mut verdicts: HashMap<(PartitionId, i32), bool> = HashMap::new();
         for file in &visible.files {
@@ -92,7 +94,8 @@ impl Lake {
             let may_match = match visible.partitions.get(&file.partition) {
                 Some(partition) => {
                     let written = schemas.at(self, scope, file.schema_no).await?;
-                    partition_may_match(partition, &written, table, predicate)
+                    let spec = specs.at(self, scope, partition.spec_no).await?;
+                    partition_may_match(partition, &written, &spec, table, predicate)
                 }
                 None => true,
             };
@@ -133,5 +136,26 @@ impl<'a> Schemas<'a> {
         let schema = lake.catalog.schema_at(scope, self.table.id, schema_no).await?;
         self.known.insert(schema_no, schema.clone());
         Ok(schema)
+    }
+}
+
+/// The partition specs of one table's files, each asked for once.
+struct Specs<'a> {
+    table: &'a TableDef,
+    known: HashMap<i32, Arc<PartitionSpec>>,
+}
+
+impl<'a> Specs<'a> {
+    fn of(table: &'a TableDef) -> Self {
+        Self { table, known: HashMap::from([(table.spec.no, Arc::new(table.spec.clone()))]) }
+    }
+
+    async fn at(&mut self, lake: &Lake, scope: &Scope, spec_no: i32) -> Result<Arc<PartitionSpec>, Error> {
+        if let Some(spec) = self.known.get(&spec_no) {
+            return Ok(spec.clone());
+        }
+        let spec = lake.catalog.spec_at(scope, self.table.id, spec_no).await?;
+        self.known.insert(spec_no, spec.clone());
+        Ok(spec)
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use cenote_catalog::{DataFile, PartitionCounters, TableDef};
 use cenote_datafile::Level;
-use cenote_vocab::Txn;
+use cenote_vocab::{Tuple, Txn};
 
 use super::OptimizeMode;
-use crate::order::Tuple;
 
 /// A job reads at most this many files …
 const JOB_FILES_MAX: usize = 200;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
 use cenote_datafile::{DeletionVector, ReadOptions, RowIdentity, has_row_ids, read_batches};
+use cenote_vocab::Tuple;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
@@ -12,7 +13,7 @@ use super::plan::{JOB_BYTES_MAX, Job};
 use super::sorter::Sorter;
 use crate::merge::{Batches, Merge};
 use crate::new_files::{NewFiles, Place};
-use crate::order::{Cut, RowOrder, Tuple};
+use crate::order::{Cut, RowOrder};
 use crate::scan::ScanFile;
 use crate::worker::on_worker;
 use crate::{Error, Lake, Progress};

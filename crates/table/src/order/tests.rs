@@ -1,5 +1,9 @@
-use arrow::array::{Date32Array, StringArray, TimestampNanosecondArray};
-use cenote_vocab::{FieldType, PartitionField, PartitionSpec, SortField, SortOrder, TimeUnit};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Date32Array, StringArray, TimestampNanosecondArray};
+use cenote_vocab::{
+    FieldType, PartitionField, PartitionSpec, PartitionValue, SortField, SortOrder, TimeUnit, Transform,
+};
 
 use super::*;
 use crate::sample;
@@ -23,6 +27,10 @@ fn batch(table: &TableDef, hosts: Vec<Option<&str>>, time: ArrayRef) -> RecordBa
     RecordBatch::try_new(cenote_datafile::arrow_schema(&table.schema), vec![hosts, time]).unwrap()
 }
 
+fn hour(unit: Option<i64>) -> Tuple {
+    vec![unit.map(PartitionValue::from)]
+}
+
 fn hosts(batch: &RecordBatch) -> Vec<Option<&str>> {
     batch.column(0).as_string::<i32>().iter().collect()
 }
@@ -42,7 +50,7 @@ fn rows_are_in_order_of_partition_then_of_the_sort_order() {
     let slices = order.slices(&sorted).unwrap();
     assert_eq!(
         slices,
-        [(vec![None], 0..1), (vec![Some(-1)], 1..2), (vec![Some(0)], 2..4), (vec![Some(1)], 4..6)]
+        [(hour(None), 0..1), (hour(Some(-1)), 1..2), (hour(Some(0)), 2..4), (hour(Some(1)), 4..6)]
     );
 
     let uncut = RowOrder::of(&table, Cut::Nothing).unwrap();
@@ -60,16 +68,17 @@ fn rows_of_one_hour_need_no_cut() {
             batch(&table, vec![Some("a"); times.len()], Arc::new(TimestampNanosecondArray::from(times)));
         order.single_tuple(&rows).unwrap()
     };
-    assert_eq!(tuple(vec![Some(-HOUR), Some(-1)]), Some(vec![Some(-1)]));
-    assert_eq!(tuple(vec![None, None]), Some(vec![None]));
+    assert_eq!(tuple(vec![Some(-HOUR), Some(-1)]), Some(hour(Some(-1))));
+    assert_eq!(tuple(vec![None, None]), Some(hour(None)));
     assert_eq!(tuple(vec![Some(-1), Some(0)]), None);
     assert_eq!(tuple(vec![Some(1), None]), None);
 }
 
 #[test]
-fn a_day_is_its_first_hour() {
-    let table = table(FieldType::Date);
+fn a_date_is_its_own_day() {
+    let mut table = table(FieldType::Date);
+    table.spec.fields[0].transform = Transform::Day;
     let rows = batch(&table, vec![Some("a"), Some("b")], Arc::new(Date32Array::from(vec![1, 1])));
     let order = RowOrder::of(&table, Cut::Partitions).unwrap();
-    assert_eq!(order.single_tuple(&rows).unwrap(), Some(vec![Some(24)]));
+    assert_eq!(order.single_tuple(&rows).unwrap(), Some(hour(Some(1))));
 }

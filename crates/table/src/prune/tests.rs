@@ -98,9 +98,10 @@ fn file(rows: &[Row], unit: TimeUnit, transform: Transform) -> DataFile {
     let ceil = |time: i64| -((-micros(time).0).div_euclid(micros(time).1)) as i64;
     let times = || rows.iter().filter_map(|row| row.time);
     let mut tuples: Vec<Option<i64>> =
-        rows.iter().map(|row| row.time.map(|time| transform.apply(floor(time)))).collect();
+        rows.iter().map(|row| row.time.map(|time| floor(time).div_euclid(length(transform)))).collect();
     tuples.dedup();
-    let (spec_no, partition) = if tuples.len() == 1 { (SPEC, tuples) } else { (0, Vec::new()) };
+    let tuple = || tuples.iter().map(|unit| unit.map(Into::into)).collect();
+    let (spec_no, partition) = if tuples.len() == 1 { (SPEC, tuple()) } else { (0, Vec::new()) };
     data_file(NewFile {
         path: "data/x.parquet".into(),
         rows: rows.len() as u64,
@@ -115,6 +116,16 @@ fn file(rows: &[Row], unit: TimeUnit, transform: Transform) -> DataFile {
         statistics: collector.finish(),
         row_ids_stored: false,
     })
+}
+
+/// Microseconds of a unit.
+fn length(transform: Transform) -> i64 {
+    if transform == Transform::Day { 86_400_000_000 } else { 3_600_000_000 }
+}
+
+/// As the catalog answers by number.
+fn spec_of(file: &DataFile, table: &TableDef) -> PartitionSpec {
+    if file.file.spec_no == SPEC { table.spec.clone() } else { PartitionSpec::default() }
 }
 
 fn data_file(file: NewFile) -> DataFile {
@@ -274,7 +285,8 @@ proptest! {
             .iter()
             .any(|row| [Floats::Total, Floats::Ieee].iter().any(|floats| matches(row, &predicate, *floats)));
         if wanted {
-            prop_assert_eq!(judge(&file, &written(unit), &table, &predicate), Verdict::Keep);
+            let verdict = judge(&file, &written(unit), &spec_of(&file, &table), &table, &predicate);
+            prop_assert_eq!(verdict, Verdict::Keep);
             prop_assert!(may_match(&file, &table, &predicate));
             if let (Some(window), Some((from, to))) =
                 (predicate.time_window(table.time_column().unwrap()), file.file.time_range)
@@ -301,7 +313,8 @@ proptest! {
         let wanted = |row: &Row| [Floats::Total, Floats::Ieee].iter().any(|floats| matches(row, &predicate, *floats));
         if rows.iter().any(wanted) {
             let file = file(&rows, unit, Transform::Day);
-            let verdict = judge(&file, &written(unit), &table(unit, Transform::Day), &predicate);
+            let table = table(unit, Transform::Day);
+            let verdict = judge(&file, &written(unit), &spec_of(&file, &table), &table, &predicate);
             prop_assert_eq!(verdict, Verdict::Keep);
         }
     }
@@ -314,7 +327,7 @@ fn compare(field: FieldId, comparison: Comparison, value: Value) -> Predicate {
 #[test]
 fn files_that_cannot_match_are_left_out_for_the_right_reason() {
     let unit = TimeUnit::Micro;
-    let day = Transform::Day.unit_micros();
+    let day = length(Transform::Day);
     let row = |time: i64, number: i64, text: &str| Row {
         time: Some(time),
         number: Some(number),
@@ -324,7 +337,7 @@ fn files_that_cannot_match_are_left_out_for_the_right_reason() {
     };
     let rows = [row(2 * day + 5, 10, "b"), row(2 * day + 7, 20, "d")];
     let (file, table) = (file(&rows, unit, Transform::Day), table(unit, Transform::Day));
-    let judge = |predicate: &Predicate| super::judge(&file, &written(unit), &table, predicate);
+    let judge = |predicate: &Predicate| super::judge(&file, &written(unit), &table.spec, &table, predicate);
     let time = |comparison, time: i64| compare(TIME, comparison, Value::Integer(time.into()));
 
     assert_eq!(judge(&time(Comparison::Less, 2 * day)), Verdict::ByPartition);
@@ -353,7 +366,7 @@ fn a_tuple_of_another_spec_says_nothing() {
         footer_bytes: 1,
         schema_no: 2,
         spec_no: SPEC + 1,
-        partition: vec![Some(1)],
+        partition: vec![Some(1.into())],
         sort_no: 0,
         level: 0,
         time_range: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cenote_catalog::{Alter, Op, RowChange};
 use cenote_datafile::Level;
 use cenote_table::{OptimizeMode, Predicate};
-use cenote_vocab::Txn;
+use cenote_vocab::{PartitionValue, Txn};
 
 use crate::world::{DAY, World, batch, day_of_rows, row, sorted};
 
@@ -93,7 +93,8 @@ async fn a_mixed_file_is_split_by_partition() {
     let scan = world.scan(&Predicate::True).await;
     assert_eq!((is_mixed(&scan), scan.files.len()), (0, 200));
     for file in &scan.files {
-        let day = file.entry.file.partition[0].expect("a day");
+        let Some(PartitionValue::Integer(day)) = file.entry.file.partition[0] else { panic!("a day") };
+        let day = day as i64;
         let read = world.read(file).await;
         assert_eq!(read, [row(day * DAY + 1, "a", 2.0), row(day * DAY, "b", 1.0)]);
     }
@@ -159,8 +160,11 @@ async fn rows_appended_and_deleted_meanwhile_are_as_if_nothing_was_merged() {
         let base = world.rows().await;
         let late = day_of_rows(round, 50);
         let scan = world.scan(&Predicate::True).await;
-        let victim =
-            scan.files.iter().find(|file| file.entry.file.partition == [Some(round)]).expect("just written");
+        let victim = scan
+            .files
+            .iter()
+            .find(|file| file.entry.file.partition == [Some(round.into())])
+            .expect("just written");
         let gone: Vec<_> = world.read(victim).await.into_iter().take(100).collect();
 
         let table = world.table().await;

@@ -81,13 +81,8 @@ impl World {
     pub(crate) async fn create(&self, name: &str, properties: BTreeMap<String, String>) -> Committed {
         let id = self.lake.catalog.reserve_table(&self.scope).await.unwrap();
         let uuid = self.lake.ids.uuid();
-        let field = |id, name: &str, field_type, required| Field {
-            id,
-            name: name.into(),
-            field_type,
-            required,
-            comment: None,
-        };
+        let field =
+            |id, name: &str, field_type, required| Field { required, ..Field::new(id, name, field_type) };
         let sort = |source| SortField { source, descending: false, nulls_first: false };
         let table = NewTable {
             id,
@@ -109,6 +104,7 @@ impl World {
             },
             sort: SortOrder { no: 1, fields: vec![sort(HOST), sort(TIME)] },
             time_field: Some(TIME),
+            key_fields: Vec::new(),
             location: cenote_store::table_location(self.scope.tenant(), uuid),
             properties,
             comment: None,

@@ -21,7 +21,7 @@ async fn unsorted_rows_of_two_days_become_two_sorted_files() {
     let files = world.scan(&Predicate::True).await.files;
     let partitions: Vec<_> =
         files.iter().map(|file| (file.entry.file.partition.clone(), file.entry.file.rows)).collect();
-    assert_eq!(partitions, [(vec![Some(-2)], 300), (vec![Some(3)], 500)]);
+    assert_eq!(partitions, [(vec![Some((-2).into())], 300), (vec![Some(3.into())], 500)]);
     for file in &files {
         let rows = world.read(file).await;
         assert!(rows.is_sorted_by_key(|row| (row.1.clone(), row.0)));
@@ -45,7 +45,7 @@ async fn a_flush_over_ten_years_writes_at_most_128_files() {
     assert_eq!(mixed.len(), 1);
     assert_eq!((mixed[0].entry.file.rows, mixed[0].entry.file.sort_no), (3_650 - 127, 1));
     assert!(world.read(mixed[0]).await.is_sorted_by_key(|row| (row.1.clone(), row.0)));
-    let large = |day: i64| files.iter().any(|file| file.entry.file.partition == [Some(day)]);
+    let large = |day: i64| files.iter().any(|file| file.entry.file.partition == [Some(day.into())]);
     assert!((3_600..3_650).all(large));
     assert_eq!(world.rows().await, sorted(rows));
 }

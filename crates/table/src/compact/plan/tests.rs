@@ -28,7 +28,7 @@ fn file(id: i64, level: i32, mebibytes: u64) -> DataFile {
             footer_bytes: 1,
             schema_no: 1,
             spec_no: 1,
-            partition: vec![Some(5)],
+            partition: vec![Some(5.into())],
             sort_no: 1,
             level,
             time_range: Some((id, id)),
