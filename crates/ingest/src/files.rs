@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::array::ArrayRef;
+use arrow::compute::CastOptions;
+use arrow::datatypes::FieldRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use cenote_catalog::TableDef;
-use cenote_datafile::{FIELD_ID_KEY, Level};
+use cenote_datafile::{Level, absent, adapt_with, arrow_schema, field_id};
 use cenote_table::{Lake, Written};
-use cenote_vocab::Scope;
+use cenote_vocab::{FieldId, Scope, TableSchema};
 
 use crate::Error;
 
@@ -21,37 +21,32 @@ pub(crate) async fn write_table(
     table: &Arc<TableDef>,
     batches: Vec<RecordBatch>,
 ) -> Result<Written, Error> {
-    let schema = cenote_datafile::arrow_schema(&table.schema);
     let mut writer = lake.writer(scope, Arc::clone(table), Level::Fresh);
     for batch in batches {
-        writer.write(to_schema(&batch, &schema)?).await?;
+        writer.write(to_schema(&batch, &table.schema)?).await?;
     }
     Ok(writer.finish().await?)
 }
 
-/// The batch with exactly the columns of `schema`, found by field id: dropped ones go, missing ones are NULL, others are cast; a
-/// value that fits its column no more becomes NULL, because rows that were acknowledged are not refused later.
-pub(crate) fn to_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
-    if batch.schema_ref() == schema {
+/// The batch with exactly the columns of `schema`, found by field id: dropped ones go, missing ones are their initial default,
+/// others are cast; a value that fits its column no more becomes NULL, because rows that were acknowledged are not refused later.
+pub(crate) fn to_schema(batch: &RecordBatch, schema: &TableSchema) -> Result<RecordBatch, Error> {
+    let wanted = arrow_schema(schema);
+    if batch.schema_ref() == &wanted {
         return Ok(batch.clone());
     }
-    let of = |field: &FieldRef| field.metadata().get(FIELD_ID_KEY).cloned();
-    let by_id: HashMap<String, &ArrayRef> = batch
-        .schema_ref()
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .filter_map(|(field, column)| Some((of(field)?, column)))
-        .collect();
-    let column = |field: &FieldRef| match of(field).and_then(|id| by_id.get(&id).copied()) {
-        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-        Some(column) => cast(column, field.data_type()),
+    let given = batch.schema_ref().fields().iter().zip(batch.columns());
+    let by_id: HashMap<FieldId, (&FieldRef, &ArrayRef)> =
+        given.filter_map(|(field, column)| Some((field_id(field)?, (field, column)))).collect();
+    let lenient = CastOptions { safe: true, ..CastOptions::default() };
+    let column = |(field, arrow): (&cenote_vocab::Field, &FieldRef)| match by_id.get(&field.id) {
+        None => absent(field, batch.num_rows()),
+        Some((given, column)) => adapt_with(column, given, arrow, &lenient),
     };
-    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>();
+    let columns = schema.fields.iter().zip(wanted.fields()).map(column).collect::<Result<_, _>>();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     columns
-        .and_then(|columns| RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options))
+        .and_then(|columns| RecordBatch::try_new_with_options(wanted.clone(), columns, &options))
         .map_err(|error| Error::Table(error.into()))
 }
 
@@ -59,19 +54,14 @@ pub(crate) fn to_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<Recor
 mod tests {
     use arrow::array::{AsArray, Float64Array, Int64Array, StringArray};
     use arrow::datatypes::Float64Type;
-    use cenote_vocab::{Field, FieldId, FieldType, TableSchema};
+    use cenote_vocab::{Field, FieldType};
 
     use super::*;
 
-    fn schema(no: i32, fields: &[(i32, &str, FieldType)]) -> SchemaRef {
-        let fields = fields.iter().map(|(id, name, field_type)| Field {
-            id: FieldId(*id),
-            name: (*name).to_owned(),
-            field_type: field_type.clone(),
-            required: false,
-            comment: None,
-        });
-        cenote_datafile::arrow_schema(&TableSchema { no, fields: fields.collect() })
+    fn schema(no: i32, fields: &[(i32, &str, FieldType)]) -> TableSchema {
+        let fields =
+            fields.iter().map(|(id, name, field_type)| Field::new(FieldId(*id), *name, field_type.clone()));
+        TableSchema { no, fields: fields.collect() }
     }
 
     #[test]
@@ -79,10 +69,10 @@ mod tests {
         let old = schema(1, &[(1, "n", FieldType::Int64), (2, "gone", FieldType::String)]);
         let columns: Vec<ArrayRef> =
             vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(StringArray::from(vec!["a", "b"]))];
-        let batch = RecordBatch::try_new(old, columns).expect("batch");
+        let batch = RecordBatch::try_new(arrow_schema(&old), columns).expect("batch");
         let new = schema(3, &[(3, "n", FieldType::String), (1, "renamed", FieldType::Double)]);
         let fitted = to_schema(&batch, &new).expect("fits");
-        assert_eq!(fitted.schema(), new);
+        assert_eq!(fitted.schema(), arrow_schema(&new));
         assert_eq!(fitted.column(0).null_count(), 2);
         assert_eq!(fitted.column(1).as_primitive::<Float64Type>(), &Float64Array::from(vec![1.0, 2.0]));
     }

@@ -36,3 +36,4 @@ pub use ingest::{Ingest, State};
 pub use options::{IngestOptions, WalOptions};
 pub use pin::{BufferedBatch, Pin};
 pub use request::{Ack, Format, WriteOutcome, WriteRequest};
+pub use schema::Hold;

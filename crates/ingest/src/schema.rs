@@ -3,8 +3,11 @@
 mod change;
 mod convert;
 mod creation;
+mod defaults;
 mod resolve;
 mod timestamps;
+
+pub use change::Hold;
 
 pub(crate) use change::ChangeRates;
 pub(crate) use resolve::{Change, Fitted, Resolved, Target};

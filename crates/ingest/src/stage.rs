@@ -111,6 +111,8 @@ impl Stage {
             names,
             options: &inner.options,
             widens: work.format.widens(),
+            now: work.received,
+            ids: &inner.lake.ids,
             shape: &shape,
         };
         let filled = || tables.iter().filter(|rows| rows.batch.num_rows() > 0);

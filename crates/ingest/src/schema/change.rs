@@ -6,15 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cenote_catalog::{
-    Alter, Commit, Error as CatalogError, Facts, Identity, Names, ObjectChange, Op, ReadSet, TableChange,
+    Alter, Commit, Committed, Error as CatalogError, Facts, Identity, Names, ObjectChange, Op, ReadSet,
+    TableChange,
 };
-use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Micros, TableId, Txn};
+use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Micros, Scope, TableId, Txn};
 use parking_lot::Mutex;
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::creation::Creation;
 use super::resolve::Change;
-use crate::Error;
 use crate::ingest::Inner;
+use crate::tables::TableState;
+use crate::{Error, Ingest};
 
 /// Schema changes of one table within [`WINDOW`].
 const CHANGES_MAX: u32 = 60;
@@ -102,29 +105,56 @@ impl Inner {
     /// `held`: tables whose buffered values decide. No row is added to them until the commit, and all are in files.
     async fn commit_change(self: &Arc<Self>, commit: Commit, mut held: Vec<TableId>) -> Result<(), Error> {
         held.sort();
-        let mut guards = Vec::with_capacity(held.len());
-        for table in &held {
-            let state = self.tables.of(*table);
-            guards.push((state.appends.clone().write_owned().await, state));
-        }
-        if !held.is_empty() {
-            self.log_barrier().await;
-        }
-        for table in &held {
-            self.flush_table(*table).await?;
-        }
+        let hold = self.hold(held).await?;
         match self.lake.catalog.apply(commit).await {
             Ok(committed) => {
-                for (table, (_, state)) in held.iter().zip(&guards) {
-                    if let Some(schema) = committed.schemas.get(table) {
-                        state.schema_floor.store(schema.no, Ordering::Release);
-                    }
-                }
+                hold.changed(&committed);
                 Ok(())
             }
             Err(error) if was_overtaken(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Holds tables, which are in order of their ids: two holders could wait for each other else.
+    async fn hold(self: &Arc<Self>, tables: Vec<TableId>) -> Result<Hold, Error> {
+        let mut held = Vec::with_capacity(tables.len());
+        for table in tables {
+            let state = self.tables.of(table);
+            held.push((table, state.appends.clone().write_owned().await, state));
+        }
+        if !held.is_empty() {
+            self.log_barrier().await;
+        }
+        for (table, _, _) in &held {
+            self.flush_table(*table).await?;
+        }
+        Ok(Hold { tables: held })
+    }
+}
+
+/// Tables whose rows are all in files, and to which ingest adds none until this is dropped.
+pub struct Hold {
+    tables: Vec<(TableId, OwnedRwLockWriteGuard<()>, Arc<TableState>)>,
+}
+
+impl Hold {
+    /// Rows that were read into the columns as they were before are read anew, because values decided about the change.
+    pub fn changed(&self, committed: &Committed) {
+        for (table, _, state) in &self.tables {
+            if let Some(schema) = committed.schemas.get(table) {
+                state.schema_floor.store(schema.no, Ordering::Release);
+            }
+        }
+    }
+}
+
+impl Ingest {
+    /// Flushes the table and lets ingest add no row to it until the hold is dropped: for a change of columns about which the values
+    /// of all rows decide.
+    pub async fn hold(&self, scope: &Scope, table: TableId) -> Result<Hold, Error> {
+        self.inner.tenants.know(scope);
+        self.inner.hold(vec![table]).await
     }
 }
 

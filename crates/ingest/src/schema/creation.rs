@@ -33,20 +33,10 @@ impl Creation<'_> {
         tags: &[String],
     ) -> Result<NewTable, Error> {
         let time = FieldId(1);
-        let mut fields = vec![Field {
-            id: time,
-            name: TIME.to_owned(),
-            field_type: FieldType::Timestamp(TimeUnit::Micro),
-            required: true,
-            comment: None,
-        }];
-        fields.extend((2..).zip(columns).map(|(id, (name, field_type))| Field {
-            id: FieldId(id),
-            name,
-            field_type,
-            required: false,
-            comment: None,
-        }));
+        let mut fields = vec![Field::new(time, TIME, FieldType::Timestamp(TimeUnit::Micro)).required()];
+        fields.extend(
+            (2..).zip(columns).map(|(id, (name, field_type))| Field::new(FieldId(id), name, field_type)),
+        );
         let schema = TableSchema { no: 1, fields };
         let ascending = |source| SortField { source, descending: false, nulls_first: false };
         let tag_ids = tags.iter().filter_map(|tag| schema.field(tag)).map(|field| field.id);
@@ -66,6 +56,7 @@ impl Creation<'_> {
             spec: spec(self.partition, time)?,
             sort,
             time_field: Some(time),
+            key_fields: Vec::new(),
             location: cenote_store::table_location(self.scope.tenant(), uuid),
             properties,
             comment: None,

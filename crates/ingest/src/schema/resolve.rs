@@ -8,9 +8,11 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use cenote_catalog::{Names, TableDef, TableKind};
 use cenote_codec::Rows;
-use cenote_vocab::{Field, FieldId, FieldType};
+use cenote_datafile::arrow_type;
+use cenote_vocab::{Field, FieldId, FieldType, Ids, Micros};
 
 use super::convert::{convert, shown};
+use super::defaults::defaults;
 use super::timestamps;
 use crate::wal::Shape;
 use crate::{Error, IngestOptions};
@@ -22,6 +24,10 @@ pub(crate) struct Target<'a> {
     pub(crate) options: &'a IngestOptions,
     /// Fractions turn BIGINT columns into DOUBLE.
     pub(crate) widens: bool,
+    /// When the request came, for defaults.
+    pub(crate) now: Micros,
+    /// For defaults.
+    pub(crate) ids: &'a Ids,
     /// The columns of a table at its present schema number.
     pub(crate) shape: &'a dyn Fn(&TableDef) -> Result<Arc<Shape>, Error>,
 }
@@ -119,7 +125,12 @@ impl Target<'_> {
                 return Err(self.conflict(table, known, column, 0, "a tag"));
             }
             if column.data_type() == &DataType::Null || column.null_count() == column.len() {
-                continue; // a column that is not there is NULL
+                // a column that is not there is NULL, unless it has a default: then a sent NULL must be told from none
+                if known.initial_default.is_some() || known.write_default.is_some() {
+                    let nulls = arrow::array::new_null_array(&arrow_type(&known.field_type), column.len());
+                    columns.insert(known.id, nulls);
+                }
+                continue;
             }
             let tag = tag || known_tags.contains(&known.id);
             match (&known.field_type, convert(column, &known.field_type, tag)) {
@@ -152,11 +163,35 @@ impl Target<'_> {
             self.check_columns(&rows.table, table.schema.fields.len() + add.len())?;
             return Ok(Resolved::Needs(Change::Alter { table: Arc::clone(table), add, tags, widen }));
         }
+        self.fill(table, &mut columns, rows.batch.num_rows())?;
         self.check_required(table, &columns)?;
         let shape = (self.shape)(table)?;
         let time_range = table.time_field.and_then(|id| timestamps::range(columns.get(&id)?));
         let batch = assemble(table, &shape.schema, columns, rows.batch.num_rows())?;
         Ok(Resolved::Fits(Fitted { table: Arc::clone(table), shape, batch, time_range }))
+    }
+
+    /// Columns that were not sent get their defaults. One without a default for new rows, but with one for older ones, is NULL by
+    /// itself: a column that is not there would be taken for an older row's.
+    fn fill(
+        &self,
+        table: &TableDef,
+        columns: &mut HashMap<FieldId, ArrayRef>,
+        rows: usize,
+    ) -> Result<(), Error> {
+        for field in &table.schema.fields {
+            if columns.contains_key(&field.id) {
+                continue;
+            }
+            let filled = match (&field.write_default, &field.initial_default) {
+                (Some(default), _) => defaults(default, field, rows, self.now, self.ids),
+                (None, Some(_)) => Ok(arrow::array::new_null_array(&arrow_type(&field.field_type), rows)),
+                (None, None) => continue,
+            };
+            let filled = filled.map_err(|error| Error::Table(error.into()))?;
+            columns.insert(field.id, filled);
+        }
+        Ok(())
     }
 
     fn check_required(&self, table: &TableDef, columns: &HashMap<FieldId, ArrayRef>) -> Result<(), Error> {
@@ -201,6 +236,11 @@ fn column_of(field: &FieldRef, rows: &Rows) -> Result<(String, FieldType), Error
         true => FieldType::String,
         false => cenote_datafile::field_type(field).map_err(cenote_table::Error::from)?,
     };
+    if field_type.is_nested() {
+        let (column, given) = (field.name().clone(), field.data_type().to_string());
+        let refused = cenote_datafile::Error::TypeNotStorable { column, given };
+        return Err(cenote_table::Error::from(refused).into()); // columns of such types are declared, not guessed
+    }
     Ok((field.name().clone(), field_type))
 }
 

@@ -139,11 +139,8 @@ async fn tables_made_by_sql_keep_their_types_and_required_columns() {
     let disk = TestLake::new().await;
     let node = disk.open().await;
     let field = |id, name: &str, field_type, required| Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        field_type,
         required,
-        comment: None,
+        ..Field::new(FieldId(id), name, field_type)
     };
     let uuid = disk.lake.ids.uuid();
     let table = NewTable {
@@ -164,6 +161,7 @@ async fn tables_made_by_sql_keep_their_types_and_required_columns() {
         spec: PartitionSpec::default(),
         sort: SortOrder::default(),
         time_field: Some(FieldId(1)),
+        key_fields: Vec::new(),
         location: cenote_store::table_location(disk.scope.tenant(), uuid),
         properties: BTreeMap::new(),
         comment: None,
