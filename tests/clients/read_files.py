@@ -1,6 +1,6 @@
-"""Reads the data files of two tables with DuckDB and pyarrow; prints what they hold as JSON.
+"""Reads the data files of three tables with DuckDB and pyarrow; prints what they hold as JSON.
 
-Standard input: {"cpu": [paths], "typed": [paths]}.
+Standard input: {"cpu": [paths], "typed": [paths], "nested": [paths]}.
 """
 
 import json
@@ -11,9 +11,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+
+
+def fields(field):
+    """The field and all that are in it."""
+    yield field
+    kind = field.type
+    if pa.types.is_struct(kind):
+        inner = [kind.field(at) for at in range(kind.num_fields)]
+    elif pa.types.is_map(kind):
+        inner = [kind.key_field, kind.item_field]
+    elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = [kind.value_field]
+    else:
+        inner = []
+    for child in inner:
+        yield from fields(child)
+
+
+def shown(tags, point, counts):
+    return f"{','.join(tags)}|{point['x']}|{point['y']}|{dict(counts)['k']}"
+
+
 files = json.load(sys.stdin)
 cpu = pa.concat_tables([pq.read_table(file) for file in files["cpu"]])
 typed = pq.read_table(files["typed"][0], columns=["d", "m", "i"]).to_pylist()[0]
+nested = pq.read_table(files["nested"][0]).to_pylist()[0]
 answer = {
     "pyarrow": {
         "count": cpu.num_rows,
@@ -22,6 +45,7 @@ answer = {
         "sum_usage": pc.sum(cpu["usage"]).as_py(),
         "up": pc.sum(pc.cast(cpu["up"], pa.int64())).as_py(),
         "typed": f"{typed['d']}|{typed['m']}|{typed['i']}",
+        "nested": shown(nested["tags"], nested["point"], nested["counts"]),
     }
 }
 count, sum_n, hosts, sum_usage, up = duckdb.sql(
@@ -29,6 +53,7 @@ count, sum_n, hosts, sum_usage, up = duckdb.sql(
     f"FROM read_parquet({files['cpu']!r})"
 ).fetchone()
 d, m, i = duckdb.sql(f"SELECT d, m, i FROM read_parquet({files['typed'][0]!r})").fetchone()
+nested = duckdb.sql(f"SELECT tags, point, counts FROM read_parquet({files['nested'][0]!r})").fetchone()
 answer["duckdb"] = {
     "count": count,
     "sum_n": int(sum_n),
@@ -36,11 +61,13 @@ answer["duckdb"] = {
     "sum_usage": sum_usage,
     "up": up,
     "typed": f"{d}|{m}|{i}",
+    "nested": shown(*nested),
 }
-answer["every_leaf_has_a_field_id"] = all(
+answer["every_node_has_a_field_id"] = all(
     b"PARQUET:field_id" in (field.metadata or {})
     for paths in files.values()
     for path in paths
-    for field in pq.read_schema(path)
+    for column in pq.read_schema(path)
+    for field in fields(column)
 )
 print(json.dumps(answer))

@@ -34,6 +34,10 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
         DATE '2024-02-29', 12345.678, TIMESTAMP '2024-02-29 01:02:03.123456789', 'x'::BYTEA, 7",
         )
         .await;
+    client
+        .sql("CREATE TABLE nested (tags TEXT[], point STRUCT(x DOUBLE, y INT), counts MAP(TEXT, INT))")
+        .await;
+    client.sql("INSERT INTO nested SELECT ['a', 'b'], named_struct('x', 1.5, 'y', 2), MAP(['k'], [7])").await;
     client.sql("OPTIMIZE TABLE cpu FULL").await;
     let sums = client
         .sql("SELECT count(*), sum(n), count(DISTINCT host), sum(usage), min(time)::VARCHAR, count(*) FILTER (WHERE up) FROM cpu")
@@ -46,7 +50,7 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
         let lake = node.directory().join("lake");
         rows.iter().map(|row| lake.join(row[0].as_str().expect("a path")).display().to_string()).collect()
     };
-    let files = serde_json::json!({ "cpu": live("cpu").await, "typed": live("typed").await });
+    let files = serde_json::json!({ "cpu": live("cpu").await, "typed": live("typed").await, "nested": live("nested").await });
     let mut child = Command::new(python.join("bin/python"))
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_files.py"))
         .stdin(Stdio::piped())
@@ -64,6 +68,7 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
         }
         assert_eq!(found[reader]["up"], sums[5], "{reader}: {found}");
         assert_eq!(found[reader]["typed"], "2024-02-29|12345.678|7", "{reader}: {found}");
+        assert_eq!(found[reader]["nested"], "a,b|1.5|2|7", "{reader}: {found}");
     }
-    assert_eq!(found["every_leaf_has_a_field_id"], true, "{found}");
+    assert_eq!(found["every_node_has_a_field_id"], true, "{found}");
 }

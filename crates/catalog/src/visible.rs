@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cenote_datafile::DeletionVector;
-use cenote_vocab::{FileId, PartitionId, Scope, TableId, Txn};
+use cenote_vocab::{FileId, PartitionId, Scope, TableId, Tuple, Txn};
 
 use crate::committer::TableState;
 use crate::file_index::{TableIndex, View};
@@ -58,7 +58,7 @@ pub struct PartitionTuple {
     /// The spec.
     pub spec_no: i32,
     /// One value per field of it.
-    pub tuple: cenote_vocab::Tuple,
+    pub tuple: Tuple,
 }
 
 /// Partitions of a table by id.

@@ -55,6 +55,9 @@ pub enum Error {
     /// A path into JSON that cannot be read.
     #[error("{0:?} is not a JSON path")]
     Path(String),
+    /// A text that is no UUID.
+    #[error("{0:?} is not a UUID")]
+    Uuid(String),
     /// A text that is no JSON.
     #[error("{0:?} is not JSON")]
     Json(String),
@@ -80,6 +83,7 @@ impl Fault for Error {
             | Self::Format { .. }
             | Self::Regex { .. }
             | Self::Path(_)
+            | Self::Uuid(_)
             | Self::Json(_) => ErrorKind::Invalid,
         }
     }
@@ -90,7 +94,7 @@ impl Fault for Error {
             Self::Timestamp { .. } | Self::Interval(_) | Self::Format { .. } => "22007",
             Self::Range { .. } => "22008",
             Self::Regex { .. } => "2201B",
-            Self::Path(_) | Self::Json(_) => "22P02",
+            Self::Path(_) | Self::Uuid(_) | Self::Json(_) => "22P02",
             Self::NotConstant { .. } => "0A000",
         })
     }

@@ -30,9 +30,11 @@ mod text;
 mod time_bucket;
 mod timestamp;
 mod to_char;
+mod uuid;
 
 pub use error::Error;
 pub use scalar::{Scalar, by_rows, is_text};
+pub use uuid::to_uuid;
 
 /// Everything to be registered in the node's base session state; later names win over DataFusion's.
 #[derive(Default)]
@@ -55,7 +57,7 @@ pub fn all() -> Functions {
         text::functions(),
         time_bucket::functions(),
         timestamp::functions(),
-        vec![text::division()],
+        vec![text::division(), uuid::to_uuid()],
     ];
     let aggregate = [counter::functions(), extreme::functions(), statistic::functions()];
     Functions {

@@ -4,6 +4,7 @@ mod alter;
 mod answer;
 mod column_type;
 mod create_table;
+mod default_value;
 mod delete;
 mod describe;
 mod drop;
@@ -22,6 +23,7 @@ mod view;
 pub use prepared::{Class, Prepared};
 
 pub(crate) use answer::{Answer, Guard, deadline, expired, timed_out};
+pub(crate) use column_type::field_type as leaf_type;
 pub(crate) use prepared::describe;
 pub(crate) use transact::failed;
 
@@ -72,7 +74,6 @@ pub(crate) async fn run(
                 SqlStatement::Drop { object_type: ObjectType::Schema | ObjectType::Database, .. } => {
                     schemas::drop(session, inner, prepared, guard).await
                 }
-                SqlStatement::AlterTable(alter) => alter::alter_table(session, alter, prepared, guard).await,
                 other => Err(unsupported(&first_words(other))),
             },
             _ => Err(unsupported(&prepared.command)),
@@ -118,9 +119,8 @@ async fn run_command(
         Command::Kill(id) => maintain::kill(session, id),
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
-        Command::SetOptions { table, if_exists, options } => {
-            alter::set_options(session, table, *if_exists, options, prepared, guard).await
-        }
+        Command::AlterTable(alter) => Box::pin(alter::alter_table(session, alter, prepared, guard)).await,
+        Command::Comment(comment) => Box::pin(alter::comment(session, comment, prepared, guard)).await,
     }
 }
 

@@ -198,6 +198,7 @@ pub(crate) fn definition(table: &NewTable, schema_id: SchemaId) -> TableDef {
         spec: table.spec.clone(),
         sort: table.sort.clone(),
         time_field: table.time_field,
+        key_fields: table.key_fields.clone(),
         location: table.location.clone(),
         properties: table.properties.clone(),
         comment: table.comment.clone(),

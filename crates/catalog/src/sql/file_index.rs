@@ -4,6 +4,7 @@ use cenote_vocab::{FileId, LIVE, PartitionId, TableId, Txn};
 
 use super::{Failure, Row, Statement, Transaction};
 use crate::file_index::{Delta, VectorEntry};
+use crate::tuple::parse_tuple;
 use crate::visible::PartitionTuple;
 use crate::{Error, FileEntry, TimeWindow};
 
@@ -104,8 +105,8 @@ pub(crate) async fn partitions(
     let mut partitions = Vec::new();
     for mut row in transaction.query(statement).await? {
         let (id, spec_no, text) = (PartitionId(row.int()?), row.small()?, row.text()?);
-        let tuple = serde_json::from_str(&text)
-            .map_err(|error| Error::Corrupt(format!("partition tuple {text} of table {table}: {error}")))?;
+        let tuple = parse_tuple(&text)
+            .ok_or_else(|| Error::Corrupt(format!("partition tuple {text} of table {table}")))?;
         partitions.push((id, PartitionTuple { spec_no, tuple }));
     }
     Ok(partitions)

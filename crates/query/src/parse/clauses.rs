@@ -1,8 +1,10 @@
 //! `PARTITIONED BY`, `SORTED BY` and `COMMENT` of CREATE TABLE: taken out of the tokens, as the parser knows other meanings.
 
+use cenote_vocab::{ErrorKind, FieldType, Transform};
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::column;
 use super::tokens::word_is;
 use super::words::Words;
 use crate::Error;
@@ -13,12 +15,24 @@ pub(crate) struct TableClauses {
     pub(crate) partition: Vec<PartitionItem>,
     pub(crate) sort: Vec<SortItem>,
     pub(crate) comment: Option<String>,
+    /// Types that the parser does not know, by the numbers in the words that stand for them.
+    pub(crate) types: Vec<FieldType>,
 }
 
-/// `day(c)`; no transform: the value itself.
+/// Begins the words that stand for types.
+const TYPE_WORD: &str = "__cenote_type_";
+
+impl TableClauses {
+    /// The type that a word stands for.
+    pub(crate) fn type_of(&self, word: &str) -> Option<&FieldType> {
+        self.types.get(word.strip_prefix(TYPE_WORD)?.parse::<usize>().ok()?)
+    }
+}
+
+/// `day(c)`, `bucket(16, c)`; no transform: the value itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PartitionItem {
-    pub(crate) transform: Option<String>,
+    pub(crate) transform: Transform,
     pub(crate) column: Ident,
 }
 
@@ -41,6 +55,15 @@ pub(crate) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<TableCl
     while at < tokens.len() {
         match &tokens[at].token {
             Token::LParen => depth += 1,
+            Token::Word(_) if depth == 1 && column::begins_nested(&tokens[at..]) => {
+                let mut words = Words::new(sql, &tokens[at..]);
+                let field_type = column::field_type(&mut words, "")?;
+                let taken = tokens.len() - at - words.rest().len();
+                let word = Token::make_word(&format!("{TYPE_WORD}{}", clauses.types.len()), None);
+                let span = tokens[at].span;
+                tokens.splice(at..at + taken, [TokenWithSpan::new(word, span)]);
+                clauses.types.push(field_type);
+            }
             Token::RParen => depth = depth.saturating_sub(1),
             Token::Word(_) if depth == 0 && word_is(&tokens[at], "AS") => break, // the query begins
             Token::Word(_) if depth == 0 => {
@@ -77,7 +100,8 @@ fn is_create_table(sql: &str, tokens: &[TokenWithSpan]) -> bool {
     words.take(&["TABLE"])
 }
 
-fn list<T>(
+/// `(item, …)`
+pub(super) fn list<T>(
     words: &mut Words<'_>,
     item: impl Fn(&mut Words<'_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
@@ -96,19 +120,41 @@ fn list<T>(
     }
 }
 
-fn partition_item(words: &mut Words<'_>) -> Result<PartitionItem, Error> {
+/// One of `PARTITIONED BY`: a column, or a transform of one, its number before or behind.
+pub(super) fn partition_item(words: &mut Words<'_>) -> Result<PartitionItem, Error> {
     let first = words.ident()?;
     if !words.take_token(&Token::LParen) {
-        return Ok(PartitionItem { transform: None, column: first });
+        return Ok(PartitionItem { transform: Transform::Identity, column: first });
+    }
+    let number = |words: &mut Words<'_>| match words.peek().map(|token| &token.token) {
+        Some(Token::Number(..)) => words.number().map(Some),
+        _ => Ok(None),
+    };
+    let mut width = number(words)?;
+    if width.is_some() && !words.take_token(&Token::Comma) {
+        return Err(words.unexpected(","));
     }
     let column = words.ident()?;
+    if width.is_none() && words.take_token(&Token::Comma) {
+        width = Some(words.number()?);
+    }
     if !words.take_token(&Token::RParen) {
         return Err(words.unexpected(")"));
     }
-    Ok(PartitionItem { transform: Some(first.value.to_lowercase()), column })
+    let word = first.value.to_lowercase();
+    // what is too large for any transform stays too large
+    let known = Transform::of_sql(&word, width.map(|width| u32::try_from(width).unwrap_or(u32::MAX)));
+    let transform = known.filter(|known| *known != Transform::Identity).ok_or_else(|| {
+        let written = width.map_or(format!("{word}(c)"), |width| format!("{word}({width}, c)"));
+        Error::new(ErrorKind::Invalid, format!("partition transform {written} does not exist"))
+            .with_sqlstate("22023")
+            .with_hint("use c, year(c), month(c), day(c), hour(c), bucket(n, c) or truncate(n, c)")
+    })?;
+    Ok(PartitionItem { transform, column })
 }
 
-fn sort_item(words: &mut Words<'_>) -> Result<SortItem, Error> {
+/// One of `SORTED BY`.
+pub(super) fn sort_item(words: &mut Words<'_>) -> Result<SortItem, Error> {
     let column = words.ident()?;
     let descending = words.take(&["DESC"]);
     if !descending {

@@ -7,6 +7,8 @@ use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::alter::{AlterTable, Comment, alter_table, comment};
+use super::clauses::list;
 use super::words::Words;
 use crate::Error;
 
@@ -58,12 +60,8 @@ pub(crate) enum Command {
         name: String,
         paused: bool,
     },
-    /// `ALTER TABLE t SET (option = value, …)`, `RESET (option, …)`
-    SetOptions {
-        table: Vec<Ident>,
-        if_exists: bool,
-        options: Vec<(String, Option<String>)>,
-    },
+    AlterTable(AlterTable),
+    Comment(Comment),
 }
 
 /// One table, or all of the tenant.
@@ -116,7 +114,6 @@ const LATER: &[&[&str]] = &[
     &["GRANT"],
     &["REVOKE"],
     &["CALL"],
-    &["COMMENT"],
     &["CREATE", "TAG"],
     &["CREATE", "PIPELINE"],
     &["CREATE", "ASSET"],
@@ -186,10 +183,8 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             Command::RunJob { name: job_name(&mut words)?, dry_run: words.take(&["DRY", "RUN"]) }
         }
         () if words.take(&["ALTER", "JOB"]) => alter_job(&mut words)?,
-        () if words.take(&["ALTER", "TABLE"]) => match set_options(&mut words)? {
-            Some(command) => command,
-            None => return Ok(None),
-        },
+        () if words.take(&["ALTER", "TABLE"]) => Command::AlterTable(alter_table(&mut words)?),
+        () if words.take(&["COMMENT", "ON"]) => Command::Comment(comment(&mut words)?),
         () if words.take(&["COPY"]) => return Err(copy(&mut words)),
         () if words.take(&["CREATE", "INDEX"]) || words.take(&["CREATE", "UNIQUE", "INDEX"]) => {
             return Err(unsupported("CREATE INDEX").with_hint("declare the order of rows with SORTED BY"));
@@ -454,43 +449,30 @@ fn alter_job(words: &mut Words<'_>) -> Result<Command, Error> {
     }
 }
 
-/// `None` if it is another ALTER TABLE.
-fn set_options(words: &mut Words<'_>) -> Result<Option<Command>, Error> {
-    let if_exists = words.take(&["IF", "EXISTS"]);
-    let table = words.object_name()?;
-    let reset = words.take(&["RESET"]);
-    if !reset && !words.take(&["SET"]) {
-        return Ok(None);
-    }
-    if !words.take_token(&Token::LParen) {
-        return Ok(None);
-    }
-    let mut options = Vec::new();
-    loop {
+/// `(option = value, …)`, or with no values `(option, …)`.
+pub(super) fn option_list(
+    words: &mut Words<'_>,
+    values: bool,
+) -> Result<Vec<(String, Option<String>)>, Error> {
+    let option = |words: &mut Words<'_>| {
         let name = match words.peek().map(|token| &token.token) {
             Some(Token::SingleQuotedString(_)) => words.text()?,
             _ => setting_name(words)?,
         };
-        let value = if reset {
-            None
-        } else {
-            if !words.take_token(&Token::Eq) {
-                return Err(words.unexpected("="));
-            }
-            Some(value(words)?)
-        };
-        options.push((name, value));
-        if words.take_token(&Token::RParen) {
-            return Ok(Some(Command::SetOptions { table, if_exists, options }));
+        if !values {
+            return Ok((name, None));
         }
-        if !words.take_token(&Token::Comma) {
-            return Err(words.unexpected(", or )"));
+        if !words.take_token(&Token::Eq) {
+            return Err(words.unexpected("="));
         }
-    }
+        Ok((name, Some(value(words)?)))
+    };
+    list(words, option)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::alter::{Action, Position};
     use super::super::tokens::tokenize;
     use super::*;
 
@@ -541,9 +523,30 @@ mod tests {
 
     #[test]
     fn queries_are_left_to_the_parser() {
-        for sql in ["SELECT 1", "ALTER TABLE t ADD COLUMN a INT", "(SELECT 1)", ""] {
+        for sql in ["SELECT 1", "(SELECT 1)", ""] {
             assert_eq!(command(sql).unwrap(), None, "{sql}");
         }
+    }
+
+    #[test]
+    fn actions_of_alter_table_are_read_in_order() {
+        let sql = "ALTER TABLE IF EXISTS s.t ADD COLUMN a.b STRUCT(x INT, \"Y\" MAP(TEXT, INT[])[2]) DEFAULT NULL AFTER c, \
+                   ALTER n SET DATA TYPE DECIMAL(10, 2), SET PARTITIONED BY (bucket(k, 4), d), ADD PRIMARY KEY (n) NOT ENFORCED";
+        let Some(Command::AlterTable(alter)) = command(sql).unwrap() else { panic!("ALTER TABLE") };
+        assert!(alter.if_exists);
+        let [Action::Add(column), Action::SetType { field_type, .. }, Action::SetPartition(parts), key] =
+            alter.actions.as_slice()
+        else {
+            panic!("{:?}", alter.actions)
+        };
+        let (name, position) = (column.path.len(), &column.position);
+        assert_eq!((name, position), (2, &Position::After(Ident::new("c"))));
+        assert_eq!(column.field_type.sql_name(), "STRUCT(\"x\" INTEGER, \"Y\" MAP(VARCHAR, INTEGER[])[2])");
+        assert_eq!(field_type.sql_name(), "DECIMAL(10,2)");
+        assert_eq!(parts[0].transform.to_string(), "bucket[4]");
+        assert!(matches!(key, Action::AddKey { enforced: false, .. }));
+        let error = command("ALTER TABLE t SET PARTITIONED BY (week(d))").unwrap_err();
+        assert_eq!(cenote_vocab::Fault::sqlstate(&error).0, "22023", "{error}");
     }
 
     #[test]

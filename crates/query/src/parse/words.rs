@@ -47,6 +47,16 @@ impl<'a> Words<'a> {
         if self.take(words) { Ok(()) } else { Err(self.unexpected(&words.join(" "))) }
     }
 
+    /// Passes over tokens that another reader has read.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.at = (self.at + count).min(self.tokens.len());
+    }
+
+    /// The text that is read.
+    pub(crate) fn sql(&self) -> &'a str {
+        self.sql
+    }
+
     /// The next token, whatever it is.
     pub(crate) fn next(&mut self) -> Option<&'a TokenWithSpan> {
         let token = self.peek()?;

@@ -25,6 +25,8 @@ fn field(id: i32, name: &str, field_type: FieldType, required: bool) -> Field {
         field_type,
         required,
         comment: (id == 2).then(|| "which host".to_owned()),
+        initial_default: None,
+        write_default: None,
     }
 }
 
@@ -48,6 +50,7 @@ fn table(id: u32, name: &str, kind: TableKind) -> Arc<TableDef> {
         spec: PartitionSpec::default(),
         sort: SortOrder::default(),
         time_field: Some(FieldId(1)),
+        key_fields: Vec::new(),
         location: String::new(),
         properties: BTreeMap::new(),
         comment: (name == "cpu").then(|| "load of hosts".to_owned()),

@@ -19,7 +19,29 @@ pub(crate) fn oid(of: &FieldType) -> u32 {
         FieldType::TimestampTz(_) => 1184,
         FieldType::UInt64 | FieldType::Decimal { .. } => 1700,
         FieldType::Uuid => 2950,
-        FieldType::Json => 3802,
+        FieldType::Json | FieldType::Struct(_) | FieldType::Map { .. } => 3802,
+        FieldType::List(element) | FieldType::FixedList(element, _) => array_oid(oid(&element.field_type)),
+    }
+}
+
+/// The OID of arrays of a type.
+fn array_oid(element: u32) -> u32 {
+    match element {
+        16 => 1000,
+        17 => 1001,
+        20 => 1016,
+        21 => 1005,
+        23 => 1007,
+        25 => 1009,
+        700 => 1021,
+        701 => 1022,
+        1082 => 1182,
+        1083 => 1183,
+        1114 => 1115,
+        1184 => 1185,
+        1700 => 1231,
+        2950 => 2951,
+        _ => 3807, // of jsonb, which arrays of arrays are too
     }
 }
 

@@ -2,42 +2,39 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use cenote_vocab::TableSchema;
+use cenote_datafile::{absent, adapt, arrow_field};
+use cenote_vocab::{Field, TableSchema};
 use datafusion::common::Result;
 
+use super::adapted::shown;
 use super::adapter::places;
 
-/// The batch with the columns of `schema`, matched by field id; a value that a later change of type cannot hold is an error.
+/// The batch with the columns of `schema`, matched by field id; one that is not
+/// there is its initial default; a value that a later change of type cannot hold is an error.
 pub(crate) fn by_field_id(
     batch: &RecordBatch,
     schema: &TableSchema,
     target: &SchemaRef,
 ) -> Result<RecordBatch> {
-    let places = places(&batch.schema());
-    let columns =
-        schema.fields.iter().zip(target.fields()).map(|(field, wanted)| match places.get(&field.id) {
-            Some(at) => fit(batch.column(*at), wanted.data_type()),
-            None => Ok(new_null_array(wanted.data_type(), batch.num_rows())),
-        });
-    rebuild(target, columns.collect::<Result<_>>()?, batch.num_rows())
+    let given = batch.schema();
+    let places = places(&given);
+    let column = |(field, wanted): (&Field, &FieldRef)| match places.get(&field.id) {
+        Some(at) => shown(batch.column(*at), given.field(*at), &arrow_field(field), wanted),
+        None => Ok(absent(field, batch.num_rows())?),
+    };
+    let columns = schema.fields.iter().zip(target.fields()).map(column).collect::<Result<_>>()?;
+    rebuild(target, columns, batch.num_rows())
 }
 
 /// The batch with its columns cast, place by place, to those of `target`.
 pub(crate) fn conform(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
-    let columns =
-        batch.columns().iter().zip(target.fields()).map(|(column, wanted)| fit(column, wanted.data_type()));
+    let given = batch.schema();
+    let columns = batch.columns().iter().zip(given.fields()).zip(target.fields());
+    let columns = columns.map(|((column, given), wanted)| Ok(adapt(column, given, wanted)?));
     rebuild(target, columns.collect::<Result<_>>()?, batch.num_rows())
-}
-
-fn fit(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
-    if column.data_type() == wanted {
-        return Ok(column.clone());
-    }
-    Ok(cast_with_options(column, wanted, &CastOptions { safe: false, ..CastOptions::default() })?)
 }
 
 /// Nullability is checked where rows are written, with the name of the column and the row.

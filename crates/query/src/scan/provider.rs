@@ -1,16 +1,18 @@
 //! The table that the engine's planner sees.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use cenote_catalog::TableDef;
+use cenote_datafile::literal;
 use cenote_ingest::Pin;
 use cenote_table::{Lake, Scan};
-use cenote_vocab::{Epoch, FieldId, FieldType, Scope, Txn};
+use cenote_vocab::{Epoch, FieldId, FieldType, Scope, Txn, WriteDefault};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, Statistics, project_schema};
+use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
@@ -18,7 +20,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Cast, Expr, TableProviderFilterPushDown};
 use datafusion::parquet::arrow::RowNumber;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -52,6 +54,8 @@ pub(crate) struct LakeTable {
     buffer: Option<(Arc<Pin>, Epoch)>,
     addressed: bool,
     notes: ScanNotes,
+    /// Of columns that have one, for rows that are written without them.
+    defaults: HashMap<String, Expr>,
 }
 
 impl LakeTable {
@@ -66,7 +70,8 @@ impl LakeTable {
     ) -> Self {
         let columns = sql_schema(&table.schema);
         let source = TableSchema::from(&columns);
-        Self { lake, scope, table, at, columns, source, buffer, addressed: false, notes }
+        let defaults = defaults(&table, &columns);
+        Self { lake, scope, table, at, columns, source, buffer, addressed: false, notes, defaults }
     }
 
     /// Also answers where each row is: [`FILE_COLUMN`] and [`POSITION_COLUMN`]. Buffered rows have no place and are left out.
@@ -171,6 +176,29 @@ impl LakeTable {
     }
 }
 
+/// What rows get that are written without a column.
+fn defaults(table: &TableDef, columns: &SchemaRef) -> HashMap<String, Expr> {
+    let fields = table.schema.fields.iter().zip(columns.fields());
+    let defaults = fields.filter_map(|(field, shown)| {
+        let expr = match field.write_default.as_ref()? {
+            WriteDefault::Literal(text) => {
+                // checked when it was declared
+                let value = literal(&field.field_type, text).ok()?;
+                Expr::Literal(ScalarValue::try_from_array(&value, 0).ok()?, None)
+            }
+            WriteDefault::Now => {
+                let now = datafusion::functions::datetime::expr_fn::now();
+                Expr::Cast(Cast::new(Box::new(now), shown.data_type().clone()))
+            }
+            WriteDefault::Uuid => {
+                cenote_functions::to_uuid().call(vec![datafusion::functions::string::expr_fn::uuid()])
+            }
+        };
+        Some((field.name.clone(), expr))
+    });
+    defaults.collect()
+}
+
 /// The name by which plans know the lake's store.
 pub(crate) fn lake_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("cenote://lake")
@@ -184,6 +212,10 @@ impl TableProvider for LakeTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.defaults.get(column)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

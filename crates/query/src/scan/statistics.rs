@@ -3,7 +3,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use cenote_catalog::TableDef;
-use cenote_datafile::{ColumnStatistics as Known, Value, arrow_type};
+use cenote_datafile::{ColumnStatistics as Known, Value, absent, arrow_type};
 use cenote_table::ScanFile;
 use cenote_vocab::{Field, FieldType};
 use datafusion::common::stats::Precision;
@@ -25,7 +25,7 @@ pub(crate) fn file_statistics(file: &ScanFile, table: &TableDef) -> Statistics {
 fn column(file: &ScanFile, field: &Field, rows: usize, whole: bool) -> ColumnStatistics {
     let stored = file.schema.field_by_id(field.id).filter(|stored| stored.field_type != FieldType::Unknown);
     let Some(stored) = stored else {
-        return ColumnStatistics { null_count: Precision::Exact(rows), ..ColumnStatistics::new_unknown() };
+        return absent_column(field, rows);
     };
     let Some(known) = file.entry.file.statistics.column(field.id) else {
         return ColumnStatistics::new_unknown();
@@ -38,6 +38,24 @@ fn column(file: &ScanFile, field: &Field, rows: usize, whole: bool) -> ColumnSta
         min_value,
         max_value,
         ..ColumnStatistics::new_unknown()
+    }
+}
+
+/// A column that the file does not have: its initial default in each row.
+fn absent_column(field: &Field, rows: usize) -> ColumnStatistics {
+    let unknown = ColumnStatistics::new_unknown();
+    match (&field.initial_default, absent(field, 1).and_then(|one| Ok(ScalarValue::try_from_array(&one, 0))))
+    {
+        (None, _) => ColumnStatistics { null_count: Precision::Exact(rows), ..unknown },
+        (Some(_), Ok(Ok(value))) if !matches!(field.field_type, FieldType::Float | FieldType::Double) => {
+            ColumnStatistics {
+                null_count: Precision::Exact(0),
+                min_value: Precision::Exact(value.clone()),
+                max_value: Precision::Exact(value),
+                ..unknown
+            }
+        }
+        (Some(_), _) => ColumnStatistics { null_count: Precision::Exact(0), ..unknown },
     }
 }
 

@@ -1,7 +1,8 @@
 //! Types of SQL as columns store them.
 
-use cenote_vocab::{ErrorKind, FieldType, TimeUnit};
-use sqlparser::ast::{DataType, ExactNumberInfo, TimezoneInfo};
+use cenote_datafile::LIST_ELEMENT;
+use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, TimeUnit};
+use sqlparser::ast::{ArrayElemTypeDef, DataType, ExactNumberInfo, TimezoneInfo};
 
 use crate::Error;
 
@@ -65,6 +66,16 @@ pub(crate) fn field_type(column: &str, data_type: &DataType) -> Result<FieldType
         | DataType::Binary(None)
         | DataType::Varbinary(_)
         | DataType::Bytes(_) => FieldType::Binary,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, length)) => {
+            let element = Box::new(Field::new(FieldId(0), LIST_ELEMENT, field_type(column, element)?));
+            match length {
+                None => FieldType::List(element),
+                Some(length) => match u32::try_from(*length) {
+                    Ok(length @ 1..) => FieldType::FixedList(element, length),
+                    _ => return Err(unknown(column, data_type)),
+                },
+            }
+        }
         DataType::Uuid => FieldType::Uuid,
         DataType::JSON | DataType::JSONB => FieldType::Json,
         DataType::Custom(name, arguments) if arguments.is_empty() => {
@@ -160,6 +171,8 @@ mod tests {
             ("BYTEA", "binary"),
             ("JSONB", "json"),
             ("UUID", "uuid"),
+            ("INT[]", "list"),
+            ("INT[3]", "list<;3>"),
         ] {
             assert_eq!(
                 stored(written).unwrap_or_else(|error| panic!("{written}: {error}")),
@@ -171,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_stored_names_the_column() {
-        assert_eq!(stored("INT[]").unwrap_err().sqlstate().0, "0A000");
+        assert_eq!(stored("INTERVAL").unwrap_err().sqlstate().0, "0A000");
+        assert_eq!(stored("INT[0]").unwrap_err().sqlstate().0, "0A000");
         assert!(stored("DECIMAL(80,2)").unwrap_err().to_string().contains("\"c\""));
         assert_eq!(stored("TIMESTAMP(4)").unwrap_err().sqlstate().0, "22023");
     }

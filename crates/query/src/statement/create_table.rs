@@ -7,16 +7,18 @@ use arrow::datatypes::SchemaRef;
 use cenote_catalog::{NewTable, ObjectChange, TableDef, TableKind};
 use cenote_vocab::{
     ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, Permission, SchemaId, SortField,
-    SortOrder, TableSchema, Transform,
+    SortOrder, TableSchema,
 };
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableLikeKind, Ident, ObjectName, Statement as SqlStatement,
-    TableConstraint,
+    ColumnDef, ColumnOption, CreateTable, CreateTableLikeKind, DataType, Expr, Ident, IndexColumn,
+    ObjectName, PrimaryKeyConstraint, Statement as SqlStatement, TableConstraint,
 };
 
+use super::alter::KEY_NOTICE;
 use super::column_type::field_type;
+use super::default_value::write_default;
 use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
@@ -112,11 +114,12 @@ pub(crate) async fn create_table(
     }
     staged.objects.push(ObjectChange::CreateTable(Box::new(table)));
     let txn = session.finish(staged, guard).await?;
-    Ok(match rows {
+    let answer = match rows {
         Some(rows) => Answer::wrote("SELECT", rows),
         None => Answer::done(command(create)),
-    }
-    .with_txn(txn))
+    };
+    let answer = if Key::of(create)?.enforced { answer.with_notice(KEY_NOTICE) } else { answer };
+    Ok(answer.with_txn(txn))
 }
 
 fn command(create: &CreateTable) -> &'static str {
@@ -135,7 +138,7 @@ fn refuse(create: &CreateTable) -> Result<(), Error> {
         ("CREATE TABLE … CLONE", create.clone.is_some()),
         ("ON COMMIT", create.on_commit.is_some()),
         ("INHERITS and PARTITION OF", create.inherits.is_some() || create.partition_of.is_some()),
-        ("PRIMARY KEY", create.primary_key.is_some()),
+        ("PRIMARY KEY behind the columns", create.primary_key.is_some()),
         ("ORDER BY in CREATE TABLE (write SORTED BY)", create.order_by.is_some()),
         ("CLUSTER BY", create.cluster_by.is_some() || create.clustered_by.is_some()),
         ("LOCATION", create.location.is_some()),
@@ -151,11 +154,8 @@ fn refuse(create: &CreateTable) -> Result<(), Error> {
     if let Some((what, _)) = refused.iter().find(|(_, present)| *present) {
         return Err(unsupported(what));
     }
-    match create.constraints.first() {
-        Some(TableConstraint::PrimaryKey(_)) => Err(unsupported("PRIMARY KEY")),
-        Some(constraint) => Err(unsupported(&format!("constraint {constraint}"))),
-        None => Ok(()),
-    }
+    let other = create.constraints.iter().find(|one| !matches!(one, TableConstraint::PrimaryKey(_)));
+    other.map_or(Ok(()), |constraint| Err(unsupported(&format!("constraint {constraint}"))))
 }
 
 async fn new_table(
@@ -167,30 +167,52 @@ async fn new_table(
     like: Option<&TableDef>,
 ) -> Result<NewTable, Error> {
     let mut properties = table_options::of_create(&create.table_options)?;
-    let columns = match (outputs, like) {
+    let mut key = Key::of(create)?;
+    let mut columns = match (outputs, like) {
         (Some(outputs), _) => of_query(outputs, &create.columns)?,
-        (None, Some(like)) => TableSchema { no: 1, fields: like.schema.fields.clone() },
-        (None, None) => declared(&create.columns)?,
+        (None, Some(like)) => like.schema.fields.clone(),
+        (None, None) => declared(&create.columns, clauses)?,
     };
     check_columns(&columns)?;
+    if let Some(like) = like
+        && key.columns.is_empty()
+    {
+        key.columns = like.key().map(|field| field.name.clone()).collect();
+    }
+    for name in &key.columns {
+        let column = columns.iter_mut().find(|field| field.name == *name);
+        column.ok_or_else(|| no_column(&TableSchema::default(), name, "PRIMARY KEY"))?.required = true;
+    }
+    // rows written before a column was there are rows of another table
+    columns.iter_mut().for_each(|field| field.initial_default = None);
+    let places: Vec<FieldId> = columns.iter().map(|field| field.id).collect();
+    let columns = cenote_catalog::first_schema(columns)?;
     let (mut spec, mut sort) = (partition_spec(clauses, &columns)?, sort_order(clauses, &columns)?);
     let mut comment = clauses.comment.clone();
     if let Some(like) = like {
+        // the ids of the copy count anew
+        let renumbered = |id: FieldId| {
+            let at = places.iter().position(|place| *place == id);
+            at.and_then(|at| columns.fields.get(at)).map_or(id, |field| field.id)
+        };
         if spec.fields.is_empty() {
-            spec = PartitionSpec {
-                no: i32::from(!like.spec.fields.is_empty()),
-                fields: like.spec.fields.clone(),
-            };
+            let fields = like.spec.fields.iter().zip(PART_FIELD_FIRST..).map(|(part, part_field_id)| {
+                PartitionField { part_field_id, source: renumbered(part.source), ..part.clone() }
+            });
+            spec = PartitionSpec { no: i32::from(!like.spec.fields.is_empty()), fields: fields.collect() };
         }
         if sort.fields.is_empty() {
-            sort =
-                SortOrder { no: i32::from(!like.sort.fields.is_empty()), fields: like.sort.fields.clone() };
+            let fields = like.sort.fields.iter();
+            let fields = fields.map(|field| SortField { source: renumbered(field.source), ..field.clone() });
+            sort = SortOrder { no: i32::from(!like.sort.fields.is_empty()), fields: fields.collect() };
         }
         for (name, value) in &like.properties {
             properties.entry(name.clone()).or_insert_with(|| value.clone());
         }
         comment = comment.or_else(|| like.comment.clone());
     }
+    let key_fields =
+        key.columns.iter().filter_map(|name| columns.field(name)).map(|field| field.id).collect();
     let time_field = time_field(&columns, &spec, &sort, &properties)?;
     check_tags(&columns, &properties)?;
     let lake = session.engine().lake();
@@ -206,6 +228,7 @@ async fn new_table(
         spec,
         sort,
         time_field,
+        key_fields,
         location: cenote_store::table_location(scope.tenant(), uuid),
         properties,
         comment,
@@ -214,34 +237,66 @@ async fn new_table(
     })
 }
 
-fn declared(columns: &[ColumnDef]) -> Result<TableSchema, Error> {
+/// The primary key that a CREATE TABLE declares, at a column or for the table.
+struct Key {
+    columns: Vec<String>,
+    /// Declared without NOT ENFORCED.
+    enforced: bool,
+}
+
+impl Key {
+    fn of(create: &CreateTable) -> Result<Self, Error> {
+        let mut found: Option<Self> = None;
+        let mut add = |columns, key: &PrimaryKeyConstraint| {
+            let enforced = key.characteristics.as_ref().and_then(|said| said.enforced) != Some(false);
+            match found.replace(Self { columns, enforced }) {
+                None => Ok(()),
+                Some(_) => {
+                    Err(Error::new(ErrorKind::Invalid, "a table has one PRIMARY KEY").with_sqlstate("42P16"))
+                }
+            }
+        };
+        for column in &create.columns {
+            for option in &column.options {
+                if let ColumnOption::PrimaryKey(key) = &option.option {
+                    add(vec![folded(&column.name)], key)?;
+                }
+            }
+        }
+        for constraint in &create.constraints {
+            let TableConstraint::PrimaryKey(key) = constraint else { continue };
+            let column = |column: &IndexColumn| match &column.column.expr {
+                Expr::Identifier(name) => Ok(folded(name)),
+                other => Err(unsupported(&format!("PRIMARY KEY ({other})"))),
+            };
+            add(key.columns.iter().map(column).collect::<Result<_, _>>()?, key)?;
+        }
+        Ok(found.unwrap_or(Self { columns: Vec::new(), enforced: false }))
+    }
+}
+
+fn declared(columns: &[ColumnDef], clauses: &TableClauses) -> Result<Vec<Field>, Error> {
     if columns.is_empty() {
         return Err(
             Error::new(ErrorKind::Invalid, "a table needs at least one column").with_sqlstate("42601")
         );
     }
-    let fields = columns.iter().enumerate().map(|(at, column)| declared_field(column, field_id(at)));
-    Ok(TableSchema { no: 1, fields: fields.collect::<Result<_, Error>>()? })
+    columns.iter().map(|column| declared_field(column, clauses)).collect()
 }
 
-fn field_id(at: usize) -> FieldId {
-    FieldId(i32::try_from(at + 1).unwrap_or(i32::MAX))
-}
-
-/// A column as it is written in CREATE and ALTER TABLE.
-pub(crate) fn declared_field(column: &ColumnDef, id: FieldId) -> Result<Field, Error> {
+/// A column as it is written in CREATE TABLE. Ids are given later.
+fn declared_field(column: &ColumnDef, clauses: &TableClauses) -> Result<Field, Error> {
     let name = folded(&column.name);
-    let mut field =
-        Field { id, field_type: field_type(&name, &column.data_type)?, name, required: false, comment: None };
+    let mut field = Field::new(FieldId(0), name.clone(), written_type(&name, &column.data_type, clauses)?);
     for option in &column.options {
         match &option.option {
             ColumnOption::Null => {}
             ColumnOption::NotNull => field.required = true,
             ColumnOption::Comment(text) => field.comment = Some(text.clone()),
-            ColumnOption::Default(_) => {
-                return Err(unsupported(&format!("DEFAULT of column \"{}\"", field.name)));
+            ColumnOption::Default(value) => {
+                field.write_default = write_default(&name, &field.field_type, value)?;
             }
-            ColumnOption::PrimaryKey(_) => return Err(unsupported("PRIMARY KEY")),
+            ColumnOption::PrimaryKey(_) => {} // of the table: see `Key`
             ColumnOption::Unique(_) => return Err(unsupported("UNIQUE")),
             ColumnOption::ForeignKey(_) => return Err(unsupported("REFERENCES")),
             ColumnOption::Check(_) => return Err(unsupported("CHECK")),
@@ -251,8 +306,19 @@ pub(crate) fn declared_field(column: &ColumnDef, id: FieldId) -> Result<Field, E
     Ok(field)
 }
 
+/// The type as it stands, or the one that a word stands for.
+fn written_type(column: &str, data_type: &DataType, clauses: &TableClauses) -> Result<FieldType, Error> {
+    if let DataType::Custom(word, arguments) = data_type
+        && arguments.is_empty()
+        && let Some(known) = clauses.type_of(&word.to_string())
+    {
+        return Ok(known.clone());
+    }
+    field_type(column, data_type)
+}
+
 /// Columns of a query's answer; the names may be given.
-pub(crate) fn of_query(outputs: &SchemaRef, names: &[ColumnDef]) -> Result<TableSchema, Error> {
+fn of_query(outputs: &SchemaRef, names: &[ColumnDef]) -> Result<Vec<Field>, Error> {
     if names.len() > outputs.fields().len() {
         return Err(Error::new(
             ErrorKind::Invalid,
@@ -261,27 +327,20 @@ pub(crate) fn of_query(outputs: &SchemaRef, names: &[ColumnDef]) -> Result<Table
         .with_sqlstate("42601"));
     }
     let fields = outputs.fields().iter().enumerate().map(|(at, output)| {
-        Ok(Field {
-            id: field_id(at),
-            name: names
-                .get(at)
-                .map_or_else(|| visible(output.name()).to_owned(), |column| folded(&column.name)),
-            field_type: cenote_datafile::field_type(output)?,
-            required: false,
-            comment: None,
-        })
+        let given = names.get(at).map(|column| folded(&column.name));
+        let name = given.unwrap_or_else(|| visible(output.name()).to_owned());
+        Ok(Field::new(FieldId(0), name, cenote_datafile::field_type(output)?))
     });
-    Ok(TableSchema { no: 1, fields: fields.collect::<Result<_, Error>>()? })
+    fields.collect()
 }
 
-fn check_columns(columns: &TableSchema) -> Result<(), Error> {
-    if columns.fields.len() > COLUMNS_MAX {
-        let text =
-            format!("{} columns are more than columns_per_table_max ({COLUMNS_MAX})", columns.fields.len());
+fn check_columns(columns: &[Field]) -> Result<(), Error> {
+    if columns.len() > COLUMNS_MAX {
+        let text = format!("{} columns are more than columns_per_table_max ({COLUMNS_MAX})", columns.len());
         return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("54011"));
     }
     let mut seen = std::collections::BTreeSet::new();
-    for field in &columns.fields {
+    for field in columns {
         cenote_vocab::check_column(&field.name)?;
         if !seen.insert(field.name.as_str()) {
             return Err(Error::new(
@@ -296,14 +355,16 @@ fn check_columns(columns: &TableSchema) -> Result<(), Error> {
 
 fn named<'a>(columns: &'a TableSchema, ident: &Ident, clause: &str) -> Result<&'a Field, Error> {
     let name = folded(ident);
-    columns.field(&name).ok_or_else(|| {
-        let error = Error::new(ErrorKind::Invalid, format!("column \"{name}\" in {clause} does not exist"))
-            .with_sqlstate("42703");
-        match cenote_vocab::nearest(&name, columns.fields.iter().map(|field| field.name.as_str())) {
-            Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
-            None => error,
-        }
-    })
+    columns.field(&name).ok_or_else(|| no_column(columns, &name, clause))
+}
+
+fn no_column(columns: &TableSchema, name: &str, clause: &str) -> Error {
+    let error = Error::new(ErrorKind::Invalid, format!("column \"{name}\" in {clause} does not exist"))
+        .with_sqlstate("42703");
+    match cenote_vocab::nearest(name, columns.fields.iter().map(|field| field.name.as_str())) {
+        Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+        None => error,
+    }
 }
 
 fn too_many(clause: &str) -> Error {
@@ -318,29 +379,14 @@ fn partition_spec(clauses: &TableClauses, columns: &TableSchema) -> Result<Parti
     let mut fields = Vec::new();
     for (item, part_field_id) in clauses.partition.iter().zip(PART_FIELD_FIRST..) {
         let source = named(columns, &item.column, "PARTITIONED BY")?;
-        let Some(transform) = &item.transform else {
-            return Err(unsupported("partitioning by a column's value").with_hint("use day(c) or hour(c)"));
-        };
-        let known = transform.parse::<Transform>().map_err(|_| {
-            unsupported(&format!("partition transform {transform}")).with_hint("use day(c) or hour(c)")
-        })?;
-        let fits = match source.field_type {
-            FieldType::Timestamp(_) | FieldType::TimestampTz(_) => true,
-            FieldType::Date => known == Transform::Day,
-            _ => false,
-        };
-        if !fits {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "partition transform {known} does not take column \"{}\" of type {}",
-                    source.name,
-                    source.field_type.sql_name()
-                ),
-            )
-            .with_sqlstate("22023"));
+        if !item.transform.takes(&source.field_type) {
+            return Err(Error::from(cenote_catalog::Error::Transform {
+                transform: item.transform.to_string(),
+                column: source.name.clone(),
+                given: source.field_type.sql_name(),
+            }));
         }
-        fields.push(PartitionField { part_field_id, source: source.id, transform: known });
+        fields.push(PartitionField { part_field_id, source: source.id, transform: item.transform });
     }
     Ok(PartitionSpec { no: i32::from(!fields.is_empty()), fields })
 }

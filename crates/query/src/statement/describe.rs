@@ -35,6 +35,7 @@ struct Row {
     data_type: String,
     nullable: bool,
     key: Option<&'static str>,
+    default: Option<String>,
     comment: Option<String>,
 }
 
@@ -71,6 +72,7 @@ pub(crate) async fn describe_query(session: &Inner, sql: &str) -> Result<Answer,
                 .map_or_else(|_| field.data_type().to_string(), |field_type| field_type.sql_name()),
             nullable: field.is_nullable(),
             key: None,
+            default: None,
             comment: None,
         })
         .collect();
@@ -80,7 +82,9 @@ pub(crate) async fn describe_query(session: &Inner, sql: &str) -> Result<Answer,
 fn of_table(table: &TableDef) -> Vec<Row> {
     let tags: Vec<_> = table.tags().map(|field| field.id).collect();
     let key = |field: &cenote_vocab::Field| {
-        if table.time_field == Some(field.id) {
+        if table.key_fields.contains(&field.id) {
+            Some("primary")
+        } else if table.time_field == Some(field.id) {
             Some("time")
         } else if tags.contains(&field.id) {
             Some("tag")
@@ -97,6 +101,7 @@ fn of_table(table: &TableDef) -> Vec<Row> {
             data_type: field.field_type.sql_name(),
             nullable: !field.required,
             key: key(field),
+            default: field.write_default.as_ref().map(ToString::to_string),
             comment: field.comment.clone(),
         })
         .collect()
@@ -112,7 +117,7 @@ fn batch(rows: &[Row]) -> Result<RecordBatch, Error> {
                 rows.iter().map(|row| if row.nullable { "YES" } else { "NO" }),
             )),
             Arc::new(StringArray::from_iter(rows.iter().map(|row| row.key))),
-            Arc::new(StringArray::from_iter(rows.iter().map(|_| None::<&str>))),
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.default.as_deref()))),
             Arc::new(StringArray::from_iter(rows.iter().map(|row| row.comment.as_deref()))),
         ],
     )

@@ -7,17 +7,20 @@ use arrow::datatypes::DataType;
 use cenote_catalog::TableDef;
 use cenote_datafile::{Level, arrow_schema};
 use cenote_table::Written;
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_vocab::{ErrorKind, Field, FieldType, Permission};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
-use sqlparser::ast::{Ident, Insert, ObjectName, SetExpr, Statement as SqlStatement, TableObject, Values};
+use sqlparser::ast::{
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Insert, ObjectName, SelectItem,
+    SetExpr, Statement as SqlStatement, TableObject, Values,
+};
 
 use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared};
 use crate::Error;
-use crate::parse::{quoted, unsupported};
+use crate::parse::{Parsed, parse, quoted, unsupported};
 use crate::plan::{Binder, Resolver, column_of, fault};
 use crate::scan::conform;
 use crate::session::Inner;
@@ -97,6 +100,7 @@ pub(crate) async fn plan(
         *column = ObjectName::from(vec![quoted(&field.name, ident.span)]);
     }
     pad_values(&mut statement, &table)?;
+    fill_values(&mut statement, &table)?;
     binder.register_target(&table).await?;
     let statement = AnyStatement::Statement(Box::new(SqlStatement::Insert(statement)));
     match binder.plan(statement, sql, &path).await? {
@@ -165,7 +169,7 @@ fn refuse(insert: &Insert) -> Result<(), Error> {
     }
 }
 
-/// As in Postgres, rows of VALUES may be shorter than the table: the columns that follow are NULL.
+/// As in Postgres, rows of VALUES may be shorter than the table: the columns that follow are their default.
 fn pad_values(insert: &mut Insert, table: &TableDef) -> Result<(), Error> {
     let Some(source) = &insert.source else { return Ok(()) };
     let SetExpr::Values(Values { rows, .. }) = source.body.as_ref() else { return Ok(()) };
@@ -188,6 +192,48 @@ fn pad_values(insert: &mut Insert, table: &TableDef) -> Result<(), Error> {
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// In rows of VALUES the word DEFAULT is the column's default, and texts for a UUID are read as one.
+fn fill_values(insert: &mut Insert, table: &TableDef) -> Result<(), Error> {
+    let fields: Vec<&Field> = if insert.columns.is_empty() {
+        table.schema.fields.iter().collect()
+    } else {
+        let name = |column: &ObjectName| column.0.last()?.as_ident().map(|ident| ident.value.clone());
+        insert.columns.iter().filter_map(|column| table.schema.field(&name(column)?)).collect()
+    };
+    let Some(source) = &mut insert.source else { return Ok(()) };
+    let SetExpr::Values(Values { rows, .. }) = source.body.as_mut() else { return Ok(()) };
+    for (value, field) in rows.iter_mut().flat_map(|row| row.content.iter_mut().zip(&fields)) {
+        let is_default = matches!(value, SqlExpr::Identifier(word)
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
+        if is_default {
+            let text = field.write_default.as_ref().map_or_else(|| "NULL".to_owned(), ToString::to_string);
+            *value = expression(&text)?;
+        }
+        if field.field_type == FieldType::Uuid {
+            let mut call = expression("to_uuid(NULL)")?;
+            let SqlExpr::Function(function) = &mut call else { continue };
+            let FunctionArguments::List(list) = &mut function.args else { continue };
+            let argument = FunctionArg::Unnamed(FunctionArgExpr::Expr(value.clone()));
+            list.args = vec![argument];
+            *value = call;
+        }
+    }
+    Ok(())
+}
+
+/// The expression that a text of ours is.
+fn expression(text: &str) -> Result<SqlExpr, Error> {
+    let internal = || Error::new(ErrorKind::Internal, format!("internal error: {text} is no expression"));
+    let Parsed::Sql { statement, .. } = parse(&format!("SELECT {text}"))? else { return Err(internal()) };
+    let AnyStatement::Statement(statement) = *statement else { return Err(internal()) };
+    let SqlStatement::Query(query) = *statement else { return Err(internal()) };
+    let SetExpr::Select(select) = *query.body else { return Err(internal()) };
+    match select.projection.into_iter().next() {
+        Some(SelectItem::UnnamedExpr(expr)) => Ok(expr),
+        _ => Err(internal()),
     }
 }
 

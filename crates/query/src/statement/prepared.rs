@@ -76,7 +76,8 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Kill(_) => (Class::Admin, "KILL"),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
-            Command::SetOptions { .. } => (Class::Ddl, "ALTER TABLE"),
+            Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
+            Command::Comment(_) => (Class::Ddl, "COMMENT"),
         },
         Parsed::Sql { statement, .. } => match statement.as_ref() {
             AnyStatement::Explain(_) => (Class::Read, "EXPLAIN"),
@@ -96,7 +97,6 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
                     (Class::Ddl, "DROP SCHEMA")
                 }
                 SqlStatement::Drop { .. } => (Class::Ddl, "DROP TABLE"),
-                SqlStatement::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
                 _ => (Class::Ddl, "OK"),
             },
             _ => (Class::Ddl, "OK"),

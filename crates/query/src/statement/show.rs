@@ -272,21 +272,25 @@ fn statement(table: &TableDef) -> String {
             if field.required {
                 text.push_str(" NOT NULL");
             }
+            if let Some(default) = &field.write_default {
+                text.push_str(&format!(" DEFAULT {default}"));
+            }
             if let Some(comment) = &field.comment {
                 text.push_str(&format!(" COMMENT {}", literal(comment)));
             }
             text
         })
         .collect();
+    let mut columns = columns;
     let column = |id| table.schema.field_by_id(id).map_or_else(String::new, |field| quote(&field.name));
+    if !table.key_fields.is_empty() {
+        let key: Vec<String> = table.key_fields.iter().map(|id| column(*id)).collect();
+        columns.push(format!("  PRIMARY KEY ({}) NOT ENFORCED", key.join(", ")));
+    }
     let mut text = format!("CREATE TABLE {full} (\n{}\n)", columns.join(",\n"));
     if !table.spec.fields.is_empty() {
-        let parts: Vec<String> = table
-            .spec
-            .fields
-            .iter()
-            .map(|part| format!("{}({})", part.transform, column(part.source)))
-            .collect();
+        let parts: Vec<String> =
+            table.spec.fields.iter().map(|part| part.transform.sql(&column(part.source))).collect();
         text.push_str(&format!(" PARTITIONED BY ({})", parts.join(", ")));
     }
     if !table.sort.fields.is_empty() {

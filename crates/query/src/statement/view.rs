@@ -79,6 +79,7 @@ pub(crate) async fn create_view(
         spec: PartitionSpec::default(),
         sort: SortOrder::default(),
         time_field: None,
+        key_fields: Vec::new(),
         location: String::new(),
         properties: BTreeMap::new(),
         comment: create.comment.clone(),
@@ -118,15 +119,13 @@ fn columns(create: &CreateView, outputs: &arrow::datatypes::Schema) -> Result<Ta
             )
             .with_sqlstate("42701"));
         }
-        fields.push(Field {
-            id: FieldId(i32::try_from(at + 1).unwrap_or(i32::MAX)),
+        fields.push(Field::new(
+            FieldId(i32::try_from(at + 1).unwrap_or(i32::MAX)),
             name,
-            field_type: cenote_datafile::field_type(output).unwrap_or(FieldType::Unknown),
-            required: false,
-            comment: None,
-        });
+            cenote_datafile::field_type(output).unwrap_or(FieldType::Unknown),
+        ));
     }
-    Ok(TableSchema { no: 1, fields })
+    Ok(cenote_catalog::first_schema(fields)?)
 }
 
 /// The text of the query: what stands after the first AS outside of parentheses.

@@ -10,13 +10,7 @@ use datafusion::prelude::{cast, col, lit};
 use super::*;
 
 fn table() -> TableDef {
-    let field = |id: i32, name: &str, field_type: FieldType| Field {
-        id: FieldId(id),
-        name: name.into(),
-        field_type,
-        required: false,
-        comment: None,
-    };
+    let field = |id: i32, name: &str, field_type: FieldType| Field::new(FieldId(id), name, field_type);
     TableDef {
         id: TableId(1),
         uuid: uuid::Uuid::nil(),
@@ -36,6 +30,7 @@ fn table() -> TableDef {
         spec: Default::default(),
         sort: Default::default(),
         time_field: Some(FieldId(1)),
+        key_fields: Vec::new(),
         location: String::new(),
         properties: BTreeMap::new(),
         comment: None,
