@@ -103,7 +103,9 @@ impl Model {
                 });
                 self.ids += 1;
                 let column = Column { id: self.ids, name: name.clone(), kind, default };
-                self.rows.iter_mut().for_each(|row| drop(row.insert(column.id, default)));
+                for row in &mut self.rows {
+                    row.insert(column.id, default);
+                }
                 let first = dice.below(2) == 0;
                 self.columns.insert(if first { 0 } else { self.columns.len() }, column);
                 format!(
