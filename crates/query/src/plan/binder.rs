@@ -160,7 +160,10 @@ impl<'a> Binder<'a> {
     /// Adds a table under its full name, for a statement that writes it.
     pub(crate) async fn register_target(&mut self, table: &Arc<TableDef>) -> Result<(), Error> {
         self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
-        let provider = self.provider(table, self.snapshot.txn, false).await?;
+        // The writer refuses a NULL where none may be, and names the column; a plan would name its place in VALUES.
+        let mut target = TableDef::clone(table);
+        target.schema.fields.iter_mut().for_each(|field| field.required = false);
+        let provider = self.provider(&Arc::new(target), self.snapshot.txn, false).await?;
         self.add(CATALOG, &table.schema_name, &table.name, Arc::new(provider))
     }
 
