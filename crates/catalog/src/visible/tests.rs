@@ -52,13 +52,7 @@ impl Changing {
     }
 
     async fn create(&self) -> Arc<TableDef> {
-        let time = Field {
-            id: FieldId(1),
-            name: "time".into(),
-            field_type: FieldType::Timestamp(TimeUnit::Micro),
-            required: false,
-            comment: None,
-        };
+        let time = Field::new(FieldId(1), "time", FieldType::Timestamp(TimeUnit::Micro));
         let new = NewTable {
             id: self.table,
             uuid: self.ids.uuid(),
@@ -69,6 +63,7 @@ impl Changing {
             spec: Default::default(),
             sort: Default::default(),
             time_field: None,
+            key_fields: Vec::new(),
             location: "default/tables/cpu".into(),
             properties: Default::default(),
             comment: None,

@@ -162,7 +162,8 @@ impl<'a> Binder<'a> {
         self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
         // The writer refuses a NULL where none may be, and names the column; a plan would name its place in VALUES.
         let mut target = TableDef::clone(table);
-        target.schema.fields.iter_mut().for_each(|field| field.required = false);
+        let fields = &mut Arc::make_mut(&mut target.schema).fields;
+        fields.iter_mut().for_each(|field| field.required = false);
         let provider = self.provider(&Arc::new(target), self.snapshot.txn, false).await?;
         self.add(CATALOG, &table.schema_name, &table.name, Arc::new(provider))
     }
