@@ -339,7 +339,14 @@ pub(super) fn lines(target: &mut Target<'_>, tags: &[u32], chance: &Chance) -> O
     if seen.columns.iter().any(|column| must_be_given(column) && !column.of.in_line_protocol()) {
         return None;
     }
-    let (mut text, mut rows) = (String::new(), Rows::new());
+    let (mut text, mut rows) = (String::new(), Vec::<Row>::new());
+    let may_be_left_out = |column: &Column| !must_be_given(column) && !tags.contains(&column.id);
+    let left_out: Vec<u32> = seen
+        .columns
+        .iter()
+        .filter(|column| !column.of.in_line_protocol() || (may_be_left_out(column) && chance.percent(20)))
+        .map(|column| column.id)
+        .collect();
     for _ in 0..chance.within(1, 30) {
         let key = target.fresh_key();
         let mut row = Row::new();
@@ -349,8 +356,8 @@ pub(super) fn lines(target: &mut Target<'_>, tags: &[u32], chance: &Chance) -> O
                 TIME => Value::time_of(key),
                 KEY => Value::Whole(key),
                 _ if tags.contains(&column.id) => Value::Text(chance.pick(&["a", "b", "c"]).to_string()),
-                _ if !column.of.in_line_protocol() => Value::Null,
-                _ => column.of.value_or_null(if must_be_given(column) { 0 } else { 20 }, chance),
+                id if left_out.contains(&id) => Value::Null,
+                _ => column.of.value_or_null(if column.required { 0 } else { 20 }, chance),
             };
             match &value {
                 Value::Text(tag) if tags.contains(&column.id) => {
@@ -359,13 +366,19 @@ pub(super) fn lines(target: &mut Target<'_>, tags: &[u32], chance: &Chance) -> O
                 _ if column.id == TIME => {}
                 value => fields.extend(value.field().map(|field| format!("{}={field}", column.name))),
             }
-            // A field that is not sent has the default.
-            let is_sent = value != Value::Null;
-            row.insert(column.id, if is_sent { value } else { column.default.clone() });
+            row.insert(column.id, value);
         }
         let time = Value::time_of(key).field().unwrap_or_default();
         text.push_str(&format!("{series} {} {time}\n", fields.join(",")));
-        rows.push(Arc::new(row));
+        rows.push(row);
     }
-    Some((text, rows))
+    // A column that no line of the request has gets its default; else the gaps are NULL.
+    for column in &seen.columns {
+        if rows.iter().all(|row| row.get(&column.id) == Some(&Value::Null)) {
+            for row in &mut rows {
+                row.insert(column.id, column.default.clone());
+            }
+        }
+    }
+    Some((text, rows.into_iter().map(Arc::new).collect()))
 }
