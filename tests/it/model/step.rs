@@ -157,6 +157,10 @@ pub(super) async fn take(world: &mut World, step: Step) -> Checked<Done> {
             let change =
                 columns::draw(what, table.name, &table.state, &table.tags, &mut world.next_column, &chance);
             let Some(change) = change else { return Ok(Done::Idle) };
+            if what == ColumnChange::Widen {
+                // It may flush by itself, in a version of its own that nobody asked for.
+                world.flush(at).await?;
+            }
             world.change(at, change).await
         }
         Kind::Write => world.write(at, &chance).await,
