@@ -86,13 +86,10 @@ impl Node {
     }
 
     async fn create(&self) -> std::sync::Arc<TableDef> {
-        let fields = COLUMNS.into_iter().zip(1..).map(|((name, field_type), id)| Field {
-            id: FieldId(id),
-            name: name.into(),
-            field_type,
-            required: false,
-            comment: None,
-        });
+        let fields = COLUMNS
+            .into_iter()
+            .zip(1..)
+            .map(|((name, field_type), id)| Field::new(FieldId(id), name, field_type));
         let uuid = self.lake.ids.uuid();
         let new = NewTable {
             id: self.lake.catalog.reserve_table(&self.scope).await.expect("an id"),
@@ -104,6 +101,7 @@ impl Node {
             spec: Default::default(),
             sort: Default::default(),
             time_field: Some(FieldId(1)),
+            key_fields: Vec::new(),
             location: format!("default/tables/{uuid}"),
             properties: Default::default(),
             comment: None,
