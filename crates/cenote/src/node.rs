@@ -53,10 +53,10 @@ pub enum NodeError {
     Catalog(#[from] cenote_catalog::Error),
     /// The log cannot be opened.
     #[error(transparent)]
-    Ingest(#[from] cenote_ingest::Error),
+    Ingest(Box<cenote_ingest::Error>),
     /// The jobs cannot be started.
     #[error(transparent)]
-    Flow(#[from] cenote_flow::Error),
+    Flow(Box<cenote_flow::Error>),
     /// The engine cannot be built.
     #[error(transparent)]
     Query(#[from] cenote_query::Error),
@@ -71,6 +71,18 @@ pub enum NodeError {
     /// Stopped while it was starting.
     #[error("stopped before it was ready")]
     Stopped,
+}
+
+impl From<cenote_ingest::Error> for NodeError {
+    fn from(error: cenote_ingest::Error) -> Self {
+        Self::Ingest(Box::new(error))
+    }
+}
+
+impl From<cenote_flow::Error> for NodeError {
+    fn from(error: cenote_flow::Error) -> Self {
+        Self::Flow(Box::new(error))
+    }
 }
 
 /// Where a node listens.

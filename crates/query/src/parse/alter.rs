@@ -50,7 +50,7 @@ pub(crate) enum Action {
     SetType { path: Vec<Ident>, field_type: FieldType },
     SetNotNull(Vec<Ident>),
     DropNotNull(Vec<Ident>),
-    SetDefault { path: Vec<Ident>, value: Option<Expr> },
+    SetDefault { path: Vec<Ident>, value: Option<Box<Expr>> },
     Move { path: Vec<Ident>, position: Position },
     SetPartition(Vec<PartitionItem>),
     SetSort(Vec<SortItem>),
@@ -177,7 +177,7 @@ fn alter_column(words: &mut Words<'_>) -> Result<Action, Error> {
     } else if words.take(&["DROP", "NOT", "NULL"]) {
         Action::DropNotNull(path)
     } else if words.take(&["SET", "DEFAULT"]) {
-        Action::SetDefault { path, value: Some(default_value(words)?) }
+        Action::SetDefault { path, value: Some(Box::new(default_value(words)?)) }
     } else if words.take(&["DROP", "DEFAULT"]) {
         Action::SetDefault { path, value: None }
     } else if words.take(&["TYPE"]) || words.take(&["SET", "DATA", "TYPE"]) {

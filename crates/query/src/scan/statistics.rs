@@ -44,8 +44,7 @@ fn column(file: &ScanFile, field: &Field, rows: usize, whole: bool) -> ColumnSta
 /// A column that the file does not have: its initial default in each row.
 fn absent_column(field: &Field, rows: usize) -> ColumnStatistics {
     let unknown = ColumnStatistics::new_unknown();
-    match (&field.initial_default, absent(field, 1).and_then(|one| Ok(ScalarValue::try_from_array(&one, 0))))
-    {
+    match (&field.initial_default, absent(field, 1).map(|one| ScalarValue::try_from_array(&one, 0))) {
         (None, _) => ColumnStatistics { null_count: Precision::Exact(rows), ..unknown },
         (Some(_), Ok(Ok(value))) if !matches!(field.field_type, FieldType::Float | FieldType::Double) => {
             ColumnStatistics {

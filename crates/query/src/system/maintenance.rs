@@ -44,21 +44,21 @@ pub(crate) async fn rows(facts: &SessionFacts) -> Result<RecordBatch, Error> {
         let planned = lake.optimize(scope, table, OptimizeMode::Due, true).await?;
         found.extend(planned.into_iter().map(|outcome| (table.clone(), outcome)));
     }
-    let text = |of: &dyn Fn(&(Arc<TableDef>, OptimizeOutcome)) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(found.iter().map(of)))
+    let text = |of: fn(&TableDef, &OptimizeOutcome) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(found.iter().map(|(table, outcome)| of(table, outcome))))
     };
-    let number = |of: &dyn Fn(&OptimizeOutcome) -> u64| -> ArrayRef {
+    let number = |of: fn(&OptimizeOutcome) -> u64| -> ArrayRef {
         let numbers = found.iter().map(|(_, outcome)| i64::try_from(of(outcome)).unwrap_or(i64::MAX));
         Arc::new(Int64Array::from_iter_values(numbers))
     };
     let arrays = vec![
-        text(&|(table, _)| table.schema_name.clone()),
-        text(&|(table, _)| table.name.clone()),
-        text(&|(_, outcome)| outcome.partition.clone()),
-        text(&|(_, outcome)| outcome.action.to_owned()),
-        text(&|(_, outcome)| outcome.reason.clone()),
-        number(&|outcome| outcome.files_in),
-        number(&|outcome| outcome.bytes_in),
+        text(|table, _| table.schema_name.clone()),
+        text(|table, _| table.name.clone()),
+        text(|_, outcome| outcome.partition.clone()),
+        text(|_, outcome| outcome.action.to_owned()),
+        text(|_, outcome| outcome.reason.clone()),
+        number(|outcome| outcome.files_in),
+        number(|outcome| outcome.bytes_in),
     ];
     RecordBatch::try_new(columns(), arrays)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
