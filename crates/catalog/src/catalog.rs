@@ -19,10 +19,10 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
-    CatalogOptions, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, Names, NewRun,
-    NewTag, NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableDef, TimeWindow, Token,
-    TokenChange, VisibleFiles, collection, hold, job, lease, partition, reading, run, system, tenant, tokens,
-    visible,
+    CatalogOptions, Changes, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease,
+    Names, NewRun, NewTag, NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableCommit,
+    TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection, hold, job, lease, partition,
+    reading, run, system, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -232,6 +232,29 @@ impl Catalog {
         files: &[FileEntry],
     ) -> Result<Vec<Arc<DataFile>>, Error> {
         visible::details(&self.inner, scope, table, at, files).await
+    }
+
+    /// What changed the table's rows after `after` up to `to`: a part of it if it is much, then `reached` is below `to`.
+    /// `ChangesExpired` below the table's history floor, `SnapshotFuture` above the head.
+    pub async fn changes(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        after: Txn,
+        to: Txn,
+    ) -> Result<Changes, Error> {
+        changes::changes(&self.inner, scope, table, after, to).await
+    }
+
+    /// The table's commits after `after` up to `to` that history still keeps, oldest first, at most `limit`.
+    pub async fn table_commits(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        (after, to): (Txn, Txn),
+        limit: usize,
+    ) -> Result<Vec<TableCommit>, Error> {
+        changes::table_commits(&self.inner, scope, table, (after, to), limit).await
     }
 
     /// The largest epoch that `producer` committed at or before `at`; 0 if none.
@@ -514,6 +537,15 @@ impl Catalog {
     /// The newest `limit` transactions, newest first.
     pub async fn history(&self, scope: &Scope, limit: u32) -> Result<Vec<TransactionRecord>, Error> {
         Ok(history::newest(&self.inner.database, scope.catalog(), i64::from(limit)).await?)
+    }
+
+    /// The transaction that a commit became; `None` if it has not been committed so far.
+    pub async fn transaction_of(
+        &self,
+        scope: &Scope,
+        commit: uuid::Uuid,
+    ) -> Result<Option<TransactionRecord>, Error> {
+        Ok(history::of_commit(&self.inner.database, scope.catalog(), commit).await?)
     }
 
     /// Adds the metrics of the commit path to a registry.

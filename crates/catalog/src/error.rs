@@ -148,6 +148,16 @@ pub enum Error {
     /// A version that is no longer kept, or never was.
     #[error("{0}")]
     SnapshotExpired(String),
+    /// Changes that are no longer kept.
+    #[error("changes of {table} after {after} are no longer kept: they start after {floor}")]
+    ChangesExpired {
+        /// The table.
+        table: String,
+        /// As asked.
+        after: Txn,
+        /// The oldest version from which on changes are kept.
+        floor: Txn,
+    },
     /// A version above the head.
     #[error("snapshot {asked} is in the future: the newest is {head}")]
     SnapshotFuture {
@@ -215,7 +225,8 @@ impl Fault for Error {
             | Self::TokenNotFound
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
-            | Self::SnapshotExpired(_) => ErrorKind::NotFound,
+            | Self::SnapshotExpired(_)
+            | Self::ChangesExpired { .. } => ErrorKind::NotFound,
             Self::TableExists(_)
             | Self::SchemaExists(_)
             | Self::TagExists(_)
@@ -259,7 +270,10 @@ impl Fault for Error {
             Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
-            Self::SnapshotExpired(_) | Self::SnapshotFuture { .. } | Self::Transform { .. } => "22023",
+            Self::SnapshotExpired(_)
+            | Self::ChangesExpired { .. }
+            | Self::SnapshotFuture { .. }
+            | Self::Transform { .. } => "22023",
             Self::Name(_) => "42602",
             Self::Full => "53100",
             Self::DataFile(error) => return error.sqlstate(),
@@ -275,6 +289,9 @@ impl Fault for Error {
             | Self::JobNotFound { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
+            Self::ChangesExpired { floor, .. } => Some(format!(
+                "read the table at version {floor} or later, then its changes after that version"
+            )),
             _ => None,
         }
     }

@@ -43,6 +43,7 @@
 
 mod access;
 mod catalog;
+mod changes;
 mod collection;
 mod commit;
 mod committer;
@@ -78,6 +79,7 @@ mod widening;
 
 pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
 pub use catalog::{Catalog, Head, TransactionRecord};
+pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{
     Alter, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind, RewriteInput,
     RowChange, TableChange,

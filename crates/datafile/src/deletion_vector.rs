@@ -1,6 +1,7 @@
 //! Positions of deleted rows of one file, as the Puffin blob `deletion-vector-v1` of Iceberg's specification.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use roaring::RoaringTreemap;
@@ -37,6 +38,22 @@ impl DeletionVector {
     /// True if a row is deleted here and in `other`.
     pub fn overlaps(&self, other: &Self) -> bool {
         !self.0.is_disjoint(&other.0)
+    }
+
+    /// With all rows of a range deleted too.
+    #[must_use]
+    pub fn with_range(&self, positions: Range<u64>) -> Self {
+        let mut all = self.0.clone();
+        all.insert_range(positions);
+        Self(all)
+    }
+
+    /// With no row of a range deleted.
+    #[must_use]
+    pub fn without_range(&self, positions: Range<u64>) -> Self {
+        let mut rest = self.0.clone();
+        rest.remove_range(positions);
+        Self(rest)
     }
 
     /// True if the row is deleted.

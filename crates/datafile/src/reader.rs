@@ -20,7 +20,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use crate::adapt::{absent, adapt};
 use crate::object_reader::ObjectReader;
-use crate::{DeletionVector, Error, arrow_schema};
+use crate::{Error, RowSet, arrow_schema};
 
 /// What to read of a file.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub struct ReadOptions {
     pub schema: Arc<TableSchema>,
     /// Rows that the file must have, deleted ones included.
     pub row_count: u64,
-    /// Rows to leave out.
-    pub vector: Option<Arc<DeletionVector>>,
+    /// Rows to read.
+    pub rows: RowSet,
     /// Rows per batch, at most.
     pub batch_rows: usize,
 }
@@ -71,11 +71,10 @@ async fn open(
     let columns = Columns::new(&options.schema, builder.parquet_schema());
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.roots.iter().copied());
     builder = builder.with_projection(mask).with_batch_size(options.batch_rows.max(1));
-    let mut left = options.row_count;
-    if let Some(vector) = &options.vector {
+    let left = options.rows.count(options.row_count);
+    if left < options.row_count {
         let rows = usize::try_from(options.row_count).map_err(|_| corrupt(path, "too many rows"))?;
-        builder = builder.with_row_selection(kept_rows(vector, rows));
-        left = left.saturating_sub(vector.cardinality());
+        builder = builder.with_row_selection(selection(&options.rows, rows));
     }
     let decoded = builder.build().map_err(|error| failure(path, error))?;
 
@@ -164,24 +163,18 @@ impl Columns {
     }
 }
 
-fn kept_rows(vector: &DeletionVector, rows: usize) -> RowSelection {
-    let deleted = vector.positions().map_while(|position| usize::try_from(position).ok());
-    let deleted = deleted.take_while(|position| *position < rows).chain([rows]);
-    let mut start = 0;
-    let kept = deleted.map(|position| {
-        let range = start..position;
-        start = position + 1;
-        range
-    });
-    RowSelection::from_consecutive_ranges(kept, rows)
+fn selection(wanted: &RowSet, rows: usize) -> RowSelection {
+    let place = |position: u64| usize::try_from(position).unwrap_or(rows);
+    let runs = wanted.runs(rows as u64).map(|run| place(run.start)..place(run.end));
+    RowSelection::from_consecutive_ranges(runs, rows)
 }
 
-fn corrupt(path: &Path, reason: impl Into<String>) -> Error {
+pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Error {
     Error::Corrupt { object: format!("file {path}"), reason: reason.into() }
 }
 
 /// What the library said: the store's failures stay those, all else is damage.
-fn failure(path: &Path, error: ParquetError) -> Error {
+pub(crate) fn failure(path: &Path, error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => match source.downcast::<object_store::Error>() {
             Ok(source) => cenote_store::Error::from_store(path, *source).into(),

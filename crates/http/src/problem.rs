@@ -191,8 +191,15 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
-    const OWN: [&str; 5] =
-        ["/api/v1/sql", "/api/v1/queries", "/api/v1/status", "/api/v1/catalogs", "/api/v1/commits"];
+    const OWN: [&str; 7] = [
+        "/api/v1/sql",
+        "/api/v1/queries",
+        "/api/v1/status",
+        "/api/v1/catalogs",
+        "/api/v1/commits",
+        "/api/v1/tables",
+        "/api/v1/holds",
+    ];
     let below =
         |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let foreign = ["/api/v1", "/api/v2", "/api/v3", "/write", "/query", "/ping"];

@@ -23,6 +23,7 @@ mod session;
 mod settings;
 mod statement;
 mod system;
+mod table_function;
 mod transaction;
 
 pub use engine::{Engine, QueryRecord};

@@ -17,6 +17,7 @@ pub(crate) use alter::{Action, AlterTable, Comment, NewColumn, Position};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
 pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
+pub(crate) use words::object_name;
 
 use crate::Error;
 use crate::pg_catalog;

@@ -25,6 +25,7 @@ pub use prepared::{Class, Prepared};
 pub(crate) use answer::{Answer, Guard, deadline, expired, timed_out};
 pub(crate) use column_type::field_type as leaf_type;
 pub(crate) use prepared::describe;
+pub(crate) use show::table_batch;
 pub(crate) use transact::failed;
 
 use datafusion::common::ScalarValue;

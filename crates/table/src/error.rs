@@ -1,7 +1,7 @@
 //! Failures of a table's acts.
 
 use cenote_catalog::{TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Fault, OutOfMemory, SqlState};
+use cenote_vocab::{ErrorKind, Fault, OutOfMemory, SqlState, Txn};
 
 /// A failure of a table's act; the table is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,32 @@ pub enum Error {
     /// A batch whose columns are not the table's.
     #[error("{0}")]
     SchemaMismatch(String),
+    /// A range of changes that ends before it begins.
+    #[error("changes after {after} cannot end at {to}, which is before")]
+    Range {
+        /// The start.
+        after: Txn,
+        /// The end.
+        to: Txn,
+    },
+    /// A path that does not lie below the table's location.
+    #[error("path {path:?} does not lie below the location of table {table}")]
+    PathDenied {
+        /// As given.
+        path: String,
+        /// The table.
+        table: String,
+    },
+    /// A file that cannot become one of the table.
+    #[error("file {path:?} cannot become one of table {table}: {reason}")]
+    NotAdoptable {
+        /// Below the table's location.
+        path: String,
+        /// The table.
+        table: String,
+        /// Why.
+        reason: String,
+    },
     /// The act is not possible on this object, such as a view.
     #[error("{0}")]
     Unsupported(String),
@@ -72,7 +98,12 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NullValue { .. } | Self::SchemaMismatch(_) | Self::Option { .. } => ErrorKind::Invalid,
+            Self::NullValue { .. }
+            | Self::SchemaMismatch(_)
+            | Self::Option { .. }
+            | Self::Range { .. }
+            | Self::NotAdoptable { .. } => ErrorKind::Invalid,
+            Self::PathDenied { .. } => ErrorKind::Denied,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Stopped => ErrorKind::Cancelled,
             Self::Memory(_) => ErrorKind::Exhausted,
@@ -86,8 +117,8 @@ impl Fault for Error {
     fn sqlstate(&self) -> SqlState {
         match self {
             Self::NullValue { .. } => SqlState("23502"),
-            Self::SchemaMismatch(_) => SqlState("42804"),
-            Self::Option { .. } => SqlState("22023"),
+            Self::SchemaMismatch(_) | Self::NotAdoptable { .. } => SqlState("42804"),
+            Self::Option { .. } | Self::Range { .. } => SqlState("22023"),
             Self::Memory(_) => SqlState("53200"),
             Self::Catalog(error) => error.sqlstate(),
             Self::DataFile(error) => error.sqlstate(),

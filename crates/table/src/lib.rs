@@ -1,16 +1,19 @@
-//! One table's life: scan plan, append, delete, compaction, collection.
+//! One table's life: scan plan, append, delete, compaction, change feed, collection.
 //!
 //! ```text
 //! read    names + files at a txn ─ prune(Predicate) ─► Scan { files, vectors }
 //! append  batches ─ TableWriter: sort, cut by partition, Parquet ─► Written ─► Commit
 //! expire  rows of the catalog ─ retention ─► Commit (Retire Expire)
+//! changes files and vectors that came and went ─ steps ─► batches in order
 //! rewrite Scan ─ compact ─► Commit (Rewrite)         collect  purge ─ sweep ─► objects deleted
 //! ```
 //! No DataFusion expression is seen here: `query` lowers what it can to a [`Predicate`] and keeps the rest as a filter.
 //! Invariants: a file is offered to a commit only when the store has it for certain ([`Written`] is the evidence);
 //! pruning drops a file only when statistics prove that no row of it matches.
 
+mod adopt;
 mod bounds;
+mod changes;
 mod compact;
 mod error;
 mod fit;
@@ -32,6 +35,10 @@ mod vacuum;
 mod worker;
 mod writer;
 
+pub use changes::{
+    CHANGE_COLUMNS, ChangePosition, ChangeRequest, ChangeStream, ChangeType, Expired, InvalidPosition,
+    change_fields,
+};
 pub use compact::{COLD_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
 pub use lake::Lake;

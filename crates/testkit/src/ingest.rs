@@ -5,7 +5,7 @@ use arrow::util::display::array_value_to_string;
 use bytes::Bytes;
 use cenote_catalog::TableDef;
 use cenote_codec::Precision;
-use cenote_datafile::{FIELD_ID_KEY, ReadOptions, read_batches};
+use cenote_datafile::{FIELD_ID_KEY, ReadOptions, RowSet, read_batches};
 use cenote_ingest::{Error, Format, Ingest, IngestOptions, WalOptions, WriteOutcome, WriteRequest};
 use cenote_table::Predicate;
 use cenote_vocab::MemoryPool;
@@ -109,7 +109,7 @@ impl TestIngest {
             let options = ReadOptions {
                 schema: table.schema.clone(),
                 row_count: file.entry.file.rows,
-                vector: None,
+                rows: RowSet::live(None),
                 batch_rows: 1000,
             };
             let batches = read_batches(&disk.lake.store, &file.path, file.entry.file.bytes, options)

@@ -1,6 +1,6 @@
 //! Rows of `cn_file`, `cn_bounds` and `cn_dv`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cenote_datafile::{DeletionVector, FileStatistics};
@@ -9,6 +9,7 @@ use cenote_vocab::{FileId, LIVE, TableId, TableSchema, Txn};
 use super::object::expect;
 use super::state::{PARTITION_COLUMNS, decode_partition};
 use super::{Cell, Failure, Kind, Row, Transaction};
+use crate::changes::VectorSpan;
 use crate::committer::{FileRow, KnownFile, Partition, VectorRow, VectorVersion, Writes, hash_128};
 use crate::registry::{BOUNDS, FILE, VECTOR};
 use crate::tuple::parse_tuple;
@@ -202,6 +203,56 @@ pub(crate) async fn vectors_named(
         }
     }
     Ok(found)
+}
+
+/// Files of a table that came, went or lost rows after one transaction up to another, without statistics and vectors.
+pub(crate) async fn touched(
+    transaction: &mut Transaction,
+    table: TableId,
+    (after, to): (Txn, Txn),
+    schemas: &HashMap<i32, Arc<TableSchema>>,
+) -> Result<BTreeMap<FileId, Arc<DataFile>>, Failure> {
+    let filters = [
+        "f.table_id = ? AND f.begin_txn > ? AND f.begin_txn <= ?",
+        "f.table_id = ? AND f.end_txn > ? AND f.end_txn <= ?",
+        "f.table_id = ? AND f.file_id IN \
+         (SELECT v.file_id FROM cn_dv v WHERE v.table_id = f.table_id AND v.begin_txn > ? AND v.begin_txn <= ?)",
+    ];
+    let mut files = BTreeMap::new();
+    for filter in filters {
+        let text = files_text("1 = 0", filter);
+        let statement = transaction.statement(&text).bind(table).bind(after).bind(to);
+        for row in transaction.query(statement).await? {
+            let file = decode(row, table, schemas)?;
+            files.insert(file.id, Arc::new(file));
+        }
+    }
+    Ok(files)
+}
+
+/// Vectors of `files` that began or ended after one transaction up to another.
+pub(crate) async fn vectors(
+    transaction: &mut Transaction,
+    table: TableId,
+    (after, to): (Txn, Txn),
+    files: &BTreeMap<FileId, Arc<DataFile>>,
+) -> Result<Vec<VectorSpan>, Failure> {
+    let mut spans = BTreeMap::new();
+    for bound in ["begin_txn", "end_txn"] {
+        let text = format!(
+            "SELECT file_id, end_txn, begin_txn, payload FROM cn_dv \
+             WHERE table_id = ? AND {bound} > ? AND {bound} <= ?"
+        );
+        let statement = transaction.statement(&text).bind(table).bind(after).bind(to);
+        for mut row in transaction.query(statement).await? {
+            let (file, end) = (FileId(row.int()?), Txn(row.int()?));
+            let Some(rows) = files.get(&file).map(|file| file.file.rows) else { continue };
+            if let Some(VisibleVector { begin_txn, vector }) = decode_vector(&mut row, table, file, rows)? {
+                spans.insert((file, begin_txn), VectorSpan { file, begin: begin_txn, end, vector });
+            }
+        }
+    }
+    Ok(spans.into_values().collect())
 }
 
 /// A file without its vector.

@@ -6,9 +6,9 @@ use cenote_vocab::{CatalogId, Micros, TableId, Txn};
 use uuid::Uuid;
 
 use super::{Cell, Database, Failure, Kind, Transaction};
-use crate::TransactionRecord;
 use crate::committer::{Tally, TxnRow};
 use crate::registry::{TABLE_TXN, TXN, TXN_INPUT};
+use crate::{TableCommit, TransactionRecord};
 
 /// The most bytes of a SQL text that history keeps.
 const SQL_BYTES_MAX: usize = 64 << 10;
@@ -190,4 +190,73 @@ pub(crate) async fn newest(
         });
     }
     Ok(records)
+}
+
+/// The transaction of a commit of this catalog.
+pub(crate) async fn of_commit(
+    database: &Database,
+    catalog: CatalogId,
+    commit: Uuid,
+) -> Result<Option<TransactionRecord>, Failure> {
+    let statement = database
+        .statement("SELECT txn, committed_us, operation FROM cn_txn WHERE commit_id = ? AND catalog_id = ?")
+        .bind(commit)
+        .bind(catalog.0);
+    let Some(mut row) = database.row(statement).await? else { return Ok(None) };
+    Ok(Some(TransactionRecord {
+        txn: Txn(row.int()?),
+        committed: Micros(row.int()?),
+        operation: row.text()?,
+    }))
+}
+
+/// Which commits of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Every one.
+    All,
+    /// Those that changed rows.
+    Rows,
+}
+
+/// Commits of a table after one transaction up to another, oldest first.
+pub(crate) async fn table_commits(
+    transaction: &mut Transaction,
+    table: TableId,
+    (after, to): (Txn, Txn),
+    wanted: Wanted,
+    limit: usize,
+) -> Result<Vec<TableCommit>, Failure> {
+    let filter = if wanted == Wanted::Rows { " AND c.data_change = 1" } else { "" };
+    let statement = transaction
+        .statement(&format!(
+            "SELECT c.txn, x.committed_us, x.operation, x.actor, x.message, c.table_seq, c.ops, c.data_change, \
+             c.schema_no, c.added_files, c.removed_files, c.added_rows, c.deleted_rows, c.added_bytes \
+             FROM cn_table_txn c JOIN cn_txn x ON x.catalog_id = c.catalog_id AND x.txn = c.txn \
+             WHERE c.table_id = ? AND c.txn > ? AND c.txn <= ?{filter} ORDER BY c.txn LIMIT ?"
+        ))
+        .bind(table)
+        .bind(after)
+        .bind(to)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut commits = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        commits.push(TableCommit {
+            txn: Txn(row.int()?),
+            committed: Micros(row.int()?),
+            operation: row.text()?,
+            actor: row.optional_text()?,
+            message: row.optional_text()?,
+            seq: row.int()?,
+            ops: row.small()?,
+            data_change: row.flag()?,
+            schema_no: row.small()?,
+            files_added: row.int()?,
+            files_removed: row.int()?,
+            rows_added: row.int()?,
+            rows_deleted: row.int()?,
+            bytes_added: row.int()?,
+        });
+    }
+    Ok(commits)
 }

@@ -1,5 +1,6 @@
 //! One suite of promises, kept on every catalog database.
 
+mod changes;
 mod commits;
 mod conflicts;
 #[cfg(feature = "failpoints")]
@@ -36,6 +37,9 @@ macro_rules! promises {
 macro_rules! all_promises {
     ($start:path) => {
         crate::promises!($start;
+            changes::changes_are_told_by_transaction,
+            changes::a_commit_is_found_by_its_id,
+            changes::changes_below_the_floor_are_refused_with_it,
             commits::a_created_table_takes_files_and_shows_them,
             commits::sixty_four_writers_lose_nothing_and_number_densely,
             commits::one_commit_creates_a_table_and_fills_it,

@@ -18,8 +18,8 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::i256;
 use arrow::record_batch::RecordBatch;
 use cenote_datafile::{
-    DeletionVector, Error, Level, ParquetWriter, ReadOptions, WriterOptions, WrittenFile, arrow_schema,
-    read_batches,
+    DeletionVector, Error, Level, ParquetWriter, ReadOptions, RowSet, WriterOptions, WrittenFile,
+    arrow_schema, read_batches,
 };
 use cenote_store::Store;
 use cenote_vocab::{Field, FieldId, FieldType, SortField, SortOrder, TableSchema, TimeUnit};
@@ -183,7 +183,7 @@ async fn read(
     let options = ReadOptions {
         schema: Arc::new(schema.clone()),
         row_count: rows,
-        vector: vector.map(Arc::new),
+        rows: RowSet::live(vector.map(Arc::new)),
         batch_rows: 1000,
     };
     let batches: Vec<RecordBatch> = read_batches(store, &path(), bytes, options).await?.try_collect().await?;

@@ -69,7 +69,7 @@ async fn no_column_still_has_rows() {
     let options = ReadOptions {
         schema: Arc::new(schema(Vec::new())),
         row_count: 2500,
-        vector: Some(Arc::new(vector)),
+        rows: RowSet::Except(Arc::new(vector)),
         batch_rows: 1000,
     };
     let batches = read_batches(&store, &path(), written.bytes, options).await.unwrap();

@@ -72,7 +72,6 @@ const LATER: &[(&str, &str)] = &[
     ("/api/v1/cluster/{*rest}", "the cluster"),
     ("/api/v1/catalogs", "catalogs over HTTP"),
     ("/api/v1/catalogs/{*rest}", "catalogs over HTTP"),
-    ("/api/v1/commits", "commits of outside writers"),
 ];
 
 /// The routes, with those of [`LATER`].

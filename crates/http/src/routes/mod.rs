@@ -1,5 +1,7 @@
 //! All routes, one file per noun, and the document that describes them.
 
+mod changes;
+mod commits;
 mod databases;
 mod flush;
 mod health;
@@ -18,6 +20,7 @@ mod root;
 mod script;
 mod statement;
 mod status;
+mod tables;
 mod token_body;
 mod tokens;
 mod verify;
@@ -48,6 +51,7 @@ use crate::problem::Problem;
         (name = "tokens", description = "Who may do what"),
         (name = "databases", description = "What exists"),
         (name = "jobs", description = "What runs by itself"),
+        (name = "tables", description = "What happens to a table"),
         (name = "node", description = "Health and figures of the node"),
     )
 )]
@@ -124,6 +128,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::run))
         .routes(routes!(jobs::enable))
         .routes(routes!(jobs::disable))
+        .routes(routes!(changes::changes))
+        .routes(routes!(commits::create))
+        .routes(routes!(commits::one))
         .routes(routes!(influx::ping))
         .routes(routes!(influx::query_get, influx::query_post))
         .routes(routes!(root::cache_stats))

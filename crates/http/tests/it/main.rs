@@ -1,6 +1,8 @@
 //! The door as a client sees it: requests through axum's router, and over a socket.
 
 mod auth;
+mod changes;
+mod commits;
 mod databases;
 mod door;
 mod node;

@@ -104,6 +104,28 @@ impl Node {
         self.engine.lake.catalog.create_token(&self.engine.scope, new, secret).await.expect("a token").1
     }
 
+    /// The secret of an admin token of another tenant.
+    pub(crate) async fn stranger(&self) -> String {
+        let catalog = &self.engine.lake.catalog;
+        let scope = catalog.create_tenant("other").await.expect("a tenant");
+        let new = NewToken {
+            name: "stranger".to_owned(),
+            description: String::new(),
+            permissions: Permissions::ADMIN,
+            grants: Vec::new(),
+            default_database: None,
+            expires: None,
+        };
+        catalog.create_token(&scope, new, None).await.expect("a token").1
+    }
+
+    /// Lays a copy of an object beside it, as a writer outside would.
+    pub(crate) async fn copy_object(&self, from: &str, to: &str) {
+        let store = &self.engine.lake.store;
+        let bytes = store.read(&from.into()).await.expect("an object");
+        store.put(&to.into(), bytes).await.expect("stored");
+    }
+
     /// `GET` as admin.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path), "").await

@@ -3,10 +3,19 @@
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::tokens::word_is;
+use super::tokens::{tokenize, word_is};
 use crate::Error;
 use crate::error::Place;
 use cenote_vocab::ErrorKind;
+
+/// The parts of a name that is a text of its own, such as `default."my cpu"`.
+pub(crate) fn object_name(text: &str) -> Result<Vec<Ident>, Error> {
+    let tokens = tokenize(text)?;
+    let mut words = Words::new(text, &tokens);
+    let name = words.object_name();
+    name.and_then(|name| words.end().map(|()| name))
+        .map_err(|_| Error::new(ErrorKind::Invalid, format!("\"{text}\" is no name")).with_sqlstate("42602"))
+}
 
 /// A cursor over the tokens of one statement.
 pub(crate) struct Words<'a> {

@@ -8,6 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use cenote_catalog::{Identity, Names, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn};
+use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::SessionState;
@@ -29,6 +30,7 @@ use crate::engine::Engine;
 use crate::parse::{Parsed, parse, unsupported};
 use crate::pg_catalog::{self, PgFacts};
 use crate::scan::{LakeTable, ScanNotes};
+use crate::table_function::{self, Bound, Call, Context};
 use crate::{Error, system};
 
 /// Views that may stand on views.
@@ -89,8 +91,8 @@ impl<'a> Binder<'a> {
     pub(crate) fn pinned(statement: &AnyStatement, resolver: &Resolver<'_>) -> Result<Vec<TableId>, Error> {
         let mut ids = BTreeSet::new();
         for reference in references(statement)? {
-            if reference.version.is_some() {
-                continue;
+            if reference.version.is_some() || reference.call.is_some() {
+                continue; // neither reads the buffer
             }
             if let Found::Table(table) = resolver.find(&reference.name, Permission::Read)? {
                 if table.kind != TableKind::Table {
@@ -202,7 +204,12 @@ impl<'a> Binder<'a> {
             self.columns.clone_from(&outer);
             let mut names = HashMap::new();
             for reference in references(&statement)? {
-                let name = self.bind_reference(&reference, sql, search_path, at, depth).await?;
+                let name = match &reference.call {
+                    Some(call) => self.bind_call(call, sql, search_path, at).await.map_err(|error| {
+                        error.or_place(reference.name.last().and_then(|ident| place(sql, ident)))
+                    })?,
+                    None => self.bind_reference(&reference, sql, search_path, at, depth).await?,
+                };
                 names.insert(reference.key(), name);
             }
             replace(&mut statement, &names)?;
@@ -297,6 +304,35 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// The table that is made for a call of one of our table functions.
+    async fn bind_call(
+        &mut self,
+        call: &Call,
+        sql: &str,
+        search_path: &[String],
+        at: Option<Txn>,
+    ) -> Result<ObjectName, Error> {
+        let names = match at {
+            Some(txn) => self.engine.lake().catalog.names(&self.identity.scope, txn).await?,
+            None => self.snapshot.names.clone(),
+        };
+        let context = Context {
+            engine: self.engine,
+            identity: self.identity,
+            state: &self.state,
+            names,
+            at: at.unwrap_or(self.snapshot.txn),
+            search_path,
+            sql,
+        };
+        let Bound { table, at, relation } = table_function::bind(&context, call).await?;
+        self.columns.extend(relation.schema().fields().iter().map(|field| field.name().clone()));
+        self.inputs.insert(table.id, at);
+        let name = call.to_string();
+        self.add(CATALOG, &table.schema_name, &name, Arc::new(relation))?;
+        Ok(full_name(CATALOG, &table.schema_name, &name))
+    }
+
     async fn provider(&self, table: &Arc<TableDef>, txn: Txn, past: bool) -> Result<LakeTable, Error> {
         let (lake, ingest, scope) = (self.engine.lake(), self.engine.ingest(), &self.identity.scope);
         let buffer = if past { None } else { self.snapshot.buffer(lake, ingest, scope, table.id).await? };
@@ -310,7 +346,7 @@ impl<'a> Binder<'a> {
         catalog: &str,
         schema: &str,
         name: &str,
-        table: Arc<dyn datafusion::catalog::TableProvider>,
+        table: Arc<dyn TableProvider>,
     ) -> Result<(), Error> {
         self.catalogs.add(catalog, schema, name, table).map_err(|error| fault::of(error, ""))
     }

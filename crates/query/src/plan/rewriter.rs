@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor,
-    TableVersion, VisitMut, VisitorMut,
+    TableFunctionArgs, TableVersion, VisitMut, VisitorMut,
 };
 
 use crate::Error;
 use crate::parse::{folded, unsupported};
+use crate::table_function::{Call, Function};
 use cenote_vocab::ErrorKind;
 
 /// A reference as written.
@@ -18,6 +19,8 @@ use cenote_vocab::ErrorKind;
 pub(crate) struct Reference {
     pub(crate) name: Vec<Ident>,
     pub(crate) version: Option<VersionText>,
+    /// The name is that of a table function of ours.
+    pub(crate) call: Option<Call>,
 }
 
 /// `FOR VERSION|TIMESTAMP AS OF …`
@@ -30,6 +33,9 @@ pub(crate) enum VersionText {
 impl Reference {
     /// Equal for references that mean the same.
     pub(crate) fn key(&self) -> String {
+        if let Some(call) = &self.call {
+            return call.to_string();
+        }
         let name = self.name.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
         match &self.version {
             None => name,
@@ -108,10 +114,15 @@ impl VisitorMut for Walker<'_, '_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
-        let TableFactor::Table { name, alias, version, args: None, .. } = factor else {
+        let TableFactor::Table { name, alias, version, args, .. } = factor else {
             return ControlFlow::Continue(());
         };
-        match self.table(name, alias, version) {
+        let outcome = match Function::named(name).filter(|_| args.is_some()) {
+            Some(function) => self.call(function, name, alias, version.as_ref(), args),
+            None if args.is_none() => self.table(name, alias, version),
+            None => return ControlFlow::Continue(()), // the engine's own
+        };
+        match outcome {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(Box::new(error)),
         }
@@ -119,6 +130,33 @@ impl VisitorMut for Walker<'_, '_> {
 }
 
 impl Walker<'_, '_> {
+    fn call(
+        &mut self,
+        function: Function,
+        name: &mut ObjectName,
+        alias: &mut Option<TableAlias>,
+        version: Option<&TableVersion>,
+        args: &mut Option<TableFunctionArgs>,
+    ) -> Result<(), Error> {
+        if version.is_some() {
+            return Err(unsupported(&format!("a version clause behind {}", function.name())));
+        }
+        let arguments = args.as_ref().map(|args| args.args.clone()).unwrap_or_default();
+        let call = Some(Call { function, arguments });
+        let written: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+        let reference = Reference { name: written, version: None, call };
+        if let Some(full) = (self.act)(&reference)? {
+            (*name, *args) = (full, None);
+            alias.get_or_insert_with(|| TableAlias {
+                explicit: true,
+                name: Ident::new(function.name()),
+                columns: Vec::new(),
+                at: None,
+            });
+        }
+        Ok(())
+    }
+
     fn enter(&mut self, name: String) {
         if let Some(scope) = self.scopes.last_mut() {
             scope.push(name);
@@ -137,7 +175,8 @@ impl Walker<'_, '_> {
         if parts.len() == 1 && version.is_none() && self.scopes.iter().flatten().any(|cte| *cte == bare) {
             return Ok(());
         }
-        let reference = Reference { name: parts, version: version.clone().map(version_text).transpose()? };
+        let version_text = version.clone().map(version_text).transpose()?;
+        let reference = Reference { name: parts, version: version_text, call: None };
         let versioned = version.is_some();
         if let Some(full) = (self.act)(&reference)? {
             *version = None;
@@ -228,6 +267,21 @@ mod tests {
             keys("SELECT * FROM t FOR TIMESTAMP AS OF now() - INTERVAL '1 day' WHERE a > 1"),
             ["t@now() - INTERVAL '1 day'"]
         );
+    }
+
+    #[test]
+    fn a_call_of_ours_is_a_reference_and_others_are_not() {
+        let sql =
+            "SELECT * FROM table_changes('t', 3, types => 'insert'), generate_series(1, 2), SNAPSHOTS('u') s";
+        assert_eq!(keys(sql), ["table_changes('t', 3, types => 'insert')", "snapshots('u')"]);
+        let mut statement = tree(sql);
+        let made = ObjectName::from(vec![Ident::with_quote('"', "made")]);
+        replace(&mut statement, &keys(sql).into_iter().map(|key| (key, made.clone())).collect()).unwrap();
+        assert_eq!(
+            statement.to_string(),
+            "SELECT * FROM \"made\" AS table_changes, generate_series(1, 2), \"made\" s"
+        );
+        assert!(parse("SELECT * FROM snapshots('t') AT (VERSION => 3)").is_err());
     }
 
     #[test]

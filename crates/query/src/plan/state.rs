@@ -22,6 +22,7 @@ use super::memory::query_pool;
 use super::operators::Operators;
 use crate::plan::fault;
 use crate::scan::lake_url;
+use crate::table_function::Function;
 use crate::{Error, QueryOptions};
 
 /// What all statements of a node start from.
@@ -82,6 +83,7 @@ impl BaseState {
             .chain(self.state.aggregate_functions().keys().map(|name| (name.clone(), "aggregate")))
             .chain(self.state.window_functions().keys().map(|name| (name.clone(), "window")))
             .chain(self.state.table_functions().keys().map(|name| (name.clone(), "table")))
+            .chain(Function::ALL.map(|function| (function.name().to_owned(), "table")))
             .collect();
         names.sort();
         names

@@ -79,7 +79,8 @@ fn bounds(
     (bound(&known.min, known.min_exact), max)
 }
 
-fn scalar(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
+/// The value as the engine has it; `None` if it is not of the type.
+pub(crate) fn scalar(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
     Some(match (value, data_type) {
         (Value::Boolean(value), DataType::Boolean) => ScalarValue::Boolean(Some(*value)),
         (Value::Integer(value), data_type) => integer(*value, data_type)?,

@@ -1,10 +1,9 @@
 //! `SHOW …`: what exists, as far as the asker may know it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use cenote_catalog::{TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Permission};
@@ -15,6 +14,7 @@ use crate::Error;
 use crate::parse::Show;
 use crate::plan::{CATALOG, Found, Resolver};
 use crate::session::Inner;
+use crate::table_function::{self, snapshot_columns};
 
 /// Columns of the answer.
 pub(crate) fn columns(show: &Show) -> SchemaRef {
@@ -33,11 +33,7 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Columns(_) => return describe::columns(),
         Show::Create { .. } => vec![text("table_name"), text("create_statement")],
         Show::Functions => vec![text("name"), text("kind")],
-        Show::Snapshots(_) => vec![
-            Field::new("txn", DataType::Int64, true),
-            Field::new("committed_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-            text("operation"),
-        ],
+        Show::Snapshots(_) => return snapshot_columns(),
         Show::Jobs => JOB_COLUMNS.iter().filter_map(|name| job_field(name)).collect(),
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
@@ -91,7 +87,7 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
                 texts(functions.iter().map(|(_, kind)| *kind)),
             ]
         }
-        Show::Snapshots(name) => snapshots(session, name).await?,
+        Show::Snapshots(name) => return snapshots(session, name).await,
         Show::Jobs => jobs(session).await?,
         Show::All => {
             let all = session.settings().all();
@@ -192,52 +188,15 @@ fn is_like(name: &str, pattern: &str) -> bool {
     arrow::compute::like(&names, &patterns).is_ok_and(|matched| matched.value(0))
 }
 
-async fn snapshots(session: &Inner, name: &[Ident]) -> Result<Vec<ArrayRef>, Error> {
+async fn snapshots(session: &Inner, name: &[Ident]) -> Result<Answer, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
     let Found::Table(table) = resolver.find(name, Permission::Read)? else {
         return Err(crate::parse::unsupported("SHOW SNAPSHOTS of a system table"));
     };
-    let catalog = &session.engine().lake().catalog;
-    let scope = &session.identity().scope;
-    let commits = catalog.system_rows(scope, "catalog.table_commits").await?;
-    let transactions = catalog.system_rows(scope, "catalog.transactions").await?;
-    commits_of(&commits, &transactions, &table)
-}
-
-/// The commits of one table, newest first, out of those of all.
-fn commits_of(
-    commits: &RecordBatch,
-    transactions: &RecordBatch,
-    table: &TableDef,
-) -> Result<Vec<ArrayRef>, Error> {
-    let ids = column::<Int64Array>(commits, "table_id")?;
-    let txns = column::<Int64Array>(commits, "txn")?;
-    let operations = column::<StringArray>(commits, "operation")?;
-    let (known, times) = (
-        column::<Int64Array>(transactions, "txn")?,
-        column::<TimestampMicrosecondArray>(transactions, "committed_at")?,
-    );
-    let committed: BTreeMap<i64, i64> =
-        known.values().iter().copied().zip(times.values().iter().copied()).collect();
-    let mut rows: Vec<usize> = (0..commits.num_rows()).filter(|row| ids.value(*row) == table.id.0).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(txns.value(*row)));
-    let time = |row: &usize| committed.get(&txns.value(*row)).copied();
-    Ok(vec![
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| txns.value(*row)))),
-        Arc::new(TimestampMicrosecondArray::from_iter(rows.iter().map(time)).with_timezone("UTC")),
-        texts(rows.iter().map(|row| operations.value(*row))),
-    ])
-}
-
-fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, Error> {
-    batch.column_by_name(name).and_then(|array| array.as_any().downcast_ref::<T>()).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("internal error: a system table has no column {name} of its type"),
-        )
-    })
+    let (lake, scope) = (session.engine().lake(), &session.identity().scope);
+    Ok(Answer::batch("SHOW", table_function::snapshots(lake, scope, &table, snapshot.txn).await?))
 }
 
 async fn create(session: &Inner, name: &[Ident], view: bool) -> Result<Vec<ArrayRef>, Error> {

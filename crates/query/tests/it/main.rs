@@ -1,6 +1,7 @@
 //! The engine over a real catalog (SQLite in memory), a real log and a store in memory.
 
 mod access;
+mod changes;
 mod evolution;
 mod reading;
 mod server;

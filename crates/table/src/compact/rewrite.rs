@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
-use cenote_datafile::{DeletionVector, ReadOptions, RowIdentity, has_row_ids, read_batches};
+use cenote_datafile::{DeletionVector, ReadOptions, RowIdentity, RowSet, has_row_ids, read_batches};
 use cenote_vocab::Tuple;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -190,7 +190,8 @@ pub(super) async fn read_object(
     row_count: u64,
     vector: Option<Arc<DeletionVector>>,
 ) -> Result<Batches, Error> {
-    let options = ReadOptions { schema: table.schema.clone(), row_count, vector, batch_rows: READ_ROWS };
+    let rows = RowSet::live(vector);
+    let options = ReadOptions { schema: table.schema.clone(), row_count, rows, batch_rows: READ_ROWS };
     let batches = read_batches(&lake.store, path, bytes, options).await?;
     Ok(batches.map_err(Error::from).boxed())
 }

@@ -5,6 +5,8 @@
     reason = "a test fails by a panic, in its own lines or in those that it shares"
 )]
 
+mod adopt;
+mod changes;
 mod collect;
 mod compact;
 #[cfg(feature = "failpoints")]

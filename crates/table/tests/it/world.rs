@@ -10,7 +10,7 @@ use cenote_catalog::{
     Alter, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet, RowChange, TableChange, TableDef,
     TableKind,
 };
-use cenote_datafile::{DeletionVector, Level, ReadOptions, arrow_schema, read_batches};
+use cenote_datafile::{DeletionVector, Level, ReadOptions, RowSet, arrow_schema, read_batches};
 use cenote_table::{Lake, OptimizeMode, OptimizeOutcome, Predicate, Scan, ScanFile};
 use cenote_testkit::lake::TestLake;
 use cenote_vocab::{
@@ -183,7 +183,7 @@ impl World {
         let options = ReadOptions {
             schema: table.schema.clone(),
             row_count: file.entry.file.rows,
-            vector: file.entry.vector.as_ref().map(|visible| visible.vector.clone()),
+            rows: RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone())),
             batch_rows: 1_000,
         };
         let batches =
@@ -236,7 +236,7 @@ pub(crate) fn batch(table: &TableDef, rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema, columns).unwrap()
 }
 
-fn rows_of(batch: &RecordBatch) -> Vec<Row> {
+pub(crate) fn rows_of(batch: &RecordBatch) -> Vec<Row> {
     let time = batch.column(0).as_primitive::<TimestampMicrosecondType>();
     let host = batch.column(1).as_string::<i32>();
     let value = batch.column(2).as_primitive::<Float64Type>();

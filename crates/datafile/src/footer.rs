@@ -1,0 +1,167 @@
+//! What a Parquet file says of itself: its columns, its rows, and what it knows of their values. No row is read.
+
+use std::panic::AssertUnwindSafe;
+
+use arrow::array::Array;
+use arrow::datatypes::DataType;
+use cenote_store::Store;
+use cenote_vocab::{FieldId, FieldType, TableSchema};
+use futures::FutureExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use crate::file_schema::FileSchema;
+use crate::object_reader::ObjectReader;
+use crate::reader::{corrupt, failure};
+use crate::{ColumnStatistics, Error, FileStatistics, Value, min_max};
+
+/// Ids from here on are never given to users: columns that Cenote itself puts into files.
+const HIDDEN_IDS: FieldId = FieldId(2_147_483_400);
+/// Bytes after the footer: its length and the magic number.
+const TAIL_BYTES: u64 = 8;
+
+/// A file's description of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Footer {
+    /// Rows.
+    pub rows: u64,
+    /// Size of the footer in bytes, with its length and the magic number.
+    pub footer_bytes: u32,
+    /// In the file's order.
+    pub columns: Vec<FooterColumn>,
+}
+
+/// One column of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FooterColumn {
+    /// Its name.
+    pub name: String,
+    /// Its field id, if the writer gave it one.
+    pub id: Option<FieldId>,
+    /// Its type, by Parquet's own schema.
+    pub data_type: DataType,
+    /// NULLs, if every row group counts them.
+    pub null_count: Option<u64>,
+    /// The smallest and the largest value, if every row group with a value says so; only for types whose order all writers
+    /// agree on.
+    pub bounds: Option<(Value, Value)>,
+}
+
+impl Footer {
+    /// What is known of the values if this is a file of a table with these columns, found by their field ids. Else the reason
+    /// why it cannot be one.
+    pub fn fit(&self, schema: &TableSchema) -> Result<FileStatistics, String> {
+        let expected = FileSchema::new(schema);
+        for column in self.columns.iter().filter(|column| column.id.is_none_or(|id| id < HIDDEN_IDS)) {
+            let id = column.id.ok_or_else(|| format!("column {:?} has no field id", column.name))?;
+            let Some(at) = expected.position(id) else {
+                return Err(format!(
+                    "column {:?} has field id {id}, which the table does not have",
+                    column.name
+                ));
+            };
+            let (wanted, given) = (expected.arrow().field(at).data_type(), &column.data_type);
+            if wanted != given {
+                return Err(format!("column {:?} is {wanted}, got {given}", column.name));
+            }
+        }
+        let mut columns = Vec::with_capacity(schema.fields.len());
+        for field in &schema.fields {
+            let found = self.columns.iter().find(|column| column.id == Some(field.id));
+            if field.required && found.and_then(|column| column.null_count) != Some(0) {
+                return Err(format!(
+                    "column {:?} is NOT NULL, and the file does not show that it has no NULL",
+                    field.name
+                ));
+            }
+            // nothing tells how many NaN a float column holds: it has no statistics then
+            let float = matches!(field.field_type, FieldType::Float | FieldType::Double);
+            if let Some(column) = found.filter(|_| !float)
+                && let Some(null_count) = column.null_count
+            {
+                let (min, max) = column.bounds.clone().unzip();
+                columns.push(ColumnStatistics {
+                    field_id: field.id,
+                    value_count: self.rows,
+                    null_count,
+                    nan_count: None,
+                    min,
+                    max,
+                    min_exact: false,
+                    max_exact: false,
+                });
+            }
+        }
+        columns.sort_unstable_by_key(|column| column.field_id);
+        Ok(FileStatistics { columns })
+    }
+}
+
+/// The description of the file of `size` bytes at `path`. `Corrupt` if it is none.
+pub async fn read_footer(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
+    let read = AssertUnwindSafe(read(store, path, size)).catch_unwind().await;
+    read.unwrap_or_else(|_| Err(corrupt(path, "the decoder panicked")))
+}
+
+async fn read(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
+    if size < TAIL_BYTES {
+        return Err(corrupt(path, format!("{size} bytes are no Parquet file")));
+    }
+    let tail = store.objects().get_range(path, size - TAIL_BYTES..size).await;
+    let tail = tail.map_err(|source| cenote_store::Error::from_store(path, source))?;
+    let length = tail.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
+    let footer_bytes = length.and_then(|length| length.checked_add(TAIL_BYTES as u32));
+    let footer_bytes = footer_bytes.ok_or_else(|| corrupt(path, "it has no footer"))?;
+
+    let mut reader = ObjectReader::new(store.objects(), path.clone(), size);
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let known = ArrowReaderMetadata::load_async(&mut reader, options).await;
+    let known = known.map_err(|error| failure(path, error))?;
+    let rows = known.metadata().file_metadata().num_rows();
+    let rows = u64::try_from(rows).map_err(|_| corrupt(path, format!("it says that it has {rows} rows")))?;
+    let nodes = known.parquet_schema().root_schema().get_fields();
+    let columns = nodes.iter().zip(known.schema().fields()).map(|(node, field)| {
+        let node = node.get_basic_info();
+        let (null_count, bounds) = statistics(&known, field.name());
+        FooterColumn {
+            name: field.name().clone(),
+            id: node.has_id().then(|| FieldId(node.id())),
+            data_type: field.data_type().clone(),
+            null_count,
+            bounds: bounds.filter(|_| has_one_order(field.data_type())),
+        }
+    });
+    Ok(Footer { rows, footer_bytes, columns: columns.collect() })
+}
+
+/// NULLs and bounds of a column; nested columns have none.
+fn statistics(known: &ArrowReaderMetadata, column: &str) -> (Option<u64>, Option<(Value, Value)>) {
+    let groups = known.metadata().row_groups();
+    let converter = StatisticsConverter::try_new(column, known.schema(), known.parquet_schema());
+    let Some(converter) = converter.ok().filter(|converter| converter.parquet_column_index().is_some())
+    else {
+        return (None, None);
+    };
+    let converter = converter.with_missing_null_counts_as_zero(false);
+    let nulls = converter.row_group_null_counts(groups).ok().filter(|nulls| nulls.null_count() == 0);
+    let Some(nulls) = nulls else { return (None, None) };
+    let null_count = nulls.values().iter().sum();
+    let (Ok(mins), Ok(maxes)) = (converter.row_group_mins(groups), converter.row_group_maxes(groups)) else {
+        return (Some(null_count), None);
+    };
+    // a group without bounds may hold any value, unless all of its rows are NULL
+    let bounded = groups.iter().enumerate().all(|(at, group)| {
+        let all_null = u64::try_from(group.num_rows()).is_ok_and(|rows| rows == nulls.value(at));
+        all_null || (mins.is_valid(at) && maxes.is_valid(at))
+    });
+    let bounds = min_max(&mins).zip(min_max(&maxes)).map(|((min, _), (_, max))| (min, max));
+    (Some(null_count), bounds.filter(|_| bounded))
+}
+
+/// True for types that every writer of Parquet orders in the same way.
+fn has_one_order(data_type: &DataType) -> bool {
+    data_type.is_signed_integer()
+        || matches!(data_type, DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_))
+}

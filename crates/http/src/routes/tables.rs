@@ -1,0 +1,66 @@
+//! Which table a path means: its id, its name in the request's database, or `schema.name`.
+
+use std::sync::Arc;
+
+use cenote_catalog::{TableDef, TableKind};
+use cenote_vocab::Permission;
+use uuid::Uuid;
+
+use super::databases::names;
+use crate::app::App;
+use crate::call::Call;
+use crate::database::selected;
+use crate::problem::Problem;
+
+/// The table; 404 if there is none or the caller may not know it, which looks the same; 403 if it may not do this with it.
+pub(super) async fn find(
+    app: &App,
+    call: &Call,
+    path: &str,
+    permission: Permission,
+) -> Result<Arc<TableDef>, Problem> {
+    let (names, _) = names(app.services()?, call).await?;
+    let allowed = |table: &TableDef, permission| {
+        call.identity.allows(permission, &table.schema_name, Some(&table.name))
+    };
+    let known = |table: &TableDef| {
+        table.kind == TableKind::Table && (allowed(table, Permission::Read) || allowed(table, permission))
+    };
+    let database = selected(&call.headers, &call.parameters)?;
+    let database =
+        database.as_deref().or(call.identity.token.default_database.as_deref()).unwrap_or("default");
+    let named = |schema: &str, name: &str| {
+        names.tables().find(|table| table.schema_name == schema && table.name == name && known(table))
+    };
+    let found = match path.parse::<Uuid>() {
+        Ok(id) => names.tables().find(|table| table.uuid == id && known(table)),
+        Err(_) => named(database, path)
+            .or_else(|| path.split_once('.').and_then(|(schema, name)| named(schema, name))),
+    };
+    match found {
+        Some(table) if allowed(table, permission) => Ok(table.clone()),
+        Some(_) => Err(Problem::denied(permission)),
+        None => Err(Problem::not_found(format!("table \"{path}\" does not exist")).with("sqlstate", "42P01")),
+    }
+}
+
+/// Its full name in SQL.
+pub(super) fn sql_name(table: &TableDef) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    format!("{}.{}", quoted(&table.schema_name), quoted(&table.name))
+}
+
+/// A text as SQL writes it.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_cannot_leave_their_quotes() {
+        assert_eq!(literal("a'b\\"), "'a''b\\'");
+    }
+}
