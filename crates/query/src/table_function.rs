@@ -113,7 +113,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
     let named = context.table(&arguments.text("table")?)?;
     let version = if call.function == Function::Changes { "to" } else { "version" };
     let at = match arguments.moment(version)? {
-        Some(moment) => context.txn(&moment).await?,
+        Some(moment) => context.txn(&named, &moment).await?,
         None => context.at,
     };
     let table = context.as_of(&named, at).await?;
@@ -121,7 +121,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
         Function::Changes => {
             let after = match arguments.moment("from")? {
                 Some(Moment::Position(position)) => position,
-                Some(moment) => ChangePosition::end_of(context.txn(&moment).await?),
+                Some(moment) => ChangePosition::end_of(context.txn(&named, &moment).await?),
                 None => return Err(arguments.missing("from")),
             };
             changes::relation(context, &table, after, at, &arguments)?
@@ -164,8 +164,8 @@ impl Context<'_> {
         })
     }
 
-    /// The transaction that a version or a time means.
-    async fn txn(&self, moment: &Moment) -> Result<Txn, Error> {
+    /// The transaction that a version, a tag or a time means for a table.
+    async fn txn(&self, table: &TableDef, moment: &Moment) -> Result<Txn, Error> {
         match moment {
             Moment::Position(ChangePosition { txn, row: None }) => Ok(*txn),
             Moment::Position(position) => Err(Error::new(
@@ -173,6 +173,9 @@ impl Context<'_> {
                 format!("a version is a transaction number, got the position {position}"),
             )
             .with_sqlstate("22023")),
+            Moment::Tag(name) => {
+                Ok(self.engine.lake().catalog.tagged(self.scope(), Some(table.id), name).await?)
+            }
             Moment::Time(expr) => {
                 let at = constant_time(self.engine, self.state, expr, self.sql).await?;
                 Ok(self.engine.lake().catalog.txn_at(self.scope(), at).await?)

@@ -5,6 +5,7 @@ mod commits;
 mod databases;
 mod flush;
 mod health;
+mod holds;
 mod import;
 mod influx;
 mod jobs;
@@ -131,6 +132,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(changes::changes))
         .routes(routes!(commits::create))
         .routes(routes!(commits::one))
+        .routes(routes!(holds::create))
+        .routes(routes!(holds::renew, holds::release))
         .routes(routes!(influx::ping))
         .routes(routes!(influx::query_get, influx::query_post))
         .routes(routes!(root::cache_stats))

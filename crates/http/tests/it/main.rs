@@ -5,6 +5,7 @@ mod changes;
 mod commits;
 mod databases;
 mod door;
+mod holds;
 mod node;
 mod not_ready;
 mod openapi;

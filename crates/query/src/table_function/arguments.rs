@@ -21,6 +21,8 @@ pub(super) struct Arguments<'a> {
 pub(super) enum Moment {
     /// A transaction, or a place inside of one.
     Position(ChangePosition),
+    /// The name of a tag of the table, or of the catalog.
+    Tag(String),
     /// The text of a constant expression.
     Time(String),
 }
@@ -136,8 +138,8 @@ impl<'a> Arguments<'a> {
             }
             _ => return Ok(Some(Moment::Time(value.to_string()))),
         };
-        if text.starts_with("tag:") {
-            return Err(unsupported(&format!("argument {name} as a tag")));
+        if let Some(tag) = text.strip_prefix("tag:") {
+            return Ok(Some(Moment::Tag(tag.to_owned())));
         }
         Ok(Some(match text.parse() {
             Ok(position) => Moment::Position(position),
