@@ -314,11 +314,6 @@ impl Catalog {
         reading::producer(&self.inner, scope, name).await
     }
 
-    /// The transaction of a commit by its id; `None`: not committed so far.
-    pub async fn commit_of(&self, scope: &Scope, commit_id: Uuid) -> Result<Option<Txn>, Error> {
-        Ok(history::commit_of(&self.inner.database, scope.catalog(), commit_id).await?)
-    }
-
     /// Forgets a producer, its epochs and its fence: what it offers next takes effect whatever its epoch. `Invalid` for those
     /// of logs, which the node needs to start. False if there was none.
     pub async fn drop_producer(&self, scope: &Scope, name: &str) -> Result<bool, Error> {

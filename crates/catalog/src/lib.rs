@@ -98,4 +98,5 @@ pub use read_set::{ColumnRange, PartitionKey, ReadSet, Region, Zone};
 pub use registry::{SystemColumn, SystemKind, SystemTable, system_tables};
 pub use reruns::Reruns;
 pub use run::{NewRun, RunCounts, RunEnd};
+pub use tuple::tuple_text;
 pub use visible::{FileEntry, PartitionTuple, Partitions, VisibleFiles};

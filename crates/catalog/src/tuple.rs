@@ -5,7 +5,7 @@ use cenote_vocab::{PartitionValue, Tuple};
 use serde_json::{Value, json};
 
 /// The text by which a tuple is interned: equal tuples have equal texts.
-pub(crate) fn tuple_text(tuple: &[Option<PartitionValue>]) -> String {
+pub fn tuple_text(tuple: &[Option<PartitionValue>]) -> String {
     let value = |part: &Option<PartitionValue>| match part {
         None => Value::Null,
         Some(PartitionValue::Boolean(value)) => json!(value),

@@ -33,19 +33,6 @@ pub(crate) async fn known_commits(
     Ok(known)
 }
 
-/// The transaction of a commit.
-pub(crate) async fn commit_of(
-    database: &Database,
-    catalog: CatalogId,
-    commit_id: Uuid,
-) -> Result<Option<Txn>, Failure> {
-    let statement = database
-        .statement("SELECT txn FROM cn_txn WHERE commit_id = ? AND catalog_id = ?")
-        .bind(commit_id)
-        .bind(catalog.0);
-    Ok(database.row(statement).await?.map(|mut row| row.int()).transpose()?.map(Txn))
-}
-
 /// The last transaction of each table that changed rows.
 pub(crate) async fn last_data_txns(
     transaction: &mut Transaction,

@@ -223,14 +223,3 @@ pub(crate) async fn a_dropped_producer_begins_anew(fixture: Fixture) {
     let log = fixture.catalog.drop_producer(&fixture.scope, "log/node-1/5").await;
     assert_eq!(log.expect_err("needed").kind(), ErrorKind::Invalid);
 }
-
-pub(crate) async fn a_commit_is_found_by_its_id(fixture: Fixture) {
-    let table = fixture.create("cpu").await;
-    let ops = vec![Op::Append { files: vec![fixture.file(1)] }];
-    let change = TableChange { table, base: Txn(0), read: ReadSet::None, ops };
-    let commit = Commit { tables: vec![change], ..fixture.commit() };
-    let id = commit.commit_id;
-    assert_eq!(fixture.catalog.commit_of(&fixture.scope, id).await.expect("read"), None);
-    let txn = fixture.catalog.apply(commit).await.expect("applied").txn;
-    assert_eq!(fixture.catalog.commit_of(&fixture.scope, id).await.expect("read"), Some(txn));
-}

@@ -89,7 +89,6 @@ macro_rules! all_promises {
             holds::a_dropped_table_comes_back_as_it_was,
             holds::a_table_is_put_back_to_a_version_with_its_row_ids,
             holds::a_dropped_producer_begins_anew,
-            holds::a_commit_is_found_by_its_id,
             ledger::one_epoch_of_two_tasks_has_one_effect,
             ledger::a_claim_fences_earlier_holders,
             ledger::an_old_epoch_leaves_out_its_table_only,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{DataFile, TableDef};
+use cenote_catalog::{DataFile, TableDef, tuple_text};
 use cenote_datafile::{ColumnStatistics, Value, arrow_type};
 use cenote_table::{Predicate, Scan, ScanFile};
 use cenote_vocab::{Field as Column, LIVE, Txn};
@@ -98,7 +98,7 @@ fn file_batch(files: &[ScanFile]) -> Result<RecordBatch, Error> {
         Arc::new(TimestampMicrosecondArray::from_iter(files.iter().map(|file| value(&file.entry))))
     };
     let paths = files.iter().map(|file| file.path.to_string());
-    let partitions = files.iter().map(|file| partition_text(&file.entry));
+    let partitions = files.iter().map(|file| tuple_text(&file.entry.file.partition));
     table_batch(
         file_columns(),
         vec![
@@ -120,13 +120,6 @@ fn file_batch(files: &[ScanFile]) -> Result<RecordBatch, Error> {
             numbers(|file| Some(file.row_id_start)),
         ],
     )
-}
-
-/// `[19000, null]`
-fn partition_text(file: &DataFile) -> String {
-    let parts =
-        file.file.partition.iter().map(|part| part.map_or("null".to_owned(), |unit| unit.to_string()));
-    format!("[{}]", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn statistics_columns() -> SchemaRef {
