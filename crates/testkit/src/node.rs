@@ -9,7 +9,7 @@ use cenote_vocab::{Clock, Ids, Permissions};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::services;
+use crate::{PATIENCE, services, settles};
 
 const MEMORY: u64 = 4 << 30;
 
@@ -79,12 +79,18 @@ impl TestNode {
     async fn open(&mut self) {
         let sources = Sources { flags: self.settings.clone(), ..Sources::default() };
         let config = Config::read(&sources, MEMORY).expect("a valid configuration");
-        let ids = Ids::system(self.clock.clone());
-        let node =
-            Node::start(&config, self.clock.clone(), ids, PortChoice::AsConfigured, CancellationToken::new())
-                .await
-                .expect("the node starts");
-        self.node = Some(node);
+        // What a connection of the crashed node still does holds its log until it is done.
+        settles("the log to be free", PATIENCE, async || {
+            let (clock, stop) = (self.clock.clone(), CancellationToken::new());
+            let ids = Ids::system(clock.clone());
+            match Node::start(&config, clock, ids, PortChoice::AsConfigured, stop).await {
+                Ok(node) => self.node = Some(node),
+                Err(error) if error.to_string().contains("in use by another process") => {}
+                Err(error) => panic!("the node does not start: {error:?}"),
+            }
+            self.node.is_some()
+        })
+        .await;
     }
 
     /// The running node.
