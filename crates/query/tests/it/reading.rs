@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use cenote_testkit::engine::node;
 use cenote_vocab::Fault;
+use futures::TryStreamExt;
+use object_store::path::Path;
 use tokio_util::task::TaskTracker;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,4 +234,44 @@ async fn counts_and_bounds_from_statistics_are_right() {
     assert_eq!(client.rows("SELECT count(*) FROM t WHERE x > 5").await, ["1"]);
     client.rows("DELETE FROM t WHERE id = 3").await;
     assert_eq!(client.rows("SELECT max(id), count(*), count(s) FROM t").await, ["2|2|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_and_bounds_read_no_data_file() {
+    let node = node().await;
+    let client = node.session().await;
+    for n in 1..=3_i64 {
+        node.write(&format!("cpu,host=a n={n}i {n}\ncpu,host=b n={}i {}\n", 10 * n, 10 * n)).await;
+        client.rows("FLUSH cpu").await;
+    }
+    let bounds = "SELECT count(*), count(n), min(n), max(n), min(time), max(time) FROM cpu";
+    let wanted = ["6|6|1|30|1970-01-01T00:00:01|1970-01-01T00:00:30"];
+    assert_eq!(client.rows(bounds).await, wanted);
+    remove_data_files(&node.lake).await;
+    assert_eq!(client.rows(bounds).await, wanted);
+    assert_eq!(client.rows("SELECT count(*) AS all_rows FROM cpu c").await, ["6"]);
+    node.write("cpu,host=c n=7i 7\n").await;
+    assert_eq!(client.rows("SELECT count(*) FROM cpu").await, ["7"], "the buffer knows its rows");
+    client.error("SELECT sum(n) FROM cpu").await; // the files are gone for certain
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_delete_rows_are_counted_without_files_and_bounds_are_read() {
+    let node = node().await;
+    let client = node.session().await;
+    node.write("cpu,host=a n=1i 1\ncpu,host=b n=2i 2\ncpu,host=c n=3i 3\n").await;
+    client.rows("FLUSH cpu").await;
+    client.rows("DELETE FROM cpu WHERE n = 3").await;
+    assert_eq!(client.rows("SELECT max(n), min(n) FROM cpu").await, ["2|1"], "the largest row is gone");
+    remove_data_files(&node.lake).await;
+    assert_eq!(client.rows("SELECT count(*) FROM cpu").await, ["2"]);
+    client.error("SELECT max(n) FROM cpu").await; // only the file knows which rows are left
+}
+
+async fn remove_data_files(lake: &cenote_table::Lake) {
+    let paths: Vec<_> = lake.store.list(&Path::default()).try_collect().await.expect("listed");
+    assert!(!paths.is_empty());
+    for listed in paths {
+        lake.store.delete(&listed.path).await.expect("deleted");
+    }
 }
