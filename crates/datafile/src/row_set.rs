@@ -45,7 +45,7 @@ impl RowSet {
             Self::Except(vector) => {
                 let mut next = 0;
                 let gone = vector.positions().take_while(move |at| *at < row_count);
-                let ends = runs(gone).chain([row_count..row_count]);
+                let ends = runs(gone).chain(std::iter::once(row_count..row_count));
                 Box::new(ends.filter_map(move |gone| {
                     let run = next..gone.start;
                     next = gone.end;

@@ -103,9 +103,9 @@ impl Feed {
             }
             Ok::<(), Problem>(())
         };
-        match tokio::time::timeout(wait, news).await {
-            Ok(outcome) => outcome?,
-            Err(_) => {} // nothing came: the empty page is the answer
+        // if nothing comes in time, the empty page is the answer
+        if let Ok(outcome) = tokio::time::timeout(wait, news).await {
+            outcome?;
         }
         Ok(page)
     }
