@@ -47,7 +47,7 @@ pub struct Outcome {
     pub txn: Option<Txn>,
     /// True if `rows_max` cut the answer.
     pub truncated: bool,
-    /// Notices for the client, such as `NOTICE: key is not enforced`.
+    /// Notices for the client, such as `PRIMARY KEY is not enforced`; what marks them as notices is the protocol's.
     pub notices: Vec<String>,
     /// Files read and left out by scans.
     pub files_scanned: u64,

@@ -34,7 +34,7 @@ pub(crate) async fn alter_table(
     loop {
         guard.check()?;
         let Some((mut table, mut base)) = find(session, &alter.table, alter.if_exists).await? else {
-            return Ok(done.with_notice("NOTICE: table does not exist, skipping"));
+            return Ok(done.with_notice("table does not exist, skipping"));
         };
         let mut change = Change::plan(session, &table, &alter.actions)?;
         // values decide: no row comes in between the look at them and the commit
@@ -64,7 +64,7 @@ pub(crate) async fn alter_table(
             }
             Err(error) => {
                 drop(hold);
-                tokio::time::sleep(reruns.pause_after(error)?).await;
+                guard.pause(&session.engine().lake().clock, reruns.pause_after(error)?).await?;
             }
         }
     }
@@ -347,7 +347,7 @@ impl Change {
 }
 
 /// Said when a key is declared without NOT ENFORCED.
-pub(super) const KEY_NOTICE: &str = "NOTICE: PRIMARY KEY is not enforced";
+pub(super) const KEY_NOTICE: &str = "PRIMARY KEY is not enforced";
 
 /// The exact names of a path: the column's as the table has it, those in it as they are written.
 fn column_path(table: &TableDef, path: &[Ident]) -> ColumnPath {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cenote_ingest::Pin;
-use cenote_vocab::{ErrorKind, Txn};
+use cenote_vocab::{Clock, ErrorKind, Txn};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
@@ -93,6 +93,15 @@ impl Guard {
             () = expired(self.deadline) => Err(timed_out()),
             result = work => result,
         }
+    }
+
+    /// Waits before the statement is planned again, unless it should end.
+    pub(crate) async fn pause(&self, clock: &Clock, pause: Duration) -> Result<(), Error> {
+        self.run(async {
+            clock.pause(pause).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Fails if the statement should end; for steps between work that must not be dropped.

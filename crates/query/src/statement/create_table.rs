@@ -66,7 +66,7 @@ pub(crate) async fn create_table(
         && !create.or_replace
     {
         if create.if_not_exists {
-            let notice = format!("NOTICE: table \"{name}\" already exists, skipping");
+            let notice = format!("table \"{name}\" already exists, skipping");
             return Ok(Answer::done(command(create)).with_notice(notice));
         }
         return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));

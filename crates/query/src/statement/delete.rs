@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::Int64Array;
 use cenote_catalog::{Commit, DataFile, Op, ReadSet, Reruns, RetireKind, RowChange, TableChange, TableDef};
@@ -55,7 +54,7 @@ pub(crate) async fn delete(
         match commit(session, &table, base, planned, "delete", prepared, guard).await {
             Ok(Some(done)) => return Ok(Answer::wrote("DELETE", done.1).with_txn(Some(done.0))),
             Ok(None) => return Ok(Answer::wrote("DELETE", 0)),
-            Err(error) => wait(reruns.pause_after(error)?, guard).await?,
+            Err(error) => guard.pause(&session.engine().lake().clock, reruns.pause_after(error)?).await?,
         }
     }
 }
@@ -84,7 +83,7 @@ pub(crate) async fn truncate(
     loop {
         let table = match flushed(session, &name, guard).await {
             Err(error) if truncate.if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
-                return Ok(Answer::done("TRUNCATE TABLE").with_notice(format!("NOTICE: {error}, skipping")));
+                return Ok(Answer::done("TRUNCATE TABLE").with_notice(format!("{error}, skipping")));
             }
             table => table?,
         };
@@ -92,7 +91,7 @@ pub(crate) async fn truncate(
         let planned = all_rows(session, &table, snapshot.txn).await?;
         match commit(session, &table, snapshot.txn, planned, "truncate", prepared, guard).await {
             Ok(done) => return Ok(Answer::done("TRUNCATE TABLE").with_txn(done.map(|(txn, _)| txn))),
-            Err(error) => wait(reruns.pause_after(error)?, guard).await?,
+            Err(error) => guard.pause(&session.engine().lake().clock, reruns.pause_after(error)?).await?,
         }
     }
 }
@@ -276,14 +275,4 @@ async fn commit(
         })
         .await?;
     Ok(Some((committed.txn, committed.deleted_rows)))
-}
-
-/// Waits before the statement is planned again.
-async fn wait(pause: Duration, guard: &Guard) -> Result<(), Error> {
-    guard
-        .run(async {
-            tokio::time::sleep(pause).await;
-            Ok(())
-        })
-        .await
 }

@@ -40,7 +40,7 @@ pub(crate) async fn drop_tables(
             Ok(Found::Table(table)) => table,
             Ok(_) => return Err(Error::new(ErrorKind::Denied, "system tables are read-only")),
             Err(error) if error.kind() == ErrorKind::NotFound && *if_exists => {
-                notices.push(format!("NOTICE: {error}, skipping"));
+                notices.push(format!("{error}, skipping"));
                 continue;
             }
             Err(error) => return Err(error),

@@ -54,7 +54,7 @@ pub(crate) async fn create(
     if snapshot.names.schemas.contains_key(&name) {
         if if_not_exists {
             return Ok(Answer::done("CREATE SCHEMA")
-                .with_notice(format!("NOTICE: schema \"{name}\" already exists, skipping")));
+                .with_notice(format!("schema \"{name}\" already exists, skipping")));
         }
         return Err(Error::from(cenote_catalog::Error::SchemaExists(name)));
     }
@@ -109,7 +109,7 @@ pub(crate) async fn drop(
         objects.push(ObjectChange::DropSchema { name, cascade: *cascade, if_exists: *if_exists });
     }
     if objects.is_empty() {
-        return Ok(Answer::done("DROP SCHEMA").with_notice("NOTICE: schema does not exist, skipping"));
+        return Ok(Answer::done("DROP SCHEMA").with_notice("schema does not exist, skipping"));
     }
     let staged =
         Staged { objects, sql: vec![prepared.sql.clone()], operation: "drop_schema", ..Staged::default() };

@@ -46,8 +46,9 @@ pub(crate) async fn create_view(
     let (schema, name) = resolver.creatable(&parts(&create.name), Permission::Write)?;
     if let Some(taken) = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)) {
         if create.if_not_exists {
-            return Ok(Answer::done("CREATE VIEW")
-                .with_notice(format!("NOTICE: view \"{name}\" already exists, skipping")));
+            return Ok(
+                Answer::done("CREATE VIEW").with_notice(format!("view \"{name}\" already exists, skipping"))
+            );
         }
         if !create.or_replace {
             return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));

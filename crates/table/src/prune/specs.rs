@@ -6,11 +6,10 @@ use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray}
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{DataFile, NewFile, TableDef};
 use cenote_datafile::{FileStatistics, Value, arrow_schema, value_at};
-use cenote_vocab::{
-    FieldId, FieldType, FileId, LIVE, PartitionField, PartitionSpec, TimeUnit, Transform, Tuple, Txn,
-};
+use cenote_vocab::{FieldId, FieldType, PartitionField, PartitionSpec, TimeUnit, Transform, Tuple};
 use proptest::prelude::*;
 
+use super::tests::data_file;
 use super::{Verdict, judge};
 use crate::order::{Cut, RowOrder};
 use crate::{Comparison, Predicate, sample};
@@ -41,7 +40,7 @@ fn batch(table: &TableDef, rows: &[Row]) -> RecordBatch {
 
 /// Without statistics: only the tuple speaks.
 fn file(spec_no: i32, partition: Tuple) -> DataFile {
-    let file = NewFile {
+    data_file(NewFile {
         path: "data/x.parquet".into(),
         rows: 1,
         bytes: 1,
@@ -54,17 +53,7 @@ fn file(spec_no: i32, partition: Tuple) -> DataFile {
         time_range: None,
         statistics: FileStatistics::default(),
         row_ids_stored: false,
-    };
-    let (begin_txn, end_txn) = (Txn(1), LIVE);
-    DataFile {
-        id: FileId(1),
-        begin_txn,
-        end_txn,
-        file: Arc::new(file),
-        vector: None,
-        row_id_start: 0,
-        seq: 1,
-    }
+    })
 }
 
 fn matches(batch: &RecordBatch, row: usize, predicate: &Predicate) -> bool {

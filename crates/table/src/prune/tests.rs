@@ -128,7 +128,7 @@ fn spec_of(file: &DataFile, table: &TableDef) -> PartitionSpec {
     if file.file.spec_no == SPEC { table.spec.clone() } else { PartitionSpec::default() }
 }
 
-fn data_file(file: NewFile) -> DataFile {
+pub(super) fn data_file(file: NewFile) -> DataFile {
     DataFile {
         id: FileId(1),
         begin_txn: Txn(1),
