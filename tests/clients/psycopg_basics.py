@@ -61,6 +61,29 @@ with psycopg.connect(where) as connection:
     connection.commit()
     assert connection.execute("SELECT count(*) FROM moved").fetchone() == (1,)
 
+with psycopg.connect(where) as connection, psycopg.connect(where, autocommit=True) as other:
+    accounts = "SELECT id, n FROM account ORDER BY id"
+    connection.execute("CREATE TABLE account (id BIGINT, n BIGINT)")
+    connection.execute("INSERT INTO account VALUES (1, 10), (2, 10), (3, 0)")
+    connection.commit()
+    before, after = [(1, 10), (2, 10), (3, 0)], [(1, 6), (2, 14)]
+    for end in (connection.rollback, connection.commit):
+        assert connection.execute("UPDATE account SET n = n - %s WHERE id = %s", (4, 1)).rowcount == 1
+        assert connection.execute("UPDATE account SET n = n + %s WHERE id = %s", (4, 2)).rowcount == 1
+        assert connection.execute("DELETE FROM account WHERE n = %s", (0,)).rowcount == 1
+        assert connection.execute(accounts).fetchall() == after
+        assert other.execute(accounts).fetchall() == before
+        end()
+    assert other.execute(accounts).fetchall() == after
+    connection.execute("UPDATE account SET n = 0 WHERE id = 1")
+    other.execute("UPDATE account SET n = 1 WHERE id = 1")
+    try:
+        connection.commit()
+        raise AssertionError("another was first")
+    except psycopg.errors.SerializationFailure:
+        pass
+    assert other.execute(accounts).fetchall() == [(1, 1), (2, 14)]
+
 with psycopg.connect(where, autocommit=True) as connection:
     timer = threading.Timer(0.5, connection.cancel)
     timer.start()

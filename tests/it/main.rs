@@ -1,5 +1,6 @@
 //! A whole node, by its front doors.
 
+mod changes;
 mod clients;
 mod crash;
 mod disk;

@@ -8,6 +8,7 @@
 //! Invariants: a statement sees one snapshot of all its tables, each row once, also while a flush commits; a statement
 //! that writes is one `Commit`; what a principal may not see does not exist for it.
 
+mod change;
 mod engine;
 mod error;
 mod execution;

@@ -5,6 +5,8 @@ mod clauses;
 mod column;
 mod command;
 mod dialect;
+mod history;
+mod merge;
 mod tokens;
 mod words;
 
@@ -16,6 +18,8 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 pub(crate) use alter::{Action, AlterTable, Comment, NewColumn, Position};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
+pub(crate) use history::{At, History};
+pub(crate) use merge::{ALL, NOTHING};
 pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
 pub(crate) use words::object_name;
 
@@ -56,7 +60,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
         return Ok(Parsed::Sql { statement: Box::new(statement), clauses: TableClauses::default() });
     }
     let clauses = clauses::take(sql, &mut tokens)?;
-    let tokens = tokens::rewrite(tokens)?;
+    let tokens = merge::rewrite(tokens::rewrite(tokens));
     let mut statements = DFParserBuilder::new(tokens)
         .with_dialect(&dialect::DIALECT)
         .with_recursion_limit(NESTING_MAX)
@@ -94,6 +98,8 @@ fn refuse(statement: &AnyStatement) -> Result<(), Error> {
             SqlStatement::Query(_)
             | SqlStatement::Insert(_)
             | SqlStatement::Delete(_)
+            | SqlStatement::Update(_)
+            | SqlStatement::Merge(_)
             | SqlStatement::Truncate(_)
             | SqlStatement::CreateTable(_)
             | SqlStatement::CreateView(_)

@@ -13,7 +13,9 @@ mod rewriter;
 mod snapshot;
 mod state;
 
-pub(crate) use binder::{Binder, all_tables, constant_time};
+pub(crate) use binder::{
+    Binder, addressed_name, all_tables, changed_rows_name, constant_time, new_rows_name,
+};
 pub(crate) use columns::column_of;
 pub(crate) use duplicates::{visible, visible_schema};
 pub(crate) use resolve::{Found, Resolver, denied};

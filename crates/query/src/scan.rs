@@ -14,7 +14,7 @@ mod statistics;
 
 pub(crate) use buffer::conform;
 pub(crate) use notes::ScanNotes;
-pub(crate) use provider::{FILE_COLUMN, LakeTable, POSITION_COLUMN, lake_url};
+pub(crate) use provider::{FILE_COLUMN, LakeTable, POSITION_COLUMN, column_default, lake_url, row_id};
 pub(crate) use statistics::scalar;
 
 use std::sync::Arc;

@@ -8,33 +8,41 @@ mod default_value;
 mod delete;
 mod describe;
 mod drop;
+mod history;
 mod insert;
 mod job;
 mod maintain;
+mod merge;
 mod prepared;
+mod replace;
 mod schemas;
 mod select;
 mod set;
 mod show;
 mod table_options;
 mod transact;
+mod update;
+mod upsert;
 mod view;
 
 pub use prepared::{Class, Prepared};
 
 pub(crate) use answer::{Answer, Guard, deadline, expired, timed_out};
 pub(crate) use column_type::field_type as leaf_type;
+pub(crate) use insert::{plan as insert_plan, source as insert_source};
 pub(crate) use prepared::describe;
+pub(crate) use select::bind_parameters;
 pub(crate) use show::table_batch;
+pub(crate) use table_options::refuse_append_only;
 pub(crate) use transact::failed;
 
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{ObjectType, Statement as SqlStatement};
 
-use crate::Error;
-use crate::parse::{Command, Parsed, unsupported};
+use crate::parse::{Command, Parsed, TableClauses, unsupported};
 use crate::session::Inner;
+use crate::{Error, change};
 
 /// Runs a statement up to its answer: a write has committed (or is staged), a read begins to stream.
 pub(crate) async fn run(
@@ -53,14 +61,14 @@ pub(crate) async fn run(
                 SqlStatement::Query(_) => {
                     select::select(session, statement, prepared, parameters, guard).await
                 }
+                statement if let Some(verb) = changing(statement, clauses)? => {
+                    Box::pin(change::run(session, &verb, prepared, parameters, guard)).await
+                }
                 SqlStatement::Insert(insert) => {
                     insert::insert(session, insert, prepared, parameters, guard).await
                 }
-                SqlStatement::Delete(delete) => {
-                    Box::pin(delete::delete(session, delete, prepared, parameters, guard)).await
-                }
                 SqlStatement::Truncate(truncate) => {
-                    delete::truncate(session, truncate, prepared, guard).await
+                    Box::pin(delete::truncate(session, truncate, prepared, guard)).await
                 }
                 SqlStatement::CreateTable(create) => {
                     create_table::create_table(session, create, clauses, prepared, parameters, guard).await
@@ -80,6 +88,24 @@ pub(crate) async fn run(
             _ => Err(unsupported(&prepared.command)),
         },
     }
+}
+
+/// What a statement changes that takes rows away; `None` for another statement.
+pub(crate) fn changing<'a>(
+    statement: &'a SqlStatement,
+    clauses: &'a TableClauses,
+) -> Result<Option<change::Verb<'a>>, Error> {
+    Ok(Some(match (statement, &clauses.replace) {
+        (SqlStatement::Insert(insert), Some(predicate)) => replace::verb(insert, predicate)?,
+        (SqlStatement::Insert(insert), None) => match &insert.on {
+            Some(on) => upsert::verb(insert, on)?,
+            None => return Ok(None),
+        },
+        (SqlStatement::Delete(delete), _) => delete::verb(delete)?,
+        (SqlStatement::Update(update), _) => update::verb(update)?,
+        (SqlStatement::Merge(merge), _) => merge::verb(merge)?,
+        _ => return Ok(None),
+    }))
 }
 
 async fn run_command(
@@ -118,6 +144,7 @@ async fn run_command(
             maintain::vacuum(session, target.as_deref(), options).await
         }
         Command::Kill(id) => maintain::kill(session, id),
+        Command::History(statement) => history::run(session, statement, prepared, guard).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
         Command::AlterTable(alter) => Box::pin(alter::alter_table(session, alter, prepared, guard)).await,

@@ -1,13 +1,14 @@
 //! What a transaction has staged, and how it becomes one commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Op, Producer, ReadSet,
-    SchemaDef, TableChange, TableDef,
+    Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer, SchemaDef,
+    TableChange, TableDef,
 };
-use cenote_table::{Lake, Written};
+use cenote_table::{Lake, Staging, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
 
 use crate::Error;
@@ -31,14 +32,21 @@ pub(crate) struct Transaction {
     pub(crate) local: BTreeMap<String, Option<String>>,
 }
 
+/// What was done to the rows of tables. The stagings are shared with the statements that read them.
+pub(crate) type StagedRows = BTreeMap<TableId, Arc<Staging>>;
+
 /// Changes that are not committed yet.
 #[derive(Default)]
 pub(crate) struct Staged {
-    /// New rows, in files that are in the store.
-    pub(crate) rows: Vec<(Arc<TableDef>, Written)>,
+    /// Rows that come and go.
+    pub(crate) rows: StagedRows,
+    /// The snapshot in which rows to be taken were found; `None`: rows only come, on whatever is there.
+    pub(crate) base: Option<Txn>,
     pub(crate) objects: Vec<ObjectChange>,
     /// Names with the staged objects in them.
     pub(crate) names: Option<Arc<Names>>,
+    /// Tables that are gone: what was done to their rows before matters no more.
+    pub(crate) dropped: Vec<TableId>,
     /// Texts of the statements.
     pub(crate) sql: Vec<String>,
     pub(crate) operation: &'static str,
@@ -47,39 +55,49 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// True if nothing would be committed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.objects.is_empty()
+    /// New rows of one table.
+    pub(crate) fn of_rows(mut staging: Staging, written: Written) -> StagedRows {
+        staging.append(written);
+        BTreeMap::from([(staging.table().id, Arc::new(staging))])
     }
 
-    /// Tables with staged rows, and those that are only staged: they cannot be read before the commit.
-    pub(crate) fn tables(&self) -> BTreeSet<TableId> {
-        let created = self.objects.iter().filter_map(|change| match change {
-            ObjectChange::CreateTable(table) => Some(table.id),
-            _ => None,
-        });
-        self.rows.iter().map(|(table, _)| table.id).chain(created).collect()
+    /// True if nothing would be committed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.values().all(|staging| staging.is_empty()) && self.objects.is_empty()
     }
 
     /// Bytes in staged files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.rows.iter().flat_map(|(_, written)| written.clone().into_files()).map(|file| file.bytes).sum()
+        self.rows.values().map(|staging| staging.bytes()).sum()
     }
 
-    /// Adds what a later statement staged.
-    pub(crate) fn append(&mut self, later: Self) {
-        self.rows.extend(later.rows);
+    /// Adds what a later statement staged. The answer is for [`Lake::discard`].
+    #[must_use]
+    pub(crate) fn append(&mut self, later: Self) -> Vec<Arc<Staging>> {
+        let gone = later.dropped.iter().filter_map(|table| self.rows.remove(table)).collect();
+        for (id, staging) in later.rows {
+            match self.rows.entry(id) {
+                Entry::Occupied(mut known) => {
+                    Arc::make_mut(known.get_mut()).extend(Arc::unwrap_or_clone(staging));
+                }
+                Entry::Vacant(place) => {
+                    place.insert(staging);
+                }
+            }
+        }
         self.objects.extend(later.objects);
         self.names = later.names.or(self.names.take());
         self.operation = if self.sql.is_empty() { later.operation } else { "transaction" };
         self.sql.extend(later.sql);
         self.inputs.extend(later.inputs);
+        self.base = later.base.or(self.base);
+        gone
     }
 
     /// Deletes the files of rows that no commit took. Best effort: what stays is an orphan.
     pub(crate) async fn abandon(self, lake: &Lake) {
-        for (table, written) in self.rows {
-            lake.abandon(&table, written).await;
+        for staging in self.rows.values() {
+            lake.discard(staging).await;
         }
     }
 
@@ -87,33 +105,35 @@ impl Staged {
     ///
     /// On an error nothing is changed and the files are gone, unless the outcome is unknown.
     pub(crate) async fn commit(
-        self,
+        mut self,
         lake: &Lake,
         identity: &Identity,
         base: Txn,
         request_id: Option<String>,
         idempotency_key: Option<String>,
-    ) -> Result<Committed, Error> {
-        let mut changes: BTreeMap<TableId, TableChange> = BTreeMap::new();
-        for (table, written) in &self.rows {
-            let change = changes.entry(table.id).or_insert_with(|| TableChange {
-                table: table.id,
-                base,
-                read: ReadSet::None,
-                ops: Vec::new(),
-            });
-            let files = written.clone().into_files();
-            match change.ops.first_mut() {
-                Some(Op::Append { files: known }) => known.extend(files),
-                _ => change.ops.push(Op::Append { files }),
+    ) -> Result<Committed, Failure> {
+        let mut tables = Vec::with_capacity(self.rows.len());
+        let mut unsettled = None;
+        for (table, staging) in &mut self.rows {
+            if let Err(error) = lake.settle(&identity.scope, Arc::make_mut(staging)).await {
+                unsettled = Some(error);
+                break;
             }
+            if !staging.is_empty() {
+                let (ops, read) = staging.ops();
+                tables.push(TableChange { table: *table, base, read, ops });
+            }
+        }
+        if let Some(error) = unsettled {
+            self.abandon(lake).await;
+            return Err(Failure::Other(error.into()));
         }
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
             producers: idempotency_key.iter().map(|key| client_producer(identity, key)).collect(),
             facts: facts(identity, self.operation, &self.sql, &self.inputs, request_id),
-            tables: changes.into_values().collect(),
+            tables,
             objects: self.objects.clone(),
         };
         match lake.catalog.apply(commit).await {
@@ -127,8 +147,37 @@ impl Staged {
                 if error.kind() != ErrorKind::Unavailable {
                     self.abandon(lake).await; // else the outcome may be unknown: the files may be needed
                 }
-                Err(error.into())
+                Err(Failure::Commit(error))
             }
+        }
+    }
+}
+
+/// Why a staging was not committed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The catalog refused it; of a conflict it says what to plan again.
+    Commit(cenote_catalog::Error),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<cenote_catalog::Error> for Failure {
+    fn from(error: cenote_catalog::Error) -> Self {
+        Self::Commit(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Commit(error) => error.into(),
+            Failure::Other(error) => error,
         }
     }
 }
@@ -178,6 +227,31 @@ pub(crate) fn with_table(names: &Names, table: &NewTable) -> Names {
 pub(crate) fn with_schema(names: &Names, name: &str) -> Names {
     let mut names = names.clone();
     names.schemas.entry(name.to_owned()).or_insert_with(|| new_schema(name));
+    names
+}
+
+/// The names without a table or view.
+pub(crate) fn without_table(names: &Names, table: &TableDef) -> Names {
+    let mut names = names.clone();
+    if let Some((_, tables)) = names.schemas.get_mut(&table.schema_name) {
+        tables.remove(&table.name);
+    }
+    names
+}
+
+/// The names without a schema and what is in it.
+pub(crate) fn without_schema(names: &Names, name: &str) -> Names {
+    let mut names = names.clone();
+    names.schemas.remove(name);
+    names
+}
+
+/// The names with another definition of a table, which may have another name.
+pub(crate) fn with_definition(names: &Names, old: &TableDef, new: TableDef) -> Names {
+    let mut names = without_table(names, old);
+    if let Some((_, tables)) = names.schemas.get_mut(&new.schema_name) {
+        tables.insert(new.name.clone(), Arc::new(new));
+    }
     names
 }
 

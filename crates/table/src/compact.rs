@@ -13,6 +13,7 @@ use cenote_catalog::{
 use cenote_vocab::{Micros, PartitionValue, Scope, Transform, Txn};
 
 use self::plan::{Action, Job, PartitionPlan, Terms, counters_allow};
+pub(crate) use self::rewrite::read_object;
 use crate::scan::{ScanFile, Schemas};
 use crate::transform::day_unit_start;
 use crate::writer::keeping_row_ids;

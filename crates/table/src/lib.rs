@@ -30,6 +30,7 @@ mod retention;
 #[cfg(test)]
 mod sample;
 mod scan;
+mod staging;
 mod transform;
 mod vacuum;
 mod worker;
@@ -47,5 +48,6 @@ pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;
 pub use scan::{PruneCounts, Scan, ScanFile};
+pub use staging::{FileNumbers, Staging};
 pub use vacuum::{VacuumOptions, VacuumOutcome};
 pub use writer::{TableWriter, Written};

@@ -107,6 +107,11 @@ impl Lake {
 }
 
 impl ScanFile {
+    /// False for what a transaction has staged.
+    pub fn is_committed(&self) -> bool {
+        self.entry.id.0 >= 0
+    }
+
     pub(crate) fn new(table: &TableDef, entry: Arc<DataFile>, schema: Arc<TableSchema>) -> Self {
         let path = cenote_store::object_path(&table.location, &entry.file.path);
         Self { entry, path, schema }

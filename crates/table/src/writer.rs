@@ -132,6 +132,11 @@ impl TableWriter {
         Ok(Written { files: self.files })
     }
 
+    /// Gives up: deletes what was written so far. Best effort: what stays is an orphan.
+    pub async fn abandon(self) {
+        self.lake.delete_new(&self.table, &self.files).await;
+    }
+
     async fn write_run(&mut self) -> Result<(), Error> {
         let batches = std::mem::take(&mut self.held);
         self.held_bytes = 0;

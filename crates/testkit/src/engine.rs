@@ -76,6 +76,14 @@ impl TestEngine {
         self.ingest.write(&self.identity, request).await.expect("the rows are stored");
     }
 
+    /// Paths of all objects in the store.
+    pub async fn objects(&self) -> Vec<String> {
+        let listed = self.lake.store.list(&Default::default()).map_ok(|object| object.path.to_string());
+        let mut paths: Vec<String> = listed.try_collect().await.expect("a list");
+        paths.sort();
+        paths
+    }
+
     /// Ends everything in order.
     pub async fn stop(self) {
         self.ingest.shutdown(Duration::from_secs(5)).await.expect("a whole log");

@@ -67,7 +67,7 @@ fn json_options() -> JsonWriterBuilder {
 fn tag(answer: &Answer) -> String {
     match answer.command.as_str() {
         "INSERT" => format!("INSERT 0 {}", answer.rows),
-        "DELETE" | "UPDATE" | "SELECT" => format!("{} {}", answer.command, answer.rows),
+        "DELETE" | "UPDATE" | "MERGE" | "SELECT" => format!("{} {}", answer.command, answer.rows),
         command => command.to_owned(),
     }
 }

@@ -1,15 +1,19 @@
-//! `PARTITIONED BY`, `SORTED BY` and `COMMENT` of CREATE TABLE: taken out of the tokens, as the parser knows other meanings.
+//! `PARTITIONED BY`, `SORTED BY` and `COMMENT` of CREATE TABLE, `REPLACE WHERE` of INSERT: taken out of the tokens, as the
+//! parser does not know them or knows other meanings.
 
 use cenote_vocab::{ErrorKind, FieldType, Transform};
-use sqlparser::ast::Ident;
+use sqlparser::ast::{Expr, Ident};
+use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::column;
+use super::dialect::DIALECT;
 use super::tokens::word_is;
 use super::words::Words;
 use crate::Error;
+use crate::plan::fault;
 
-/// The clauses of one CREATE TABLE.
+/// The clauses of one CREATE TABLE or INSERT.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TableClauses {
     pub(crate) partition: Vec<PartitionItem>,
@@ -17,6 +21,8 @@ pub(crate) struct TableClauses {
     pub(crate) comment: Option<String>,
     /// Types that the parser does not know, by the numbers in the words that stand for them.
     pub(crate) types: Vec<FieldType>,
+    /// `INSERT … REPLACE WHERE …`
+    pub(crate) replace: Option<Expr>,
 }
 
 /// Begins the words that stand for types.
@@ -44,17 +50,30 @@ pub(crate) struct SortItem {
     pub(crate) nulls_first: bool,
 }
 
-/// Takes the clauses out of a CREATE TABLE; other statements keep their tokens.
+/// Takes the clauses out of a CREATE TABLE or INSERT; other statements keep their tokens.
 pub(crate) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<TableClauses, Error> {
     let mut clauses = TableClauses::default();
+    if tokens.first().is_some_and(|first| word_is(first, "INSERT")) {
+        clauses.replace = take_replace(sql, tokens)?;
+    }
     if !is_create_table(sql, tokens) {
         return Ok(clauses);
     }
     let mut depth = 0_usize;
     let mut at = 0;
+    let mut options = false;
     while at < tokens.len() {
         match &tokens[at].token {
-            Token::LParen => depth += 1,
+            Token::LParen => {
+                depth += 1;
+                options = depth == 1 && at > 0 && word_is(&tokens[at - 1], "WITH");
+            }
+            Token::Period if options => {
+                if let Some(name) = dotted(tokens, at) {
+                    tokens.splice(at - 1..at + 2, [name]);
+                    continue;
+                }
+            }
             Token::Word(_) if depth == 1 && column::begins_nested(&tokens[at..]) => {
                 let mut words = Words::new(sql, &tokens[at..]);
                 let field_type = column::field_type(&mut words, "")?;
@@ -88,6 +107,60 @@ pub(crate) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<TableCl
         at += 1;
     }
     Ok(clauses)
+}
+
+/// `compaction.enabled`, by its point: a name that becomes one word.
+fn dotted(tokens: &[TokenWithSpan], point: usize) -> Option<TokenWithSpan> {
+    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) => Some(word.value.as_str()),
+        _ => None,
+    };
+    let before = point.checked_sub(1)?;
+    let name = Token::make_word(&format!("{}.{}", word(before)?, word(point + 1)?), Some('"'));
+    Some(TokenWithSpan::new(name, tokens[before].span))
+}
+
+/// `REPLACE WHERE predicate` before the rows of an INSERT.
+fn take_replace(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Option<Expr>, Error> {
+    let outside = outside(tokens);
+    let begins = |words: &[&str]| {
+        outside
+            .iter()
+            .copied()
+            .find(|at| words.iter().zip(&tokens[*at..]).all(|(word, token)| word_is(token, word)))
+    };
+    let rows =
+        ["VALUES", "SELECT", "WITH", "FROM", "TABLE"].into_iter().filter_map(|word| begins(&[word])).min();
+    let (Some(start), Some(end)) = (begins(&["REPLACE", "WHERE"]), rows) else { return Ok(None) };
+    if start > end {
+        return Ok(None);
+    }
+    let mut predicate: Vec<TokenWithSpan> = tokens.drain(start..end).skip(2).collect();
+    predicate.push(TokenWithSpan::wrap(Token::EOF));
+    let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(predicate);
+    let parsed = parser.parse_expr().map_err(|error| fault::of(error.into(), sql))?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(Some(parsed)),
+        other => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("syntax error: expected the rows to insert after REPLACE WHERE {parsed}, found {other}"),
+        )),
+    }
+}
+
+/// Places of the tokens that stand in no parentheses.
+fn outside(tokens: &[TokenWithSpan]) -> Vec<usize> {
+    let mut depth = 0_usize;
+    let mut places = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ if depth == 0 => places.push(at),
+            _ => {}
+        }
+    }
+    places
 }
 
 fn is_create_table(sql: &str, tokens: &[TokenWithSpan]) -> bool {

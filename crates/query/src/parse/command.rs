@@ -9,6 +9,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::alter::{AlterTable, Comment, alter_table, comment};
 use super::clauses::list;
+use super::history::{History, history};
 use super::words::Words;
 use crate::Error;
 
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     },
     AlterTable(AlterTable),
     Comment(Comment),
+    History(History),
 }
 
 /// One table, or all of the tenant.
@@ -85,6 +87,7 @@ pub(crate) enum Show {
     Create { name: Vec<Ident>, view: bool },
     Functions,
     Snapshots(Vec<Ident>),
+    Tags,
     Jobs,
     All,
     Setting(String),
@@ -100,8 +103,6 @@ const LATER: &[&[&str]] = &[
     &["FETCH"],
     &["MOVE"],
     &["PUBLISH"],
-    &["UNDROP"],
-    &["RESTORE"],
     &["ANALYZE"],
     &["VERIFY"],
     &["SUMMARIZE"],
@@ -114,18 +115,13 @@ const LATER: &[&[&str]] = &[
     &["GRANT"],
     &["REVOKE"],
     &["CALL"],
-    &["CREATE", "TAG"],
     &["CREATE", "PIPELINE"],
     &["CREATE", "ASSET"],
     &["CREATE", "JOB"],
     &["DROP", "JOB"],
     &["CREATE", "CATALOG"],
     &["CREATE", "MATERIALIZED"],
-    &["DROP", "TAG"],
-    &["DROP", "PRODUCER"],
     &["DROP", "CATALOG"],
-    &["MERGE"],
-    &["UPDATE"],
 ];
 
 /// The command that the statement is; `None` if the parser of queries should read it.
@@ -193,6 +189,10 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             return Err(files_denied("CREATE EXTERNAL TABLE"));
         }
         () => {
+            if let Some(statement) = history(&mut words)? {
+                words.end()?;
+                return Ok(Some(Command::History(statement)));
+            }
             if let Some(phrase) = LATER.iter().find(|phrase| words.take(phrase)) {
                 return Err(unsupported(&phrase.join(" ")));
             }
@@ -347,8 +347,10 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
         Show::Snapshots(words.object_name()?)
     } else if words.take(&["JOBS"]) {
         Show::Jobs
-    } else if words.take(&["TAGS"]) || words.take(&["PARTITIONS"]) {
-        return Err(unsupported("SHOW TAGS and SHOW PARTITIONS"));
+    } else if words.take(&["TAGS"]) {
+        Show::Tags
+    } else if words.take(&["PARTITIONS"]) {
+        return Err(unsupported("SHOW PARTITIONS"));
     } else if words.take(&["ALL"]) {
         Show::All
     } else if words.take(&["TIME", "ZONE"]) {

@@ -68,11 +68,13 @@ fn offset(sql: &str, lines: &[usize], at: Location) -> usize {
 }
 
 /// Rewrites what the parser cannot read, place by place:
-/// `//` becomes the division token, `FOR VERSION|TIMESTAMP AS OF` loses its `FOR`, `TABLE t` becomes `SELECT * FROM t`.
-pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Error> {
+/// `//` becomes the division token, `FOR VERSION|TIMESTAMP AS OF` loses its `FOR`, of a tag it becomes `AT (TAG => …)`, `TABLE t` becomes `SELECT * FROM t`.
+pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut rewritten = Vec::with_capacity(tokens.len() + 3);
+    let mut taken = 0;
     for (at, token) in tokens.iter().enumerate() {
         match &token.token {
+            _ if at < taken => {}
             Token::Div
                 if tokens
                     .get(at + 1)
@@ -91,23 +93,30 @@ pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, 
                 rewritten.push(TokenWithSpan::new(Token::make_keyword("FROM"), token.span));
             }
             _ if is_version_clause(&tokens[at..]) => {
-                if let Some(next) = tokens.get(at + 4)
-                    && word_is(&tokens[at + 1], "VERSION")
-                    && !matches!(next.token, Token::Number(..))
-                {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        format!(
-                            "FOR VERSION AS OF takes a transaction number, got {}: tags are not supported yet",
-                            next.token
-                        ),
-                    ));
+                if let Some(tag) = tokens.get(at + 4).filter(|tag| names_a_tag(&tokens[at + 1], tag)) {
+                    let in_place = |one: Token| TokenWithSpan::new(one, tag.span);
+                    rewritten.extend(
+                        [
+                            Token::make_keyword("AT"),
+                            Token::LParen,
+                            Token::make_word("TAG", None),
+                            Token::RArrow,
+                        ]
+                        .map(in_place),
+                    );
+                    rewritten.extend([tag.clone(), in_place(Token::RParen)]);
+                    taken = at + 5;
                 }
             }
             _ => rewritten.push(token.clone()),
         }
     }
-    Ok(rewritten)
+    rewritten
+}
+
+/// True for `VERSION AS OF 'x'`.
+fn names_a_tag(kind: &TokenWithSpan, version: &TokenWithSpan) -> bool {
+    word_is(kind, "VERSION") && matches!(version.token, Token::SingleQuotedString(_))
 }
 
 /// True at the word FOR of `FOR VERSION AS OF` and `FOR TIMESTAMP AS OF`.

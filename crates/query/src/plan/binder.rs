@@ -5,18 +5,19 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Identity, Names, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
-use datafusion::datasource::ViewTable;
+use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use sqlparser::ast::ObjectName;
+use sqlparser::ast::{Ident, ObjectName};
 
 use super::checks::check;
 use super::columns::fix_case;
@@ -27,11 +28,20 @@ use super::rewriter::{Reference, VersionText, references, replace};
 use super::snapshot::Snapshot;
 use super::state::{CATALOG, OwnCatalogs, SYSTEM, exact, own_catalogs};
 use crate::engine::Engine;
-use crate::parse::{Parsed, parse, unsupported};
+use crate::parse::{Parsed, parse};
 use crate::pg_catalog::{self, PgFacts};
 use crate::scan::{LakeTable, ScanNotes};
 use crate::table_function::{self, Bound, Call, Context};
+use crate::transaction::StagedRows;
 use crate::{Error, system};
+
+/// Behind the name of a table whose rows are to be found with their places; no name may hold a control character.
+const ADDRESSED: &str = "\u{1f}rows";
+
+/// Behind the name of a table that a statement brings new rows for.
+const NEW_ROWS: &str = "\u{1f}new";
+/// Behind the name of a table of whose rows a statement has changed some.
+const CHANGED_ROWS: &str = "\u{1f}changed";
 
 /// Views that may stand on views.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -41,14 +51,13 @@ pub(crate) struct Binder<'a> {
     engine: &'a Engine,
     identity: &'a Identity,
     snapshot: Arc<Snapshot>,
-    /// Tables that this transaction has written: they cannot be read before its end.
-    staged: &'a BTreeSet<TableId>,
+    /// What this transaction has done to rows: its statements see it.
+    staged: StagedRows,
     state: SessionState,
     catalogs: OwnCatalogs,
     notes: ScanNotes,
     inputs: BTreeMap<TableId, Txn>,
     columns: BTreeSet<String>,
-    addressed: Option<TableId>,
     facts: system::SessionFacts,
     /// Made when the statement asks about the server.
     server: Option<Arc<PgFacts>>,
@@ -59,7 +68,7 @@ impl<'a> Binder<'a> {
         engine: &'a Engine,
         identity: &'a Identity,
         snapshot: Arc<Snapshot>,
-        staged: &'a BTreeSet<TableId>,
+        staged: StagedRows,
         state: SessionState,
         facts: system::SessionFacts,
     ) -> Self {
@@ -76,23 +85,21 @@ impl<'a> Binder<'a> {
             notes: ScanNotes::default(),
             inputs: BTreeMap::new(),
             columns: BTreeSet::new(),
-            addressed: None,
             facts,
             server: None,
         }
-    }
-
-    /// Scans of this table also answer where each row is.
-    pub(crate) fn address(&mut self, table: TableId) {
-        self.addressed = Some(table);
     }
 
     /// Ids of the tables of the lake that a statement may read, by some names: of all, if it names a view.
     pub(crate) fn pinned(statement: &AnyStatement, resolver: &Resolver<'_>) -> Result<Vec<TableId>, Error> {
         let mut ids = BTreeSet::new();
         for reference in references(statement)? {
-            if reference.version.is_some() || reference.call.is_some() {
-                continue; // neither reads the buffer
+            if reference.version.is_some()
+                || reference.call.is_some()
+                || addressed_parts(&reference.name).is_some()
+                || is_of_statement(&reference.name)
+            {
+                continue; // none of them reads the buffer
             }
             if let Found::Table(table) = resolver.find(&reference.name, Permission::Read)? {
                 if table.kind != TableKind::Table {
@@ -151,7 +158,8 @@ impl<'a> Binder<'a> {
         let (catalog, scope) = (&self.engine.lake().catalog, &self.identity.scope);
         let mut sizes = BTreeMap::new();
         for table in self.snapshot.names.tables().filter(|table| table.kind == TableKind::Table) {
-            if self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) {
+            let is_new = self.staged.get(&table.id).is_some_and(|staging| staging.is_new_table());
+            if !is_new && self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) {
                 let files = catalog.visible_files(scope, table, self.snapshot.txn, None).await?.files;
                 sizes.insert(table.id.oid(), files.iter().map(|file| file.bytes).sum());
             }
@@ -168,6 +176,38 @@ impl<'a> Binder<'a> {
         fields.iter_mut().for_each(|field| field.required = false);
         let provider = self.provider(&Arc::new(target), self.snapshot.txn, false).await?;
         self.add(CATALOG, &table.schema_name, &table.name, Arc::new(provider))
+    }
+
+    /// The target of a change, with the places of its rows. Buffered rows have none: the table was flushed.
+    async fn bind_addressed(&mut self, parts: &[Ident], search_path: &[String]) -> Result<ObjectName, Error> {
+        let names = self.snapshot.names.clone();
+        let resolver = Resolver { names: &names, identity: self.identity, search_path };
+        let table = resolver.writable(parts, Permission::Read)?;
+        self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
+        let provider = self.provider(&table, self.snapshot.txn, false).await?.addressed();
+        let name = addressed_name(&table);
+        let marked = format!("{}{ADDRESSED}", table.name);
+        self.add(CATALOG, &table.schema_name, &marked, Arc::new(provider))?;
+        Ok(name)
+    }
+
+    /// Rows that the statement brings along for a table.
+    pub(crate) fn add_new_rows(&self, table: &TableDef, rows: LogicalPlan) -> Result<(), Error> {
+        let name = format!("{}{NEW_ROWS}", table.name);
+        self.add(CATALOG, &table.schema_name, &name, Arc::new(ViewTable::new(rows, None)))
+    }
+
+    /// Rows of a table that the statement has changed.
+    pub(crate) fn add_changed_rows(
+        &mut self,
+        table: &TableDef,
+        columns: SchemaRef,
+        rows: Vec<RecordBatch>,
+    ) -> Result<(), Error> {
+        self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
+        let name = format!("{}{CHANGED_ROWS}", table.name);
+        let rows = MemTable::try_new(columns, vec![rows]).map_err(|error| fault::of(error, ""))?;
+        self.add(CATALOG, &table.schema_name, &name, Arc::new(rows))
     }
 
     /// Names of the statement's snapshot.
@@ -231,9 +271,15 @@ impl<'a> Binder<'a> {
         depth: usize,
     ) -> Result<ObjectName, Error> {
         let version = match &reference.version {
-            Some(version) => Some(self.version(version, sql).await?),
+            Some(version) => Some(self.version(version, (&reference.name, search_path), sql).await?),
             None => at,
         };
+        if is_of_statement(&reference.name) {
+            return Ok(ObjectName::from(reference.name.clone())); // it was added before
+        }
+        if let Some(parts) = addressed_parts(&reference.name) {
+            return self.bind_addressed(&parts, search_path).await;
+        }
         let names = match version {
             Some(txn) => self.engine.lake().catalog.names(&self.identity.scope, txn).await?,
             None => self.snapshot.names.clone(),
@@ -252,12 +298,6 @@ impl<'a> Binder<'a> {
                 let txn = version.unwrap_or(self.snapshot.txn);
                 match &table.kind {
                     TableKind::Table => {
-                        if self.staged.contains(&table.id) {
-                            return Err(unsupported(&format!(
-                                "reading {} after writing to it in the same transaction",
-                                table.full_name()
-                            )));
-                        }
                         let provider = self.provider(&table, txn, version.is_some()).await?;
                         self.inputs.insert(table.id, txn);
                         self.add(CATALOG, &table.schema_name, &name, Arc::new(provider))?;
@@ -338,7 +378,10 @@ impl<'a> Binder<'a> {
         let buffer = if past { None } else { self.snapshot.buffer(lake, ingest, scope, table.id).await? };
         let provider =
             LakeTable::new(lake.clone(), scope.clone(), table.clone(), txn, buffer, self.notes.clone());
-        Ok(if self.addressed == Some(table.id) && !past { provider.addressed() } else { provider })
+        Ok(match self.staged.get(&table.id) {
+            Some(staging) if !past => provider.staged(staging.clone()),
+            _ => provider,
+        })
     }
 
     fn add(
@@ -382,9 +425,24 @@ impl<'a> Binder<'a> {
         output_columns(plan, view).map_err(|error| in_view(fault::of(error, sql)))
     }
 
-    /// The transaction that a version clause means.
-    async fn version(&self, version: &VersionText, sql: &str) -> Result<Txn, Error> {
+    /// The transaction that a version clause behind the name means.
+    async fn version(
+        &self,
+        version: &VersionText,
+        (name, search_path): (&[Ident], &[String]),
+        sql: &str,
+    ) -> Result<Txn, Error> {
         match version {
+            VersionText::Tag(tag) => {
+                // a table that is gone has the tags of the catalog
+                let names = &self.snapshot.names;
+                let resolver = Resolver { names, identity: self.identity, search_path };
+                let table = match resolver.find(name, Permission::Read) {
+                    Ok(Found::Table(table)) => Some(table.id),
+                    _ => None,
+                };
+                Ok(self.engine.lake().catalog.tagged(&self.identity.scope, table, tag).await?)
+            }
             VersionText::Txn(txn) => Ok(Txn(*txn)),
             VersionText::Time(expr) => {
                 let at = constant_time(self.engine, &self.state, &expr.to_string(), sql).await?;
@@ -392,6 +450,33 @@ impl<'a> Binder<'a> {
             }
         }
     }
+}
+
+/// The name by which a statement reads a table with the places of its rows.
+pub(crate) fn addressed_name(table: &TableDef) -> ObjectName {
+    full_name(CATALOG, &table.schema_name, &format!("{}{ADDRESSED}", table.name))
+}
+
+/// The name by which a statement reads the rows that it brings along for a table.
+pub(crate) fn new_rows_name(table: &TableDef) -> ObjectName {
+    full_name(CATALOG, &table.schema_name, &format!("{}{NEW_ROWS}", table.name))
+}
+
+/// The name by which a statement reads the rows that it has changed.
+pub(crate) fn changed_rows_name(table: &TableDef) -> ObjectName {
+    full_name(CATALOG, &table.schema_name, &format!("{}{CHANGED_ROWS}", table.name))
+}
+
+/// True for rows that the statement itself made known.
+fn is_of_statement(name: &[Ident]) -> bool {
+    name.last().is_some_and(|last| last.value.ends_with(NEW_ROWS) || last.value.ends_with(CHANGED_ROWS))
+}
+
+/// The table's own name, if this is the one with places.
+fn addressed_parts(name: &[Ident]) -> Option<Vec<Ident>> {
+    let (last, parts) = name.split_last()?;
+    let bare = last.value.strip_suffix(ADDRESSED)?;
+    Some(parts.iter().cloned().chain([exact(bare)]).collect())
 }
 
 /// All tables of the lake.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor,
-    TableFunctionArgs, TableVersion, VisitMut, VisitorMut,
+    TableFunctionArgs, TableVersion, Value, VisitMut, VisitorMut,
 };
 
 use crate::Error;
@@ -23,11 +23,12 @@ pub(crate) struct Reference {
     pub(crate) call: Option<Call>,
 }
 
-/// `FOR VERSION|TIMESTAMP AS OF …`
+/// `FOR VERSION|TIMESTAMP AS OF …`, `AT (… => …)`
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum VersionText {
     Txn(i64),
     Time(Box<Expr>),
+    Tag(String),
 }
 
 impl Reference {
@@ -41,6 +42,7 @@ impl Reference {
             None => name,
             Some(VersionText::Txn(txn)) => format!("{name}@{txn}"),
             Some(VersionText::Time(expr)) => format!("{name}@{expr}"),
+            Some(VersionText::Tag(tag)) => format!("{name}@tag:{tag}"),
         }
     }
 }
@@ -192,6 +194,13 @@ impl Walker<'_, '_> {
 }
 
 fn version_text(version: TableVersion) -> Result<VersionText, Error> {
+    let tag = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(VersionText::Tag(text.clone())),
+            _ => None,
+        },
+        _ => None,
+    };
     let txn = |expr: &Expr| {
         expr.to_string().parse::<i64>().map(VersionText::Txn).map_err(|_| {
             Error::new(ErrorKind::Invalid, format!("a version is a transaction number, got {expr}"))
@@ -217,12 +226,15 @@ fn version_text(version: TableVersion) -> Result<VersionText, Error> {
                 }
                 _ => {
                     return Err(unsupported(
-                        "a version clause other than AT (VERSION => n) or AT (TIMESTAMP => e)",
+                        "a version clause other than AT (VERSION => n), AT (TIMESTAMP => e) or AT (TAG => 'x')",
                     ));
                 }
             };
             match name.as_str() {
                 "version" if at => txn(value),
+                "tag" if at => tag(value).ok_or_else(|| {
+                    Error::new(ErrorKind::Invalid, format!("a tag is a text in single quotes, got {value}"))
+                }),
                 "timestamp" if at => Ok(VersionText::Time(Box::new(value.clone()))),
                 other => Err(unsupported(&format!("version clause {}({other} => …)", function.name))),
             }

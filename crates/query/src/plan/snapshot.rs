@@ -79,6 +79,18 @@ impl Snapshot {
         Ok(Some((pin.clone(), epoch)))
     }
 
+    /// True if rows of the table are in the buffer and in no file of this snapshot.
+    pub(crate) async fn has_buffered(
+        &self,
+        lake: &Lake,
+        ingest: &Ingest,
+        scope: &Scope,
+        table: TableId,
+    ) -> Result<bool, Error> {
+        let Some((pin, flushed)) = self.buffer(lake, ingest, scope, table).await? else { return Ok(false) };
+        Ok(pin.batches(table, flushed).iter().any(|buffered| buffered.batch.num_rows() > 0))
+    }
+
     /// Keeps the pinned batches while a stream runs.
     pub(crate) fn pin(&self) -> Option<Arc<Pin>> {
         self.pin.clone()

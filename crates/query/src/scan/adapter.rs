@@ -25,6 +25,13 @@ impl FieldIdAdapterFactory {
         let fields = schema.fields.iter().map(|field| (field.name.clone(), field.clone()));
         Self { fields: Arc::new(fields.collect()) }
     }
+
+    /// With a column that is none of the table's.
+    #[must_use]
+    pub(crate) fn with(mut self, field: Field) -> Self {
+        Arc::make_mut(&mut self.fields).insert(field.name.clone(), field);
+        self
+    }
 }
 
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {

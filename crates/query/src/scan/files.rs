@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cenote_catalog::TableDef;
 use cenote_datafile::DeletionVector;
 use cenote_table::ScanFile;
-use datafusion::common::ScalarValue;
+use datafusion::common::{ColumnStatistics, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -16,7 +16,7 @@ use super::statistics::file_statistics;
 /// Bytes after the footer: its length and the magic number.
 const TAIL_BYTES: u32 = 8;
 
-/// The file, with its id as a partition value if rows are to be addressed.
+/// The file, with its id and that of its first row as partition values if rows are to be addressed.
 pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: bool) -> PartitionedFile {
     let known = &file.entry.file;
     let mut partitioned = PartitionedFile::new_from_meta(ObjectMeta {
@@ -28,13 +28,22 @@ pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: boo
     })
     .with_metadata_size_hint((known.footer_bytes + TAIL_BYTES) as usize);
     if addressed {
-        partitioned = partitioned.with_partition_values(vec![ScalarValue::Int64(Some(file.entry.id.0))]);
+        let first = file.is_committed().then_some(file.entry.row_id_start);
+        partitioned = partitioned.with_partition_values(vec![
+            ScalarValue::Int64(Some(file.entry.id.0)),
+            ScalarValue::Int64(first),
+        ]);
     }
     if let Some(visible) = &file.entry.vector {
         partitioned =
             partitioned.with_extension(ParquetRowSelection::new(live_rows(&visible.vector, known.rows)));
     }
-    partitioned.with_statistics(Arc::new(file_statistics(file, table)))
+    let mut statistics = file_statistics(file, table);
+    if addressed {
+        // of the stored row ids; those of the partition values are put behind it, by place
+        statistics.column_statistics.push(ColumnStatistics::new_unknown());
+    }
+    partitioned.with_statistics(Arc::new(statistics))
 }
 
 /// The complement of the vector, over all rows of the file.

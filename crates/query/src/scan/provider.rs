@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use cenote_catalog::TableDef;
-use cenote_datafile::literal;
+use cenote_datafile::{ROW_ID, literal};
 use cenote_ingest::Pin;
-use cenote_table::{Lake, Scan};
-use cenote_vocab::{Epoch, FieldId, FieldType, Scope, Txn, WriteDefault};
+use cenote_table::{Lake, Scan, Staging};
+use cenote_vocab::{Epoch, Field as StoredField, FieldId, FieldType, Scope, Txn, WriteDefault};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::TableType;
@@ -25,6 +25,8 @@ use datafusion::parquet::arrow::RowNumber;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
+use sqlparser::ast::helpers::attached_token::AttachedToken;
+use sqlparser::ast::{BinaryOperator, CaseWhen, Expr as SqlExpr, Ident};
 
 use super::adapter::FieldIdAdapterFactory;
 use super::buffer::by_field_id;
@@ -33,12 +35,18 @@ use super::notes::{ScanNote, ScanNotes};
 use super::predicate::lower_all;
 use super::sql_schema;
 use crate::Error;
+use crate::plan::exact;
 use crate::plan::fault::outward;
 
 /// Extra column of an addressed scan: the file's id.
 pub(crate) const FILE_COLUMN: &str = "__cenote_file";
 /// Extra column of an addressed scan: the row's place in the file, from 0.
 pub(crate) const POSITION_COLUMN: &str = "__cenote_position";
+
+/// Extra column of an addressed scan: the row's id, where it is stored with the row.
+const STORED_ROW_ID: &str = "__cenote_stored_row_id";
+/// Extra column of an addressed scan: the row id of the file's first row; NULL for a file that is not committed.
+const FIRST_ROW_ID: &str = "__cenote_first_row_id";
 
 /// Buffered rows of one partition of the plan; more are spread over threads.
 const BUFFERED_ROWS_PER_PARTITION: usize = 64 * 1024;
@@ -52,6 +60,7 @@ pub(crate) struct LakeTable {
     columns: SchemaRef,
     source: TableSchema,
     buffer: Option<(Arc<Pin>, Epoch)>,
+    staging: Option<Arc<Staging>>,
     addressed: bool,
     notes: ScanNotes,
     /// Of columns that have one, for rows that are written without them.
@@ -71,17 +80,40 @@ impl LakeTable {
         let columns = sql_schema(&table.schema);
         let source = TableSchema::from(&columns);
         let defaults = defaults(&table, &columns);
-        Self { lake, scope, table, at, columns, source, buffer, addressed: false, notes, defaults }
+        Self {
+            lake,
+            scope,
+            table,
+            at,
+            columns,
+            source,
+            buffer,
+            staging: None,
+            addressed: false,
+            notes,
+            defaults,
+        }
     }
 
-    /// Also answers where each row is: [`FILE_COLUMN`] and [`POSITION_COLUMN`]. Buffered rows have no place and are left out.
+    /// With what the transaction has done to its rows.
+    #[must_use]
+    pub(crate) fn staged(mut self, staging: Arc<Staging>) -> Self {
+        self.staging = Some(staging);
+        self
+    }
+
+    /// Also answers where each row is, [`FILE_COLUMN`] and [`POSITION_COLUMN`], and what [`row_id`] reads. Buffered rows have no
+    /// place and are left out.
     #[must_use]
     pub(crate) fn addressed(mut self) -> Self {
+        let stored = Field::new(STORED_ROW_ID, DataType::Int64, true);
+        let columns = self.columns.fields().iter().map(|field| field.as_ref().clone()).chain([stored]);
         let file = Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false));
+        let first = Arc::new(Field::new(FIRST_ROW_ID, DataType::Int64, true));
         let position =
             Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
-        self.source = TableSchema::builder(self.columns.clone())
-            .with_table_partition_cols(vec![file])
+        self.source = TableSchema::builder(Arc::new(Schema::new(columns.collect::<Vec<_>>())))
+            .with_table_partition_cols(vec![file, first])
             .with_virtual_columns(vec![position])
             .build();
         self.buffer = None;
@@ -151,11 +183,19 @@ impl LakeTable {
         let config = FileScanConfigBuilder::new(lake_url()?, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
-            .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory::new(&self.table.schema))))
+            .with_expr_adapter(Some(Arc::new(self.adapter())))
             .with_limit(limit)
             .with_projection_indices(projection.cloned())?
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn adapter(&self) -> FieldIdAdapterFactory {
+        let factory = FieldIdAdapterFactory::new(&self.table.schema);
+        if !self.addressed {
+            return factory;
+        }
+        factory.with(StoredField::new(ROW_ID, STORED_ROW_ID, FieldType::Int64))
     }
 
     fn buffer_scan(
@@ -179,24 +219,45 @@ impl LakeTable {
 /// What rows get that are written without a column.
 fn defaults(table: &TableDef, columns: &SchemaRef) -> HashMap<String, Expr> {
     let fields = table.schema.fields.iter().zip(columns.fields());
-    let defaults = fields.filter_map(|(field, shown)| {
-        let expr = match field.write_default.as_ref()? {
-            WriteDefault::Literal(text) => {
-                // checked when it was declared
-                let value = literal(&field.field_type, text).ok()?;
-                Expr::Literal(ScalarValue::try_from_array(&value, 0).ok()?, None)
-            }
-            WriteDefault::Now => {
-                let now = datafusion::functions::datetime::expr_fn::now();
-                Expr::Cast(Cast::new(Box::new(now), shown.data_type().clone()))
-            }
-            WriteDefault::Uuid => {
-                cenote_functions::to_uuid().call(vec![datafusion::functions::string::expr_fn::uuid()])
-            }
-        };
-        Some((field.name.clone(), expr))
-    });
+    let defaults =
+        fields.filter_map(|(field, shown)| Some((field.name.clone(), column_default(field, shown)?)));
     defaults.collect()
+}
+
+/// What a row gets that is written without the column; `None` is NULL.
+pub(crate) fn column_default(column: &StoredField, shown: &Field) -> Option<Expr> {
+    Some(match column.write_default.as_ref()? {
+        WriteDefault::Literal(text) => {
+            // checked when it was declared
+            let value = literal(&column.field_type, text).ok()?;
+            Expr::Literal(ScalarValue::try_from_array(&value, 0).ok()?, None)
+        }
+        WriteDefault::Now => {
+            let now = datafusion::functions::datetime::expr_fn::now();
+            Expr::Cast(Cast::new(Box::new(now), shown.data_type().clone()))
+        }
+        WriteDefault::Uuid => {
+            cenote_functions::to_uuid().call(vec![datafusion::functions::string::expr_fn::uuid()])
+        }
+    })
+}
+
+/// The id of a row of an addressed scan, in the words of SQL; NULL for one that no commit has.
+pub(crate) fn row_id(table: &Ident) -> SqlExpr {
+    let column = |name: &str| Box::new(SqlExpr::CompoundIdentifier(vec![table.clone(), exact(name)]));
+    let counted = SqlExpr::BinaryOp {
+        left: column(FIRST_ROW_ID),
+        op: BinaryOperator::Plus,
+        right: column(POSITION_COLUMN),
+    };
+    let stored = SqlExpr::IsNotNull(column(STORED_ROW_ID));
+    SqlExpr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition: stored, result: *column(STORED_ROW_ID) }],
+        else_result: Some(Box::new(counted)),
+    }
 }
 
 /// The name by which plans know the lake's store.
@@ -230,11 +291,12 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let predicate = lower_all(filters, &self.table);
-        let scan = self
-            .lake
-            .scan(&self.scope, &self.table, self.at, &predicate)
-            .await
-            .map_err(|error| outward(Error::from(error)))?;
+        let (scope, table) = (&self.scope, &self.table);
+        let scan = match &self.staging {
+            Some(staging) => self.lake.scan_staged(scope, staging, table, self.at, &predicate).await,
+            None => self.lake.scan(scope, table, self.at, &predicate).await,
+        };
+        let scan = scan.map_err(|error| outward(Error::from(error)))?;
         let buffered = self.buffered()?;
         self.notes.add(ScanNote {
             table: self.table.full_name(),

@@ -1,12 +1,13 @@
 //! What the statements of a session share: settings, transaction, the statement that runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use cenote_catalog::{Identity, Names};
-use cenote_vocab::{ErrorKind, Micros, TableId, Txn};
+use cenote_catalog::{Committed, Identity, Names, TableDef};
+use cenote_table::FileNumbers;
+use cenote_vocab::{ErrorKind, Fault, Micros, TableId, Txn};
 use parking_lot::Mutex;
 
 use super::{SessionOptions, TransactionStatus};
@@ -18,7 +19,7 @@ use crate::registry::Running;
 use crate::settings::Settings;
 use crate::statement::Guard;
 use crate::system::SessionFacts;
-use crate::transaction::{Staged, Transaction};
+use crate::transaction::{Failure, Staged, StagedRows, Transaction};
 
 /// How long a statement waits for the snapshot that `min_txn` asks for.
 const MIN_TXN_WAIT: Duration = Duration::from_secs(5);
@@ -285,7 +286,7 @@ impl Inner {
         if committed.is_err() {
             self.state.lock().settings = transaction.settings;
         }
-        committed.map(Some)
+        committed.map(|committed| Some(committed.txn)).map_err(|failure| at_commit(failure.into()))
     }
 
     async fn commit_staged(
@@ -293,46 +294,60 @@ impl Inner {
         staged: Staged,
         base: Txn,
         request_id: Option<String>,
-    ) -> Result<Txn, Error> {
+    ) -> Result<Committed, Failure> {
         let key = self.state.lock().settings.text("idempotency_key");
         let committed =
             staged.commit(self.engine.lake(), &self.identity, base, request_id, key.clone()).await?;
         if key.is_some() {
             self.state.lock().settings.set("idempotency_key", Some(""))?; // one key, one commit
         }
-        Ok(committed.txn)
+        Ok(committed)
     }
 
-    /// Ends a statement that wrote: staged in the open transaction, or committed now.
+    /// Ends a statement that wrote: staged in the open transaction, or committed now, with its number.
     pub(crate) async fn finish(&self, staged: Staged, guard: &Guard) -> Result<Option<Txn>, Error> {
+        Ok(self.finish_rows(staged, guard).await?.map(|committed| committed.txn))
+    }
+
+    /// As [`finish`](Self::finish), with all that came of the commit.
+    pub(crate) async fn finish_rows(
+        &self,
+        staged: Staged,
+        guard: &Guard,
+    ) -> Result<Option<Committed>, Failure> {
         let bytes_max = self.engine.options().staged_bytes_max;
-        let outside = {
+        let (outside, gone, bytes) = {
             let mut state = self.state.lock();
             match &mut state.transaction {
                 Some(transaction) => {
-                    transaction.staged.append(staged);
-                    if transaction.staged.bytes() > bytes_max {
-                        return Err(Error::new(
-                            ErrorKind::Exhausted,
-                            format!(
-                                "the transaction has staged more than query.staged_bytes_max ({bytes_max} bytes)"
-                            ),
-                        ));
-                    }
-                    return Ok(None);
+                    let gone = transaction.staged.append(staged);
+                    (None, gone, transaction.staged.bytes())
                 }
-                None => staged,
+                None => (Some(staged), Vec::new(), 0),
             }
         };
+        for staging in &gone {
+            self.engine.lake().discard(staging).await;
+        }
+        if bytes > bytes_max {
+            return Err(Failure::Other(Error::new(
+                ErrorKind::Exhausted,
+                format!("the transaction has staged more than query.staged_bytes_max ({bytes_max} bytes)"),
+            )));
+        }
+        let Some(outside) = outside else { return Ok(None) };
         if outside.is_empty() {
             return Ok(None);
         }
         if let Err(error) = guard.check() {
             outside.abandon(self.engine.lake()).await;
-            return Err(error);
+            return Err(error.into());
         }
-        let head = self.engine.lake().catalog.head(&self.identity.scope).await?;
-        self.commit_staged(outside, head.txn, guard.request_id.clone()).await.map(Some)
+        let base = match outside.base {
+            Some(base) => base,
+            None => self.engine.lake().catalog.head(&self.identity.scope).await?.txn,
+        };
+        self.commit_staged(outside, base, guard.request_id.clone()).await.map(Some)
     }
 
     /// Fails where nothing can be written: a read-only transaction, a session in the past.
@@ -366,6 +381,11 @@ impl Inner {
         }
     }
 
+    /// True inside of a transaction, also of one that a text of several statements is.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.state.lock().transaction.is_some()
+    }
+
     /// Fails inside of a transaction, also of one that a text of several statements is.
     pub(crate) fn refuse_in_transaction(&self, what: &str) -> Result<(), Error> {
         match &self.state.lock().transaction {
@@ -390,26 +410,108 @@ impl Inner {
         Ok(())
     }
 
-    // ---- reading ----
-
-    /// Tables that this transaction has written or made.
-    pub(crate) fn staged_tables(&self) -> BTreeSet<TableId> {
-        self.state
-            .lock()
-            .transaction
-            .as_ref()
-            .map(|transaction| transaction.staged.tables())
-            .unwrap_or_default()
+    /// Sees to it that no row of the table which the next statement can see is in the buffer only: a vector cannot name it.
+    ///
+    /// In a transaction whose snapshot stays, rows that came to the buffer before it are flushed and the snapshot moves
+    /// forward, if all that is staged holds there too; else, and with repeatable read, it is a conflict (40001).
+    pub(crate) async fn flush_for_change(&self, table: &TableDef) -> Result<(), Error> {
+        let (lake, ingest, scope) = (self.engine.lake(), self.engine.ingest(), &self.identity.scope);
+        let is_new = self.staged_rows().get(&table.id).is_some_and(|staging| staging.is_new_table());
+        let (kept, repeatable) = self.kept_snapshot();
+        let Some(kept) = kept else {
+            ingest.flush(scope, table).await?;
+            return Ok(());
+        };
+        if is_new || !kept.has_buffered(lake, ingest, scope, table.id).await? {
+            return Ok(());
+        }
+        let conflict = |what: &str| {
+            Error::new(ErrorKind::Conflict, format!("rows of {} {what}", table.full_name()))
+                .with_hint("roll back and begin the transaction again")
+        };
+        if repeatable {
+            return Err(conflict("were not in files yet when the transaction's snapshot was taken"));
+        }
+        ingest.flush(scope, table).await?;
+        let moved = Snapshot::take(lake, ingest, scope, |names| Ok(all_tables(names))).await?;
+        if !self.holds_at(&kept, &moved).await? {
+            return Err(conflict(
+                "had to be flushed, and what the transaction did before was changed by others",
+            ));
+        }
+        if let Some(transaction) = &mut self.state.lock().transaction {
+            transaction.snapshot = Some(Arc::new(moved));
+        }
+        Ok(())
     }
 
-    /// The snapshot with the names that this transaction has staged.
-    pub(crate) fn with_staged_names(&self, snapshot: Snapshot) -> Snapshot {
-        let staged =
-            self.state.lock().transaction.as_ref().and_then(|transaction| transaction.staged.names.clone());
-        match staged {
+    /// The snapshot that stays, and whether it must not move.
+    fn kept_snapshot(&self) -> (Option<Arc<Snapshot>>, bool) {
+        match &self.state.lock().transaction {
+            Some(transaction) => (transaction.snapshot.clone(), transaction.repeatable_read),
+            None => (None, false),
+        }
+    }
+
+    /// True if what is staged on one snapshot holds on a later one.
+    async fn holds_at(&self, kept: &Snapshot, moved: &Snapshot) -> Result<bool, Error> {
+        if self.staged_names().is_some() && moved.names.ddl_txn != kept.names.ddl_txn {
+            return Ok(false);
+        }
+        for staging in self.staged_rows().values() {
+            if !self.engine.lake().holds_at(&self.identity.scope, staging, (kept.txn, moved.txn)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn staged_names(&self) -> Option<Arc<Names>> {
+        self.state.lock().transaction.as_ref().and_then(|transaction| transaction.staged.names.clone())
+    }
+
+    /// The names that the next statement sees, without pinning anything for it.
+    pub(crate) async fn names(&self) -> Result<Arc<Names>, Error> {
+        match (self.staged_names(), self.kept_snapshot().0) {
+            (Some(names), _) => Ok(names),
+            (None, Some(kept)) => Ok(kept.names.clone()),
+            (None, None) => {
+                let catalog = &self.engine.lake().catalog;
+                let head = catalog.head(&self.identity.scope).await?;
+                Ok(catalog.names(&self.identity.scope, head.txn).await?)
+            }
+        }
+    }
+
+    // ---- reading ----
+
+    /// What this transaction has done to rows; nothing for a session that reads the past.
+    pub(crate) fn staged_rows(&self) -> StagedRows {
+        let state = self.state.lock();
+        match &state.transaction {
+            Some(transaction) if state.settings.text("as_of").is_none() => transaction.staged.rows.clone(),
+            _ => StagedRows::new(),
+        }
+    }
+
+    /// The files of a table, as the next statement of this transaction sees them.
+    pub(crate) async fn files(&self, table: &TableDef, at: Txn) -> Result<Vec<FileNumbers>, Error> {
+        let staged = self.staged_rows();
+        let staging = staged.get(&table.id).map(Arc::as_ref);
+        Ok(self.engine.lake().numbers(&self.identity.scope, staging, table, at).await?)
+    }
+
+    /// The names for which a statement is described, without pinning anything for it.
+    pub(crate) async fn described(&self) -> Result<Snapshot, Error> {
+        let (lake, scope) = (self.engine.lake(), &self.identity.scope);
+        if let Some(as_of) = self.settings().text("as_of") {
+            return Snapshot::at(lake, scope, self.as_of(&as_of).await?).await;
+        }
+        let snapshot = Snapshot::committed(lake, scope).await?;
+        Ok(match self.staged_names() {
             Some(names) => snapshot.with_names(names),
             None => snapshot,
-        }
+        })
     }
 
     /// The snapshot of the next statement. `tables` says which buffers it needs; one that stays pins them all.
@@ -457,13 +559,13 @@ impl Inner {
         })
     }
 
-    /// `4711`, or a time.
+    /// `4711`, `tag:x` of the catalog, or a time.
     async fn as_of(&self, as_of: &str) -> Result<Txn, Error> {
         if let Ok(txn) = as_of.parse::<i64>() {
             return Ok(Txn(txn));
         }
-        if as_of.starts_with("tag:") {
-            return Err(unsupported("as_of with a tag"));
+        if let Some(tag) = as_of.strip_prefix("tag:") {
+            return Ok(self.engine.lake().catalog.tagged(&self.identity.scope, None, tag).await?);
         }
         let state = self.engine.base().statement(self.now(), None);
         let literal = format!("'{}'", as_of.replace('\'', "''"));
@@ -488,13 +590,13 @@ impl Inner {
     }
 
     /// What binds the names of the next statement.
-    pub(crate) fn binder<'a>(&'a self, snapshot: Arc<Snapshot>, staged: &'a BTreeSet<TableId>) -> Binder<'a> {
+    pub(crate) fn binder(&self, snapshot: Arc<Snapshot>) -> Binder<'_> {
         let settings = self.settings();
         let partitions =
             usize::try_from(settings.number("target_partitions")).ok().filter(|partitions| *partitions > 0);
         let partitions = partitions.map(|partitions| partitions.min(self.engine.options().target_partitions));
         let state = self.engine.base().statement(self.now(), partitions);
-        Binder::new(&self.engine, &self.identity, snapshot, staged, state, self.facts())
+        Binder::new(&self.engine, &self.identity, snapshot, self.staged_rows(), state, self.facts())
     }
 
     /// What system tables are made from.
@@ -507,7 +609,19 @@ impl Inner {
         }
     }
 
-    fn now(&self) -> Micros {
+    /// The time of the statement.
+    pub(crate) fn now(&self) -> Micros {
         self.engine.lake().clock.now()
+    }
+}
+
+/// What others did since the transaction's snapshot makes it fail as a whole: begun again, it may succeed.
+fn at_commit(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Conflict if error.sqlstate().0 != "55000" => {
+            Error::new(ErrorKind::Conflict, format!("the transaction is rolled back: {error}"))
+                .with_hint("begin the transaction again")
+        }
+        _ => error,
     }
 }

@@ -18,7 +18,7 @@ use crate::Error;
 use crate::parse::{Action, AlterTable, Comment, NewColumn, Parsed, Position, folded, parse, unsupported};
 use crate::plan::{Found, Resolver, column_of, denied, fault};
 use crate::session::Inner;
-use crate::transaction::facts;
+use crate::transaction::{Staged, facts, with_definition};
 
 /// Changes a table in one commit.
 pub(crate) async fn alter_table(
@@ -28,8 +28,10 @@ pub(crate) async fn alter_table(
     guard: &Guard,
 ) -> Result<Answer, Error> {
     session.check_writable()?;
-    session.refuse_in_transaction("ALTER TABLE")?;
     let done = Answer::done("ALTER TABLE");
+    if session.in_transaction() {
+        return stage_rename(session, alter, prepared, guard).await;
+    }
     let mut reruns = Reruns::new(session.engine().lake().ids.clone());
     loop {
         guard.check()?;
@@ -68,6 +70,38 @@ pub(crate) async fn alter_table(
             }
         }
     }
+}
+
+/// A new name is the one change of a definition that a transaction can stage.
+async fn stage_rename(
+    session: &Inner,
+    alter: &AlterTable,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    let done = Answer::done("ALTER TABLE");
+    let [rename @ Action::RenameTo(to)] = alter.actions.as_slice() else {
+        session.refuse_in_transaction("ALTER TABLE with changes other than RENAME TO")?;
+        return Ok(done);
+    };
+    let Some((table, _)) = find(session, &alter.table, alter.if_exists).await? else {
+        return Ok(done.with_notice("table does not exist, skipping"));
+    };
+    let change = Change::plan(session, &table, std::slice::from_ref(rename))?;
+    let names = session.names().await?;
+    let name = to.first().map(folded).unwrap_or_default();
+    if names.table(&table.schema_name, &name).is_ok() {
+        return Err(Error::from(CatalogError::TableExists(name)));
+    }
+    let renamed = TableDef { name, ..TableDef::clone(&table) };
+    let staged = Staged {
+        names: Some(Arc::new(with_definition(&names, &table, renamed))),
+        objects: change.objects,
+        sql: vec![prepared.sql.clone()],
+        operation: "rename_table",
+        ..Staged::default()
+    };
+    Ok(done.with_txn(session.finish(staged, guard).await?))
 }
 
 /// `COMMENT ON TABLE | VIEW | COLUMN … IS …`
@@ -421,9 +455,8 @@ async fn check_no_nulls(
     let Parsed::Sql { statement, .. } = parse(&sql)? else {
         return Err(Error::new(ErrorKind::Internal, "internal error: the look for NULLs is no query"));
     };
-    let nothing = std::collections::BTreeSet::new();
     let found = guard.run(Box::pin(async {
-        let mut binder = session.binder(snapshot, &nothing);
+        let mut binder = session.binder(snapshot);
         let plan = binder.plan(*statement, &sql, &session.search_path()).await?;
         let state = binder.state();
         let physical = state.create_physical_plan(&plan).await.map_err(|error| fault::of(error, &sql))?;

@@ -10,10 +10,12 @@ use cenote_vocab::{Clock, ErrorKind, Txn};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
+use super::Prepared;
 use crate::Error;
 use crate::execution::BatchStream;
+use crate::plan::fault;
 use crate::registry::Running;
-use crate::scan::ScanNotes;
+use crate::scan::{ScanNotes, conform};
 
 /// An answer that begins.
 pub(crate) struct Answer {
@@ -62,6 +64,16 @@ impl Answer {
             reads: true,
             ..Self::done(command)
         }
+    }
+
+    /// With the rows of RETURNING, in the columns that were described.
+    pub(crate) fn with_rows(mut self, rows: Vec<RecordBatch>, prepared: &Prepared) -> Result<Self, Error> {
+        let Some(columns) = &prepared.columns else { return Ok(self) };
+        let rows = rows.iter().map(|rows| conform(rows, columns).map_err(fault::while_running));
+        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+        self.schema = columns.clone();
+        self.batches = stream::iter(rows.into_iter().map(Ok)).boxed();
+        Ok(self)
     }
 
     #[must_use]

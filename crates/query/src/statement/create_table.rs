@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use cenote_catalog::{NewTable, ObjectChange, TableDef, TableKind};
+use cenote_table::{Staging, Written};
 use cenote_vocab::{
     ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, Permission, SchemaId, SortField,
     SortOrder, TableSchema,
@@ -78,8 +79,7 @@ pub(crate) async fn create_table(
         None => None,
     };
 
-    let staged_tables = session.staged_tables();
-    let mut binder = session.binder(snapshot.clone(), &staged_tables);
+    let mut binder = session.binder(snapshot.clone());
     let plan = match query {
         Some(query) => {
             let planned = guard
@@ -103,13 +103,13 @@ pub(crate) async fn create_table(
         ..Staged::default()
     };
     let mut rows = None;
+    let target = Arc::new(definition(&table, SchemaId(0)));
+    staged.dropped = taken.map(|taken| taken.id).into_iter().collect();
+    staged.rows = Staged::of_rows(Staging::of_new(target.clone()), Written::default());
     if let Some(plan) = plan {
-        let target = Arc::new(definition(&table, SchemaId(0)));
         let written = guard.run(insert::write(session, &binder, &target, &plan, sql)).await?;
         rows = Some(written.rows());
-        if written.rows() > 0 {
-            staged.rows.push((target, written));
-        }
+        staged.rows = Staged::of_rows(Staging::of_new(target), written);
         staged.inputs = binder.inputs().clone();
     }
     staged.objects.push(ObjectChange::CreateTable(Box::new(table)));

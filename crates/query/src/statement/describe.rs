@@ -56,10 +56,10 @@ pub(crate) async fn describe(session: &Inner, name: &[Ident]) -> Result<Answer, 
 
 /// The columns of a query's answer.
 pub(crate) async fn describe_query(session: &Inner, sql: &str) -> Result<Answer, Error> {
-    let Parsed::Sql { statement, .. } = parse(sql)? else {
+    let Parsed::Sql { statement, clauses } = parse(sql)? else {
         return Err(unsupported("DESCRIBE of this statement"));
     };
-    let Some(described) = super::select::describable(session, &statement, sql).await? else {
+    let Some(described) = super::select::describable(session, &statement, &clauses, sql).await? else {
         return Err(unsupported("DESCRIBE of this statement"));
     };
     let outputs = described.columns.unwrap_or_else(|| Arc::new(Schema::empty()));

@@ -1,5 +1,7 @@
 //! `DROP TABLE`, `DROP VIEW`.
 
+use std::sync::Arc;
+
 use cenote_catalog::{ObjectChange, TableKind};
 use cenote_vocab::{ErrorKind, Fault, Permission};
 use sqlparser::ast::{ObjectType, Statement};
@@ -10,7 +12,7 @@ use crate::Error;
 use crate::parse::unsupported;
 use crate::plan::{Found, Resolver};
 use crate::session::Inner;
-use crate::transaction::Staged;
+use crate::transaction::{Staged, without_table};
 
 /// Drops what the names mean, all of them or none.
 pub(crate) async fn drop_tables(
@@ -25,14 +27,14 @@ pub(crate) async fn drop_tables(
     let view = *object_type == ObjectType::View;
     let command = if view { "DROP VIEW" } else { "DROP TABLE" };
     session.check_writable()?;
-    session.refuse_in_transaction(command)?;
     if *purge || *temporary {
         return Err(unsupported("DROP … PURGE and DROP TEMPORARY"));
     }
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let mut objects = Vec::new();
+    let mut names_left = (*snapshot.names).clone();
+    let (mut objects, mut dropped) = (Vec::new(), Vec::new());
     let mut notices = Vec::new();
     for name in names {
         let name = parts(name);
@@ -51,6 +53,8 @@ pub(crate) async fn drop_tables(
                 .with_sqlstate("42809")
                 .with_hint(format!("use {right}")));
         }
+        names_left = without_table(&names_left, &table);
+        dropped.push(table.id);
         objects.push(ObjectChange::DropTable {
             schema: table.schema_name.clone(),
             name: table.name.clone(),
@@ -61,7 +65,14 @@ pub(crate) async fn drop_tables(
     let mut answer = Answer::done(command);
     if !objects.is_empty() {
         let operation = if view { "drop_view" } else { "drop_table" };
-        let staged = Staged { objects, sql: vec![prepared.sql.clone()], operation, ..Staged::default() };
+        let staged = Staged {
+            objects,
+            dropped,
+            names: Some(Arc::new(names_left)),
+            sql: vec![prepared.sql.clone()],
+            operation,
+            ..Staged::default()
+        };
         answer = answer.with_txn(session.finish(staged, guard).await?);
     }
     answer.notices = notices;

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
 use cenote_catalog::TableDef;
-use cenote_datafile::{Level, arrow_schema};
-use cenote_table::Written;
+use cenote_table::{Staging, Written};
 use cenote_vocab::{ErrorKind, Field, FieldType, Permission};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
@@ -20,9 +19,9 @@ use sqlparser::ast::{
 use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared};
 use crate::Error;
+use crate::change::{ChangedRows, Returning, RowWriter, check_assignable, last_part};
 use crate::parse::{Parsed, parse, quoted, unsupported};
 use crate::plan::{Binder, Resolver, column_of, fault};
-use crate::scan::conform;
 use crate::session::Inner;
 use crate::transaction::Staged;
 
@@ -46,25 +45,41 @@ pub(crate) async fn insert(
                     Binder::pinned(&source, &resolver)
                 })
                 .await?;
-            let staged = session.staged_tables();
-            let mut binder = session.binder(snapshot, &staged);
+            let mut binder = session.binder(snapshot);
             let (table, plan) = plan(session, &mut binder, insert, sql).await?;
-            let plan = bind_parameters(plan, parameters, sql)?;
-            let written = write(session, &binder, &table, &plan, sql).await?;
-            Ok((table, written, binder.inputs().clone()))
+            let plan = bind_parameters(plan, parameters.clone(), sql)?;
+            let Some(returning) = returning(insert) else {
+                let written = write(session, &binder, &table, &plan, sql).await?;
+                return Ok((table, written, Vec::new(), binder.inputs().clone()));
+            };
+            let mut rows = ChangedRows::new(session, &table);
+            let written = write_and(session, &binder, &table, &plan, sql, |batch| rows.add(batch)).await?;
+            match rows.answer(session, &mut binder, &table, &returning, (sql, parameters)).await {
+                Ok(answer) => Ok((table, written, answer, binder.inputs().clone())),
+                Err(error) => {
+                    session.engine().lake().abandon(&table, written).await;
+                    Err(error)
+                }
+            }
         }))
         .await;
-    let (table, written, inputs) = written?;
+    let (table, written, answer, inputs) = written?;
     let rows = written.rows();
     let staged = Staged {
-        rows: if rows == 0 { Vec::new() } else { vec![(table, written)] },
+        rows: Staged::of_rows(Staging::of(table), written),
         sql: vec![sql.to_owned()],
         operation: "insert",
         inputs,
         ..Staged::default()
     };
     let txn = session.finish(staged, guard).await?;
-    Ok(Answer::wrote("INSERT", rows).with_txn(txn))
+    Ok(Answer::wrote("INSERT", rows).with_rows(answer, prepared)?.with_txn(txn))
+}
+
+/// What the statement answers, if anything.
+pub(crate) fn returning(insert: &Insert) -> Option<Returning<'_>> {
+    let TableObject::TableName(name) = &insert.table else { return None };
+    Some(Returning { items: insert.returning.as_deref()?, target: last_part(name)? })
 }
 
 /// The target and the plan of its rows, in the order and types of its columns.
@@ -85,7 +100,7 @@ pub(crate) async fn plan(
         Resolver { names: &names, identity: session.identity(), search_path: &path }
             .writable(&parts, Permission::Write)?
     };
-    let mut statement = insert.clone();
+    let mut statement = Insert { returning: None, on: None, table_alias: None, ..insert.clone() };
     statement.table = TableObject::TableName(ObjectName::from(vec![
         quoted(crate::plan::CATALOG, name_span(&parts)),
         quoted(&table.schema_name, name_span(&parts)),
@@ -120,28 +135,40 @@ pub(crate) async fn write(
     plan: &LogicalPlan,
     sql: &str,
 ) -> Result<Written, Error> {
-    let lake = session.engine().lake();
+    write_and(session, binder, table, plan, sql, |_| Ok(())).await
+}
+
+/// The same, and shows each batch to `also`.
+async fn write_and(
+    session: &Inner,
+    binder: &Binder<'_>,
+    table: &Arc<TableDef>,
+    plan: &LogicalPlan,
+    sql: &str,
+    mut also: impl FnMut(&RecordBatch) -> Result<(), Error> + Send,
+) -> Result<Written, Error> {
     let physical = binder.state().create_physical_plan(plan).await.map_err(|error| fault::of(error, sql))?;
     let mut batches =
         session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
-    let target = arrow_schema(&table.schema);
-    // nullability is the writer's to check: it names column and row
-    let nullable = Arc::new(arrow::datatypes::Schema::new(
-        target.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
-    ));
-    let mut writer = lake.writer(&session.identity().scope, table.clone(), Level::Fresh);
-    while let Some(batch) = batches.try_next().await.map_err(fault::while_running)? {
-        if batch.num_rows() > 0 {
-            writer.write(conform(&batch, &nullable).map_err(fault::while_running)?).await?;
+    let mut writer = RowWriter::new(session, table);
+    let work = async {
+        while let Some(batch) = batches.try_next().await.map_err(fault::while_running)? {
+            writer.write(&batch).await?;
+            also(&batch)?;
         }
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = work.await {
+        writer.abandon().await;
+        return Err(error);
     }
     let (read, pruned) = binder.notes().files();
     session.engine().metrics().scanned(read, pruned);
-    Ok(writer.finish().await?)
+    writer.finish().await
 }
 
 /// The rows' query, for its names.
-fn source(insert: &Insert) -> Result<AnyStatement, Error> {
+pub(crate) fn source(insert: &Insert) -> Result<AnyStatement, Error> {
     match &insert.source {
         Some(query) => Ok(AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone())))),
         None => Err(unsupported("INSERT without VALUES or SELECT")),
@@ -154,8 +181,7 @@ fn name_span(parts: &[Ident]) -> sqlparser::tokenizer::Span {
 
 fn refuse(insert: &Insert) -> Result<(), Error> {
     let refused = [
-        ("INSERT … ON CONFLICT", insert.on.is_some()),
-        ("INSERT … RETURNING", insert.returning.is_some() || insert.output.is_some()),
+        ("INSERT … OUTPUT", insert.output.is_some()),
         ("INSERT OVERWRITE and REPLACE INTO", insert.overwrite || insert.replace_into || insert.or.is_some()),
         ("INSERT IGNORE", insert.ignore),
         ("INSERT … PARTITION", insert.partitioned.is_some() || !insert.after_columns.is_empty()),
@@ -250,22 +276,11 @@ fn no_text_into_numbers(input: &LogicalPlan) -> Result<(), Error> {
         };
         let Expr::Cast(Cast { expr: from, field }) = inner else { continue };
         let Ok(given) = from.get_type(projection.input.schema()) else { continue };
-        let text = matches!(given, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-        if text && field.data_type().is_numeric() {
-            let column = match expr {
-                Expr::Alias(alias) => alias.name.clone(),
-                other => other.to_string(),
-            };
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "column \"{column}\" is of type {} but expression is of type text",
-                    field.data_type()
-                ),
-            )
-            .with_sqlstate("42804")
-            .with_hint("cast the expression, such as CAST(x AS BIGINT)"));
-        }
+        let column = match expr {
+            Expr::Alias(alias) => alias.name.clone(),
+            other => other.to_string(),
+        };
+        check_assignable(&column, &given, field.data_type())?;
     }
     Ok(())
 }

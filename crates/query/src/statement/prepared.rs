@@ -22,7 +22,7 @@ const PARAMETERS_MAX: usize = 10_000;
 pub enum Class {
     /// SELECT, EXPLAIN, SHOW, DESCRIBE
     Read,
-    /// INSERT, DELETE, TRUNCATE, CREATE TABLE AS
+    /// INSERT, UPDATE, DELETE, MERGE, TRUNCATE, CREATE TABLE AS
     Write,
     /// CREATE, ALTER, DROP, COMMENT
     Ddl,
@@ -74,6 +74,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Optimize { .. } => (Class::Admin, "OPTIMIZE"),
             Command::Vacuum { .. } => (Class::Admin, "VACUUM"),
             Command::Kill(_) => (Class::Admin, "KILL"),
+            Command::History(statement) => (Class::Ddl, statement.command()),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
             Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
@@ -85,6 +86,8 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
                 SqlStatement::Query(_) => (Class::Read, "SELECT"),
                 SqlStatement::Insert(_) => (Class::Write, "INSERT"),
                 SqlStatement::Delete(_) => (Class::Write, "DELETE"),
+                SqlStatement::Update(_) => (Class::Write, "UPDATE"),
+                SqlStatement::Merge(_) => (Class::Write, "MERGE"),
                 SqlStatement::Truncate(_) => (Class::Write, "TRUNCATE TABLE"),
                 SqlStatement::CreateTable(create) if create.query.is_some() => (Class::Write, "SELECT"),
                 SqlStatement::CreateTable(_) => (Class::Ddl, "CREATE TABLE"),
@@ -123,11 +126,11 @@ pub(crate) async fn describe(
             };
             (Vec::new(), columns)
         }
-        Parsed::Sql { statement, .. } => {
-            let plan = select::describable(session, statement, sql).await?;
+        Parsed::Sql { statement, clauses } => {
+            let plan = select::describable(session, statement, clauses, sql).await?;
             match plan {
                 Some(planned) => {
-                    let parameters = parameter_types(&planned.plan, declared, sql)?;
+                    let parameters = parameter_types(&planned.plans, declared, sql)?;
                     (parameters, planned.columns)
                 }
                 None => (Vec::new(), None),
@@ -153,14 +156,17 @@ pub(crate) async fn describe(
 
 /// The types of `$1`, `$2`, …: declared, else of their context, else text.
 fn parameter_types(
-    plan: &LogicalPlan,
+    plans: &[LogicalPlan],
     declared: &[Option<DataType>],
     sql: &str,
 ) -> Result<Vec<DataType>, Error> {
-    let inferred = plan.get_parameter_types().map_err(|error| {
-        let error = fault::of(error, sql);
-        if error.to_string().contains("onflicting types") { error.with_sqlstate("42P08") } else { error }
-    })?;
+    let mut inferred = Vec::new();
+    for plan in plans {
+        inferred.extend(plan.get_parameter_types().map_err(|error| {
+            let error = fault::of(error, sql);
+            if error.to_string().contains("onflicting types") { error.with_sqlstate("42P08") } else { error }
+        })?);
+    }
     let mut types = Vec::new();
     for (name, inferred) in inferred {
         let number = name.trim_start_matches('$').parse::<usize>().ok().filter(|number| *number > 0);
@@ -178,7 +184,9 @@ fn parameter_types(
             types.resize(number, DataType::Utf8);
         }
         let wanted = declared.get(number - 1).cloned().flatten().or(inferred);
-        types[number - 1] = wanted.filter(|wanted| *wanted != DataType::Null).unwrap_or(DataType::Utf8);
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != DataType::Null) {
+            types[number - 1] = wanted;
+        }
     }
     Ok(types)
 }

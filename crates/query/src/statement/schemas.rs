@@ -12,7 +12,7 @@ use crate::Error;
 use crate::parse::{folded, unsupported};
 use crate::plan::{CATALOG, DEFAULT_SCHEMA, Resolver, denied};
 use crate::session::Inner;
-use crate::transaction::{Staged, with_schema};
+use crate::transaction::{Staged, with_schema, without_schema};
 
 /// Creates a schema of the lake.
 pub(crate) async fn create(
@@ -77,14 +77,14 @@ pub(crate) async fn drop(
     guard: &Guard,
 ) -> Result<Answer, Error> {
     session.check_writable()?;
-    session.refuse_in_transaction("DROP SCHEMA")?;
     let Statement::Drop { names, if_exists, cascade, .. } = statement else {
         return Err(unsupported("this statement"));
     };
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let mut objects = Vec::new();
+    let mut names_left = (*snapshot.names).clone();
+    let (mut objects, mut dropped) = (Vec::new(), Vec::new());
     for name in names {
         let ident = schema_part(name)?;
         let name = match resolver.schema(&ident)? {
@@ -106,13 +106,22 @@ pub(crate) async fn drop(
                 Error::new(ErrorKind::Invalid, "schema \"default\" cannot be dropped").with_sqlstate("2BP01")
             );
         }
+        let tables = snapshot.names.schemas.get(&name).into_iter().flat_map(|(_, tables)| tables.values());
+        dropped.extend(tables.map(|table| table.id));
+        names_left = without_schema(&names_left, &name);
         objects.push(ObjectChange::DropSchema { name, cascade: *cascade, if_exists: *if_exists });
     }
     if objects.is_empty() {
         return Ok(Answer::done("DROP SCHEMA").with_notice("schema does not exist, skipping"));
     }
-    let staged =
-        Staged { objects, sql: vec![prepared.sql.clone()], operation: "drop_schema", ..Staged::default() };
+    let staged = Staged {
+        objects,
+        dropped,
+        names: Some(Arc::new(names_left)),
+        sql: vec![prepared.sql.clone()],
+        operation: "drop_schema",
+        ..Staged::default()
+    };
     let txn = session.finish(staged, guard).await?;
     Ok(Answer::done("DROP SCHEMA").with_txn(txn))
 }

@@ -1,6 +1,5 @@
 //! Reading: SELECT, VALUES, WITH, EXPLAIN.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
@@ -12,16 +11,17 @@ use datafusion::sql::parser::Statement as AnyStatement;
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlparser::ast::Statement as SqlStatement;
 
-use super::{Answer, Guard, Prepared, insert};
-use crate::Error;
-use crate::parse::unsupported;
-use crate::plan::{Binder, Resolver, Snapshot, fault, visible_schema};
+use super::{Answer, Guard, Prepared, changing, insert};
+use crate::parse::{TableClauses, unsupported};
+use crate::plan::{Binder, Resolver, fault, visible_schema};
 use crate::scan::conform;
 use crate::session::Inner;
+use crate::{Error, change};
 
-/// A plan that answers only questions about its types.
+/// Plans that answer only questions about their types.
 pub(crate) struct Described {
-    pub(crate) plan: LogicalPlan,
+    /// Their parameters are those of the statement.
+    pub(crate) plans: Vec<LogicalPlan>,
     pub(crate) columns: Option<SchemaRef>,
 }
 
@@ -29,12 +29,10 @@ pub(crate) struct Described {
 pub(crate) async fn describable(
     session: &Inner,
     statement: &AnyStatement,
+    clauses: &TableClauses,
     sql: &str,
 ) -> Result<Option<Described>, Error> {
-    let snapshot = Snapshot::committed(session.engine().lake(), &session.identity().scope).await?;
-    let snapshot = Arc::new(session.with_staged_names(snapshot));
-    let nothing = BTreeSet::new();
-    let mut binder = session.binder(snapshot, &nothing);
+    let mut binder = session.binder(Arc::new(session.described().await?));
     let path = session.search_path();
     let inner = match statement {
         AnyStatement::Statement(inner) => inner.as_ref(),
@@ -45,22 +43,50 @@ pub(crate) async fn describable(
     };
     match inner {
         SqlStatement::Query(_) => described_query(&mut binder, statement, sql, &path).await.map(Some),
-        SqlStatement::Insert(insert) => {
-            let (_, plan) = insert::plan(session, &mut binder, insert, sql).await?;
-            Ok(Some(Described { plan, columns: None }))
+        statement if let Some(verb) = changing(statement, clauses)? => {
+            described_change(session, &mut binder, &verb, sql).await
         }
-        SqlStatement::Delete(delete) => {
-            let (_, plan) = super::delete::plan(session, &mut binder, delete, sql).await?;
-            Ok(Some(Described { plan, columns: None }))
+        SqlStatement::Insert(insert) => {
+            let (table, plan) = insert::plan(session, &mut binder, insert, sql).await?;
+            let Some(returning) = insert::returning(insert) else {
+                return Ok(Some(Described { plans: vec![plan], columns: None }));
+            };
+            let answer = change::describe_returning(session, &mut binder, &table, &returning, sql).await?;
+            let columns = Some(answer_columns(&binder, &answer, sql)?);
+            Ok(Some(Described { plans: vec![plan, answer], columns }))
         }
         SqlStatement::CreateTable(create) => {
             let Some(query) = &create.query else { return Ok(None) };
             let query = AnyStatement::Statement(Box::new(SqlStatement::Query(query.clone())));
             let plan = binder.plan(query, sql, &path).await?;
-            Ok(Some(Described { plan, columns: None }))
+            Ok(Some(Described { plans: vec![plan], columns: None }))
         }
         _ => Ok(None),
     }
+}
+
+async fn described_change(
+    session: &Inner,
+    binder: &mut Binder<'_>,
+    verb: &change::Verb<'_>,
+    sql: &str,
+) -> Result<Option<Described>, Error> {
+    let plans = change::describe(session, binder, verb, sql).await?;
+    let columns = match (&verb.returning, plans.last()) {
+        (Some(_), Some(answer)) => Some(answer_columns(binder, answer, sql)?),
+        _ => None,
+    };
+    Ok(Some(Described { plans, columns }))
+}
+
+/// The columns of a plan as its answer will have them: the analyzer may change types.
+fn answer_columns(binder: &Binder<'_>, plan: &LogicalPlan, sql: &str) -> Result<SchemaRef, Error> {
+    let has_parameters = !plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.is_empty();
+    if has_parameters {
+        return Ok(visible_schema(plan.schema().inner()));
+    }
+    let plan = binder.state().optimize(plan).map_err(|error| fault::of(error, sql))?;
+    Ok(visible_schema(plan.schema().inner()))
 }
 
 async fn described_query(
@@ -71,15 +97,8 @@ async fn described_query(
 ) -> Result<Described, Error> {
     let plan = binder.plan(statement.clone(), sql, path).await?;
     only_reads(&plan)?;
-    let has_parameters = !plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.is_empty();
-    let columns = if has_parameters {
-        plan.schema().inner().clone()
-    } else {
-        // as the answer will have them: the analyzer may change types
-        let plan = binder.state().optimize(&plan).map_err(|error| fault::of(error, sql))?;
-        plan.schema().inner().clone()
-    };
-    Ok(Described { plan, columns: Some(visible_schema(&columns)) })
+    let columns = Some(answer_columns(binder, &plan, sql)?);
+    Ok(Described { plans: vec![plan], columns })
 }
 
 /// Begins to stream a query.
@@ -129,8 +148,7 @@ async fn begin(
             Binder::pinned(statement, &Resolver { names, identity: session.identity(), search_path: &path })
         })
         .await?;
-    let staged = session.staged_tables();
-    let mut binder = session.binder(snapshot.clone(), &staged);
+    let mut binder = session.binder(snapshot.clone());
     let plan = binder.plan(statement.clone(), sql, &path).await?;
     only_reads(&plan)?;
     let plan = bind_parameters(plan, parameters, sql)?;

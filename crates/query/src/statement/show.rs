@@ -9,7 +9,7 @@ use cenote_catalog::{TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::Ident;
 
-use super::{Answer, describe};
+use super::{Answer, describe, history};
 use crate::Error;
 use crate::parse::Show;
 use crate::plan::{CATALOG, Found, Resolver};
@@ -34,6 +34,7 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Create { .. } => vec![text("table_name"), text("create_statement")],
         Show::Functions => vec![text("name"), text("kind")],
         Show::Snapshots(_) => return snapshot_columns(),
+        Show::Tags => return history::tag_columns(),
         Show::Jobs => JOB_COLUMNS.iter().filter_map(|name| job_field(name)).collect(),
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
@@ -88,6 +89,7 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
             ]
         }
         Show::Snapshots(name) => return snapshots(session, name).await,
+        Show::Tags => history::tags(session).await?,
         Show::Jobs => jobs(session).await?,
         Show::All => {
             let all = session.settings().all();
@@ -162,13 +164,7 @@ async fn tables(
     let mut counts = Vec::with_capacity(shown.len());
     let mut megabytes = Vec::with_capacity(shown.len());
     for table in &shown {
-        let files = session
-            .engine()
-            .lake()
-            .catalog
-            .visible_files(&session.identity().scope, table, snapshot.txn, None)
-            .await?
-            .files;
+        let files = session.files(table, snapshot.txn).await?;
         counts.push(i64::try_from(files.len()).unwrap_or(i64::MAX));
         megabytes.push(files.iter().map(|file| file.bytes).sum::<u64>() as f64 / f64::from(1 << 20));
     }

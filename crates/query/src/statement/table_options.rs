@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cenote_catalog::TableDef;
 use cenote_vocab::{ErrorKind, nearest};
 use sqlparser::ast::{CreateTableOptions, Expr, SqlOption, Value};
 
@@ -98,7 +99,12 @@ fn text(value: &Expr) -> Result<String, Error> {
     }
 }
 
-/// True if rows of the table must not be changed.
-pub(crate) fn is_append_only(properties: &BTreeMap<String, String>) -> bool {
-    properties.get("append_only").is_some_and(|value| matches!(value.as_str(), "true" | "on"))
+/// Fails for a table whose rows must not be changed.
+pub(crate) fn refuse_append_only(table: &TableDef) -> Result<(), Error> {
+    let option = table.properties.get("append_only");
+    if option.is_some_and(|value| matches!(value.as_str(), "true" | "on")) {
+        let text = format!("table {} is append-only: its rows cannot be changed", table.full_name());
+        return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("25006"));
+    }
+    Ok(())
 }

@@ -61,9 +61,7 @@ pub(crate) async fn create_view(
             .with_sqlstate("42809"));
         }
     }
-    // a view may read what its transaction has made: nothing is read now
-    let nothing = std::collections::BTreeSet::new();
-    let mut binder: Binder<'_> = session.binder(snapshot.clone(), &nothing);
+    let mut binder: Binder<'_> = session.binder(snapshot.clone());
     let plan = binder.plan(query, sql, &path).await?;
     let plan = binder.state().optimize(&plan).map_err(|error| crate::plan::fault::of(error, sql))?;
     let columns = columns(create, plan.schema().inner())?;

@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod evolution;
+mod history;
 mod reading;
 mod server;
 mod sessions;

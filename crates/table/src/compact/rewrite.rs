@@ -182,7 +182,7 @@ async fn read(lake: &Lake, table: &TableDef, file: &ScanFile) -> Result<Batches,
 }
 
 /// The rows of an object of the table.
-pub(super) async fn read_object(
+pub(crate) async fn read_object(
     lake: &Lake,
     table: &TableDef,
     path: &Path,
