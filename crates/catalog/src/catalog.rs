@@ -320,6 +320,15 @@ impl Catalog {
         collection::drop_producer(&self.inner, scope, name).await
     }
 
+    /// What is wrong with the rows of the catalog that are about a table, each with the row that it is about.
+    pub async fn contradictions(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+    ) -> Result<Vec<(String, String)>, Error> {
+        reading::contradictions(&self.inner, scope, table.id).await
+    }
+
     // ---- what keeps history ----
 
     /// Makes a tag, which keeps a version; answers the version. `SnapshotExpired` for one that is not kept any more.

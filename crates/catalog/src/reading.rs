@@ -9,7 +9,7 @@ use cenote_vocab::{Epoch, Micros, PartitionSpec, SchemaId, Scope, TableId, Table
 use tokio::time::timeout;
 
 use crate::inner::Inner;
-use crate::sql::{file, head, history, object, producer};
+use crate::sql::{file, head, history, object, producer, verify};
 use crate::{Error, Head, Names};
 
 /// How often the head is asked for when others may write too.
@@ -110,6 +110,19 @@ pub(crate) async fn schema_at(
     }
     memory.note_schemas(table, &schemas);
     schemas.get(&no).cloned().ok_or_else(|| Error::Invalid(format!("table {table} never had schema {no}")))
+}
+
+/// Rows of a table that contradict each other.
+pub(crate) async fn contradictions(
+    inner: &Inner,
+    scope: &Scope,
+    table: TableId,
+) -> Result<Vec<(String, String)>, Error> {
+    check_scope(scope, table)?;
+    let mut transaction = inner.database.read().await?;
+    let found = verify::contradictions(&mut transaction, table).await?;
+    transaction.rollback().await?;
+    Ok(found)
 }
 
 /// The partition spec of that number.

@@ -24,6 +24,7 @@ pub(crate) mod producer;
 pub(crate) mod run;
 pub(crate) mod state;
 pub(crate) mod trash;
+pub(crate) mod verify;
 
 pub(crate) use cell::{Cell, Kind, Row};
 pub(crate) use database::Database;

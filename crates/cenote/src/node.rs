@@ -12,7 +12,7 @@ use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
 use cenote_postgres::{Postgres, PostgresOptions};
 use cenote_query::{Engine, QueryOptions};
 use cenote_store::{Secret, StorageOptions, Store};
-use cenote_table::{Lake, TableOptions};
+use cenote_table::{Changing, Lake, TableOptions};
 use cenote_vocab::{Clock, Ids, MemoryPool, Permissions};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -188,6 +188,7 @@ impl Node {
             ids,
             memory: ingest_memory.clone(),
             options: table_options(config),
+            changing: Changing::default(),
         };
         let ingest = Ingest::open(
             lake.clone(),

@@ -14,6 +14,7 @@ mod statistics;
 
 pub(crate) use buffer::conform;
 pub(crate) use notes::ScanNotes;
+pub(crate) use predicate::lower_all;
 pub(crate) use provider::{FILE_COLUMN, LakeTable, POSITION_COLUMN, column_default, lake_url, row_id};
 pub(crate) use statistics::scalar;
 

@@ -131,8 +131,8 @@ async fn run_command(
         Command::Describe(name) => describe::describe(session, name).await,
         Command::DescribeQuery(sql) => describe::describe_query(session, sql).await,
         Command::Flush(target) => maintain::flush(session, target.as_deref()).await,
-        Command::Optimize { target, mode, dry_run } => {
-            maintain::optimize(session, target.as_deref(), *mode, *dry_run).await
+        Command::Optimize { target, mode, only, dry_run } => {
+            maintain::optimize(session, target.as_deref(), *mode, only.as_deref(), *dry_run).await
         }
         Command::Vacuum { target, keep, orphans, force, dry_run } => {
             let options = cenote_table::VacuumOptions {
@@ -143,6 +143,7 @@ async fn run_command(
             };
             maintain::vacuum(session, target.as_deref(), options).await
         }
+        Command::Verify { target, deep } => maintain::verify(session, target.as_deref(), *deep, guard).await,
         Command::Kill(id) => maintain::kill(session, id),
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,

@@ -8,7 +8,7 @@ use cenote_catalog::{
     Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer, SchemaDef,
     TableChange, TableDef,
 };
-use cenote_table::{Lake, Staging, Written};
+use cenote_table::{ChangingGuard, Lake, Staging, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
 
 use crate::Error;
@@ -26,6 +26,8 @@ pub(crate) struct Transaction {
     /// Set once the snapshot stays.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) staged: Staged,
+    /// Keeps compaction away from the tables whose rows it changes.
+    pub(crate) changing: BTreeMap<TableId, ChangingGuard>,
     /// As they were at its beginning.
     pub(crate) settings: Settings,
     /// Settings of `SET LOCAL`, with what COMMIT puts back.

@@ -12,7 +12,7 @@ use cenote_catalog::{
 };
 use cenote_datafile::{ColumnStatistics, FileStatistics, Value};
 use cenote_store::{Secret, Store};
-use cenote_table::{Comparison, Lake, Predicate, TableOptions};
+use cenote_table::{Changing, Comparison, Lake, Predicate, TableOptions};
 use cenote_vocab::{Clock, Field, FieldId, FieldType, Ids, MemoryPool, Scope, TableSchema, TimeUnit, Txn};
 use criterion::{Criterion, criterion_group, criterion_main};
 use prometheus_client::registry::Registry;
@@ -61,7 +61,15 @@ impl Node {
         catalog.register(&mut registry);
         let memory = MemoryPool::node(256 << 20);
         let lake =
-            Lake { catalog, store: Store::memory(), clock, ids, memory, options: TableOptions::default() };
+            Lake {
+                catalog,
+                store: Store::memory(),
+                clock,
+                ids,
+                memory,
+                options: TableOptions::default(),
+                changing: Changing::default(),
+            };
         Self { lake, scope, registry }
     }
 

@@ -64,7 +64,8 @@ pub struct OptimizeOutcome {
 
 impl Lake {
     /// Compacts a table, partition by partition, each in its own commit (several if it is large) that commutes with appends
-    /// and deletes. One row per partition, also where there is nothing to do.
+    /// and deletes: of all files, or of those alone that may hold rows for which `only` is true. One row per partition, also
+    /// where there is nothing to do.
     ///
     /// A merge whose input changed meanwhile is `discarded`: nothing is lost, call again. After an error, what was committed
     /// before it stays.
@@ -73,10 +74,11 @@ impl Lake {
         scope: &Scope,
         table: &Arc<TableDef>,
         mode: OptimizeMode,
+        only: &Predicate,
         dry_run: bool,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
-        let outcomes =
-            self.optimize_files(scope, table, mode, |_| true, dry_run, &Progress::default()).await?;
+        let (wanted, progress) = ((only, |_: &NewFile| true), Progress::default());
+        let outcomes = self.optimize_files(scope, table, mode, wanted, dry_run, &progress).await?;
         if outcomes.is_empty() {
             return Ok(vec![OptimizeOutcome::none(table, "no files")]);
         }
@@ -93,7 +95,8 @@ impl Lake {
         progress: &Progress,
     ) -> Result<Option<OptimizeOutcome>, Error> {
         let is_in = |file: &NewFile| file.spec_no == spec_no && file.tuple_text() == tuple;
-        let outcomes = self.optimize_files(scope, table, OptimizeMode::Due, is_in, dry_run, progress).await?;
+        let wanted = (&Predicate::True, is_in);
+        let outcomes = self.optimize_files(scope, table, OptimizeMode::Due, wanted, dry_run, progress).await?;
         Ok(outcomes.into_iter().next())
     }
 
@@ -103,7 +106,7 @@ impl Lake {
         scope: &Scope,
         table: &Arc<TableDef>,
         mode: OptimizeMode,
-        wanted: impl Fn(&NewFile) -> bool,
+        (only, wanted): (&Predicate, impl Fn(&NewFile) -> bool),
         dry_run: bool,
         progress: &Progress,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
@@ -122,8 +125,8 @@ impl Lake {
             job_bytes: rewrite::job_bytes(self.memory.limit()),
             cold: self.cold_before(scope).await?,
         };
-        let mut files = self.catalog.files(scope, table, base, None).await?;
-        files.retain(|file| wanted(&file.file));
+        let files = self.scan(scope, table, base, only).await?.files.into_iter().map(|file| file.entry);
+        let files: Vec<_> = files.filter(|file| wanted(&file.file)).collect();
         let written = if table.row_lineage() { Arc::new(keeping_row_ids(table)) } else { table.clone() };
         let compaction = Compaction { lake: self, scope, table, written, base, progress };
         let mut outcomes = Vec::new();

@@ -4,7 +4,7 @@ use cenote_catalog::Catalog;
 use cenote_store::Store;
 use cenote_vocab::{Clock, Ids, MemoryPool};
 
-use crate::TableOptions;
+use crate::{Changing, TableOptions};
 
 /// The tables of all tenants: their truth and their files. Cheap to clone.
 #[derive(Clone)]
@@ -21,4 +21,6 @@ pub struct Lake {
     pub memory: MemoryPool,
     /// Defaults.
     pub options: TableOptions,
+    /// Tables that transactions of this process are changing.
+    pub changing: Changing,
 }

@@ -14,6 +14,7 @@
 mod adopt;
 mod bounds;
 mod changes;
+mod changing;
 mod compact;
 mod error;
 mod fit;
@@ -33,6 +34,7 @@ mod scan;
 mod staging;
 mod transform;
 mod vacuum;
+mod verify;
 mod worker;
 mod writer;
 
@@ -48,6 +50,8 @@ pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;
 pub use scan::{PruneCounts, Scan, ScanFile};
+pub use changing::{Changing, ChangingGuard};
 pub use staging::{FileNumbers, Staging};
 pub use vacuum::{VacuumOptions, VacuumOutcome};
+pub use verify::Finding;
 pub use writer::{TableWriter, Written};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cenote_catalog::{Catalog, CatalogOptions, Identity, TableDef};
 use cenote_store::{Secret, Store};
-use cenote_table::{Lake, TableOptions};
+use cenote_table::{Changing, Lake, TableOptions};
 use cenote_vocab::{Clock, Ids, MemoryPool, Scope};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,8 @@ impl TestLake {
         let identity = catalog.internal_identity(&scope);
         let memory = MemoryPool::node(memory_bytes);
         let options = TableOptions::default();
-        let lake = Lake { catalog, store: Store::memory(), clock, ids, memory, options };
+        let lake =
+            Lake { catalog, store: Store::memory(), clock, ids, memory, options, changing: Changing::default() };
         Self { lake, scope, identity, directory, tasks, stop }
     }
 

@@ -115,6 +115,9 @@ impl Inner {
         candidate: &Candidate,
         cause: Cause,
     ) -> Result<Merge, Error> {
+        if matches!(cause, Cause::Commit) && self.lake.changing.is(candidate.place.0, self.lake.clock.now()) {
+            return Ok(Merge::Busy);
+        }
         let Some((table, planned)) = self.plan(scope, candidate).await? else { return Ok(Merge::Done(None)) };
         if planned.action == "none" {
             return Ok(Merge::Done(Some(planned)));
@@ -149,6 +152,6 @@ impl Inner {
 enum Merge {
     /// What was done; `None` if the partition was gone.
     Done(Option<OptimizeOutcome>),
-    /// Another run works on it.
+    /// Another run works on it, or an open transaction changes the table.
     Busy,
 }

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Optimize {
         target: Target,
         mode: OptimizeMode,
+        /// Text of the condition.
+        only: Option<String>,
         dry_run: bool,
     },
     Vacuum {
@@ -50,6 +52,10 @@ pub(crate) enum Command {
         orphans: bool,
         force: bool,
         dry_run: bool,
+    },
+    Verify {
+        target: Target,
+        deep: bool,
     },
     Kill(String),
     RunJob {
@@ -104,7 +110,6 @@ const LATER: &[&[&str]] = &[
     &["MOVE"],
     &["PUBLISH"],
     &["ANALYZE"],
-    &["VERIFY"],
     &["SUMMARIZE"],
     &["ATTACH"],
     &["DETACH"],
@@ -174,6 +179,9 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
         () if words.take(&["FLUSH"]) => Command::Flush(target(&mut words)?),
         () if words.take(&["OPTIMIZE"]) => optimize(&mut words)?,
         () if words.take(&["VACUUM"]) => vacuum(&mut words)?,
+        () if words.take(&["VERIFY"]) => {
+            Command::Verify { target: target(&mut words)?, deep: words.take(&["DEEP"]) }
+        }
         () if words.take(&["KILL", "QUERY"]) || words.take(&["KILL"]) => Command::Kill(words.text()?),
         () if words.take(&["RUN", "JOB"]) => {
             Command::RunJob { name: job_name(&mut words)?, dry_run: words.take(&["DRY", "RUN"]) }
@@ -382,7 +390,7 @@ fn target(words: &mut Words<'_>) -> Result<Target, Error> {
     if !table && (words.take(&["ALL"]) || words.peek().is_none()) {
         return Ok(None);
     }
-    let option = ["FULL", "DELETES", "DEDUP", "DRY", "KEEP", "ORPHANS", "FORCE", "WHERE", "ORDER"];
+    let option = ["FULL", "DELETES", "DEDUP", "DRY", "KEEP", "ORPHANS", "FORCE", "WHERE", "ORDER", "DEEP"];
     if !table
         && words.peek().is_some_and(|token| option.iter().any(|word| super::tokens::word_is(token, word)))
     {
@@ -395,6 +403,7 @@ fn optimize(words: &mut Words<'_>) -> Result<Command, Error> {
     let target = target(words)?;
     let mut mode = OptimizeMode::Due;
     let mut dry_run = false;
+    let mut only = None;
     loop {
         if words.take(&["FULL"]) {
             mode = OptimizeMode::Full;
@@ -402,10 +411,12 @@ fn optimize(words: &mut Words<'_>) -> Result<Command, Error> {
             mode = OptimizeMode::Deletes;
         } else if words.take(&["DRY", "RUN"]) {
             dry_run = true;
-        } else if words.take(&["WHERE"]) || words.take(&["DEDUP"]) || words.take(&["ORDER", "BY"]) {
-            return Err(unsupported("OPTIMIZE with WHERE, DEDUP or ORDER BY"));
+        } else if words.take(&["WHERE"]) {
+            only = Some(words.expression(&["FULL", "DELETES", "DEDUP", "ORDER", "DRY"])?);
+        } else if words.take(&["DEDUP"]) || words.take(&["ORDER", "BY"]) {
+            return Err(unsupported("OPTIMIZE with DEDUP or ORDER BY"));
         } else {
-            return Ok(Command::Optimize { target, mode, dry_run });
+            return Ok(Command::Optimize { target, mode, only, dry_run });
         }
     }
 }
@@ -495,7 +506,7 @@ mod tests {
         assert_eq!((name.len(), keep), (2, Some(Duration::from_secs(7200))));
         assert!(matches!(
             command("OPTIMIZE FULL DRY RUN").unwrap(),
-            Some(Command::Optimize { target: None, mode: OptimizeMode::Full, dry_run: true })
+            Some(Command::Optimize { target: None, mode: OptimizeMode::Full, only: None, dry_run: true })
         ));
     }
 

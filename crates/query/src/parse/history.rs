@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sqlparser::ast::Ident;
 
-use super::tokens::word_is;
 use super::words::Words;
 use crate::Error;
 
@@ -121,13 +120,7 @@ fn at(words: &mut Words<'_>) -> Result<At, Error> {
         return Ok(At::Version(i64::try_from(words.number()?).unwrap_or(i64::MAX)));
     }
     words.expect(&["TIMESTAMP"])?;
-    let mut text = String::new();
-    while let Some(token) = words.peek().filter(|token| !word_is(token, "RETAIN")) {
-        text.push_str(&token.token.to_string());
-        text.push(' ');
-        words.next();
-    }
-    if text.is_empty() { Err(words.unexpected("a time")) } else { Ok(At::Time(text.trim_end().to_owned())) }
+    words.expression(&["RETAIN"]).map(At::Time)
 }
 
 #[cfg(test)]
@@ -182,7 +175,7 @@ mod tests {
             ("CREATE TAG x ON t", "expected TABLE"),
             ("CREATE TAG x ON CATALOG RETAIN 3", "expected DAYS or HOURS"),
             ("RESTORE TABLE t TO 12", "expected TIMESTAMP"),
-            ("RESTORE TABLE t TO TIMESTAMP", "expected a time"),
+            ("RESTORE TABLE t TO TIMESTAMP", "expected an expression"),
             ("DROP PRODUCER x", "expected a text"),
         ] {
             let error = read(sql).unwrap_err().to_string();

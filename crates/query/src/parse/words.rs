@@ -118,6 +118,24 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// The text of an expression, up to one of these words outside of parentheses or the end.
+    pub(crate) fn expression(&mut self, ends: &[&str]) -> Result<String, Error> {
+        let mut text = String::new();
+        let mut depth = 0_usize;
+        while let Some(token) = self.peek() {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ if depth == 0 && ends.iter().any(|word| word_is(token, word)) => break,
+                _ => {}
+            }
+            text.push_str(&token.token.to_string());
+            text.push(' ');
+            self.at += 1;
+        }
+        if text.is_empty() { Err(self.unexpected("an expression")) } else { Ok(text.trim_end().to_owned()) }
+    }
+
     /// Fails unless the statement is over.
     pub(crate) fn end(&self) -> Result<(), Error> {
         if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("end of statement")) }

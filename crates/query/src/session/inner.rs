@@ -415,6 +415,7 @@ impl Inner {
     /// In a transaction whose snapshot stays, rows that came to the buffer before it are flushed and the snapshot moves
     /// forward, if all that is staged holds there too; else, and with repeatable read, it is a conflict (40001).
     pub(crate) async fn flush_for_change(&self, table: &TableDef) -> Result<(), Error> {
+        self.keep_still(table.id);
         let (lake, ingest, scope) = (self.engine.lake(), self.engine.ingest(), &self.identity.scope);
         let is_new = self.staged_rows().get(&table.id).is_some_and(|staging| staging.is_new_table());
         let (kept, repeatable) = self.kept_snapshot();
@@ -443,6 +444,14 @@ impl Inner {
             transaction.snapshot = Some(Arc::new(moved));
         }
         Ok(())
+    }
+
+    /// Keeps compaction away from the table until the open transaction ends.
+    fn keep_still(&self, table: TableId) {
+        let (changing, now) = (&self.engine.lake().changing, self.now());
+        if let Some(transaction) = &mut self.state.lock().transaction {
+            transaction.changing.entry(table).or_insert_with(|| changing.begin(table, now));
+        }
     }
 
     /// The snapshot that stays, and whether it must not move.

@@ -1,20 +1,23 @@
-//! `FLUSH`, `OPTIMIZE`, `VACUUM`, `KILL QUERY`.
+//! `FLUSH`, `OPTIMIZE`, `VACUUM`, `VERIFY`, `KILL QUERY`.
 
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, Int64Array, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{TableDef, TableKind};
-use cenote_table::{OptimizeMode, OptimizeOutcome, VacuumOptions};
+use cenote_table::{Finding, OptimizeMode, OptimizeOutcome, Predicate, VacuumOptions};
 use cenote_vocab::{ErrorKind, Permission};
+use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::Ident;
 
-use super::Answer;
+use super::{Answer, Guard};
 use super::show::table_batch;
 use crate::Error;
 use crate::engine::cancelled;
-use crate::plan::{Resolver, denied};
+use crate::parse::{Parsed, parse, unsupported};
+use crate::plan::{Resolver, denied, exact, fault};
+use crate::scan::lower_all;
 use crate::session::Inner;
 
 /// Returns when all that was acknowledged before is part of a snapshot.
@@ -22,7 +25,7 @@ pub(crate) async fn flush(session: &Inner, target: Option<&[Ident]>) -> Result<A
     session.refuse_in_transaction_block("FLUSH")?;
     let (ingest, scope) = (session.engine().ingest(), &session.identity().scope);
     let txn = match target {
-        Some(name) => ingest.flush(scope, table(session, name).await?.as_ref()).await?,
+        Some(name) => ingest.flush(scope, table(session, name, Permission::Write).await?.as_ref()).await?,
         None => {
             everywhere(session, Permission::Write)?;
             ingest.flush_all(scope).await?
@@ -53,25 +56,50 @@ pub(crate) async fn optimize(
     session: &Inner,
     target: Option<&[Ident]>,
     mode: OptimizeMode,
+    only: Option<&str>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("OPTIMIZE")?;
     session.check_not_as_of()?;
-    let tables = match target {
-        Some(name) => vec![table(session, name).await?],
-        None => {
-            everywhere(session, Permission::Write)?;
-            let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
-            snapshot.names.tables().filter(|table| table.kind == TableKind::Table).cloned().collect()
-        }
-    };
+    let tables = tables(session, target, Permission::Write).await?;
     let mut outcomes: Vec<OptimizeOutcome> = Vec::new();
     for table in &tables {
-        outcomes
-            .extend(session.engine().lake().optimize(&session.identity().scope, table, mode, dry_run).await?);
+        let only = match only {
+            Some(condition) => condition_on(session, table, condition).await?,
+            None => Predicate::True,
+        };
+        let (lake, scope) = (session.engine().lake(), &session.identity().scope);
+        outcomes.extend(lake.optimize(scope, table, mode, &only, dry_run).await?);
     }
     let txn = outcomes.iter().filter_map(|outcome| outcome.txn).max();
     Ok(Answer::batch("OPTIMIZE", outcome_batch(&outcomes)?).with_txn(txn))
+}
+
+/// What of a condition tells which files may hold rows for which it is true.
+async fn condition_on(session: &Inner, table: &TableDef, condition: &str) -> Result<Predicate, Error> {
+    let name = |name: &str| exact(name).to_string();
+    let sql = format!("SELECT 1 FROM {}.{} WHERE {condition}", name(&table.schema_name), name(&table.name));
+    let Parsed::Sql { statement, .. } = parse(&sql)? else {
+        return Err(Error::new(ErrorKind::Internal, "internal error: a condition is no query"));
+    };
+    let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+    let mut binder = session.binder(snapshot);
+    let plan = binder.plan(*statement, &sql, &session.search_path()).await?;
+    let plan = binder.state().optimize(&plan).map_err(|error| fault::of(error, &sql))?;
+    let mut filters = None;
+    let mut node = &plan;
+    loop {
+        match (node, node.inputs().as_slice()) {
+            (LogicalPlan::TableScan(scan), _) => break filters = Some(scan.filters.as_slice()),
+            (LogicalPlan::EmptyRelation(_), _) => return Ok(Predicate::Or(Vec::new())),
+            (_, [input]) => node = input,
+            _ => break,
+        }
+    }
+    match filters {
+        Some(filters) => Ok(lower_all(filters, table)),
+        None => Err(unsupported("OPTIMIZE … WHERE with a subquery")),
+    }
 }
 
 /// One row per outcome, in [`optimize_columns`].
@@ -98,6 +126,56 @@ pub(crate) fn outcome_batch(outcomes: &[OptimizeOutcome]) -> Result<RecordBatch,
     )
 }
 
+/// Columns of the answer of VERIFY.
+pub(crate) fn verify_columns() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(vec![text("table"), text("object"), text("problem")]))
+}
+
+/// Compares the catalog with itself and with the objects, one row per contradiction.
+pub(crate) async fn verify(
+    session: &Inner,
+    target: Option<&[Ident]>,
+    deep: bool,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    session.check_not_as_of()?;
+    let tables = tables(session, target, Permission::Read).await?;
+    let (mut names, mut findings) = (Vec::new(), Vec::new());
+    for table in &tables {
+        let found = session.engine().lake().verify(&session.identity().scope, table, deep);
+        for finding in guard.run(Box::pin(async { Ok(found.await?) })).await? {
+            names.push(table.full_name());
+            findings.push(finding);
+        }
+    }
+    let text = |of: &dyn Fn(&Finding) -> &str| {
+        Arc::new(StringArray::from_iter_values(findings.iter().map(of))) as ArrayRef
+    };
+    let columns = vec![
+        Arc::new(StringArray::from_iter_values(&names)) as ArrayRef,
+        text(&|finding| &finding.object),
+        text(&|finding| &finding.problem),
+    ];
+    Ok(Answer::batch("VERIFY", table_batch(verify_columns(), columns)?))
+}
+
+/// The table that is named, or all of the tenant.
+async fn tables(
+    session: &Inner,
+    target: Option<&[Ident]>,
+    permission: Permission,
+) -> Result<Vec<Arc<TableDef>>, Error> {
+    match target {
+        Some(name) => Ok(vec![table(session, name, permission).await?]),
+        None => {
+            everywhere(session, permission)?;
+            let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
+            Ok(snapshot.names.tables().filter(|table| table.kind == TableKind::Table).cloned().collect())
+        }
+    }
+}
+
 /// Columns of the answer of VACUUM.
 pub(crate) fn vacuum_columns() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -121,7 +199,7 @@ pub(crate) async fn vacuum(
         everywhere(session, Permission::Admin)?;
     }
     let table = match target {
-        Some(name) => Some(table(session, name).await?),
+        Some(name) => Some(table(session, name, Permission::Write).await?),
         None => {
             everywhere(session, Permission::Write)?;
             None
@@ -159,11 +237,11 @@ pub(crate) fn kill(session: &Inner, id: &str) -> Result<Answer, Error> {
     }
 }
 
-async fn table(session: &Inner, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
+async fn table(session: &Inner, name: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path }
-        .writable(name, Permission::Write)
+        .writable(name, permission)
 }
 
 pub(crate) fn everywhere(session: &Inner, permission: Permission) -> Result<(), Error> {

@@ -73,6 +73,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Flush(_) => (Class::Admin, "FLUSH"),
             Command::Optimize { .. } => (Class::Admin, "OPTIMIZE"),
             Command::Vacuum { .. } => (Class::Admin, "VACUUM"),
+            Command::Verify { .. } => (Class::Read, "VERIFY"),
             Command::Kill(_) => (Class::Admin, "KILL"),
             Command::History(statement) => (Class::Ddl, statement.command()),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
@@ -122,6 +123,7 @@ pub(crate) async fn describe(
                 Command::Describe(_) | Command::DescribeQuery(_) => Some(describes::columns()),
                 Command::Optimize { .. } | Command::RunJob { .. } => Some(maintain::optimize_columns()),
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
+                Command::Verify { .. } => Some(maintain::verify_columns()),
                 _ => None,
             };
             (Vec::new(), columns)

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{TableDef, TableKind};
-use cenote_table::{OptimizeMode, OptimizeOutcome};
+use cenote_table::{OptimizeMode, Predicate, OptimizeOutcome};
 use cenote_vocab::{ErrorKind, Permission};
 
 use super::SessionFacts;
@@ -41,7 +41,7 @@ pub(crate) async fn rows(facts: &SessionFacts) -> Result<RecordBatch, Error> {
     };
     let mut found: Vec<(Arc<TableDef>, OptimizeOutcome)> = Vec::new();
     for table in names.tables().filter(readable) {
-        let planned = lake.optimize(scope, table, OptimizeMode::Due, true).await?;
+        let planned = lake.optimize(scope, table, OptimizeMode::Due, &Predicate::True, true).await?;
         found.extend(planned.into_iter().map(|outcome| (table.clone(), outcome)));
     }
     let text = |of: fn(&TableDef, &OptimizeOutcome) -> String| -> ArrayRef {

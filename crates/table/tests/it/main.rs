@@ -15,5 +15,6 @@ mod restore;
 mod retention;
 mod row_ids;
 mod scan;
+mod verify;
 mod world;
 mod write;

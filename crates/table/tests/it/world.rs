@@ -207,7 +207,7 @@ impl World {
     }
 
     pub(crate) async fn optimize(&self, mode: OptimizeMode) -> Vec<OptimizeOutcome> {
-        self.lake.optimize(&self.scope, &self.table().await, mode, false).await.unwrap()
+        self.lake.optimize(&self.scope, &self.table().await, mode, &Predicate::True, false).await.unwrap()
     }
 
     /// Paths of all objects in the store.

@@ -124,7 +124,7 @@ async fn a_view_takes_no_rows_and_has_no_files() {
         Err(Error::Unsupported(_))
     ));
     assert!(matches!(
-        world.lake.optimize(&world.scope, &view, Default::default(), true).await,
+        world.lake.optimize(&world.scope, &view, Default::default(), &Predicate::True, true).await,
         Err(Error::Unsupported(_))
     ));
     assert!(matches!(
@@ -144,6 +144,6 @@ async fn a_dropped_table_is_not_compacted() {
         view: false,
     };
     world.commit(Vec::new(), vec![drop]).await.unwrap();
-    let error = world.lake.optimize(&world.scope, &table, Default::default(), false).await.expect_err("gone");
+    let error = world.lake.optimize(&world.scope, &table, Default::default(), &Predicate::True, false).await.expect_err("gone");
     assert!(matches!(error, Error::Catalog(cenote_catalog::Error::TableNotFound { .. })), "{error}");
 }
