@@ -15,3 +15,4 @@ mod process;
 mod slt;
 mod snapshot;
 mod tpch;
+mod wire;

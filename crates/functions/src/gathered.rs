@@ -3,7 +3,6 @@
 //! Rows with a NULL in any argument are left out; a group without rows is NULL. What is kept counts as the query's memory.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -11,11 +10,12 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::{concat, filter};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::utils::SingleRowListArrayBuilder;
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
+use crate::named::{coerced, named};
 use crate::scalar::Coerce;
 
 /// Computes a group's value from its rows, one array per kept argument; never called without rows.
@@ -80,25 +80,7 @@ impl Gathered {
     }
 }
 
-impl fmt::Debug for Gathered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gathered").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for Gathered {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Gathered {}
-
-impl Hash for Gathered {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+named!(Gathered);
 
 impl AggregateUDFImpl for Gathered {
     fn name(&self) -> &str {
@@ -114,13 +96,7 @@ impl AggregateUDFImpl for Gathered {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        match (self.coerce)(given) {
-            Some(types) => Ok(types),
-            None => {
-                let given: Vec<_> = given.iter().map(ToString::to_string).collect();
-                plan_err!("function {}({}) does not exist", self.name, given.join(", "))
-            }
-        }
+        coerced(self.name, given, (self.coerce)(given))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

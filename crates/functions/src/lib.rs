@@ -20,6 +20,7 @@ mod instant;
 mod interval;
 mod json;
 mod json_path;
+mod named;
 mod now;
 mod pattern;
 mod scalar;
@@ -33,6 +34,7 @@ mod to_char;
 mod uuid;
 
 pub use error::Error;
+pub use interval::interval_times;
 pub use scalar::{Scalar, by_rows, is_text};
 pub use uuid::to_uuid;
 

@@ -1,17 +1,17 @@
 //! A function of one row, as a value: its name, how it takes and gives types, and what it does to a batch.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+
+use crate::named::{coerced, named};
 
 /// Argument types that the given ones become; `None`: they do not fit.
 pub(crate) type Coerce = fn(&[DataType]) -> Option<Vec<DataType>>;
@@ -91,25 +91,7 @@ impl Scalar {
     }
 }
 
-impl fmt::Debug for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scalar").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for Scalar {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Scalar {}
-
-impl Hash for Scalar {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+named!(Scalar);
 
 impl ScalarUDFImpl for Scalar {
     fn name(&self) -> &str {
@@ -125,13 +107,7 @@ impl ScalarUDFImpl for Scalar {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        match (self.coerce)(given) {
-            Some(types) => Ok(types),
-            None => {
-                let given: Vec<_> = given.iter().map(ToString::to_string).collect();
-                plan_err!("function {}({}) does not exist", self.name, given.join(", "))
-            }
-        }
+        coerced(self.name, given, (self.coerce)(given))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

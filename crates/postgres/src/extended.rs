@@ -8,7 +8,7 @@ use cenote_query::{Bounds, Prepared};
 use futures::{Sink, SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::ExtendedQueryHandler;
-use pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse, Response};
+use pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, Type};
@@ -18,9 +18,9 @@ use pgwire::messages::extendedquery::Sync as SyncMessage;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
 
 use crate::connection::Connection;
-use crate::error;
-use crate::simple::{send_reported, tag};
+use crate::simple::{forget, send_reported, tag};
 use crate::value::{RowEncoder, arrow_type, fields, parameters, postgres_type};
+use crate::{copy, error};
 
 /// The handler of the extended messages.
 pub(crate) struct Extended {
@@ -77,7 +77,9 @@ impl QueryParser for Parser {
         statement: &Arc<Prepared>,
         format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
-        let Some(columns) = &statement.columns else { return Ok(Vec::new()) };
+        let Some(columns) = statement.columns.as_ref().filter(|_| statement.copies().is_none()) else {
+            return Ok(Vec::new());
+        };
         Ok(fields(columns, |n| format_of(format, n)).as_ref().clone())
     }
 }
@@ -122,7 +124,7 @@ impl ExtendedQueryHandler for Extended {
 
     async fn do_query<C>(
         &self,
-        _client: &mut C,
+        client: &mut C,
         portal: &Portal<Arc<Prepared>>,
         _max_rows: usize,
     ) -> PgWireResult<Response>
@@ -135,6 +137,9 @@ impl ExtendedQueryHandler for Extended {
         self.connection.mark(true);
         let session = self.connection.session()?;
         let prepared = &portal.statement.statement;
+        if forget(client, prepared) {
+            return Ok(Response::Execution(Tag::new("DEALLOCATE")));
+        }
         let before = self.connection.status();
         let values = parameters(portal, prepared)?;
         let mut execution = session
@@ -152,9 +157,13 @@ impl ExtendedQueryHandler for Extended {
                 _ => Response::Execution(tag),
             });
         }
+        if let Some(format) = prepared.copies() {
+            // sent from here: the library's own way ends a failed copy with a message that clients do not know
+            return copy::send(client, execution, format, session).await.map(Response::Execution);
+        }
         let fields = fields(&execution.schema, |n| format_of(Some(&portal.result_column_format), n));
         let command = prepared.command.clone();
-        let encoder = RowEncoder::new(fields.clone());
+        let encoder = RowEncoder::new(fields.clone(), session);
         let rows = execution.batches.flat_map(move |batch| {
             let rows: Vec<PgWireResult<_>> = match batch.map_err(|error| error::of_query(&error)) {
                 Ok(batch) => match encoder.rows(&batch) {

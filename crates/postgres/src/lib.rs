@@ -10,6 +10,7 @@
 
 mod cancel;
 mod connection;
+mod copy;
 mod error;
 mod extended;
 mod server;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cenote_query::{Bounds, Execution, Session, TransactionStatus as SessionStatus};
+use cenote_query::{Bounds, Execution, Prepared, Session, TransactionStatus as SessionStatus};
 use futures::{Sink, SinkExt as _, TryStreamExt as _};
 use pgwire::api::query::{SimpleQueryHandler, send_ready_for_query};
 use pgwire::api::results::{FieldFormat, FieldInfo, Response, Tag};
@@ -18,8 +18,8 @@ use pgwire::messages::simplequery::Query;
 use pgwire::messages::startup::ParameterStatus;
 
 use crate::connection::Connection;
-use crate::error;
 use crate::value::{RowEncoder, fields};
+use crate::{copy, error};
 
 /// The handler of `Query` messages.
 pub(crate) struct Simple(pub(crate) Arc<Connection>);
@@ -59,7 +59,8 @@ impl SimpleQueryHandler for Simple {
 impl Simple {
     async fn run<C>(&self, client: &mut C, text: &str) -> PgWireResult<()>
     where
-        C: Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
@@ -100,20 +101,32 @@ fn shifted(error: PgWireError, text: &str, statement: &str) -> PgWireError {
 
 async fn run_one<C>(client: &mut C, session: &Session, statement: &str) -> PgWireResult<()>
 where
-    C: Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+    C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+    C::PortalStore: PortalStore,
     C::Error: Debug,
     PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
 {
     let prepared = session.prepare(statement, &[]).await.map_err(|error| error::of_query(&error))?;
+    if forget(client, &prepared) {
+        client
+            .feed(PgWireBackendMessage::CommandComplete(CommandComplete::from(Tag::new("DEALLOCATE"))))
+            .await?;
+        return Ok(());
+    }
     let mut execution = session
         .execute(&prepared, Vec::new(), Bounds::default())
         .await
         .map_err(|error| error::of_query(&error))?;
+    if let Some(format) = prepared.copies() {
+        let tag = copy::send(client, execution, format, session).await?;
+        client.feed(PgWireBackendMessage::CommandComplete(CommandComplete::from(tag))).await?;
+        return Ok(());
+    }
     let answers_rows = !execution.schema.fields().is_empty();
     if answers_rows {
         let fields = fields(&execution.schema, |_| FieldFormat::Text);
         client.feed(PgWireBackendMessage::RowDescription(description(&fields))).await?;
-        let encoder = RowEncoder::new(fields);
+        let encoder = RowEncoder::new(fields, session);
         while let Some(batch) = execution.batches.try_next().await.map_err(|error| error::of_query(&error))? {
             for row in encoder.rows(&batch)? {
                 client.feed(PgWireBackendMessage::DataRow(row?)).await?;
@@ -127,6 +140,20 @@ where
     }
     client.feed(PgWireBackendMessage::CommandComplete(CommandComplete::from(tag(&execution)))).await?;
     Ok(())
+}
+
+/// True if the statement is a `DEALLOCATE` of one that came by a Parse message: it is forgotten here.
+pub(crate) fn forget<C>(client: &C, prepared: &Prepared) -> bool
+where
+    C: ClientPortalStore,
+    C::PortalStore: PortalStore,
+{
+    let store = client.portal_store();
+    let Some(name) = prepared.deallocates().filter(|name| store.get_statement(name).is_some()) else {
+        return false;
+    };
+    store.rm_statement(name);
+    true
 }
 
 fn description(fields: &[FieldInfo]) -> RowDescription {

@@ -94,6 +94,13 @@ impl Error {
         self
     }
 
+    /// Of a text that the client did not send as it is: its places mean nothing there.
+    #[must_use]
+    pub(crate) fn without_place(mut self) -> Self {
+        self.place = None;
+        self
+    }
+
     /// Where in the text, if known.
     pub fn place(&self) -> Option<Place> {
         self.place

@@ -32,6 +32,7 @@ pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
+pub use parse::{CopyFormat, CopyHeader, CopyStyle};
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::{Class, Prepared};
 

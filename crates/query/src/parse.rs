@@ -4,9 +4,12 @@ mod alter;
 mod clauses;
 mod column;
 mod command;
+mod copy;
 mod dialect;
 mod history;
 mod merge;
+mod parameters;
+mod prepare;
 mod tokens;
 mod words;
 
@@ -17,6 +20,8 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use alter::{Action, AlterTable, Comment, NewColumn, Position};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
+pub use copy::{CopyFormat, CopyHeader, CopyStyle};
+
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
 pub(crate) use history::{At, History};
 pub(crate) use merge::{ALL, NOTHING};
@@ -40,6 +45,13 @@ pub(crate) enum Parsed {
         /// Clauses of CREATE TABLE that the parser does not know.
         clauses: TableClauses,
     },
+    /// A query whose rows the client takes as lines.
+    CopyOut {
+        /// Its tree.
+        statement: Box<AnyStatement>,
+        /// How its rows are written.
+        format: CopyFormat,
+    },
     /// One of ours.
     Command(Command),
 }
@@ -47,6 +59,14 @@ pub(crate) enum Parsed {
 /// Parses exactly one statement. Errors name the place in `sql`.
 pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
     let mut tokens = tokenize(sql)?;
+    if let Some(copy) = copy::parse(sql, &tokens)? {
+        let statement = Box::new(parse_tokens(sql, copy.query)?);
+        if !matches!(&*statement, AnyStatement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)))
+        {
+            return Err(unsupported("COPY of anything but a table or a query"));
+        }
+        return Ok(Parsed::CopyOut { statement, format: copy.format });
+    }
     if let Some(command) = command::parse(sql, &tokens)? {
         return Ok(Parsed::Command(command));
     }
@@ -60,7 +80,12 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
         return Ok(Parsed::Sql { statement: Box::new(statement), clauses: TableClauses::default() });
     }
     let clauses = clauses::take(sql, &mut tokens)?;
-    let tokens = merge::rewrite(tokens::rewrite(tokens));
+    Ok(Parsed::Sql { statement: Box::new(parse_tokens(sql, tokens)?), clauses })
+}
+
+/// Reads tokens of `sql` that are one statement of the parser's.
+fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<AnyStatement, Error> {
+    let tokens = merge::rewrite(tokens::rewrite(tokens)?);
     let mut statements = DFParserBuilder::new(tokens)
         .with_dialect(&dialect::DIALECT)
         .with_recursion_limit(NESTING_MAX)
@@ -71,7 +96,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
         return Err(Error::new(ErrorKind::Invalid, "expected one statement"));
     };
     refuse(&statement)?;
-    Ok(Parsed::Sql { statement: Box::new(statement), clauses })
+    Ok(statement)
 }
 
 /// True if the first word begins a query as Postgres has it.
@@ -121,7 +146,7 @@ mod tests {
 
     fn text(sql: &str) -> String {
         match parse(sql).unwrap_or_else(|error| panic!("{sql}: {}", error.report(sql))) {
-            Parsed::Sql { statement, .. } => statement.to_string(),
+            Parsed::Sql { statement, .. } | Parsed::CopyOut { statement, .. } => statement.to_string(),
             Parsed::Command(command) => format!("{command:?}"),
         }
     }

@@ -1,6 +1,7 @@
 //! One client's state: search path, settings, transaction.
 
 mod inner;
+mod statements;
 mod streaming;
 
 use std::sync::Arc;

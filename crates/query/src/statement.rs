@@ -13,6 +13,7 @@ mod insert;
 mod job;
 mod maintain;
 mod merge;
+mod prepare;
 mod prepared;
 mod replace;
 mod schemas;
@@ -53,6 +54,9 @@ pub(crate) async fn run(
 ) -> Result<Answer, Error> {
     match prepared.parsed() {
         Parsed::Command(command) => run_command(session, command, prepared, guard).await,
+        Parsed::CopyOut { statement, .. } => {
+            select::select(session, statement, prepared, parameters, guard).await
+        }
         Parsed::Sql { statement, clauses } => match statement.as_ref() {
             AnyStatement::Explain(_) => {
                 select::explain(session, statement, prepared, parameters, guard).await
@@ -125,6 +129,9 @@ async fn run_command(
         Command::Set { name, value, local } => set::set(session, name, value.as_deref(), *local),
         Command::Reset(name) => set::reset(session, name.as_deref()),
         Command::DiscardAll => set::discard_all(session),
+        Command::Prepare { name, types, sql } => prepare::prepare(session, name, types, sql).await,
+        Command::Execute { name, arguments } => prepare::execute(session, name, arguments, guard).await,
+        Command::Deallocate(name) => prepare::deallocate(session, name.as_deref()),
         Command::Nothing(command) => Ok(Answer::done(command)),
         Command::Use(name) => set::use_schema(session, name).await,
         Command::Show(show) => show::show(session, show).await,

@@ -7,9 +7,8 @@ use http::{HeaderValue, header};
 use serde_json::Value;
 
 use super::output::Output;
-use super::statement::{Ask, BODY_MAX, Takes, answer, is_form, parse};
+use super::statement::{Ask, Takes, answer, is_form, parse, read};
 use crate::app::App;
-use crate::body;
 use crate::call::Call;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -29,7 +28,7 @@ use crate::problem::Problem;
     )
 )]
 pub(super) async fn query(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
-    let ask = parse(&body::read(body, BODY_MAX, "sql_body_max").await?)?;
+    let ask = parse(&read(body).await?)?;
     let output = Output::of(&call, ask.format.as_deref())?;
     answer(&app, &call, &ask, output, Takes::Reads).await
 }
@@ -41,7 +40,7 @@ pub(super) async fn query(State(app): State<App>, call: Call, body: Body) -> Res
     responses((status = 200, description = "an Arrow IPC stream", content_type = "application/vnd.apache.arrow.stream"))
 )]
 pub(super) async fn arrow(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
-    let ask = parse(&body::read(body, BODY_MAX, "sql_body_max").await?)?;
+    let ask = parse(&read(body).await?)?;
     let output = Output::arc_arrow(&call, ask.exact)?;
     answer(&app, &call, &ask, output, Takes::Reads).await
 }
@@ -53,7 +52,7 @@ pub(super) async fn arrow(State(app): State<App>, call: Call, body: Body) -> Res
     responses((status = 200, description = "CSV with a header line", content_type = "text/csv"))
 )]
 pub(super) async fn stream(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
-    let ask = parse(&body::read(body, BODY_MAX, "sql_body_max").await?)?;
+    let ask = parse(&read(body).await?)?;
     let mut response = answer(&app, &call, &ask, Output::Csv, Takes::Reads).await?;
     let attachment = HeaderValue::from_static("attachment; filename=query_result.csv");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, attachment);
@@ -71,7 +70,7 @@ pub(super) async fn query_v3_post(
     call: Call,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::read(body, BODY_MAX, "sql_body_max").await?;
+    let bytes = read(body).await?;
     let ask = if is_form(&call) {
         ask_of(&Parameters::parse(&String::from_utf8_lossy(&bytes)))?
     } else {

@@ -14,11 +14,10 @@ use serde_json::json;
 use super::output::Output;
 use super::parameter_arrays::arrays;
 use super::query::ask_of;
-use super::statement::{Ask, BODY_MAX, Takes, answer, answer_in, parse_strictly, result_too_large};
+use super::statement::{Ask, Takes, answer, answer_in, parse_strictly, read as read_body, result_too_large};
 use super::write_options::idempotency_key;
 use crate::answer::milliseconds;
 use crate::app::App;
-use crate::body;
 use crate::call::Call;
 use crate::encode::{Style, rows_json, sql_types};
 use crate::problem::Problem;
@@ -44,7 +43,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) async fn run(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
     let began = Instant::now();
     call.parameters.only(&["db", "database", "u", "p"])?;
-    let ask = parse_strictly(&body::read(body, BODY_MAX, "sql_body_max").await?)?;
+    let ask = parse_strictly(&read_body(body).await?)?;
     let sql = ask.text()?.to_owned();
     let output = Output::of(&call, ask.format.as_deref())?;
     let whole = |error: Error| Problem::sql(&error, &sql, 0);
@@ -69,7 +68,9 @@ pub(super) async fn run(State(app): State<App>, call: Call, body: Body) -> Resul
     }
     let mut results = Vec::with_capacity(256);
     results.extend_from_slice(b"{\"success\":true,\"results\":[");
-    let txn = run_all(&app, &call, &ask, &sql, &session, &statements, &mut results).await?;
+    let script =
+        Script { app: &app, call: &call, ask: &ask, sql: &sql, session: &session, statements: &statements };
+    let txn = script.run(&mut results).await?;
     let tail = json!({"execution_time_ms": milliseconds(began), "timestamp": app.http.clock.now().rfc3339()});
     results.extend_from_slice(b"],");
     results.extend_from_slice(&tail.to_string().as_bytes()[1..]);
@@ -98,71 +99,75 @@ pub(super) async fn read(State(app): State<App>, call: Call) -> Result<Response,
     answer(&app, &call, &ask, output, Takes::Reads).await
 }
 
-/// Runs the statements in order and appends their results; answers the newest commit.
-async fn run_all(
-    app: &App,
-    call: &Call,
-    ask: &Ask,
-    sql: &str,
-    session: &Session,
-    statements: &[String],
-    results: &mut Vec<u8>,
-) -> Result<Option<i64>, Problem> {
-    let several = statements.len() > 1;
-    if several {
-        session.begin_implicit().await.map_err(|error| Problem::sql(&error, sql, 0))?;
-    }
-    let ran = run_each(app, call, ask, sql, session, statements, results).await;
-    let open = session.transaction_status() != TransactionStatus::Idle;
-    if several && (ran.is_ok() || open) {
-        let ended = session.end_implicit(ran.is_err()).await;
-        if ran.is_ok() {
-            ended.map_err(|error| Problem::sql(&error, sql, 0))?;
-        } else if let Err(error) = ended {
-            tracing::debug!(%error, "a failed text could not be rolled back by hand; its session ends now");
-        }
-    }
-    let txn = ran?;
-    if session.transaction_status() != TransactionStatus::Idle {
-        let text = "the text ends inside a transaction: nothing of it was applied";
-        return Err(Problem::bad_request(text).with("sqlstate", "25001").hinted("end it with COMMIT"));
-    }
-    Ok(txn)
+/// A text of statements in its session.
+struct Script<'a> {
+    app: &'a App,
+    call: &'a Call,
+    ask: &'a Ask,
+    sql: &'a str,
+    session: &'a Session,
+    statements: &'a [String],
 }
 
-async fn run_each(
-    app: &App,
-    call: &Call,
-    ask: &Ask,
-    sql: &str,
-    session: &Session,
-    statements: &[String],
-    results: &mut Vec<u8>,
-) -> Result<Option<i64>, Problem> {
-    let (mut from, mut txn) = (0, None);
-    for (index, statement) in statements.iter().enumerate() {
-        let start = sql[from..].find(statement.as_str()).map_or(from, |at| from + at);
-        from = (start + statement.len()).min(sql.len());
-        if index > 0 {
-            results.push(b',');
+impl Script<'_> {
+    /// Runs the statements in order and appends their results; answers the newest commit.
+    async fn run(&self, results: &mut Vec<u8>) -> Result<Option<i64>, Problem> {
+        let (session, several) = (self.session, self.statements.len() > 1);
+        if several {
+            session.begin_implicit().await.map_err(|error| Problem::sql(&error, self.sql, 0))?;
         }
-        let named = |problem: Problem| problem.with("statement", index + 1);
-        let fails = |error: Error| named(Problem::sql(&error, sql, start));
-        let prepared = session.prepare(statement, &[]).await.map_err(fails)?;
+        let ran = self.run_each(results).await;
+        let open = session.transaction_status() != TransactionStatus::Idle;
+        if several && (ran.is_ok() || open) {
+            let ended = session.end_implicit(ran.is_err()).await;
+            if ran.is_ok() {
+                ended.map_err(|error| Problem::sql(&error, self.sql, 0))?;
+            } else if let Err(error) = ended {
+                tracing::debug!(%error, "a failed text could not be rolled back by hand; its session ends now");
+            }
+        }
+        let txn = ran?;
+        if session.transaction_status() != TransactionStatus::Idle {
+            let text = "the text ends inside a transaction: nothing of it was applied";
+            return Err(Problem::bad_request(text).with("sqlstate", "25001").hinted("end it with COMMIT"));
+        }
+        Ok(txn)
+    }
+
+    async fn run_each(&self, results: &mut Vec<u8>) -> Result<Option<i64>, Problem> {
+        let (mut from, mut txn) = (0, None);
+        for (index, statement) in self.statements.iter().enumerate() {
+            let start = self.sql[from..].find(statement.as_str()).map_or(from, |at| from + at);
+            from = (start + statement.len()).min(self.sql.len());
+            if index > 0 {
+                results.push(b',');
+            }
+            let done = self.run_one(statement, start, results).await;
+            txn = done.map_err(|problem| problem.with("statement", index + 1))?.or(txn);
+        }
+        Ok(txn)
+    }
+
+    async fn run_one(
+        &self,
+        statement: &str,
+        start: usize,
+        results: &mut Vec<u8>,
+    ) -> Result<Option<i64>, Problem> {
+        let fails = |error: Error| Problem::sql(&error, self.sql, start);
+        let prepared = self.session.prepare(statement, &[]).await.map_err(fails)?;
         let wanted = prepared.parameters.as_slice();
         // one text has one list of values: it belongs to the statements that have parameters
-        let params = if wanted.is_empty() && statements.len() > 1 { None } else { ask.params.as_ref() };
-        let parameters = arrays(params, wanted).map_err(named)?;
-        let execution = session.execute(&prepared, parameters, ask.bounds(app, call)).await.map_err(fails)?;
-        txn = write_result(execution, ask, results)
-            .await
-            .map_err(|failed| match failed {
-                Failed::Statement(error) => fails(error),
-                Failed::TooLarge => named(result_too_large(ANSWER_BYTES_MAX)),
-            })?
-            .or(txn);
+        let params =
+            if wanted.is_empty() && self.statements.len() > 1 { None } else { self.ask.params.as_ref() };
+        let parameters = arrays(params, wanted)?;
+        let bounds = self.ask.bounds(self.app, self.call);
+        let execution = self.session.execute(&prepared, parameters, bounds).await.map_err(fails)?;
+        write_result(execution, self.ask, results).await.map_err(|failed| match failed {
+            Failed::Statement(error) => fails(error),
+            Failed::TooLarge => result_too_large(ANSWER_BYTES_MAX),
+        })
     }
-    Ok(txn)
 }
 
 enum Failed {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use cenote_query::{Bounds, Class, Session, SessionOptions};
 use cenote_vocab::Permission;
 use http::{StatusCode, header};
@@ -14,15 +16,15 @@ use super::parameter_arrays::arrays;
 use crate::answer::{About, Answer, milliseconds};
 use crate::app::App;
 use crate::call::Call;
-use crate::database;
 use crate::database::paired;
 use crate::encode::Style;
 use crate::problem::Problem;
+use crate::{body, database};
 
 /// `sql_length_max`: characters of a text.
 const SQL_LENGTH_MAX: usize = 1 << 20;
 /// Bytes of a body that holds a text of [`SQL_LENGTH_MAX`] and its parameters.
-pub(super) const BODY_MAX: u64 = 16 << 20;
+const BODY_MAX: u64 = 16 << 20;
 
 /// A query's body. Arc's paths ignore keys that are not here, Cenote's own refuse them.
 #[derive(Debug, Default, Deserialize)]
@@ -189,6 +191,11 @@ pub(super) async fn answer_in(
     };
     let encoder = output.encoder(Style { exact: ask.exact });
     Answer::new(execution, session, encoder, about).respond().await
+}
+
+/// The bytes of a body that holds a text.
+pub(super) async fn read(body: Body) -> Result<Bytes, Problem> {
+    body::read(body, BODY_MAX, "sql_body_max").await
 }
 
 /// The body of a query as JSON; 400 names what is wrong with it.

@@ -1,5 +1,6 @@
 //! Lists of scalars as Postgres arrays of one dimension.
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array as _, ArrayRef, AsArray as _};
 use arrow::datatypes::DataType;
 use bytes::{BufMut as _, BytesMut};
@@ -11,9 +12,9 @@ use super::row::ColumnEncoder;
 use crate::error;
 
 /// `{1,NULL,"a b"}`
-pub(super) fn text(column: &ArrayRef, row: usize) -> PgWireResult<String> {
+pub(super) fn text(column: &ArrayRef, row: usize, zone: Tz) -> PgWireResult<String> {
     let elements = elements(column, row)?;
-    let encoder = encoder(&elements, FieldFormat::Text)?;
+    let encoder = encoder(&elements, FieldFormat::Text, zone)?;
     let mut parts = Vec::with_capacity(elements.len());
     for n in 0..elements.len() {
         parts.push(if elements.is_null(n) { "NULL".to_owned() } else { quoted(&encoder.text(n)?) });
@@ -22,9 +23,9 @@ pub(super) fn text(column: &ArrayRef, row: usize) -> PgWireResult<String> {
 }
 
 /// Dimensions, a flag for NULLs, the element's type, then each element with its length.
-pub(super) fn write_binary(column: &ArrayRef, row: usize, out: &mut BytesMut) -> PgWireResult<()> {
+pub(super) fn write_binary(column: &ArrayRef, row: usize, zone: Tz, out: &mut BytesMut) -> PgWireResult<()> {
     let elements = elements(column, row)?;
-    let encoder = encoder(&elements, FieldFormat::Binary)?;
+    let encoder = encoder(&elements, FieldFormat::Binary, zone)?;
     let count = i32::try_from(elements.len()).map_err(|_| error::error("54000", "an array is too long"))?;
     out.put_i32(i32::from(count > 0));
     out.put_i32(i32::from(elements.null_count() > 0));
@@ -47,8 +48,8 @@ fn elements(column: &ArrayRef, row: usize) -> PgWireResult<ArrayRef> {
     })
 }
 
-fn encoder(elements: &ArrayRef, format: FieldFormat) -> PgWireResult<ColumnEncoder> {
-    ColumnEncoder::of(elements, postgres_type(elements.data_type()), format)
+fn encoder(elements: &ArrayRef, format: FieldFormat, zone: Tz) -> PgWireResult<ColumnEncoder> {
+    ColumnEncoder::of(elements, postgres_type(elements.data_type()), format, zone)
 }
 
 /// Quoted where the text would otherwise be read as something else.

@@ -1,7 +1,8 @@
 //! Dates, times, instants and intervals: text, and distance from PostgreSQL's epoch (2000-01-01).
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::TimeUnit;
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, Offset as _};
 
 const DAYS_1970_TO_2000: i32 = 10_957;
 const MICROS_1970_TO_2000: i64 = 946_684_800_000_000;
@@ -36,13 +37,35 @@ pub(super) fn from_binary_date(value: i32) -> i32 {
     value.saturating_add(DAYS_1970_TO_2000)
 }
 
-/// `2024-02-29 01:02:03.5`, with `+00` if the type has a zone.
-pub(super) fn timestamp_text(micros: i64, with_zone: bool) -> String {
-    let Some(at) = DateTime::from_timestamp_micros(micros) else {
-        return if micros < 0 { "-infinity".to_owned() } else { "infinity".to_owned() };
-    };
-    let zone = if with_zone { "+00" } else { "" };
-    format!("{}{}{zone}", at.format("%Y-%m-%d %H:%M:%S"), fraction(micros.rem_euclid(1_000_000)))
+/// `2024-02-29 01:02:03.5`
+pub(super) fn timestamp_text(micros: i64) -> String {
+    let Some(at) = DateTime::from_timestamp_micros(micros) else { return infinity(micros) };
+    format!("{}{}", at.format("%Y-%m-%d %H:%M:%S"), fraction(micros.rem_euclid(1_000_000)))
+}
+
+/// `2024-02-29 02:02:03.5+01`: the time of a clock in `zone`, and how far it is from UTC then.
+pub(super) fn zoned_text(micros: i64, zone: Tz) -> String {
+    let Some(at) = DateTime::from_timestamp_micros(micros) else { return infinity(micros) };
+    let at = at.with_timezone(&zone);
+    let fraction = fraction(micros.rem_euclid(1_000_000));
+    format!("{}{fraction}{}", at.format("%Y-%m-%d %H:%M:%S"), offset(at.offset().fix().local_minus_utc()))
+}
+
+/// `+01`, `-03:30`, and seconds where a zone had them.
+fn offset(seconds: i32) -> String {
+    let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let mut text = format!("{sign}{:02}", size / 3_600);
+    if size % 3_600 != 0 {
+        text += &format!(":{:02}", size / 60 % 60);
+    }
+    if size % 60 != 0 {
+        text += &format!(":{:02}", size % 60);
+    }
+    text
+}
+
+fn infinity(micros: i64) -> String {
+    if micros < 0 { "-infinity".to_owned() } else { "infinity".to_owned() }
 }
 
 /// `2024-02-29`
@@ -96,9 +119,13 @@ mod tests {
 
     #[test]
     fn instants_print_as_in_postgresql() {
-        assert_eq!(timestamp_text(0, false), "1970-01-01 00:00:00");
-        assert_eq!(timestamp_text(1_500_000, true), "1970-01-01 00:00:01.5+00");
-        assert_eq!(timestamp_text(-1, false), "1969-12-31 23:59:59.999999");
+        let zoned = |micros, zone: &str| zoned_text(micros, zone.parse().expect("a zone"));
+        assert_eq!(timestamp_text(0), "1970-01-01 00:00:00");
+        assert_eq!(timestamp_text(-1), "1969-12-31 23:59:59.999999");
+        assert_eq!(zoned(1_500_000, "UTC"), "1970-01-01 00:00:01.5+00");
+        assert_eq!(zoned(1_719_835_200_000_000, "Europe/Berlin"), "2024-07-01 14:00:00+02");
+        assert_eq!(zoned(1_704_067_200_000_000, "America/St_Johns"), "2023-12-31 20:30:00-03:30");
+        assert_eq!(zoned(-5_000_000_000_000_000, "Europe/Berlin"), "1811-07-23 16:00:08+00:53:28");
         assert_eq!(date_text(19_782), "2024-02-29");
         assert_eq!(time_text(3_723_500_000), "01:02:03.5");
         assert_eq!(interval_text(14, 1, 0), "1 year 2 mons 1 day");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -12,6 +13,7 @@ use arrow::datatypes::{
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::{BufMut as _, BytesMut};
+use cenote_query::Session;
 use pgwire::api::Type;
 use pgwire::api::results::{FieldFormat, FieldInfo};
 use pgwire::error::PgWireResult;
@@ -23,11 +25,27 @@ use crate::error;
 /// Encodes batches whose columns are `fields`.
 pub(crate) struct RowEncoder {
     fields: Arc<Vec<FieldInfo>>,
+    zone: Tz,
 }
 
 impl RowEncoder {
-    pub(crate) fn new(fields: Arc<Vec<FieldInfo>>) -> Self {
-        Self { fields }
+    /// Instants go out as text in the session's time zone.
+    pub(crate) fn new(fields: Arc<Vec<FieldInfo>>, session: &Session) -> Self {
+        Self { fields, zone: zone_of(session) }
+    }
+
+    /// The texts of the batch's rows, in order; NULL is `None`.
+    pub(crate) fn texts(&self, batch: &RecordBatch) -> PgWireResult<Vec<Vec<Option<String>>>> {
+        let columns = self.columns(batch)?;
+        let row = |row| columns.iter().map(|column| column.text_or_null(row)).collect();
+        (0..batch.num_rows()).map(row).collect()
+    }
+
+    fn columns(&self, batch: &RecordBatch) -> PgWireResult<Vec<ColumnEncoder>> {
+        let column = |(column, field): (&ArrayRef, &FieldInfo)| {
+            ColumnEncoder::of(column, field.datatype().clone(), field.format(), self.zone)
+        };
+        batch.columns().iter().zip(self.fields.iter()).map(column).collect()
     }
 
     /// The batch's rows, in order.
@@ -35,12 +53,7 @@ impl RowEncoder {
         &self,
         batch: &RecordBatch,
     ) -> PgWireResult<impl Iterator<Item = PgWireResult<DataRow>> + use<>> {
-        let columns: Vec<ColumnEncoder> = batch
-            .columns()
-            .iter()
-            .zip(self.fields.iter())
-            .map(|(column, field)| ColumnEncoder::new(column, field))
-            .collect::<PgWireResult<_>>()?;
+        let columns = self.columns(batch)?;
         let count = i16::try_from(columns.len()).map_err(|_| {
             error::error("54011", format!("{} columns are more than the wire can carry", columns.len()))
         })?;
@@ -59,14 +72,11 @@ pub(super) struct ColumnEncoder {
     column: ArrayRef,
     kind: Type,
     format: FieldFormat,
+    zone: Tz,
 }
 
 impl ColumnEncoder {
-    fn new(column: &ArrayRef, field: &FieldInfo) -> PgWireResult<Self> {
-        Self::of(column, field.datatype().clone(), field.format())
-    }
-
-    pub(super) fn of(column: &ArrayRef, kind: Type, format: FieldFormat) -> PgWireResult<Self> {
+    pub(super) fn of(column: &ArrayRef, kind: Type, format: FieldFormat, zone: Tz) -> PgWireResult<Self> {
         let target = match kind {
             Type::BOOL => DataType::Boolean,
             Type::INT2 => DataType::Int16,
@@ -87,7 +97,7 @@ impl ColumnEncoder {
         } else {
             cast(column, &target).map_err(|error| error::error("22000", error.to_string()))?
         };
-        Ok(Self { column, kind, format })
+        Ok(Self { column, kind, format, zone })
     }
 
     /// Length and value; −1 for NULL.
@@ -108,6 +118,11 @@ impl ColumnEncoder {
         Ok(())
     }
 
+    fn text_or_null(&self, row: usize) -> PgWireResult<Option<String>> {
+        let is_null = self.column.is_null(row) || *self.column.data_type() == DataType::Null;
+        if is_null { Ok(None) } else { self.text(row).map(Some) }
+    }
+
     /// The text form of a value that is not NULL.
     pub(super) fn text(&self, row: usize) -> PgWireResult<String> {
         let column = &self.column;
@@ -121,8 +136,8 @@ impl ColumnEncoder {
             Type::TEXT => column.as_string::<i32>().value(row).to_owned(),
             Type::DATE => instant::date_text(column.as_primitive::<Date32Type>().value(row)),
             Type::TIME => instant::time_text(column.as_primitive::<Time64MicrosecondType>().value(row)),
-            Type::TIMESTAMP => instant::timestamp_text(self.micros(row), false),
-            Type::TIMESTAMPTZ => instant::timestamp_text(self.micros(row), true),
+            Type::TIMESTAMP => instant::timestamp_text(self.micros(row)),
+            Type::TIMESTAMPTZ => instant::zoned_text(self.micros(row), self.zone),
             Type::INTERVAL => {
                 let value = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
                 instant::interval_text(value.months, value.days, value.nanoseconds / 1_000)
@@ -135,7 +150,7 @@ impl ColumnEncoder {
                 .to_string(),
             Type::JSONB => self.json(row)?,
             Type::NUMERIC => self.displayed(row)?,
-            _ => array::text(column, row)?,
+            _ => array::text(column, row, self.zone)?,
         })
     }
 
@@ -164,7 +179,7 @@ impl ColumnEncoder {
                 out.put_slice(self.json(row)?.as_bytes());
             }
             Type::TEXT => out.put_slice(column.as_string::<i32>().value(row).as_bytes()),
-            _ => array::write_binary(column, row, out)?,
+            _ => array::write_binary(column, row, self.zone, out)?,
         }
         Ok(())
     }
@@ -208,6 +223,12 @@ impl ColumnEncoder {
     }
 }
 
+/// The zone that the session set; UTC, if its name means nothing here.
+fn zone_of(session: &Session) -> Tz {
+    let named = session.setting("timezone").and_then(|name| name.parse().ok());
+    named.unwrap_or_else(|| "UTC".parse().expect("a zone that always exists"))
+}
+
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
@@ -225,9 +246,10 @@ mod tests {
 
     fn both(column: ArrayRef) -> (Option<String>, Option<Vec<u8>>) {
         let kind = postgres_type(column.data_type());
+        let zone: Tz = "UTC".parse().expect("a zone");
         let value = |format| {
             let mut out = BytesMut::new();
-            let encoder = ColumnEncoder::of(&column, kind.clone(), format).expect("a type of the wire");
+            let encoder = ColumnEncoder::of(&column, kind.clone(), format, zone).expect("a type of the wire");
             encoder.write_sized(0, &mut out).expect("a value of the wire");
             let length = i32::from_be_bytes(out[..4].try_into().expect("four bytes"));
             (length >= 0).then(|| out[4..].to_vec())

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use cenote_table::OptimizeMode;
 use cenote_vocab::ErrorKind;
-use sqlparser::ast::Ident;
+use sqlparser::ast::{DataType, Ident};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::alter::{AlterTable, Comment, alter_table, comment};
 use super::clauses::list;
 use super::history::{History, history};
+use super::prepare;
 use super::words::Words;
 use crate::Error;
 
@@ -32,6 +33,19 @@ pub(crate) enum Command {
     /// `None`: all.
     Reset(Option<String>),
     DiscardAll,
+    /// `PREPARE name (types) AS sql`
+    Prepare {
+        name: String,
+        types: Vec<DataType>,
+        sql: String,
+    },
+    /// `arguments`: the text of each.
+    Execute {
+        name: String,
+        arguments: Vec<String>,
+    },
+    /// `None`: all.
+    Deallocate(Option<String>),
     /// Accepted, and nothing to do.
     Nothing(&'static str),
     Use(Vec<Ident>),
@@ -103,8 +117,6 @@ pub(crate) enum Show {
 const LATER: &[&[&str]] = &[
     &["SAVEPOINT"],
     &["RELEASE"],
-    &["PREPARE"],
-    &["EXECUTE"],
     &["DECLARE"],
     &["FETCH"],
     &["MOVE"],
@@ -161,11 +173,9 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             words.expect(&["ALL"])?;
             Command::DiscardAll
         }
-        () if words.take(&["DEALLOCATE"]) => {
-            let _ = words.take(&["PREPARE"]);
-            words.expect(&["ALL"])?;
-            Command::Nothing("DEALLOCATE ALL")
-        }
+        () if words.take(&["PREPARE"]) => return prepare::prepare(sql, &mut words).map(Some),
+        () if words.take(&["EXECUTE"]) => prepare::execute(sql, &mut words)?,
+        () if words.take(&["DEALLOCATE"]) => prepare::deallocate(&mut words)?,
         () if words.take(&["UNLISTEN"]) => {
             words.next();
             Command::Nothing("UNLISTEN")

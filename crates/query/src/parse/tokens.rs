@@ -5,6 +5,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::dialect::DIALECT;
+use super::parameters;
 use crate::Error;
 use crate::error::Place;
 use cenote_vocab::ErrorKind;
@@ -54,6 +55,13 @@ pub(crate) fn text_from<'a>(sql: &'a str, token: &TokenWithSpan) -> &'a str {
     sql[offset(sql, &line_starts(sql), token.span.start)..].trim_end().trim_end_matches(';')
 }
 
+/// The text from the first of these tokens to the last.
+pub(super) fn text_of<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> &'a str {
+    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return "" };
+    let lines = line_starts(sql);
+    &sql[offset(sql, &lines, first.span.start)..offset(sql, &lines, last.span.end)]
+}
+
 /// Byte offsets at which lines begin.
 fn line_starts(sql: &str) -> Vec<usize> {
     std::iter::once(0).chain(sql.match_indices('\n').map(|(at, _)| at + 1)).collect()
@@ -68,8 +76,10 @@ fn offset(sql: &str, lines: &[usize], at: Location) -> usize {
 }
 
 /// Rewrites what the parser cannot read, place by place:
-/// `//` becomes the division token, `FOR VERSION|TIMESTAMP AS OF` loses its `FOR`, of a tag it becomes `AT (TAG => …)`, `TABLE t` becomes `SELECT * FROM t`.
-pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+/// `?` becomes a parameter where a value is expected, `//` becomes the division token, `FOR VERSION|TIMESTAMP AS OF` loses its
+/// `FOR`, of a tag it becomes `AT (TAG => …)`, `TABLE t` becomes `SELECT * FROM t`.
+pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Error> {
+    let tokens = parameters::number(tokens)?;
     let mut rewritten = Vec::with_capacity(tokens.len() + 3);
     let mut taken = 0;
     for (at, token) in tokens.iter().enumerate() {
@@ -111,7 +121,7 @@ pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             _ => rewritten.push(token.clone()),
         }
     }
-    rewritten
+    Ok(rewritten)
 }
 
 /// True for `VERSION AS OF 'x'`.

@@ -493,26 +493,52 @@ pub(crate) async fn constant_time(
 ) -> Result<Micros, Error> {
     let not_constant =
         || Error::new(ErrorKind::Invalid, format!("{expr} is no constant time")).with_sqlstate("22007");
-    let Parsed::Sql { statement, .. } = parse(&format!("SELECT CAST(({expr}) AS TIMESTAMP)"))? else {
-        return Err(not_constant());
-    };
-    if !references(&statement)?.is_empty() {
+    let expr = format!("CAST(({expr}) AS TIMESTAMP)");
+    if !is_constant(&expr)? {
         return Err(not_constant());
     }
+    let row = constants(engine, state, &[expr], sql).await?;
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let value = cast(row.column(0), &micros).ok().and_then(|array| {
+        let array = array.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
+        (!array.is_null(0)).then(|| Micros(array.value(0)))
+    });
+    value.ok_or_else(not_constant)
+}
+
+/// True if an expression reads no table.
+fn is_constant(expr: &str) -> Result<bool, Error> {
+    match parse(&format!("SELECT ({expr})"))? {
+        Parsed::Sql { statement, .. } => Ok(references(&statement)?.is_empty()),
+        Parsed::Command(_) | Parsed::CopyOut { .. } => Ok(false),
+    }
+}
+
+/// The values of constant expressions, as one row.
+pub(crate) async fn constants(
+    engine: &Engine,
+    state: &SessionState,
+    exprs: &[String],
+    sql: &str,
+) -> Result<RecordBatch, Error> {
+    let mut items = Vec::with_capacity(exprs.len());
+    for (at, expr) in exprs.iter().enumerate() {
+        if !is_constant(expr)? {
+            return Err(Error::new(ErrorKind::Invalid, format!("{expr} is not constant")));
+        }
+        items.push(format!("({expr}) AS c{at}"));
+    }
+    let Parsed::Sql { statement, .. } = parse(&format!("SELECT {}", items.join(", ")))? else {
+        return Err(Error::new(ErrorKind::Internal, "internal error: SELECT is no query"));
+    };
     let plan = state.statement_to_plan(*statement).await.map_err(|error| fault::of(error, sql))?;
     let physical = state.create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
     let batches = engine.base().stream(state, physical).map_err(|error| fault::of(error, sql))?;
-    let batches: Vec<_> = batches.try_collect().await.map_err(fault::while_running)?;
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let value = batches
-        .iter()
-        .find(|batch| batch.num_rows() > 0)
-        .and_then(|batch| cast(batch.column(0), &micros).ok())
-        .and_then(|array| {
-            let array = array.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
-            (!array.is_null(0)).then(|| Micros(array.value(0)))
-        });
-    value.ok_or_else(not_constant)
+    let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(fault::while_running)?;
+    match batches.into_iter().find(|batch| batch.num_rows() > 0) {
+        Some(row) if row.num_rows() == 1 && row.num_columns() == exprs.len() => Ok(row),
+        _ => Err(Error::new(ErrorKind::Invalid, "a constant must be one value")),
+    }
 }
 
 /// A search path as it is stored with a view.

@@ -6,6 +6,7 @@ use datafusion::common::{DataFusionError, SchemaError, Span};
 use datafusion::parquet::errors::ParquetError;
 use sqlparser::parser::ParserError;
 
+use super::visible_text;
 use crate::Error;
 use crate::error::{Place, lower_first};
 
@@ -43,7 +44,9 @@ fn map(error: &DataFusionError, sql: &str) -> Error {
         DataFusionError::ArrowError(inner, _) => arrow(inner, sql),
         DataFusionError::SQL(inner, _) => syntax(inner, sql),
         DataFusionError::SchemaError(inner, _) => schema(inner),
-        DataFusionError::Plan(message) | DataFusionError::Configuration(message) => plan(message),
+        DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
+            plan(&visible_text(message))
+        }
         DataFusionError::NotImplemented(message) => {
             Error::new(ErrorKind::Unsupported, lower_first(first_line(message)))
         }

@@ -1,17 +1,21 @@
 //! Operators that the engine parses and does not plan.
 
+use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result};
 use datafusion::functions::math::expr_fn::trunc;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast::BinaryOperator;
 
-/// `a // b`: the quotient without its fraction, towards zero.
+/// `a // b`: the quotient without its fraction, towards zero. `interval * n`, `n * interval`.
 #[derive(Debug)]
 pub(crate) struct Operators;
 
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op == BinaryOperator::Multiply {
+            return Ok(plan_times(expr, schema));
+        }
         if expr.op != BinaryOperator::DuckIntegerDivide {
             return Ok(PlannerResult::Original(expr));
         }
@@ -24,4 +28,17 @@ impl ExprPlanner for Operators {
         // the engine's division of integers has no fraction already
         Ok(PlannerResult::Planned(if integers { quotient } else { trunc(vec![quotient]) }))
     }
+}
+
+fn plan_times(expr: RawBinaryExpr, schema: &DFSchema) -> PlannerResult<RawBinaryExpr> {
+    // a type that is not known yet is left to the engine
+    let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        return PlannerResult::Original(expr);
+    };
+    let (interval, count) = match (&left, &right) {
+        (DataType::Interval(_), count) if count.is_numeric() => (expr.left, expr.right),
+        (count, DataType::Interval(_)) if count.is_numeric() => (expr.right, expr.left),
+        _ => return PlannerResult::Original(expr),
+    };
+    PlannerResult::Planned(cenote_functions::interval_times().call(vec![interval, count]))
 }

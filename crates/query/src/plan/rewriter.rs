@@ -251,7 +251,7 @@ mod tests {
     fn tree(sql: &str) -> AnyStatement {
         match parse(sql).unwrap() {
             Parsed::Sql { statement, .. } => *statement,
-            Parsed::Command(command) => panic!("{command:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Committed, Identity, Names, TableDef};
 use cenote_table::FileNumbers;
 use cenote_vocab::{ErrorKind, Fault, Micros, TableId, Txn};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use super::statements::Statements;
 use super::{SessionOptions, TransactionStatus};
 use crate::Error;
 use crate::engine::Engine;
 use crate::parse::{Characteristics, Command, Parsed, unsupported};
-use crate::plan::{Binder, Snapshot, all_tables, constant_time};
+use crate::plan::{Binder, Snapshot, all_tables, constant_time, constants};
 use crate::registry::Running;
 use crate::settings::Settings;
 use crate::statement::Guard;
@@ -31,6 +33,7 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     running: Mutex<Option<Arc<Running>>>,
     backend_pid: AtomicI32,
+    statements: Mutex<Statements>,
 }
 
 #[derive(Default)]
@@ -59,6 +62,7 @@ impl Inner {
             state: Mutex::new(state),
             running: Mutex::new(None),
             backend_pid: AtomicI32::new(0),
+            statements: Mutex::new(Statements::default()),
         })
     }
 
@@ -77,6 +81,17 @@ impl Inner {
     /// What the client was told as its process id.
     pub(super) fn set_backend_pid(&self, pid: i32) {
         self.backend_pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// Statements that were prepared by name; the guard must not be held over an await.
+    pub(crate) fn statements(&self) -> MutexGuard<'_, Statements> {
+        self.statements.lock()
+    }
+
+    /// The values of constant expressions, one row.
+    pub(crate) async fn constants(&self, exprs: &[String]) -> Result<RecordBatch, Error> {
+        let state = self.engine.base().statement(self.now(), None);
+        constants(&self.engine, &state, exprs, "").await
     }
 
     // ---- settings ----

@@ -331,7 +331,27 @@ fn of_query(outputs: &SchemaRef, names: &[ColumnDef]) -> Result<Vec<Field>, Erro
         let name = given.unwrap_or_else(|| visible(output.name()).to_owned());
         Ok(Field::new(FieldId(0), name, cenote_datafile::field_type(output)?))
     });
-    fields.collect()
+    let fields = fields.collect::<Result<Vec<_>, Error>>()?;
+    check_output_names(&fields)?;
+    Ok(fields)
+}
+
+/// Fails if two columns of a query have one name: an answer may, a table or a view may not.
+pub(crate) fn check_output_names(fields: &[Field]) -> Result<(), Error> {
+    for (at, field) in fields.iter().enumerate() {
+        if let Some(first) = fields[..at].iter().position(|earlier| earlier.name == field.name) {
+            let text = format!(
+                "columns {} and {} of the query are both named \"{}\"",
+                first + 1,
+                at + 1,
+                field.name
+            );
+            return Err(Error::new(ErrorKind::Invalid, text)
+                .with_sqlstate("42701")
+                .with_hint("give one of them another name with AS"));
+        }
+    }
+    Ok(())
 }
 
 fn check_columns(columns: &[Field]) -> Result<(), Error> {

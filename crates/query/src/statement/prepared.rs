@@ -10,7 +10,7 @@ use sqlparser::ast::{ObjectType, Statement as SqlStatement};
 
 use super::{describe as describes, maintain, select, show};
 use crate::Error;
-use crate::parse::{Command, Parsed};
+use crate::parse::{Command, CopyFormat, Parsed};
 use crate::plan::fault;
 use crate::session::Inner;
 
@@ -52,6 +52,22 @@ impl Prepared {
     pub(crate) fn parsed(&self) -> &Parsed {
         &self.parsed
     }
+
+    /// How its rows go out, if it is a `COPY … TO STDOUT`.
+    pub fn copies(&self) -> Option<&CopyFormat> {
+        match self.parsed() {
+            Parsed::CopyOut { format, .. } => Some(format),
+            _ => None,
+        }
+    }
+
+    /// The name that `DEALLOCATE` forgets: a protocol may know a statement under it that the session does not.
+    pub fn deallocates(&self) -> Option<&str> {
+        match self.parsed() {
+            Parsed::Command(Command::Deallocate(name)) => name.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// What the statement is, and the first words of its command tag.
@@ -67,6 +83,9 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             | Command::Use(_) => (Class::Session, "SET"),
             Command::Reset(_) => (Class::Session, "RESET"),
             Command::DiscardAll => (Class::Session, "DISCARD ALL"),
+            Command::Prepare { .. } => (Class::Session, "PREPARE"),
+            Command::Execute { .. } => (Class::Session, "EXECUTE"),
+            Command::Deallocate(_) => (Class::Session, "DEALLOCATE"),
             Command::Nothing(command) => (Class::Session, command),
             Command::Show(_) => (Class::Read, "SHOW"),
             Command::Describe(_) | Command::DescribeQuery(_) => (Class::Read, "DESCRIBE"),
@@ -81,6 +100,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
             Command::Comment(_) => (Class::Ddl, "COMMENT"),
         },
+        Parsed::CopyOut { .. } => (Class::Read, "COPY"),
         Parsed::Sql { statement, .. } => match statement.as_ref() {
             AnyStatement::Explain(_) => (Class::Read, "EXPLAIN"),
             AnyStatement::Statement(statement) => match statement.as_ref() {
@@ -115,6 +135,12 @@ pub(crate) async fn describe(
     parsed: Parsed,
     declared: &[Option<DataType>],
 ) -> Result<Prepared, Error> {
+    if let Parsed::Command(Command::Execute { name, .. }) = &parsed {
+        // it answers what the kept statement answers
+        let kept = session.statements().get(name)?;
+        let (sql, parameters, parsed) = (sql.to_owned(), Vec::new(), Arc::new(parsed));
+        return Ok(Prepared { sql, parameters, parsed, ..kept.as_ref().clone() });
+    }
     let (class, command) = classify(&parsed);
     let (parameters, columns) = match &parsed {
         Parsed::Command(command) => {
@@ -128,8 +154,12 @@ pub(crate) async fn describe(
             };
             (Vec::new(), columns)
         }
-        Parsed::Sql { statement, clauses } => {
-            let plan = select::describable(session, statement, clauses, sql).await?;
+        Parsed::CopyOut { .. } if session.options().protocol != "postgres" => {
+            return Err(crate::parse::unsupported("COPY TO STDOUT outside of the Postgres wire")
+                .with_hint("send the query itself: formats are csv, ndjson, arrow"));
+        }
+        Parsed::Sql { .. } | Parsed::CopyOut { .. } => {
+            let plan = select::describable(session, &parsed, sql).await?;
             match plan {
                 Some(planned) => {
                     let parameters = parameter_types(&planned.plans, declared, sql)?;

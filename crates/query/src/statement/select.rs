@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use cenote_vocab::ErrorKind;
 use datafusion::common::{ParamValues, ScalarValue};
@@ -12,8 +12,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sqlparser::ast::Statement as SqlStatement;
 
 use super::{Answer, Guard, Prepared, changing, insert};
-use crate::parse::{TableClauses, unsupported};
-use crate::plan::{Binder, Resolver, fault, visible_schema};
+use crate::parse::{Parsed, TableClauses, unsupported};
+use crate::plan::{Binder, Resolver, fault, visible_schema, visible_text};
 use crate::scan::conform;
 use crate::session::Inner;
 use crate::{Error, change};
@@ -28,10 +28,15 @@ pub(crate) struct Described {
 /// Plans a statement without touching rows; `None` for one that has neither parameters nor columns.
 pub(crate) async fn describable(
     session: &Inner,
-    statement: &AnyStatement,
-    clauses: &TableClauses,
+    parsed: &Parsed,
     sql: &str,
 ) -> Result<Option<Described>, Error> {
+    let no_clauses = TableClauses::default();
+    let (statement, clauses) = match parsed {
+        Parsed::Sql { statement, clauses } => (statement.as_ref(), clauses),
+        Parsed::CopyOut { statement, .. } => (statement.as_ref(), &no_clauses),
+        Parsed::Command(_) => return Ok(None),
+    };
     let mut binder = session.binder(Arc::new(session.described().await?));
     let path = session.search_path();
     let inner = match statement {
@@ -130,9 +135,21 @@ pub(crate) async fn explain(
         RecordBatch::try_new(schema, vec![Arc::new(kinds), Arc::new(texts)])
             .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
     });
-    answer.batches = answer.batches.chain(scans).boxed();
+    answer.batches = answer.batches.map_ok(without_marks).chain(scans).boxed();
     answer.counts_rows = false;
     Ok(answer)
+}
+
+/// The text of a plan with the columns' visible names.
+fn without_marks(batch: RecordBatch) -> RecordBatch {
+    let columns = batch.columns().iter().map(|column| match column.as_string_opt::<i32>() {
+        Some(texts) => {
+            Arc::new(texts.iter().map(|text| text.map(visible_text)).collect::<StringArray>()) as ArrayRef
+        }
+        None => column.clone(),
+    });
+    let columns = columns.collect();
+    RecordBatch::try_new(batch.schema(), columns).expect("texts for texts")
 }
 
 async fn begin(

@@ -37,6 +37,7 @@ pub(crate) fn reset(session: &Inner, name: Option<&str>) -> Result<Answer, Error
 pub(crate) fn discard_all(session: &Inner) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("DISCARD ALL")?;
     reset(session, None)?;
+    session.statements().clear();
     Ok(Answer::done("DISCARD ALL"))
 }
 

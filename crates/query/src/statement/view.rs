@@ -8,7 +8,7 @@ use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, Permissi
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{CreateTableOptions, CreateView, Statement as SqlStatement};
 
-use super::create_table::parts;
+use super::create_table::{check_output_names, parts};
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
@@ -111,19 +111,13 @@ fn columns(create: &CreateView, outputs: &arrow::datatypes::Schema) -> Result<Ta
             .columns
             .get(at)
             .map_or_else(|| visible(output.name()).to_owned(), |column| folded(&column.name));
-        if fields.iter().any(|field| field.name == name) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("column \"{name}\" is specified more than once"),
-            )
-            .with_sqlstate("42701"));
-        }
         fields.push(Field::new(
             FieldId(i32::try_from(at + 1).unwrap_or(i32::MAX)),
             name,
             cenote_datafile::field_type(output).unwrap_or(FieldType::Unknown),
         ));
     }
+    check_output_names(&fields)?;
     Ok(cenote_catalog::first_schema(fields)?)
 }
 
