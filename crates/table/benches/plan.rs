@@ -60,16 +60,15 @@ impl Node {
         let mut registry = Registry::default();
         catalog.register(&mut registry);
         let memory = MemoryPool::node(256 << 20);
-        let lake =
-            Lake {
-                catalog,
-                store: Store::memory(),
-                clock,
-                ids,
-                memory,
-                options: TableOptions::default(),
-                changing: Changing::default(),
-            };
+        let lake = Lake {
+            catalog,
+            store: Store::memory(),
+            clock,
+            ids,
+            memory,
+            options: TableOptions::default(),
+            changing: Changing::default(),
+        };
         Self { lake, scope, registry }
     }
 

@@ -17,7 +17,7 @@ pub(crate) use self::rewrite::read_object;
 use crate::scan::{ScanFile, Schemas};
 use crate::transform::day_unit_start;
 use crate::writer::keeping_row_ids;
-use crate::{Error, Lake, Progress};
+use crate::{Error, Lake, Predicate, Progress};
 
 /// A partition without new files for this long is cold.
 pub const COLD_AFTER: Duration = Duration::from_secs(3600);
@@ -96,7 +96,8 @@ impl Lake {
     ) -> Result<Option<OptimizeOutcome>, Error> {
         let is_in = |file: &NewFile| file.spec_no == spec_no && file.tuple_text() == tuple;
         let wanted = (&Predicate::True, is_in);
-        let outcomes = self.optimize_files(scope, table, OptimizeMode::Due, wanted, dry_run, progress).await?;
+        let outcomes =
+            self.optimize_files(scope, table, OptimizeMode::Due, wanted, dry_run, progress).await?;
         Ok(outcomes.into_iter().next())
     }
 

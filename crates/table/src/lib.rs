@@ -42,6 +42,7 @@ pub use changes::{
     CHANGE_COLUMNS, ChangePosition, ChangeRequest, ChangeStream, ChangeType, Expired, InvalidPosition,
     change_fields,
 };
+pub use changing::{Changing, ChangingGuard};
 pub use compact::{COLD_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
 pub use lake::Lake;
@@ -50,7 +51,6 @@ pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;
 pub use scan::{PruneCounts, Scan, ScanFile};
-pub use changing::{Changing, ChangingGuard};
 pub use staging::{FileNumbers, Staging};
 pub use vacuum::{VacuumOptions, VacuumOutcome};
 pub use verify::Finding;

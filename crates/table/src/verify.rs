@@ -39,7 +39,9 @@ impl Lake {
         let head = self.catalog.head(scope).await?.txn;
         for file in self.scan(scope, table, head, &Predicate::True).await?.files {
             match self.verify_file(scope, table, &file, deep).await {
-                Ok(found) => findings.extend(found.into_iter().map(|problem| Finding::new(&file.path, problem))),
+                Ok(found) => {
+                    findings.extend(found.into_iter().map(|problem| Finding::new(&file.path, problem)))
+                }
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     findings.push(Finding::new(&file.path, error));
                 }
@@ -130,7 +132,9 @@ fn outside(known: &FileStatistics, found: &FileStatistics) -> Vec<String> {
     let pairs = known.columns.iter().filter_map(|known| Some((known, found.column(known.field_id)?)));
     pairs
         .filter(|(known, found)| !holds(known, found))
-        .map(|(known, _)| format!("values of the column with id {} are outside of its statistics", known.field_id))
+        .map(|(known, _)| {
+            format!("values of the column with id {} are outside of its statistics", known.field_id)
+        })
         .collect()
 }
 
@@ -170,7 +174,9 @@ mod tests {
         let found = column(10, 1, (5, 9));
         assert!(outside(&column(10, 1, (5, 9)), &found).is_empty());
         assert!(outside(&column(10, 1, (0, 20)), &found).is_empty());
-        for wrong in [column(10, 1, (6, 9)), column(10, 1, (5, 8)), column(10, 0, (5, 9)), column(9, 1, (5, 9))] {
+        for wrong in
+            [column(10, 1, (6, 9)), column(10, 1, (5, 8)), column(10, 0, (5, 9)), column(9, 1, (5, 9))]
+        {
             assert_eq!(outside(&wrong, &found).len(), 1, "{wrong:?}");
         }
     }

@@ -61,8 +61,15 @@ impl TestLake {
         let identity = catalog.internal_identity(&scope);
         let memory = MemoryPool::node(memory_bytes);
         let options = TableOptions::default();
-        let lake =
-            Lake { catalog, store: Store::memory(), clock, ids, memory, options, changing: Changing::default() };
+        let lake = Lake {
+            catalog,
+            store: Store::memory(),
+            clock,
+            ids,
+            memory,
+            options,
+            changing: Changing::default(),
+        };
         Self { lake, scope, identity, directory, tasks, stop }
     }
 

@@ -138,7 +138,7 @@ fn name_columns(select: &mut Select, mut mentioned: Mentioned) {
             SelectItem::UnnamedExpr(expr) => {
                 let name = output_name(expr);
                 let hides = wildcard || own.contains(&name) || mentioned.0.contains(&name);
-                let free = taken.take(&name) && !hides;
+                let free = !hides && taken.take(&name);
                 *item = aliased(expr, &if free { name } else { marked(&name, at) });
             }
             SelectItem::ExprWithAlias { alias, .. } => {

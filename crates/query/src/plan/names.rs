@@ -140,7 +140,6 @@ mod tests {
             ("COUNT(*)", "count"),
             ("count(*) FILTER (WHERE a > 1)", "count"),
             ("row_number() OVER (ORDER BY a)", "row_number"),
-            ("pg_catalog.version()", "version"),
             ("usage::int", "usage"),
             ("CAST(max(usage) AS BIGINT)", "max"),
             ("(a + b)::int", "int4"),

@@ -112,6 +112,7 @@ fn config(options: &QueryOptions) -> datafusion::common::Result<SessionConfig> {
     let mut values = ConfigOptions::new();
     values.catalog.create_default_catalog_and_schema = false;
     values.catalog.default_catalog = CATALOG.into();
+    values.execution.time_zone = Some("UTC".into()); // of TIMESTAMPTZ; a session shows instants in its own
     values.catalog.default_schema = DEFAULT_SCHEMA.into();
     values.catalog.information_schema = false;
     values.execution.target_partitions = options.target_partitions.max(1);

@@ -12,7 +12,7 @@ use sqlparser::ast::Ident;
 use super::Answer;
 use super::show::table_batch;
 use crate::Error;
-use crate::parse::{Parsed, parse, unsupported};
+use crate::parse::{parse, unsupported};
 use crate::plan::{Found, Resolver};
 use crate::session::Inner;
 
@@ -56,10 +56,7 @@ pub(crate) async fn describe(session: &Inner, name: &[Ident]) -> Result<Answer, 
 
 /// The columns of a query's answer.
 pub(crate) async fn describe_query(session: &Inner, sql: &str) -> Result<Answer, Error> {
-    let Parsed::Sql { statement, clauses } = parse(sql)? else {
-        return Err(unsupported("DESCRIBE of this statement"));
-    };
-    let Some(described) = super::select::describable(session, &statement, &clauses, sql).await? else {
+    let Some(described) = super::select::describable(session, &parse(sql)?, sql).await? else {
         return Err(unsupported("DESCRIBE of this statement"));
     };
     let outputs = described.columns.unwrap_or_else(|| Arc::new(Schema::empty()));

@@ -11,8 +11,8 @@ use cenote_vocab::{ErrorKind, Permission};
 use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::Ident;
 
-use super::{Answer, Guard};
 use super::show::table_batch;
+use super::{Answer, Guard};
 use crate::Error;
 use crate::engine::cancelled;
 use crate::parse::{Parsed, parse, unsupported};

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{TableDef, TableKind};
-use cenote_table::{OptimizeMode, Predicate, OptimizeOutcome};
+use cenote_table::{OptimizeMode, OptimizeOutcome, Predicate};
 use cenote_vocab::{ErrorKind, Permission};
 
 use super::SessionFacts;

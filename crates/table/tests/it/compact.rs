@@ -24,8 +24,11 @@ async fn fresh_files_are_merged_when_there_are_enough() {
         rows.extend(part);
     }
     let before = world.head().await;
-    let planned =
-        world.lake.optimize(&world.scope, &world.table().await, OptimizeMode::Due, true).await.unwrap();
+    let planned = world
+        .lake
+        .optimize(&world.scope, &world.table().await, OptimizeMode::Due, &Predicate::True, true)
+        .await
+        .unwrap();
     assert_eq!(world.head().await, before);
     let done = world.optimize(OptimizeMode::Due).await;
     assert_eq!(done.len(), 1);
@@ -168,7 +171,7 @@ async fn rows_appended_and_deleted_meanwhile_are_as_if_nothing_was_merged() {
         let gone: Vec<_> = world.read(victim).await.into_iter().take(100).collect();
 
         let table = world.table().await;
-        let merging = world.lake.optimize(&world.scope, &table, OptimizeMode::Full, false);
+        let merging = world.lake.optimize(&world.scope, &table, OptimizeMode::Full, &Predicate::True, false);
         let changing = async {
             // Memory is taken when a job begins to read.
             while world.lake.memory.used() == 0 {
@@ -234,7 +237,7 @@ async fn a_merge_keeps_columns_that_its_caller_does_not_know_yet() {
         let files = writer.finish().await.unwrap().into_files();
         world.change(Op::Append { files }).await.unwrap();
     }
-    world.lake.optimize(&world.scope, &old, OptimizeMode::Full, false).await.unwrap();
+    world.lake.optimize(&world.scope, &old, OptimizeMode::Full, &Predicate::True, false).await.unwrap();
     let region = table.schema.field("region").expect("added").id;
     let files = world.scan(&Predicate::IsNotNull(region)).await.files;
     assert_eq!(files.iter().map(|file| file.entry.file.rows).collect::<Vec<_>>(), [20]);

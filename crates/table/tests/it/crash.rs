@@ -39,7 +39,8 @@ async fn a_compaction_that_fails_changes_nothing_and_leaves_no_object() {
     for point in ["compact.file", "compact.commit"] {
         let failing = Failing::at(point);
         let table = world.table().await;
-        let outcome = world.lake.optimize(&world.scope, &table, OptimizeMode::Full, &Predicate::True, false).await;
+        let outcome =
+            world.lake.optimize(&world.scope, &table, OptimizeMode::Full, &Predicate::True, false).await;
         assert!(matches!(outcome, Err(Error::Internal(_))), "{outcome:?}");
         drop(failing);
         assert_eq!(

@@ -144,6 +144,10 @@ async fn a_dropped_table_is_not_compacted() {
         view: false,
     };
     world.commit(Vec::new(), vec![drop]).await.unwrap();
-    let error = world.lake.optimize(&world.scope, &table, Default::default(), &Predicate::True, false).await.expect_err("gone");
+    let error = world
+        .lake
+        .optimize(&world.scope, &table, Default::default(), &Predicate::True, false)
+        .await
+        .expect_err("gone");
     assert!(matches!(error, Error::Catalog(cenote_catalog::Error::TableNotFound { .. })), "{error}");
 }
