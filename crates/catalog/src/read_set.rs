@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use cenote_datafile::{FileStatistics, Value};
-use cenote_vocab::{FieldId, FieldType, FileId, TableSchema};
+use cenote_vocab::{FieldId, FieldType, FileId, PartitionValue, TableSchema};
 
 use crate::NewFile;
 use crate::committer::hash_128;
@@ -70,7 +70,14 @@ pub(crate) struct Arrival<'a> {
 impl NewFile {
     /// The file's partition.
     pub fn partition_key(&self) -> PartitionKey {
-        PartitionKey { spec_no: self.spec_no, tuple_hash: hash_128(tuple_text(&self.partition).as_bytes()) }
+        PartitionKey::of(self.spec_no, &self.partition)
+    }
+}
+
+impl PartitionKey {
+    /// Of the tuple of a spec.
+    pub fn of(spec_no: i32, tuple: &[Option<PartitionValue>]) -> Self {
+        Self { spec_no, tuple_hash: hash_128(tuple_text(tuple).as_bytes()) }
     }
 }
 

@@ -12,7 +12,7 @@ use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
 use cenote_postgres::{Postgres, PostgresOptions};
 use cenote_query::{Engine, QueryOptions};
 use cenote_store::{Secret, StorageOptions, Store};
-use cenote_table::{Changing, Lake, TableOptions};
+use cenote_table::{Changing, Dedup, Lake, TableOptions};
 use cenote_vocab::{Clock, Ids, MemoryPool, Permissions};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -445,6 +445,7 @@ fn table_options(config: &Config) -> TableOptions {
         orphan_grace: config.duration("table.orphan_grace"),
         retention: config.optional_duration("table.retention"),
         compaction_enabled: config.flag("compaction.enabled"),
+        dedup: Dedup::parse(config.text("table.dedup")).unwrap_or_default(),
     }
 }
 

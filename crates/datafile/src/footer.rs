@@ -1,5 +1,6 @@
 //! What a Parquet file says of itself: its columns, its rows, and what it knows of their values. No row is read.
 
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
 use arrow::array::Array;
@@ -11,6 +12,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::RowGroupMetaData;
 
 use crate::file_schema::FileSchema;
 use crate::object_reader::ObjectReader;
@@ -99,6 +101,42 @@ impl Footer {
     }
 }
 
+/// Some neighbouring rows of a file, and what it says of them alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowGroup {
+    /// Their positions.
+    pub rows: Range<u64>,
+    /// In the file's order.
+    pub columns: Vec<FooterColumn>,
+}
+
+/// The row groups of the file of `size` bytes at `path`, in order. `Corrupt` if it is no Parquet file.
+pub async fn read_row_groups(store: &Store, path: &Path, size: u64) -> Result<Vec<RowGroup>, Error> {
+    let read = AssertUnwindSafe(row_groups(store, path, size)).catch_unwind().await;
+    read.unwrap_or_else(|_| Err(corrupt(path, "the decoder panicked")))
+}
+
+async fn row_groups(store: &Store, path: &Path, size: u64) -> Result<Vec<RowGroup>, Error> {
+    let known = load(store, path, size).await?;
+    let mut start = 0;
+    let mut groups = Vec::with_capacity(known.metadata().num_row_groups());
+    for group in known.metadata().row_groups() {
+        let rows = u64::try_from(group.num_rows())
+            .map_err(|_| corrupt(path, format!("a row group has {} rows", group.num_rows())))?;
+        let columns = columns(&known, std::slice::from_ref(group));
+        groups.push(RowGroup { rows: start..start + rows, columns });
+        start += rows;
+    }
+    Ok(groups)
+}
+
+async fn load(store: &Store, path: &Path, size: u64) -> Result<ArrowReaderMetadata, Error> {
+    let mut reader = ObjectReader::new(store.objects(), path.clone(), size);
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let known = ArrowReaderMetadata::load_async(&mut reader, options).await;
+    known.map_err(|error| failure(path, error))
+}
+
 /// The description of the file of `size` bytes at `path`. `Corrupt` if it is none.
 pub async fn read_footer(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
     let read = AssertUnwindSafe(read(store, path, size)).catch_unwind().await;
@@ -115,16 +153,18 @@ async fn read(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
     let footer_bytes = length.and_then(|length| length.checked_add(TAIL_BYTES as u32));
     let footer_bytes = footer_bytes.ok_or_else(|| corrupt(path, "it has no footer"))?;
 
-    let mut reader = ObjectReader::new(store.objects(), path.clone(), size);
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let known = ArrowReaderMetadata::load_async(&mut reader, options).await;
-    let known = known.map_err(|error| failure(path, error))?;
+    let known = load(store, path, size).await?;
     let rows = known.metadata().file_metadata().num_rows();
     let rows = u64::try_from(rows).map_err(|_| corrupt(path, format!("it says that it has {rows} rows")))?;
+    Ok(Footer { rows, footer_bytes, columns: columns(&known, known.metadata().row_groups()) })
+}
+
+/// What some row groups say of the columns.
+fn columns(known: &ArrowReaderMetadata, groups: &[RowGroupMetaData]) -> Vec<FooterColumn> {
     let nodes = known.parquet_schema().root_schema().get_fields();
     let columns = nodes.iter().zip(known.schema().fields()).map(|(node, field)| {
         let node = node.get_basic_info();
-        let (null_count, bounds) = statistics(&known, field.name());
+        let (null_count, bounds) = statistics(known, groups, field.name());
         FooterColumn {
             name: field.name().clone(),
             id: node.has_id().then(|| FieldId(node.id())),
@@ -133,12 +173,15 @@ async fn read(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
             bounds: bounds.filter(|_| has_one_order(field.data_type())),
         }
     });
-    Ok(Footer { rows, footer_bytes, columns: columns.collect() })
+    columns.collect()
 }
 
 /// NULLs and bounds of a column; nested columns have none.
-fn statistics(known: &ArrowReaderMetadata, column: &str) -> (Option<u64>, Option<(Value, Value)>) {
-    let groups = known.metadata().row_groups();
+fn statistics(
+    known: &ArrowReaderMetadata,
+    groups: &[RowGroupMetaData],
+    column: &str,
+) -> (Option<u64>, Option<(Value, Value)>) {
     let converter = StatisticsConverter::try_new(column, known.schema(), known.parquet_schema());
     let Some(converter) = converter.ok().filter(|converter| converter.parquet_column_index().is_some())
     else {

@@ -33,7 +33,7 @@ pub use bound::{next_bytes, next_text};
 pub use deletion_vector::DeletionVector;
 pub use error::Error;
 pub use extremes::{min_max, value_at};
-pub use footer::{Footer, FooterColumn, read_footer};
+pub use footer::{Footer, FooterColumn, RowGroup, read_footer, read_row_groups};
 pub use reader::{ReadOptions, read_batches};
 pub use row_ids::{LAST_UPDATED, ROW_ID, RowIdentity, has_row_ids, is_hidden, with_row_ids};
 pub use row_set::RowSet;

@@ -1,4 +1,4 @@
-//! Rows of any of a table's schemas become files of its present one.
+//! Rows of any of a table's schemas become a change of its present one: appended, or in the place of those with their keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,25 +7,34 @@ use arrow::array::ArrayRef;
 use arrow::compute::CastOptions;
 use arrow::datatypes::FieldRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use cenote_catalog::TableDef;
+use cenote_catalog::{Op, ReadSet, TableChange, TableDef};
 use cenote_datafile::{Level, absent, adapt_with, arrow_schema, field_id};
-use cenote_table::{Lake, Written};
-use cenote_vocab::{FieldId, Scope, TableSchema};
+use cenote_table::{KeyedChange, Lake};
+use cenote_vocab::{FieldId, Scope, TableSchema, Txn};
 
 use crate::Error;
 
-/// Writes the batches into files of `table`, sorted and cut; nothing is committed.
+/// Writes the batches, which are in order of arrival, into files of `table` as of `base`, sorted and cut; nothing is committed.
 pub(crate) async fn write_table(
     lake: &Lake,
     scope: &Scope,
     table: &Arc<TableDef>,
+    base: Txn,
     batches: Vec<RecordBatch>,
-) -> Result<Written, Error> {
+) -> Result<KeyedChange, Error> {
+    if let Some(mut rows) = lake.keyed_rows(scope, table)? {
+        for batch in batches {
+            rows.upsert(to_schema(&batch, &table.schema)?)?;
+        }
+        return Ok(rows.finish().await?.plan(base).await?);
+    }
     let mut writer = lake.writer(scope, Arc::clone(table), Level::Fresh);
     for batch in batches {
         writer.write(to_schema(&batch, &table.schema)?).await?;
     }
-    Ok(writer.finish().await?)
+    let written = writer.finish().await?;
+    let ops = vec![Op::Append { files: written.clone().into_files() }];
+    Ok(KeyedChange { change: TableChange { table: table.id, base, read: ReadSet::None, ops }, written })
 }
 
 /// The batch with exactly the columns of `schema`, found by field id: dropped ones go, missing ones are their initial default,

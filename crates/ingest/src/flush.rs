@@ -10,10 +10,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cenote_catalog::{
-    Commit, Committed, Error as CatalogError, Facts, Input, Op, Producer, ReadSet, TableChange, TableDef,
-};
-use cenote_table::Written;
+use cenote_catalog::{Commit, Committed, Error as CatalogError, Facts, Input, Producer, TableDef};
+use cenote_table::{KeyedChange, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, Lsn, Scope, TableId, Txn};
 use fail::fail_point;
 
@@ -121,7 +119,7 @@ impl Inner {
         };
         let fence = self.tenants.fence(&self.lake.catalog, scope, &self.log_name()).await?;
         let batches = sealed.batches.into_iter().map(|buffered| buffered.batch).collect();
-        let written = write_table(&self.lake, scope, def, batches).await?;
+        let KeyedChange { change, written } = write_table(&self.lake, scope, def, head.txn, batches).await?;
         fail_point!("flush.file", |_| Err(Error::Internal("fail point flush.file".to_owned())));
         let producer = Producer {
             name: self.producer(table),
@@ -143,12 +141,7 @@ impl Inner {
                 }],
                 ..Facts::default()
             },
-            tables: vec![TableChange {
-                table,
-                base: head.txn,
-                read: ReadSet::None,
-                ops: vec![Op::Append { files: written.clone().into_files() }],
-            }],
+            tables: vec![change],
             objects: Vec::new(),
         };
         Ok(Some(Offered { commit, table: Arc::clone(def), written, end: sealed.end, offers: 0 }))

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cenote_catalog::{
-    Commit, Committed, Error as CatalogError, Facts, Input, Op, Producer, ReadSet, TableChange,
+    Commit, Committed, Error as CatalogError, Facts, Input, Producer, Reruns, TableChange, TableDef,
 };
 use cenote_codec::RejectedLine;
-use cenote_table::Written;
-use cenote_vocab::{Epoch, Txn};
+use cenote_table::{KeyedChange, RowKey, Written};
+use cenote_vocab::{Epoch, TableId};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -70,33 +70,78 @@ impl Inner {
         Ok(summary.outcome(Ack::Committed, Some(committed.txn)))
     }
 
-    /// Writes files and commits them. After an error nothing is stored, unless the outcome is unknown.
+    /// Writes files and commits them, again if keyed rows met others. After an error nothing is stored, unless the outcome is
+    /// unknown.
     pub(crate) async fn write_files(
-        &self,
+        self: &Arc<Self>,
         work: &Work,
         tables: Vec<Fitted>,
         producer: Option<Producer>,
     ) -> Result<Committed, Error> {
+        let keyed = keyed_tables(&tables)?;
+        let states: Vec<_> = keyed.iter().map(|table| self.tables.of(*table)).collect();
+        let mut reruns = Reruns::new(self.lake.ids.clone());
+        loop {
+            // What was acknowledged before comes before the rows that take its place.
+            if !keyed.is_empty() {
+                self.log_barrier().await;
+            }
+            for table in &keyed {
+                self.flush_table(*table).await?;
+            }
+            let mut turns = Vec::with_capacity(states.len());
+            for state in &states {
+                turns.push(state.flushing.lock().await); // side by side they would only conflict
+            }
+            match self.write_files_once(work, &tables, producer.clone()).await {
+                Err(Error::Catalog(error)) => {
+                    drop(turns);
+                    self.lake.clock.pause(reruns.pause_after(error)?).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn write_files_once(
+        &self,
+        work: &Work,
+        tables: &[Fitted],
+        producer: Option<Producer>,
+    ) -> Result<Committed, Error> {
         let scope = &work.identity.scope;
         let base = self.lake.catalog.head(scope).await?.txn;
-        let mut written = Vec::with_capacity(tables.len());
-        for fitted in &tables {
-            match write_table(&self.lake, scope, &fitted.table, vec![fitted.batch.clone()]).await {
-                Ok(files) => written.push(files),
+        let names = self.lake.catalog.names(scope, base).await?;
+        let (mut changes, mut written) = (Vec::with_capacity(tables.len()), Vec::with_capacity(tables.len()));
+        for fitted in tables {
+            let present = names.table_by_id(fitted.table.id).unwrap_or(&fitted.table);
+            match write_table(&self.lake, scope, present, base, vec![fitted.batch.clone()]).await {
+                Ok(KeyedChange { change, written: files }) => {
+                    changes.push(change);
+                    written.push((Arc::clone(present), files));
+                }
                 Err(error) => {
-                    self.abandon(&tables, written).await;
+                    self.abandon(written).await;
                     return Err(error);
                 }
             }
         }
-        let commit = self.files_commit(work, &tables, &written, base, producer);
+        let commit = self.files_commit(work, changes, producer);
+        self.offer_files(commit, written).await
+    }
+
+    async fn offer_files(
+        &self,
+        commit: Commit,
+        written: Vec<(Arc<TableDef>, Written)>,
+    ) -> Result<Committed, Error> {
         let (clock, began) = (&self.lake.clock, self.lake.clock.now());
         let mut unknown = false;
         loop {
             match self.lake.catalog.apply(commit.clone()).await {
                 Ok(committed) => {
                     if committed.superseded {
-                        self.abandon(&tables, written).await; // a twin's files are the ones that count
+                        self.abandon(written).await; // a twin's files are the ones that count
                     }
                     return Ok(committed);
                 }
@@ -115,27 +160,14 @@ impl Inner {
                 }
                 Err(error) if unknown => return Err(CatalogError::OutcomeUnknown(error.to_string()).into()),
                 Err(error) => {
-                    self.abandon(&tables, written).await;
+                    self.abandon(written).await;
                     return Err(error.into());
                 }
             }
         }
     }
 
-    fn files_commit(
-        &self,
-        work: &Work,
-        tables: &[Fitted],
-        written: &[Written],
-        base: Txn,
-        producer: Option<Producer>,
-    ) -> Commit {
-        let changes = tables.iter().zip(written).map(|(fitted, written)| TableChange {
-            table: fitted.table.id,
-            base,
-            read: ReadSet::None,
-            ops: vec![Op::Append { files: written.clone().into_files() }],
-        });
+    fn files_commit(&self, work: &Work, tables: Vec<TableChange>, producer: Option<Producer>) -> Commit {
         Commit {
             commit_id: self.lake.ids.uuid(),
             scope: work.identity.scope.clone(),
@@ -147,14 +179,14 @@ impl Inner {
                 inputs: vec![Input { node: format!("ingest:{}", work.format.name()), to: None, from: None }],
                 ..Facts::default()
             },
-            tables: changes.collect(),
+            tables,
             objects: Vec::new(),
         }
     }
 
-    async fn abandon(&self, tables: &[Fitted], written: Vec<Written>) {
-        for (fitted, written) in tables.iter().zip(written) {
-            self.lake.abandon(&fitted.table, written).await;
+    async fn abandon(&self, written: Vec<(Arc<TableDef>, Written)>) {
+        for (table, written) in written {
+            self.lake.abandon(&table, written).await;
         }
     }
 
@@ -199,6 +231,18 @@ impl Answer {
             replaced_utf8: self.replaced_utf8,
         }
     }
+}
+
+/// Tables whose rows replace each other, in the one order in which they are locked.
+fn keyed_tables(tables: &[Fitted]) -> Result<Vec<TableId>, Error> {
+    let mut keyed = Vec::new();
+    for fitted in tables {
+        if RowKey::of_dedup(&fitted.table)?.is_some() {
+            keyed.push(fitted.table.id);
+        }
+    }
+    keyed.sort();
+    Ok(keyed)
 }
 
 /// xxh3-128 of the parameters that decide what is stored, and of the plain body.

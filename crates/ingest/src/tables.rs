@@ -51,7 +51,7 @@ pub(crate) struct TableState {
     pub(crate) appends: Arc<RwLock<()>>,
     /// Rows of older schemas are resolved again.
     pub(crate) schema_floor: AtomicI32,
-    /// Held by the table's flush: the commit whose outcome is not known yet.
+    /// Held by the table's flush, and by direct writes of keyed rows: the commit whose outcome is not known yet.
     pub(crate) flushing: tokio::sync::Mutex<Option<Offered>>,
     /// The flush loop has started a flush that has not ended.
     pub(crate) busy: AtomicBool,

@@ -22,7 +22,7 @@ pub(crate) use new_rows::NewRows;
 pub(crate) use query::{last_part, one_row_per_key, source_name};
 pub(crate) use returning::{ChangedRows, Returning, describe as describe_returning};
 pub(crate) use run::{Verb, describe, run};
-pub(crate) use writer::RowWriter;
+pub(crate) use writer::{RowWriter, nullable};
 
 use sqlparser::ast::{Expr, Ident, TableFactor, TableWithJoins};
 

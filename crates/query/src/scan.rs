@@ -1,12 +1,13 @@
 //! One table at one snapshot, as the engine scans it: files ∪ buffered rows.
 //!
 //! Invariants: filters, projections and limits are hints, the answer never depends on them; statistics are announced
-//! as exact only where they are; a deleted row never comes back.
+//! as exact only where they are; a deleted row never comes back; of a keyed table's rows of one key the newest is shown.
 
 mod adapted;
 mod adapter;
 mod buffer;
 mod files;
+mod keyed;
 mod notes;
 mod predicate;
 mod provider;

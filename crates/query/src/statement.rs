@@ -11,6 +11,7 @@ mod drop;
 mod history;
 mod insert;
 mod job;
+mod keyed;
 mod maintain;
 mod merge;
 mod prepare;
@@ -141,6 +142,7 @@ async fn run_command(
         Command::Optimize { target, mode, only, dry_run } => {
             maintain::optimize(session, target.as_deref(), *mode, only.as_deref(), *dry_run).await
         }
+        Command::Dedup { target, dry_run } => keyed::dedup(session, target.as_deref(), *dry_run).await,
         Command::Vacuum { target, keep, orphans, force, dry_run } => {
             let options = cenote_table::VacuumOptions {
                 keep: *keep,

@@ -185,7 +185,7 @@ impl From<Failure> for Error {
 }
 
 /// The ledger's name of a client's key.
-fn client_producer(identity: &Identity, key: &str) -> Producer {
+pub(crate) fn client_producer(identity: &Identity, key: &str) -> Producer {
     Producer {
         name: format!("client/{}/{key}", identity.token.name),
         epoch: Epoch(1),

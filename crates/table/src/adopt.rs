@@ -5,7 +5,7 @@ use cenote_datafile::{Value, read_footer};
 use cenote_vocab::Scope;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{Error, Lake};
+use crate::{Error, Lake, RowKey};
 
 /// Footers that are read at a time.
 const READERS: usize = 16;
@@ -14,7 +14,7 @@ impl Lake {
     /// The files at these paths below the table's location, for `Op::Append`; ownership passes to the table with its commit.
     ///
     /// `PathDenied` for a path elsewhere, `NotAdoptable` for a file that is not there, that a table has already, or whose columns are not the table's (they are
-    /// told by field id), `Corrupt` for one that is no Parquet file.
+    /// told by field id), `Corrupt` for one that is no Parquet file, `Unsupported` if rows of the table replace each other.
     pub async fn adopt(
         &self,
         scope: &Scope,
@@ -22,6 +22,12 @@ impl Lake {
         paths: &[String],
     ) -> Result<Vec<NewFile>, Error> {
         Error::refuse_view(table)?;
+        if RowKey::of_dedup(table)?.is_some() {
+            let name = table.full_name();
+            return Err(Error::Unsupported(format!(
+                "files of others for table {name}, whose option dedup is 'last'"
+            )));
+        }
         let paths = paths.iter().map(|path| below(table, path)).collect::<Result<Vec<_>, Error>>()?;
         let files = stream::iter(paths).map(|path| self.adopt_one(scope, table, path));
         files.buffered(READERS).try_collect().await

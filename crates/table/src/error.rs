@@ -60,6 +60,12 @@ pub enum Error {
         /// What it should be.
         reason: &'static str,
     },
+    /// Rows of the table are to replace each other, and nothing says which.
+    #[error("dedup = 'last' of table {0} needs a key: a PRIMARY KEY, or a time column with or without tags")]
+    NoKey(String),
+    /// Rows of the table do not replace each other.
+    #[error("rows of table {0} do not replace each other: its option dedup is 'none'")]
+    NotKeyed(String),
     /// Its caller asked it to end; what was committed before stays.
     #[error("stopped before the end")]
     Stopped,
@@ -102,6 +108,8 @@ impl Fault for Error {
             | Self::SchemaMismatch(_)
             | Self::Option { .. }
             | Self::Range { .. }
+            | Self::NoKey(_)
+            | Self::NotKeyed(_)
             | Self::NotAdoptable { .. } => ErrorKind::Invalid,
             Self::PathDenied { .. } => ErrorKind::Denied,
             Self::Unsupported(_) => ErrorKind::Unsupported,
@@ -118,7 +126,9 @@ impl Fault for Error {
         match self {
             Self::NullValue { .. } => SqlState("23502"),
             Self::SchemaMismatch(_) | Self::NotAdoptable { .. } => SqlState("42804"),
-            Self::Option { .. } | Self::Range { .. } => SqlState("22023"),
+            Self::Option { .. } | Self::Range { .. } | Self::NoKey(_) | Self::NotKeyed(_) => {
+                SqlState("22023")
+            }
             Self::Memory(_) => SqlState("53200"),
             Self::Catalog(error) => error.sqlstate(),
             Self::DataFile(error) => error.sqlstate(),
@@ -129,6 +139,7 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NotKeyed(table) => Some(format!("ALTER TABLE {table} SET (dedup = 'last')")),
             Self::Catalog(error) => error.hint(),
             _ => None,
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! read    names + files at a txn ─ prune(Predicate) ─► Scan { files, vectors }
 //! append  batches ─ TableWriter: sort, cut by partition, Parquet ─► Written ─► Commit
+//! keyed   upserts, deletes ─ keys of the files that they touch ─► KeyedChange ─► Commit
 //! expire  rows of the catalog ─ retention ─► Commit (Retire Expire)
 //! changes files and vectors that came and went ─ steps ─► batches in order
 //! rewrite Scan ─ compact ─► Commit (Rewrite)         collect  purge ─ sweep ─► objects deleted
@@ -18,6 +19,7 @@ mod changing;
 mod compact;
 mod error;
 mod fit;
+mod keyed;
 mod lake;
 mod merge;
 mod new_files;
@@ -45,8 +47,9 @@ pub use changes::{
 pub use changing::{Changing, ChangingGuard};
 pub use compact::{COLD_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
+pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup, newest};
 pub use lake::Lake;
-pub use options::{TableOptions, parse_retention};
+pub use options::{Dedup, TableOptions, parse_retention};
 pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;

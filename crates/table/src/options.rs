@@ -22,6 +22,34 @@ pub struct TableOptions {
     pub retention: Option<Duration>,
     /// `compaction.enabled`: small files are merged without being asked.
     pub compaction_enabled: bool,
+    /// `dedup` of new tables, which keep it as an option of their own.
+    pub dedup: Dedup,
+}
+
+/// Option `dedup`: whether a row takes the place of those before it with the same key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dedup {
+    /// All rows stay.
+    #[default]
+    None,
+    /// The newest row of a key stays.
+    Last,
+}
+
+impl Dedup {
+    /// As options name it; `None` if it is no such name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "none" => Some(Self::None),
+            "last" => Some(Self::Last),
+            _ => None,
+        }
+    }
+
+    /// The table's own; `Option` for a value that cannot be understood.
+    pub fn of(table: &TableDef) -> Result<Self, Error> {
+        Ok(own(table, "dedup", "must be none or last", Self::parse)?.unwrap_or_default())
+    }
 }
 
 impl Default for TableOptions {
@@ -32,6 +60,7 @@ impl Default for TableOptions {
             orphan_grace: Duration::from_secs(24 * 3600),
             retention: None,
             compaction_enabled: true,
+            dedup: Dedup::None,
         }
     }
 }
@@ -56,6 +85,7 @@ impl TableOptions {
             retention: own(table, "retention", RETENTION_RULE, parse_retention)?.unwrap_or(self.retention),
             compaction_enabled: own(table, "compaction.enabled", "must be on or off", parse_switch)?
                 .unwrap_or(self.compaction_enabled),
+            dedup: self.dedup,
         })
     }
 }

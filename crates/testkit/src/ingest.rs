@@ -109,7 +109,7 @@ impl TestIngest {
             let options = ReadOptions {
                 schema: table.schema.clone(),
                 row_count: file.entry.file.rows,
-                rows: RowSet::live(None),
+                rows: RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone())),
                 batch_rows: 1000,
             };
             let batches = read_batches(&disk.lake.store, &file.path, file.entry.file.bytes, options)

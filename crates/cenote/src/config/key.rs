@@ -189,6 +189,12 @@ pub const KEYS: &[Key] = &[
         "day",
         "Time partition of tables that a write makes.",
     ),
+    key(
+        "table.dedup",
+        Kind::OneOf(&["none", "last"]),
+        "none",
+        "`dedup` of new tables: `last` keeps of each key (primary key, else tags and time) the newest row.",
+    ),
     key("table.target_file_size", Kind::Size, "512MiB", "Size of fully compacted files."),
     key("table.history_keep", Kind::Duration, "24h", "How long every version of a table can be read."),
     key(

@@ -77,6 +77,7 @@ impl Inner {
             ids: &self.lake.ids,
             database,
             partition: &self.options.partition,
+            dedup: self.lake.options.dedup,
         };
         let mut held = Vec::new();
         for change in changes {

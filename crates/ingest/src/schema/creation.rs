@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cenote_catalog::{NewTable, TableKind};
+use cenote_table::Dedup;
 use cenote_vocab::{
     Field, FieldId, FieldType, Ids, PartitionField, PartitionSpec, Scope, SortField, SortOrder, TableId,
     TableSchema, TimeUnit, Transform,
@@ -21,6 +22,8 @@ pub(super) struct Creation<'a> {
     pub(super) database: &'a str,
     /// The option `table.partition`.
     pub(super) partition: &'a str,
+    /// The option `table.dedup`.
+    pub(super) dedup: Dedup,
 }
 
 impl Creation<'_> {
@@ -43,6 +46,9 @@ impl Creation<'_> {
         let sort = SortOrder { no: 1, fields: tag_ids.chain([time]).map(ascending).collect() };
         let uuid = self.ids.uuid();
         let mut properties = BTreeMap::from([("row_lineage".to_owned(), "false".to_owned())]);
+        if self.dedup == Dedup::Last {
+            properties.insert("dedup".to_owned(), "last".to_owned());
+        }
         if !tags.is_empty() {
             properties.insert("tags".to_owned(), tags.join(","));
         }

@@ -162,3 +162,31 @@ async fn a_commit_that_the_catalog_answers_late_keeps_its_files() {
     node.crash().await;
     scenario.teardown();
 }
+
+#[tokio::test]
+async fn keyed_rows_are_replaced_once_whatever_step_of_the_flush_fails() {
+    let scenario = FailScenario::setup();
+    for point in ["flush.seal", "flush.file", "flush.commit"] {
+        let mut disk = TestLake::new().await;
+        disk.lake.options.dedup = cenote_table::Dedup::Last;
+        let mut node = open(&disk).await.expect("opens");
+        for round in 0..4 {
+            let lines: Vec<String> = (0..5).map(|n| format!("t v={}i {n}000", round * 10 + n)).collect();
+            node.write(&disk, &lines.join("\n")).await.expect("stored");
+            fail::cfg(point, "1*return").expect("configured");
+            let table = disk.table("t").await;
+            node.ingest.flush(&disk.scope, &table).await.expect_err("the flush fails");
+            fail::remove(point);
+            if round % 2 == 0 {
+                node.crash().await;
+                node = open(&disk).await.expect("opens");
+            }
+            node.flush(&disk, "t").await;
+            let expected: Vec<String> = (0..5).map(|n| (round * 10 + n).to_string()).collect();
+            assert_eq!(node.values(&disk, "t", "v").await, expected, "{point}, round {round}");
+        }
+        node.crash().await;
+        disk.close().await;
+    }
+    scenario.teardown();
+}

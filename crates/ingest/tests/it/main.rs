@@ -6,6 +6,7 @@ mod ask;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod handover;
+mod keyed;
 mod limits;
 mod restart;
 mod schema;

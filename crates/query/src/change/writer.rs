@@ -65,8 +65,8 @@ impl RowWriter {
     }
 }
 
-/// Nullability is the writer's to check: it names column and row.
-fn nullable(schema: &TableSchema) -> SchemaRef {
+/// The columns as rows are offered: nullability is the writer's to check, it names column and row.
+pub(crate) fn nullable(schema: &TableSchema) -> SchemaRef {
     let fields = arrow_schema(schema);
     let fields = fields.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

@@ -60,6 +60,11 @@ pub(crate) enum Command {
         only: Option<String>,
         dry_run: bool,
     },
+    /// `OPTIMIZE … DEDUP`
+    Dedup {
+        target: Target,
+        dry_run: bool,
+    },
     Vacuum {
         target: Target,
         keep: Option<Duration>,
@@ -412,7 +417,7 @@ fn target(words: &mut Words<'_>) -> Result<Target, Error> {
 fn optimize(words: &mut Words<'_>) -> Result<Command, Error> {
     let target = target(words)?;
     let mut mode = OptimizeMode::Due;
-    let mut dry_run = false;
+    let (mut dedup, mut dry_run) = (false, false);
     let mut only = None;
     loop {
         if words.take(&["FULL"]) {
@@ -423,8 +428,14 @@ fn optimize(words: &mut Words<'_>) -> Result<Command, Error> {
             dry_run = true;
         } else if words.take(&["WHERE"]) {
             only = Some(words.expression(&["FULL", "DELETES", "DEDUP", "ORDER", "DRY"])?);
-        } else if words.take(&["DEDUP"]) || words.take(&["ORDER", "BY"]) {
-            return Err(unsupported("OPTIMIZE with DEDUP or ORDER BY"));
+        } else if words.take(&["DEDUP"]) {
+            dedup = true;
+        } else if words.take(&["ORDER", "BY"]) {
+            return Err(unsupported("OPTIMIZE with ORDER BY"));
+        } else if dedup && (mode != OptimizeMode::Due || only.is_some()) {
+            return Err(unsupported("OPTIMIZE with DEDUP beside FULL, DELETES or WHERE"));
+        } else if dedup {
+            return Ok(Command::Dedup { target, dry_run });
         } else {
             return Ok(Command::Optimize { target, mode, only, dry_run });
         }
@@ -518,6 +529,11 @@ mod tests {
             command("OPTIMIZE FULL DRY RUN").unwrap(),
             Some(Command::Optimize { target: None, mode: OptimizeMode::Full, only: None, dry_run: true })
         ));
+        assert!(matches!(
+            command("OPTIMIZE TABLE t DEDUP DRY RUN").unwrap(),
+            Some(Command::Dedup { target: Some(_), dry_run: true })
+        ));
+        assert!(command("OPTIMIZE t DEDUP FULL").is_err());
     }
 
     #[test]

@@ -31,6 +31,7 @@ use sqlparser::ast::{BinaryOperator, CaseWhen, Expr as SqlExpr, Ident};
 use super::adapter::FieldIdAdapterFactory;
 use super::buffer::by_field_id;
 use super::files::partitioned_file;
+use super::keyed::KeyedBuffer;
 use super::notes::{ScanNote, ScanNotes};
 use super::predicate::lower_all;
 use super::sql_schema;
@@ -297,7 +298,8 @@ impl TableProvider for LakeTable {
             None => self.lake.scan(scope, table, self.at, &predicate).await,
         };
         let scan = scan.map_err(|error| outward(Error::from(error)))?;
-        let buffered = self.buffered()?;
+        let mut buffered = self.buffered()?;
+        let keyed = KeyedBuffer::of(&self.table, &mut buffered)?;
         self.notes.add(ScanNote {
             table: self.table.full_name(),
             snapshot: scan.txn,
@@ -306,19 +308,29 @@ impl TableProvider for LakeTable {
             pruned_by_statistics: scan.pruned.by_statistics,
             buffered_rows: buffered.iter().map(RecordBatch::num_rows).sum(),
         });
-        let mut inputs = Vec::with_capacity(2);
-        if !scan.files.is_empty() {
-            inputs.push(self.file_scan(session, &scan, projection, limit)?);
+        let mut inputs = Vec::with_capacity(3);
+        let (plain, overlapped) = match &keyed {
+            Some(keyed) => keyed.split(scan, &self.table),
+            None => (scan, None),
+        };
+        if !plain.files.is_empty() {
+            inputs.push(self.file_scan(session, &plain, projection, limit)?);
+        }
+        if let (Some(keyed), Some(overlapped)) = (&keyed, &overlapped) {
+            let more = keyed.projection(projection);
+            let files = self.file_scan(session, overlapped, more.as_ref(), None)?;
+            inputs.push(keyed.hide(files, projection)?);
         }
         if !buffered.is_empty() {
             inputs.push(self.buffer_scan(session, buffered, projection)?);
         }
-        match (inputs.pop(), inputs.pop()) {
-            (None, _) => {
-                Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?)))
+        match inputs.pop() {
+            None => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),
+            Some(only) if inputs.is_empty() => Ok(only),
+            Some(last) => {
+                inputs.push(last);
+                UnionExec::try_new(inputs)
             }
-            (Some(only), None) => Ok(only),
-            (Some(buffer), Some(files)) => UnionExec::try_new(vec![files, buffer]),
         }
     }
 }

@@ -310,13 +310,23 @@ impl Inner {
         base: Txn,
         request_id: Option<String>,
     ) -> Result<Committed, Failure> {
-        let key = self.state.lock().settings.text("idempotency_key");
-        let committed =
-            staged.commit(self.engine.lake(), &self.identity, base, request_id, key.clone()).await?;
-        if key.is_some() {
-            self.state.lock().settings.set("idempotency_key", Some(""))?; // one key, one commit
-        }
+        let key = self.idempotency_key();
+        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, key).await?;
+        self.idempotency_key_used()?;
         Ok(committed)
+    }
+
+    /// The key of the next commit.
+    pub(crate) fn idempotency_key(&self) -> Option<String> {
+        self.state.lock().settings.text("idempotency_key")
+    }
+
+    /// One key, one commit.
+    pub(crate) fn idempotency_key_used(&self) -> Result<(), Error> {
+        if self.idempotency_key().is_some() {
+            self.state.lock().settings.set("idempotency_key", Some(""))?;
+        }
+        Ok(())
     }
 
     /// Ends a statement that wrote: staged in the open transaction, or committed now, with its number.

@@ -187,7 +187,38 @@ impl Change {
         for action in actions {
             change.add(session, table, action)?;
         }
+        change.check_dedup(table)?;
         Ok(change)
+    }
+
+    /// Fails if the actions leave a table whose rows replace each other without a key.
+    fn check_dedup(&self, table: &TableDef) -> Result<(), Error> {
+        let mut after = table.clone();
+        let time = after.time_column().map(|time| time.name.clone());
+        for op in &self.ops {
+            match op {
+                Op::Alter(Alter::SetProperties(options)) => {
+                    for (option, value) in options {
+                        match value {
+                            Some(value) => after.properties.insert(option.clone(), value.clone()),
+                            None => after.properties.remove(option),
+                        };
+                    }
+                }
+                // a column of this very statement has no id yet
+                Op::Alter(Alter::Evolve(Evolution::SetKey(columns))) => {
+                    let id = |name: &String| table.schema.field(name).map_or(FieldId(0), |field| field.id);
+                    after.key_fields = columns.iter().map(id).collect();
+                }
+                Op::Alter(Alter::Evolve(Evolution::DropColumn { path, .. }))
+                    if path.len() == 1 && path.first() == time.as_ref() =>
+                {
+                    after.time_field = None;
+                }
+                _ => {}
+            }
+        }
+        Ok(cenote_table::check_dedup(&after)?)
     }
 
     fn is_empty(&self) -> bool {
@@ -342,6 +373,8 @@ impl Change {
 
     fn set_options(&mut self, options: &[(String, Option<String>)]) -> Result<(), Error> {
         for (option, value) in options {
+            // rows that wait are written as it was when they came
+            self.values_decide |= option == "dedup";
             match (option.as_str(), value) {
                 ("time_column" | "tags" | "format", _) => {
                     return Err(unsupported(&format!("changing option {option}")));

@@ -107,7 +107,9 @@ pub(crate) async fn create_table(
     staged.dropped = taken.map(|taken| taken.id).into_iter().collect();
     staged.rows = Staged::of_rows(Staging::of_new(target.clone()), Written::default());
     if let Some(plan) = plan {
-        let written = guard.run(insert::write(session, &binder, &target, &plan, sql)).await?;
+        let written = guard
+            .run(async { insert::write(session, &binder, &target, &plan, sql).await?.of_new_table().await })
+            .await?;
         rows = Some(written.rows());
         staged.rows = Staged::of_rows(Staging::of_new(target), written);
         staged.inputs = binder.inputs().clone();
@@ -218,7 +220,7 @@ async fn new_table(
     let lake = session.engine().lake();
     let uuid = lake.ids.uuid();
     let scope = &session.identity().scope;
-    Ok(NewTable {
+    let mut table = NewTable {
         id: lake.catalog.reserve_table(scope).await?,
         uuid,
         schema,
@@ -234,7 +236,10 @@ async fn new_table(
         comment,
         if_not_exists: create.if_not_exists,
         or_replace: create.or_replace,
-    })
+    };
+    table_options::default_dedup(&mut table, lake.options.dedup);
+    cenote_table::check_dedup(&definition(&table, SchemaId(0)))?;
+    Ok(table)
 }
 
 /// The primary key that a CREATE TABLE declares, at a column or for the table.

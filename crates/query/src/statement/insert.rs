@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::TableDef;
-use cenote_table::{Staging, Written};
+use cenote_table::{Dedup, Staging};
 use cenote_vocab::{ErrorKind, Field, FieldType, Permission};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
@@ -16,10 +16,11 @@ use sqlparser::ast::{
     SetExpr, Statement as SqlStatement, TableObject, Values,
 };
 
+use super::keyed::{Rows, Sink};
 use super::select::bind_parameters;
-use super::{Answer, Guard, Prepared};
+use super::{Answer, Guard, Prepared, keyed};
 use crate::Error;
-use crate::change::{ChangedRows, Returning, RowWriter, check_assignable, last_part};
+use crate::change::{ChangedRows, Returning, check_assignable, last_part};
 use crate::parse::{Parsed, parse, quoted, unsupported};
 use crate::plan::{Binder, Resolver, column_of, fault};
 use crate::session::Inner;
@@ -35,7 +36,7 @@ pub(crate) async fn insert(
 ) -> Result<Answer, Error> {
     session.check_writable()?;
     let sql = prepared.sql.as_str();
-    let written = guard
+    let rows = guard
         .run(Box::pin(async {
             let path = session.search_path();
             let source = source(insert)?;
@@ -48,22 +49,32 @@ pub(crate) async fn insert(
             let mut binder = session.binder(snapshot);
             let (table, plan) = plan(session, &mut binder, insert, sql).await?;
             let plan = bind_parameters(plan, parameters.clone(), sql)?;
+            if Dedup::of(&table)? == Dedup::Last {
+                session.refuse_in_transaction("INSERT into a table with dedup = 'last'")?;
+            }
             let Some(returning) = returning(insert) else {
-                let written = write(session, &binder, &table, &plan, sql).await?;
-                return Ok((table, written, Vec::new(), binder.inputs().clone()));
+                let rows = write(session, &binder, &table, &plan, sql).await?;
+                return Ok((table, rows, Vec::new(), binder.inputs().clone()));
             };
-            let mut rows = ChangedRows::new(session, &table);
-            let written = write_and(session, &binder, &table, &plan, sql, |batch| rows.add(batch)).await?;
-            match rows.answer(session, &mut binder, &table, &returning, (sql, parameters)).await {
-                Ok(answer) => Ok((table, written, answer, binder.inputs().clone())),
+            let mut changed = ChangedRows::new(session, &table);
+            let rows = write_and(session, &binder, &table, &plan, sql, |batch| changed.add(batch)).await?;
+            match changed.answer(session, &mut binder, &table, &returning, (sql, parameters)).await {
+                Ok(answer) => Ok((table, rows, answer, binder.inputs().clone())),
                 Err(error) => {
-                    session.engine().lake().abandon(&table, written).await;
+                    rows.abandon(session, &table).await;
                     Err(error)
                 }
             }
         }))
         .await;
-    let (table, written, answer, inputs) = written?;
+    let (table, rows, answer, inputs) = rows?;
+    let written = match rows {
+        Rows::Files(written) => written,
+        Rows::Keyed(rows) => {
+            let txn = keyed::upsert(session, &table, &rows, &inputs, prepared, guard).await?;
+            return Ok(Answer::wrote("INSERT", rows.rows()).with_rows(answer, prepared)?.with_txn(txn));
+        }
+    };
     let rows = written.rows();
     let staged = Staged {
         rows: Staged::of_rows(Staging::of(table), written),
@@ -127,14 +138,14 @@ pub(crate) async fn plan(
     }
 }
 
-/// Streams the rows of a plan into files of the table.
+/// Streams the rows of a plan into files of the table, or together where later ones replace earlier ones.
 pub(crate) async fn write(
     session: &Inner,
     binder: &Binder<'_>,
     table: &Arc<TableDef>,
     plan: &LogicalPlan,
     sql: &str,
-) -> Result<Written, Error> {
+) -> Result<Rows, Error> {
     write_and(session, binder, table, plan, sql, |_| Ok(())).await
 }
 
@@ -146,25 +157,25 @@ async fn write_and(
     plan: &LogicalPlan,
     sql: &str,
     mut also: impl FnMut(&RecordBatch) -> Result<(), Error> + Send,
-) -> Result<Written, Error> {
+) -> Result<Rows, Error> {
     let physical = binder.state().create_physical_plan(plan).await.map_err(|error| fault::of(error, sql))?;
     let mut batches =
         session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
-    let mut writer = RowWriter::new(session, table);
+    let mut sink = Sink::of(session, table)?;
     let work = async {
         while let Some(batch) = batches.try_next().await.map_err(fault::while_running)? {
-            writer.write(&batch).await?;
+            sink.take(&batch).await?;
             also(&batch)?;
         }
         Ok::<_, Error>(())
     };
     if let Err(error) = work.await {
-        writer.abandon().await;
+        sink.abandon().await;
         return Err(error);
     }
     let (read, pruned) = binder.notes().files();
     session.engine().metrics().scanned(read, pruned);
-    writer.finish().await
+    sink.finish().await
 }
 
 /// The rows' query, for its names.

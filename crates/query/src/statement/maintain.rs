@@ -161,7 +161,7 @@ pub(crate) async fn verify(
 }
 
 /// The table that is named, or all of the tenant.
-async fn tables(
+pub(super) async fn tables(
     session: &Inner,
     target: Option<&[Ident]>,
     permission: Permission,

@@ -90,7 +90,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Show(_) => (Class::Read, "SHOW"),
             Command::Describe(_) | Command::DescribeQuery(_) => (Class::Read, "DESCRIBE"),
             Command::Flush(_) => (Class::Admin, "FLUSH"),
-            Command::Optimize { .. } => (Class::Admin, "OPTIMIZE"),
+            Command::Optimize { .. } | Command::Dedup { .. } => (Class::Admin, "OPTIMIZE"),
             Command::Vacuum { .. } => (Class::Admin, "VACUUM"),
             Command::Verify { .. } => (Class::Read, "VERIFY"),
             Command::Kill(_) => (Class::Admin, "KILL"),
@@ -147,7 +147,9 @@ pub(crate) async fn describe(
             let columns = match command {
                 Command::Show(shown) => Some(show::columns(shown)),
                 Command::Describe(_) | Command::DescribeQuery(_) => Some(describes::columns()),
-                Command::Optimize { .. } | Command::RunJob { .. } => Some(maintain::optimize_columns()),
+                Command::Optimize { .. } | Command::Dedup { .. } | Command::RunJob { .. } => {
+                    Some(maintain::optimize_columns())
+                }
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
                 Command::Verify { .. } => Some(maintain::verify_columns()),
                 _ => None,

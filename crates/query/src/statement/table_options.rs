@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::TableDef;
+use cenote_catalog::{NewTable, TableDef};
+use cenote_table::Dedup;
 use cenote_vocab::{ErrorKind, nearest};
 use sqlparser::ast::{CreateTableOptions, Expr, SqlOption, Value};
 
@@ -32,11 +33,10 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
     };
     match (name, value) {
         ("format", "parquet")
-        | ("dedup", "none")
+        | ("dedup", "none" | "last")
         | ("append_only" | "row_lineage", "true" | "on" | "false" | "off") => Ok(()),
         ("format", "vortex" | "lance" | "orc" | "avro") => Err(unsupported(&format!("format {value}"))),
         ("format", _) => invalid("the format is parquet"),
-        ("dedup", "last" | "tags" | "partition") => Err(unsupported(&format!("option dedup = '{value}'"))),
         ("dedup", _) => invalid("one of none, last"),
         ("append_only" | "row_lineage", _) => invalid("true or false"),
         ("compaction.enabled", "true" | "on" | "false" | "off") => Ok(()),
@@ -107,4 +107,60 @@ pub(crate) fn refuse_append_only(table: &TableDef) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("25006"));
     }
     Ok(())
+}
+
+/// Gives a new table that says nothing of `dedup` the node's default, if it has a key that tells its rows apart: the time alone is
+/// none that its maker has thought of.
+pub(crate) fn default_dedup(table: &mut NewTable, default: Dedup) {
+    let has_key = !table.key_fields.is_empty()
+        || table.time_field.is_some() && table.properties.get("tags").is_some_and(|tags| !tags.is_empty());
+    if default == Dedup::Last && has_key {
+        table.properties.entry("dedup".to_owned()).or_insert_with(|| "last".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cenote_catalog::TableKind;
+    use cenote_vocab::{FieldId, PartitionSpec, SortOrder, TableId, TableSchema};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn new_table(key: Option<i32>, time: Option<i32>, options: &[(&str, &str)]) -> NewTable {
+        let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        NewTable {
+            id: TableId(1),
+            uuid: Uuid::nil(),
+            schema: "default".to_owned(),
+            name: "t".to_owned(),
+            kind: TableKind::Table,
+            columns: TableSchema::default(),
+            spec: PartitionSpec::default(),
+            sort: SortOrder::default(),
+            time_field: time.map(FieldId),
+            key_fields: key.map(FieldId).into_iter().collect(),
+            location: String::new(),
+            properties: options.collect(),
+            comment: None,
+            if_not_exists: false,
+            or_replace: false,
+        }
+    }
+
+    #[test]
+    fn the_default_of_dedup_reaches_new_tables_with_a_primary_key_or_tags() {
+        let dedup = |mut table: NewTable, default| {
+            default_dedup(&mut table, default);
+            table.properties.remove("dedup")
+        };
+        let last = Some("last".to_owned());
+        assert_eq!(dedup(new_table(Some(1), None, &[]), Dedup::Last), last);
+        assert_eq!(dedup(new_table(None, Some(1), &[("tags", "host")]), Dedup::Last), last);
+        assert_eq!(dedup(new_table(None, Some(1), &[]), Dedup::Last), None, "time alone");
+        assert_eq!(dedup(new_table(None, None, &[("tags", "host")]), Dedup::Last), None, "no time");
+        assert_eq!(dedup(new_table(Some(1), None, &[]), Dedup::None), None);
+        let own = new_table(Some(1), None, &[("dedup", "none")]);
+        assert_eq!(dedup(own, Dedup::Last), Some("none".to_owned()), "its own option wins");
+    }
 }

@@ -4,6 +4,7 @@ mod access;
 mod changes;
 mod evolution;
 mod history;
+mod keyed;
 mod reading;
 mod server;
 mod sessions;

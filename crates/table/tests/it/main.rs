@@ -11,6 +11,7 @@ mod collect;
 mod compact;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod keyed;
 mod restore;
 mod retention;
 mod row_ids;

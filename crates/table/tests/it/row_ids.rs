@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use crate::world::{World, batch, day_of_rows, row};
 
 /// Row id and sequence number by time.
-async fn identities(world: &World) -> BTreeMap<i64, (i64, i64)> {
+pub(crate) async fn identities(world: &World) -> BTreeMap<i64, (i64, i64)> {
     let schema = Arc::new(with_row_ids(&world.table().await.schema));
     let mut found = BTreeMap::new();
     for file in &world.scan(&Predicate::True).await.files {
