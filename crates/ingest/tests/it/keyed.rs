@@ -64,7 +64,10 @@ async fn points_sent_again_replace_those_before_through_flushes_merges_and_resta
                 0 if sent > 0 => node.flush(&disk, "t").await,
                 1 if sent > 0 => {
                     let table = disk.table("t").await;
-                    disk.lake.optimize(&disk.scope, &table, OptimizeMode::Full, false).await.expect("merges");
+                    disk.lake
+                        .optimize(&disk.scope, &table, OptimizeMode::Full, &Predicate::True, false)
+                        .await
+                        .expect("merges");
                 }
                 2 if step % 3 == 0 => {
                     node.crash().await;
