@@ -38,6 +38,7 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
         .sql("CREATE TABLE nested (tags TEXT[], point STRUCT(x DOUBLE, y INT), counts MAP(TEXT, INT))")
         .await;
     client.sql("INSERT INTO nested SELECT ['a', 'b'], named_struct('x', 1.5, 'y', 2), MAP(['k'], [7])").await;
+    client.sql("FLUSH ALL").await;
     client.sql("OPTIMIZE TABLE cpu FULL").await;
     let sums = client
         .sql("SELECT count(*), sum(n), count(DISTINCT host), sum(usage), min(time)::VARCHAR, count(*) FILTER (WHERE up) FROM cpu")

@@ -6,6 +6,7 @@ mod crash;
 mod disk;
 mod doors;
 mod files;
+mod inline;
 mod isolation;
 mod jobs;
 mod journey;

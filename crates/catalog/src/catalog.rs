@@ -21,8 +21,8 @@ use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
     CatalogOptions, Changes, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease,
     Names, NewRun, NewTag, NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableCommit,
-    TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection, hold, job, lease, partition,
-    reading, run, system, tenant, tokens, visible,
+    TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection, hold, inline, job, lease,
+    partition, reading, run, system, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -232,6 +232,22 @@ impl Catalog {
         files: &[FileEntry],
     ) -> Result<Vec<Arc<DataFile>>, Error> {
         visible::details(&self.inner, scope, table, at, files).await
+    }
+
+    /// The rows of these inline batches of the table, deleted ones included, in their order; field ids stand in their schemas.
+    /// `SnapshotExpired` if one was purged.
+    pub async fn inline_batches(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        files: &[&DataFile],
+    ) -> Result<Vec<RecordBatch>, Error> {
+        inline::batches(&self.inner, scope, table, files).await
+    }
+
+    /// How many live inline batches the table has, perhaps but for those of this very moment.
+    pub async fn inline_count(&self, scope: &Scope, table: TableId) -> Result<u64, Error> {
+        inline::count(&self.inner, scope, table).await
     }
 
     /// What changed the table's rows after `after` up to `to`: a part of it if it is much, then `reached` is below `to`.

@@ -7,6 +7,7 @@ use crate::committer::check_active;
 use crate::hold::{floor_under, week_ago};
 use crate::inner::Inner;
 use crate::reading::check_scope;
+use crate::sql::trash::Rest;
 use crate::sql::{self, Failure, head, trash};
 
 /// Those of the tables that have something to purge, with their floors.
@@ -66,10 +67,9 @@ pub(crate) async fn purge(
     let mut queued = Vec::new();
     for purged in tables {
         loop {
-            let part = purge_part(inner, scope, &purged, not_before).await?;
-            let last = part.len() < trash::PURGE_ROWS_MAX;
+            let (part, rest) = purge_part(inner, scope, &purged, not_before).await?;
             queued.extend(part);
-            if last {
+            if rest == Rest::None {
                 break;
             }
         }
@@ -83,18 +83,18 @@ async fn purge_part(
     scope: &Scope,
     purged: &trash::Purged,
     not_before: Micros,
-) -> Result<Vec<(String, u64)>, Failure> {
+) -> Result<(Vec<(String, u64)>, Rest), Failure> {
     let catalog = scope.catalog();
     let mut transaction = inner.database.write().await?;
     head::lock(&mut transaction, catalog).await?;
     check_active(inner, &mut transaction).await?;
     let now = inner.clock.now();
-    let part = trash::purge_files(&mut transaction, catalog, purged, now, not_before).await?;
-    if part.len() < trash::PURGE_ROWS_MAX {
+    let (part, rest) = trash::purge_files(&mut transaction, catalog, purged, now, not_before).await?;
+    if rest == Rest::None {
         trash::purge_rest(&mut transaction, catalog, purged, now).await?;
     }
     transaction.commit().await?;
-    Ok(part)
+    Ok((part, rest))
 }
 
 /// Forgets a producer.

@@ -2,19 +2,48 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cenote_datafile::{DeletionVector, FileStatistics};
 use cenote_vocab::{FileId, Tuple, Txn};
 
-/// A file that is complete in the store and not yet in the catalog. Made by `table`'s writer after the upload.
+/// Where the rows of a file are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// In a Parquet object of the store, at the file's path.
+    #[default]
+    Parquet,
+    /// In the catalog itself: an inline batch. With its payload (`cenote_datafile::encode_inline`) while it is on its way there;
+    /// afterwards [`Catalog::inline_batches`](crate::Catalog::inline_batches) answers the rows.
+    Inline(Option<Bytes>),
+}
+
+impl Content {
+    /// As `format` of `cn_file` names it.
+    pub fn format(&self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Inline(_) => "inline",
+        }
+    }
+
+    /// The content of a stored file of this format; `None` for one that is not known.
+    pub(crate) fn of_format(format: &str) -> Option<Self> {
+        [Self::Parquet, Self::Inline(None)].into_iter().find(|content| content.format() == format)
+    }
+}
+
+/// A file that is not yet in the catalog: complete in the store, or inline. Made by `table`'s writer, after the upload.
 #[derive(Clone, Debug)]
 pub struct NewFile {
-    /// Below the table's location.
+    /// Where its rows are.
+    pub content: Content,
+    /// Below the table's location; empty for an inline batch.
     pub path: String,
     /// Rows.
     pub rows: u64,
-    /// Size in bytes.
+    /// Size of the object or payload in bytes.
     pub bytes: u64,
-    /// Size of the Parquet footer in bytes.
+    /// Size of the Parquet footer in bytes; 0 for an inline batch.
     pub footer_bytes: u32,
     /// The schema it was written with.
     pub schema_no: i32,
@@ -35,6 +64,11 @@ pub struct NewFile {
 }
 
 impl NewFile {
+    /// True if its rows are in the catalog, not in an object.
+    pub fn is_inline(&self) -> bool {
+        matches!(self.content, Content::Inline(_))
+    }
+
     /// The partition tuple as canonical text: the name of the partition in its spec.
     pub fn tuple_text(&self) -> String {
         crate::tuple::tuple_text(&self.partition)

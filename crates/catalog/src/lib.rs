@@ -54,6 +54,7 @@ mod evolution;
 mod file;
 mod file_index;
 mod hold;
+mod inline;
 mod inner;
 mod job;
 mod lease;
@@ -87,7 +88,7 @@ pub use commit::{
 pub use conflict::Clash;
 pub use error::Error;
 pub use evolution::{ColumnPath, Evolution, Place, SortColumn, first_schema};
-pub use file::{DataFile, NewFile, TimeWindow, VisibleVector};
+pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;

@@ -26,6 +26,8 @@ pub(crate) struct Memory {
     epochs: Mutex<HashMap<String, (Epoch, Txn)>>,
     schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
     specs: Mutex<HashMap<(TableId, i32), Arc<PartitionSpec>>>,
+    /// Live inline batches.
+    inline_files: Mutex<HashMap<TableId, u64>>,
     changed: watch::Sender<Txn>,
     /// Rings when a person changed a job.
     bell: Notify,
@@ -41,6 +43,7 @@ impl Memory {
             epochs: Mutex::default(),
             schemas: Mutex::default(),
             specs: Mutex::default(),
+            inline_files: Mutex::default(),
             changed: watch::Sender::new(Txn(0)),
             bell: Notify::new(),
             newest_seen: AtomicI64::new(0),
@@ -72,6 +75,7 @@ impl Memory {
     pub(crate) fn forget(&self) {
         *self.head.lock() = None;
         self.epochs.lock().clear();
+        self.inline_files.lock().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -130,6 +134,19 @@ impl Memory {
             known.clear();
         }
         known.extend(specs.into_iter().map(|(no, spec)| ((table, no), Arc::new(spec))));
+    }
+
+    /// How many live inline batches the table has.
+    pub(crate) fn inline_files(&self, table: TableId) -> Option<u64> {
+        self.inline_files.lock().get(&table).copied()
+    }
+
+    pub(crate) fn note_inline_files(&self, counts: impl IntoIterator<Item = (TableId, u64)>) {
+        let mut known = self.inline_files.lock();
+        if known.len() > REMEMBERED_MAX {
+            known.clear();
+        }
+        known.extend(counts);
     }
 
     /// Shows readers what a group changed.

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::inner::Inner;
 use crate::sql::state;
 
-/// Live files of one level.
+/// Live files of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LevelCounters {
     /// How many.
@@ -32,6 +32,8 @@ pub struct PartitionCounters {
     pub fresh: LevelCounters,
     /// Files that were merged once.
     pub merged: LevelCounters,
+    /// Inline batches, which are of no level.
+    pub inline: LevelCounters,
     /// Rows deleted from live files.
     pub deleted_rows: u64,
     /// Its newest change.

@@ -1,9 +1,10 @@
-//! What was last wanted of files beyond their numbers: paths, statistics, deleted rows. All of it never changes.
+//! What was last wanted of files beyond their numbers: paths, statistics, deleted rows, rows of inline batches. All of it never changes.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use cenote_datafile::{ColumnStatistics, DeletionVector, Value};
 use cenote_vocab::{FileId, TableId, Txn};
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use crate::{DataFile, FileEntry, NewFile};
 const FILES_BYTES_MAX: usize = 256 << 20;
 /// Deletion vectors that are kept, in bytes.
 const VECTORS_BYTES_MAX: usize = 64 << 20;
+/// Rows of inline batches that are kept, in bytes.
+const INLINE_BYTES_MAX: usize = 128 << 20;
 /// About what an entry of a map takes besides what it points to.
 const ENTRY_BYTES: usize = 64;
 
@@ -35,11 +38,12 @@ impl From<DataFile> for FileDetails {
 type FileKey = (TableId, FileId);
 type VectorKey = (TableId, FileId, Txn);
 
-/// Details of files and deletion vectors, for all tables of this process.
+/// Details of files, deletion vectors and rows of inline batches, for all tables of this process.
 #[derive(Debug)]
 pub(crate) struct Recent {
     files: Mutex<Generations<FileKey, FileDetails>>,
     vectors: Mutex<Generations<VectorKey, Arc<DeletionVector>>>,
+    inline: Mutex<Generations<FileKey, RecordBatch>>,
 }
 
 impl Recent {
@@ -47,6 +51,7 @@ impl Recent {
         Self {
             files: Mutex::new(Generations::new(FILES_BYTES_MAX)),
             vectors: Mutex::new(Generations::new(VECTORS_BYTES_MAX)),
+            inline: Mutex::new(Generations::new(INLINE_BYTES_MAX)),
         }
     }
 
@@ -83,6 +88,19 @@ impl Recent {
         }
     }
 
+    /// Those of these inline batches that are known.
+    pub(crate) fn find_inline(&self, table: TableId, files: &[FileId]) -> HashMap<FileId, RecordBatch> {
+        let mut recent = self.inline.lock();
+        files.iter().filter_map(|file| Some((*file, recent.find(&(table, *file))?))).collect()
+    }
+
+    pub(crate) fn keep_inline(&self, table: TableId, batches: &HashMap<FileId, RecordBatch>) {
+        let mut recent = self.inline.lock();
+        for (file, batch) in batches {
+            recent.keep((table, *file), batch.clone(), batch.get_array_memory_size());
+        }
+    }
+
     /// Keeps what a group has written: what is new is asked for first.
     pub(crate) fn publish(&self, writes: &Writes) {
         let mut recent = self.files.lock();
@@ -100,7 +118,7 @@ impl Recent {
 
     /// Bytes in use.
     pub(crate) fn bytes(&self) -> usize {
-        self.files.lock().bytes() + self.vectors.lock().bytes()
+        self.files.lock().bytes() + self.vectors.lock().bytes() + self.inline.lock().bytes()
     }
 }
 

@@ -11,7 +11,7 @@ mod root;
 mod system;
 
 pub(crate) use access::{LEASES, TOKEN};
-pub(crate) use files::{BOUNDS, FILE, PARTITION, TRASH, VECTOR};
+pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
@@ -22,7 +22,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 3;
+pub(crate) const LAYOUT: i64 = 4;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -44,6 +44,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &FILE,
     &BOUNDS,
     &VECTOR,
+    &INLINE,
     &TRASH,
     &PRODUCER,
     &PRODUCER_LOG,

@@ -16,6 +16,7 @@ pub(crate) mod file_index;
 pub(crate) mod head;
 pub(crate) mod history;
 pub(crate) mod hold;
+pub(crate) mod inline;
 pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod migrate;

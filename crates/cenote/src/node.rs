@@ -444,6 +444,7 @@ fn table_options(config: &Config) -> TableOptions {
         history_keep: config.duration("table.history_keep"),
         orphan_grace: config.duration("table.orphan_grace"),
         retention: config.optional_duration("table.retention"),
+        inline_bytes_max: config.bytes("table.inline_max"),
         compaction_enabled: config.flag("compaction.enabled"),
         dedup: Dedup::parse(config.text("table.dedup")).unwrap_or_default(),
     }

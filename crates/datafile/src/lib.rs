@@ -3,6 +3,7 @@
 //! ```text
 //! TableSchema ─ arrow_schema ─► RecordBatch ─ ParquetWriter ─► object + WrittenFile { statistics, sizes }
 //! object      ─ read_batches ─► RecordBatch of any schema of the table, less deleted rows
+//! few rows    ─ encode_inline ─► bytes for a row of the catalog, and back
 //! positions   ─ DeletionVector ─► bytes (`deletion-vector-v1`)
 //! ```
 //! Invariants: every Parquet node carries a field id; a bound is never narrower than the values it bounds.
@@ -15,6 +16,7 @@ mod error;
 mod extremes;
 mod file_schema;
 mod footer;
+mod inline;
 mod object_reader;
 mod properties;
 mod reader;
@@ -34,6 +36,7 @@ pub use deletion_vector::DeletionVector;
 pub use error::Error;
 pub use extremes::{min_max, value_at};
 pub use footer::{Footer, FooterColumn, RowGroup, read_footer, read_row_groups};
+pub use inline::{decode_inline, encode_inline, read_inline, select_rows};
 pub use reader::{ReadOptions, read_batches};
 pub use row_ids::{LAST_UPDATED, ROW_ID, RowIdentity, has_row_ids, is_hidden, with_row_ids};
 pub use row_set::RowSet;

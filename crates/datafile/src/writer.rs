@@ -86,13 +86,11 @@ struct Begun {
 impl ParquetWriter {
     /// Begins the file at `path`.
     pub async fn create(store: &Store, path: Path, options: WriterOptions) -> Result<Self, Error> {
-        let sources = options.sort.fields.iter().map(|field| field.source);
-        let also: Vec<FieldId> = sources.chain(options.time_field).collect();
         Ok(Self {
             store: store.clone(),
             path,
             file: FileSchema::new(&options.schema),
-            statistics: StatisticsCollector::with_columns(&options.schema, &also),
+            statistics: StatisticsCollector::with_columns(&options.schema, &also(&options)),
             options,
             rows: 0,
             bytes_estimate: 0,
@@ -186,8 +184,17 @@ impl Begun {
     }
 }
 
+/// Columns that have statistics wherever they stand.
+pub(crate) fn also(options: &WriterOptions) -> Vec<FieldId> {
+    options.sort.fields.iter().map(|field| field.source).chain(options.time_field).collect()
+}
+
 /// The range of the time column in µs. `None` if it has no value, is no timestamp or date, or exceeds 64 bits of µs.
-fn time_range(statistics: &FileStatistics, schema: &TableSchema, id: FieldId) -> Option<(i64, i64)> {
+pub(crate) fn time_range(
+    statistics: &FileStatistics,
+    schema: &TableSchema,
+    id: FieldId,
+) -> Option<(i64, i64)> {
     let column = statistics.column(id)?;
     let (Some(Value::Integer(min)), Some(Value::Integer(max))) = (&column.min, &column.max) else {
         return None;

@@ -1,10 +1,10 @@
 //! Partitions that may be worth a merge, found by counters: only what changed since the last look is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cenote_catalog::{Names, PartitionCounters};
-use cenote_table::Lake;
+use cenote_catalog::{Names, PartitionCounters, TableDef};
+use cenote_table::{INLINE_AFTER, Lake};
 use cenote_vocab::{Ids, Micros, PartitionId, Scope, TableId, Txn};
 
 use crate::Error;
@@ -28,7 +28,10 @@ pub(crate) struct Candidate {
     pub(crate) files: u64,
     /// Its newest change when it was found.
     pub(crate) last_txn: Txn,
-    not_before: Micros,
+    /// Not before this it is worth the work: a few inline batches wait for more. None: taken, and not found anew since.
+    due: Option<Micros>,
+    /// Not before this it is taken again after a failure, or while another process works on it.
+    rest: Micros,
     failures: u32,
     taken: bool,
 }
@@ -59,7 +62,8 @@ pub(crate) struct Backlog {
 
 /// What a look found, to be put into the backlog in one go.
 pub(crate) struct Look {
-    found: Vec<PartitionCounters>,
+    /// With the instant from which on each is worth the work.
+    found: Vec<(PartitionCounters, Micros)>,
     gone: Vec<Place>,
     seen: Txn,
     seen_cold: Txn,
@@ -77,14 +81,16 @@ impl Backlog {
     pub(crate) fn note(&mut self, look: Look) {
         if look.seen_ddl > self.seen_ddl {
             // All were looked at again: what is not found any more is gone, or not to be merged.
-            self.candidates.retain(|_, candidate| candidate.taken);
+            let found: BTreeSet<Place> =
+                look.found.iter().map(|(found, _)| (found.table, found.id)).collect();
+            self.candidates.retain(|place, candidate| candidate.taken || found.contains(place));
         }
         for place in &look.gone {
             if self.candidates.get(place).is_some_and(|candidate| !candidate.taken) {
                 self.candidates.remove(place);
             }
         }
-        for counters in look.found {
+        for (counters, due) in look.found {
             let place = (counters.table, counters.id);
             let candidate = self.candidates.entry(place).or_insert_with(|| Candidate {
                 place,
@@ -92,12 +98,14 @@ impl Backlog {
                 tuple: counters.tuple.clone(),
                 files: 0,
                 last_txn: Txn(0),
-                not_before: Micros(i64::MIN),
+                due: None,
+                rest: Micros(i64::MIN),
                 failures: 0,
                 taken: false,
             });
             candidate.files = counters.live.files;
             candidate.last_txn = counters.last_txn;
+            candidate.due = Some(candidate.due.map_or(due, |known| known.min(due)));
         }
         self.seen = self.seen.max(look.seen);
         self.seen_cold = self.seen_cold.max(look.seen_cold);
@@ -110,13 +118,14 @@ impl Backlog {
         let mut due: Vec<&mut Candidate> = self
             .candidates
             .values_mut()
-            .filter(|candidate| !candidate.taken && candidate.not_before <= now)
+            .filter(|candidate| candidate.next().is_some_and(|next| next <= now))
             .collect();
         due.sort_by_key(|candidate| std::cmp::Reverse(candidate.files));
         due.truncate(limit);
         due.into_iter()
             .map(|candidate| {
                 candidate.taken = true;
+                candidate.due = None;
                 candidate.clone()
             })
             .collect()
@@ -127,27 +136,35 @@ impl Backlog {
         let Some(candidate) = self.candidates.get_mut(&taken.place) else { return };
         candidate.taken = false;
         match settled {
-            Settled::Done if candidate.last_txn <= taken.last_txn => {
+            Settled::Done if candidate.due.is_none() => {
                 self.candidates.remove(&taken.place);
+                return;
             }
             Settled::Done => candidate.failures = 0,
-            Settled::Busy => candidate.not_before = now.plus(BUSY_REST),
+            Settled::Busy => candidate.rest = now.plus(BUSY_REST),
             Settled::Failed => {
                 candidate.failures += 1;
-                candidate.not_before = retry_at(now, candidate.failures, ids);
+                candidate.rest = retry_at(now, candidate.failures, ids);
             }
         }
+        candidate.due = candidate.due.or(Some(now));
     }
 
     /// When something may be due next if nothing is committed; `None`: never.
     pub(crate) fn next_due(&self) -> Option<Micros> {
-        let waiting = self.candidates.values().filter(|candidate| !candidate.taken);
-        waiting.map(|candidate| candidate.not_before).chain(self.look_at).min()
+        self.candidates.values().filter_map(Candidate::next).chain(self.look_at).min()
     }
 
     /// Live files of all candidates.
     pub(crate) fn files(&self) -> u64 {
         self.candidates.values().map(|candidate| candidate.files).sum()
+    }
+}
+
+impl Candidate {
+    /// When it may be taken; `None` while it is.
+    fn next(&self) -> Option<Micros> {
+        self.due.filter(|_| !self.taken).map(|due| due.max(self.rest))
     }
 }
 
@@ -164,7 +181,7 @@ impl Look {
         let names = lake.catalog.names(scope, head.txn).await?;
         // Another definition or option may make anything due.
         let (seen, seen_cold) = if head.ddl_txn > seen_ddl { (Txn(0), Txn(0)) } else { (seen, seen_cold) };
-        let mut sieve = Sieve { lake, names: &names, cold, found: BTreeMap::new(), gone: Vec::new() };
+        let mut sieve = Sieve { lake, names: &names, cold, now, found: BTreeMap::new(), gone: Vec::new() };
         if head.txn > seen {
             lake.catalog.visit_partitions(scope, seen, head.txn, |counters| sieve.add(counters)).await?;
         }
@@ -195,30 +212,39 @@ struct Sieve<'a> {
     lake: &'a Lake,
     names: &'a Names,
     cold: Option<Txn>,
-    found: BTreeMap<Place, PartitionCounters>,
+    now: Micros,
+    found: BTreeMap<Place, (PartitionCounters, Micros)>,
     gone: Vec<Place>,
 }
 
 impl Sieve<'_> {
     fn add(&mut self, counters: PartitionCounters) {
         let place = (counters.table, counters.id);
-        let due = self.names.table_by_id(counters.table).is_some_and(|table| {
-            let options = self.lake.options.of(table);
-            match options.and_then(|options| {
-                Ok(options.compaction_enabled && self.lake.may_be_due(table, &counters, self.cold)?)
-            }) {
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::warn!(%error, table = table.full_name(), "table is not merged");
-                    false
-                }
-            }
+        let due = self.names.table_by_id(counters.table).and_then(|table| {
+            self.due(table, &counters).unwrap_or_else(|error| {
+                tracing::warn!(%error, table = table.full_name(), "table is not merged");
+                None
+            })
         });
-        if due {
-            self.found.insert(place, counters);
-        } else {
-            self.gone.push(place);
+        match due {
+            Some(due) => drop(self.found.insert(place, (counters, due))),
+            None => self.gone.push(place),
         }
+    }
+
+    /// From when on the partition is worth the work; `None` if nothing is to be done in it.
+    fn due(
+        &self,
+        table: &TableDef,
+        counters: &PartitionCounters,
+    ) -> Result<Option<Micros>, cenote_table::Error> {
+        if !self.lake.options.of(table)?.compaction_enabled {
+            return Ok(None);
+        }
+        if self.lake.may_be_due(table, counters, self.cold)? {
+            return Ok(Some(self.now));
+        }
+        Ok((counters.inline.files > 0).then(|| self.now.plus(INLINE_AFTER)))
     }
 }
 
@@ -238,6 +264,7 @@ mod tests {
             live: LevelCounters { files, bytes: files },
             fresh: LevelCounters { files, bytes: files },
             merged: LevelCounters::default(),
+            inline: LevelCounters::default(),
             deleted_rows: 0,
             last_txn: Txn(txn),
         }
@@ -245,6 +272,7 @@ mod tests {
 
     fn look(found: Vec<PartitionCounters>, seen: i64) -> Look {
         let gone = Vec::new();
+        let found = found.into_iter().map(|counters| (counters, Micros(0))).collect();
         Look { found, gone, seen: Txn(seen), seen_cold: Txn(0), seen_ddl: Txn(1), look_at: None }
     }
 
@@ -273,6 +301,24 @@ mod tests {
         }
         let again = backlog.take(Micros(0), 2);
         assert_eq!(again.iter().map(|one| one.last_txn).collect::<Vec<_>>(), [Txn(6)]);
+    }
+
+    #[test]
+    fn a_few_inline_batches_wait_for_more_and_many_do_not() {
+        let waiting =
+            |txn, due| Look { found: vec![(counters(1, 1, txn), Micros(due))], ..look(Vec::new(), txn) };
+        let mut backlog = Backlog::default();
+        backlog.note(waiting(5, 60));
+        backlog.note(waiting(6, 90));
+        assert_eq!((backlog.take(Micros(59), 9).len(), backlog.next_due()), (0, Some(Micros(60))));
+        let taken = backlog.take(Micros(60), 9);
+        assert_eq!((taken.len(), backlog.next_due()), (1, None));
+        // what comes while they are flushed waits anew
+        backlog.note(waiting(7, 130));
+        backlog.settle(&taken[0], Settled::Done, Micros(70), &ids());
+        assert_eq!((backlog.take(Micros(129), 9).len(), backlog.next_due()), (0, Some(Micros(130))));
+        backlog.note(waiting(8, 75));
+        assert_eq!(backlog.take(Micros(75), 9).len(), 1, "so many that they are due at once");
     }
 
     #[test]

@@ -9,18 +9,20 @@ use arrow::datatypes::FieldRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use cenote_catalog::{Op, ReadSet, TableChange, TableDef};
 use cenote_datafile::{Level, absent, adapt_with, arrow_schema, field_id};
-use cenote_table::{KeyedChange, Lake};
+use cenote_table::{Form, KeyedChange, Lake};
 use cenote_vocab::{FieldId, Scope, TableSchema, Txn};
 
 use crate::Error;
 
-/// Writes the batches, which are in order of arrival, into files of `table` as of `base`, sorted and cut; nothing is committed.
+/// Writes the batches, which are in order of arrival, into files of `table` as of `base`, sorted and cut, or one inline batch if
+/// `form` allows it; nothing is committed.
 pub(crate) async fn write_table(
     lake: &Lake,
     scope: &Scope,
     table: &Arc<TableDef>,
     base: Txn,
     batches: Vec<RecordBatch>,
+    form: Form,
 ) -> Result<KeyedChange, Error> {
     if let Some(mut rows) = lake.keyed_rows(scope, table)? {
         for batch in batches {
@@ -28,7 +30,7 @@ pub(crate) async fn write_table(
         }
         return Ok(rows.finish().await?.plan(base).await?);
     }
-    let mut writer = lake.writer(scope, Arc::clone(table), Level::Fresh);
+    let mut writer = lake.writer(scope, Arc::clone(table), Level::Fresh).with_form(form);
     for batch in batches {
         writer.write(to_schema(&batch, &table.schema)?).await?;
     }

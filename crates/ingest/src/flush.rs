@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_catalog::{Commit, Committed, Error as CatalogError, Facts, Input, Producer, TableDef};
-use cenote_table::{KeyedChange, Written};
+use cenote_table::{Form, KeyedChange, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, Lsn, Scope, TableId, Txn};
 use fail::fail_point;
 
@@ -45,19 +45,19 @@ impl Inner {
     /// Puts all rows of `table` that are published now into a snapshot; answers a transaction that contains them.
     ///
     /// On a task of its own: a caller that goes away must not leave a commit whose outcome nobody looks at.
-    pub(crate) async fn flush_table(self: &Arc<Self>, table: TableId) -> Result<Txn, Error> {
+    pub(crate) async fn flush_table(self: &Arc<Self>, table: TableId, form: Form) -> Result<Txn, Error> {
         let inner = Arc::clone(self);
-        let flush = self.tasks.spawn(async move { Box::pin(inner.flush_now(table)).await });
+        let flush = self.tasks.spawn(async move { Box::pin(inner.flush_now(table, form)).await });
         flush.await.map_err(|error| Error::Internal(format!("flush of table {table}: {error}")))?
     }
 
-    pub(crate) async fn flush_now(self: &Arc<Self>, table: TableId) -> Result<Txn, Error> {
+    pub(crate) async fn flush_now(self: &Arc<Self>, table: TableId, form: Form) -> Result<Txn, Error> {
         let started = Instant::now();
         let state = self.tables.of(table);
         let mut offered = state.flushing.lock().await;
         let _permit = self.flushes.acquire().await.map_err(|_| Error::NotReady("stopping"))?;
         let (rows, _) = self.buffer.unflushed(table);
-        let outcome = self.flush_until_planned(table, &mut offered).await;
+        let outcome = self.flush_until_planned((table, form), &mut offered).await;
         match &outcome {
             Ok(_) => {
                 state.succeeded();
@@ -77,7 +77,11 @@ impl Inner {
         outcome
     }
 
-    async fn flush_until_planned(&self, table: TableId, offered: &mut Option<Offered>) -> Result<Txn, Error> {
+    async fn flush_until_planned(
+        &self,
+        (table, form): (TableId, Form),
+        offered: &mut Option<Offered>,
+    ) -> Result<Txn, Error> {
         let scope = self
             .tenants
             .scope(table.catalog())
@@ -92,7 +96,7 @@ impl Inner {
                     _ if newest.is_some() => return Ok(newest.unwrap_or_default()),
                     _ => return Ok(self.lake.catalog.head(&scope).await?.txn),
                 };
-                *offered = self.plan(&scope, table, sealed).await?;
+                *offered = self.plan(&scope, (table, form), sealed).await?;
                 if offered.is_none() {
                     continue; // the table is gone, and its rows with it
                 }
@@ -108,7 +112,12 @@ impl Inner {
     }
 
     /// Writes the files of a commit; `None`, and the rows are discarded, if the table is gone.
-    async fn plan(&self, scope: &Scope, table: TableId, sealed: Sealed) -> Result<Option<Offered>, Error> {
+    async fn plan(
+        &self,
+        scope: &Scope,
+        (table, form): (TableId, Form),
+        sealed: Sealed,
+    ) -> Result<Option<Offered>, Error> {
         fail_point!("flush.seal", |_| Err(Error::Internal("fail point flush.seal".to_owned())));
         let head = self.lake.catalog.head(scope).await?;
         let names = self.lake.catalog.names(scope, head.txn).await?;
@@ -119,7 +128,8 @@ impl Inner {
         };
         let fence = self.tenants.fence(&self.lake.catalog, scope, &self.log_name()).await?;
         let batches = sealed.batches.into_iter().map(|buffered| buffered.batch).collect();
-        let KeyedChange { change, written } = write_table(&self.lake, scope, def, head.txn, batches).await?;
+        let KeyedChange { change, written } =
+            write_table(&self.lake, scope, def, head.txn, batches, form).await?;
         fail_point!("flush.file", |_| Err(Error::Internal("fail point flush.file".to_owned())));
         let producer = Producer {
             name: self.producer(table),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cenote_catalog::{Error as CatalogError, Identity, Names, TableDef};
-use cenote_table::Lake;
+use cenote_table::{Form, Lake};
 use cenote_vocab::{CatalogId, MemoryPool, Scope, TableId, Txn};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
@@ -121,13 +121,14 @@ impl Ingest {
         self.inner.producer(table)
     }
 
-    /// Makes everything of `table` that was acknowledged before the call part of a snapshot; answers a txn that contains it.
+    /// Makes everything of `table` that was acknowledged before the call part of a snapshot, in objects, however few rows they
+    /// are; answers a txn that contains it.
     ///
     /// An error of storage or catalog leaves the rows durable and queryable; the flush loop goes on trying.
     pub async fn flush(&self, scope: &Scope, table: &TableDef) -> Result<Txn, Error> {
         self.inner.tenants.know(scope);
         self.inner.log_barrier().await;
-        self.inner.flush_table(table.id).await
+        self.inner.flush_table(table.id, Form::Objects).await
     }
 
     /// The same for all tables of the tenant; also begins a new log segment.
@@ -139,7 +140,7 @@ impl Ingest {
         }
         let waiting =
             inner.buffer.waiting().into_iter().filter(|waiting| waiting.table.catalog() == scope.catalog());
-        try_join_all(waiting.map(|waiting| inner.flush_table(waiting.table))).await?;
+        try_join_all(waiting.map(|waiting| inner.flush_table(waiting.table, Form::Objects))).await?;
         inner.truncate_log().await;
         Ok(inner.lake.catalog.head(scope).await?.txn)
     }
@@ -165,7 +166,8 @@ impl Ingest {
         let inner = &self.inner;
         inner.draining.store(true, Ordering::SeqCst);
         inner.log_barrier().await;
-        let flushes = inner.buffer.waiting().into_iter().map(|waiting| inner.flush_table(waiting.table));
+        let waiting = inner.buffer.waiting().into_iter();
+        let flushes = waiting.map(|waiting| inner.flush_table(waiting.table, Form::Any));
         match tokio::time::timeout(patience, try_join_all(flushes)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {

@@ -7,7 +7,7 @@ use cenote_catalog::{
     Commit, Committed, Error as CatalogError, Facts, Input, Producer, Reruns, TableChange, TableDef,
 };
 use cenote_codec::RejectedLine;
-use cenote_table::{KeyedChange, RowKey, Written};
+use cenote_table::{Form, KeyedChange, RowKey, Written};
 use cenote_vocab::{Epoch, TableId};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -115,7 +115,8 @@ impl Inner {
         let (mut changes, mut written) = (Vec::with_capacity(tables.len()), Vec::with_capacity(tables.len()));
         for fitted in tables {
             let present = names.table_by_id(fitted.table.id).unwrap_or(&fitted.table);
-            match write_table(&self.lake, scope, present, base, vec![fitted.batch.clone()]).await {
+            let batches = vec![fitted.batch.clone()];
+            match write_table(&self.lake, scope, present, base, batches, Form::Any).await {
                 Ok(KeyedChange { change, written: files }) => {
                     changes.push(change);
                     written.push((Arc::clone(present), files));

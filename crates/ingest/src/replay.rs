@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cenote_table::Form;
 use cenote_vocab::{Lsn, Scope, TableId};
 use fail::fail_point;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -56,7 +57,7 @@ impl Inner {
         if newest_flushed >= replayed.tail.next {
             tracing::warn!(%newest_flushed, log_end = %replayed.tail.next, "the log is an old copy: it is flushed and begins anew");
             for waiting in self.buffer.waiting() {
-                self.flush_table(waiting.table).await?;
+                self.flush_table(waiting.table, Form::Any).await?;
             }
             return Ok(false);
         }
@@ -208,7 +209,7 @@ impl Replay {
             else {
                 return Ok(self.inner.admission.take_beyond()); // the share is smaller than this record
             };
-            self.handle.block_on(self.inner.flush_table(largest.table))?;
+            self.handle.block_on(self.inner.flush_table(largest.table, Form::Any))?;
         }
     }
 }

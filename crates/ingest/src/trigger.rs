@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cenote_table::Form;
 use cenote_vocab::{Fault, Lsn, Micros, TableId};
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +140,7 @@ impl Inner {
     }
 
     async fn flush_in_background(self: Arc<Self>, table: TableId) {
-        if let Err(error) = self.flush_table(table).await {
+        if let Err(error) = self.flush_table(table, Form::Any).await {
             tracing::warn!(%table, %error, kind = ?error.kind(), "flush failed; its rows stay durable and queryable");
         }
         self.tables.of(table).busy.store(false, Ordering::SeqCst);

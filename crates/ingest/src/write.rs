@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cenote_catalog::{Identity, Names};
+use cenote_table::Form;
 use cenote_vocab::{Micros, Permission, TableId, Txn, check_database};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 
@@ -286,8 +287,9 @@ impl Inner {
         let flushes = async {
             let mut newest = None;
             for table in tables {
-                newest = newest
-                    .max(Some(self.flush_table(*table).await.map_err(|error| unknown(error.to_string()))?));
+                newest = newest.max(Some(
+                    self.flush_table(*table, Form::Any).await.map_err(|error| unknown(error.to_string()))?,
+                ));
             }
             Ok(newest)
         };

@@ -1,4 +1,4 @@
-//! One table at one snapshot, as the engine scans it: files ∪ buffered rows.
+//! One table at one snapshot, as the engine scans it: files ∪ inline batches ∪ buffered rows.
 //!
 //! Invariants: filters, projections and limits are hints, the answer never depends on them; statistics are announced
 //! as exact only where they are; a deleted row never comes back; of a keyed table's rows of one key the newest is shown.
@@ -7,6 +7,7 @@ mod adapted;
 mod adapter;
 mod buffer;
 mod files;
+mod inline;
 mod keyed;
 mod notes;
 mod predicate;

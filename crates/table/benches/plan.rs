@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cenote_catalog::{
-    Catalog, CatalogOptions, Commit, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet, TableChange,
-    TableDef, TableKind,
+    Catalog, CatalogOptions, Commit, Content, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet,
+    TableChange, TableDef, TableKind,
 };
 use cenote_datafile::{ColumnStatistics, FileStatistics, Value};
 use cenote_store::{Secret, Store};
@@ -153,6 +153,7 @@ impl Node {
             }
         };
         NewFile {
+            content: Content::Parquet,
             path: format!("data/{}.parquet", self.lake.ids.uuid()),
             rows: 10_000,
             bytes: 1 << 20,

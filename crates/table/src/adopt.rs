@@ -1,6 +1,6 @@
 //! Files that someone else wrote become files of a table: where they lie, without reading their rows.
 
-use cenote_catalog::{NewFile, TableDef};
+use cenote_catalog::{Content, NewFile, TableDef};
 use cenote_datafile::{Value, read_footer};
 use cenote_vocab::Scope;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -53,6 +53,7 @@ impl Lake {
             _ => None,
         };
         Ok(NewFile {
+            content: Content::Parquet,
             path,
             rows: footer.rows,
             bytes,

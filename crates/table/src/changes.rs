@@ -171,11 +171,18 @@ impl Feed {
             }
             if let Some(step) = self.steps.pop_front() {
                 let types = &self.request.types;
-                let reader =
-                    StepReader::open(&self.lake, &self.table, step, &self.wanted, &self.schema, types);
+                let reader = StepReader::open(
+                    &self.lake,
+                    &self.scope,
+                    &self.table,
+                    step,
+                    &self.wanted,
+                    &self.schema,
+                    types,
+                );
                 self.open = Some(reader.await?);
             } else if let Some(delta) = self.deltas.pop_front() {
-                let pairs = pairs::pairs(&self.lake, &self.table, &delta).await?;
+                let pairs = pairs::pairs(&self.lake, &self.scope, &self.table, &delta).await?;
                 self.steps = plan::steps(&delta, pairs.as_ref(), &self.request).into();
             } else if self.reached < self.request.to {
                 let (from, to) = (self.reached, self.request.to);

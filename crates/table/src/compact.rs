@@ -13,7 +13,6 @@ use cenote_catalog::{
 use cenote_vocab::{Micros, PartitionValue, Scope, Transform, Txn};
 
 use self::plan::{Action, Job, PartitionPlan, Terms, counters_allow};
-pub(crate) use self::rewrite::read_object;
 use crate::scan::{ScanFile, Schemas};
 use crate::transform::day_unit_start;
 use crate::writer::keeping_row_ids;
@@ -21,6 +20,11 @@ use crate::{Error, Lake, Predicate, Progress};
 
 /// A partition without new files for this long is cold.
 pub const COLD_AFTER: Duration = Duration::from_secs(3600);
+
+/// Inline batches of a table are flushed after this, or when there are many of them.
+pub const INLINE_AFTER: Duration = Duration::from_secs(60);
+/// How often a flush of inline batches is tried while others delete their rows.
+const FLUSH_ATTEMPTS_MAX: usize = 5;
 
 const MICROS_PER_HOUR: i128 = 3_600_000_000;
 /// Units beyond are no dates.
@@ -37,6 +41,8 @@ pub enum OptimizeMode {
     Full,
     /// Only files with deleted rows.
     Deletes,
+    /// Only inline batches.
+    Inline,
 }
 
 /// What was done, or would be, in one partition.
@@ -46,7 +52,7 @@ pub struct OptimizeOutcome {
     pub table: String,
     /// The tuple as text; empty if unpartitioned.
     pub partition: String,
-    /// `merge`, `deletes`, `expire`, `none`, `discarded`
+    /// `merge`, `deletes`, `flush` (of inline batches), `expire`, `none`, `discarded`
     pub action: &'static str,
     /// Why.
     pub reason: String,
@@ -83,6 +89,20 @@ impl Lake {
             return Ok(vec![OptimizeOutcome::none(table, "no files")]);
         }
         Ok(outcomes)
+    }
+
+    /// Moves the rows of the table's inline batches into objects; answers the last commit, `None` if there were none. Batches
+    /// whose rows are deleted meanwhile stay for the next call if that happens again and again.
+    pub async fn flush_inline(&self, scope: &Scope, table: &Arc<TableDef>) -> Result<Option<Txn>, Error> {
+        let mut newest = None;
+        for _ in 0..FLUSH_ATTEMPTS_MAX {
+            if self.catalog.inline_count(scope, table.id).await? == 0 {
+                break;
+            }
+            let outcomes = self.optimize(scope, table, OptimizeMode::Inline, &Predicate::True, false).await?;
+            newest = outcomes.iter().filter_map(|outcome| outcome.txn).chain(newest).max();
+        }
+        Ok(newest)
     }
 
     /// Compacts what is due in one partition: the one whose tuple reads so in its spec. `None` if it has no files.
@@ -137,8 +157,8 @@ impl Lake {
         Ok(outcomes)
     }
 
-    /// False only if the counters of a partition of `table` prove that nothing is due in it; `cold` as
-    /// [`Lake::cold_before`] says.
+    /// False only if the counters of a partition of `table` prove that nothing is due in it, but for a few inline batches,
+    /// which are due after [`INLINE_AFTER`]; `cold` as [`Lake::cold_before`] says.
     pub fn may_be_due(
         &self,
         table: &TableDef,
@@ -237,7 +257,9 @@ impl Compaction<'_> {
             inputs.push(ScanFile::new(self.table, file.clone(), schema));
         }
         let place = (plan.spec_no, &plan.partition);
-        let outputs = rewrite::rewrite(self.lake, &self.written, place, job, inputs, self.progress).await?;
+        let outputs =
+            rewrite::rewrite((self.lake, self.scope), &self.written, place, job, inputs, self.progress)
+                .await?;
         let committed = self.commit(job, outputs.clone()).await;
         match committed {
             Ok(Some(txn)) => Ok(Some((txn, outputs))),
@@ -284,8 +306,10 @@ fn action(jobs: &[Job]) -> &'static str {
         "none"
     } else if jobs.iter().any(|job| job.action == Action::Merge) {
         "merge"
-    } else {
+    } else if jobs.iter().any(|job| job.action == Action::Deletes) {
         "deletes"
+    } else {
+        "flush"
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! read    names + files at a txn ─ prune(Predicate) ─► Scan { files, vectors }
-//! append  batches ─ TableWriter: sort, cut by partition, Parquet ─► Written ─► Commit
+//! append  batches ─ TableWriter: sort, cut by partition, Parquet (few rows: an inline batch) ─► Written ─► Commit
 //! keyed   upserts, deletes ─ keys of the files that they touch ─► KeyedChange ─► Commit
 //! expire  rows of the catalog ─ retention ─► Commit (Retire Expire)
 //! changes files and vectors that came and went ─ steps ─► batches in order
@@ -28,6 +28,7 @@ mod order;
 mod predicate;
 mod progress;
 mod prune;
+mod read;
 mod restore;
 mod retention;
 #[cfg(test)]
@@ -45,11 +46,11 @@ pub use changes::{
     change_fields,
 };
 pub use changing::{Changing, ChangingGuard};
-pub use compact::{COLD_AFTER, OptimizeMode, OptimizeOutcome};
+pub use compact::{COLD_AFTER, INLINE_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
 pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup, newest};
 pub use lake::Lake;
-pub use options::{Dedup, TableOptions, parse_retention};
+pub use options::{Dedup, TableOptions, parse_inline_max, parse_retention};
 pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;
@@ -57,4 +58,4 @@ pub use scan::{PruneCounts, Scan, ScanFile};
 pub use staging::{FileNumbers, Staging};
 pub use vacuum::{VacuumOptions, VacuumOutcome};
 pub use verify::Finding;
-pub use writer::{TableWriter, Written};
+pub use writer::{Form, TableWriter, Written};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{NewFile, TableDef};
-use cenote_datafile::{Level, ParquetWriter, WriterOptions, has_row_ids, is_hidden};
+use cenote_catalog::{Content, NewFile, TableDef};
+use cenote_datafile::{
+    Level, ParquetWriter, WriterOptions, WrittenFile, encode_inline, has_row_ids, is_hidden,
+};
 use cenote_vocab::{SortOrder, Tuple};
 
 use crate::{Error, Lake};
@@ -63,22 +65,9 @@ impl NewFiles {
         let Some((place, path, writer)) = self.open.take() else {
             return Ok(());
         };
-        if let Some(mut written) = writer.finish().await? {
-            written.statistics.columns.retain(|column| !is_hidden(column.field_id));
-            self.complete.push(NewFile {
-                path,
-                rows: written.rows,
-                bytes: written.bytes,
-                footer_bytes: written.footer_bytes,
-                schema_no: self.table.schema.no,
-                spec_no: place.spec_no,
-                partition: place.partition,
-                sort_no: place.sort_no,
-                level: self.level as i32,
-                time_range: written.time_range,
-                statistics: written.statistics,
-                row_ids_stored: has_row_ids(&self.table.schema),
-            });
+        if let Some(written) = writer.finish().await? {
+            let file = new_file(&self.table, place, self.level, written);
+            self.complete.push(NewFile { path, ..file });
         }
         Ok(())
     }
@@ -91,14 +80,52 @@ impl NewFiles {
     async fn begin(&self, place: &Place) -> Result<(Place, String, ParquetWriter), Error> {
         let relative = cenote_store::data_file(self.lake.ids.uuid());
         let path = cenote_store::object_path(&self.table.location, &relative);
-        let sort = if place.sort_no == 0 { SortOrder::default() } else { self.table.sort.clone() };
-        let options = WriterOptions {
-            table_uuid: self.table.uuid,
-            schema: (*self.table.schema).clone(),
-            sort,
-            time_field: self.table.time_field,
-            level: self.level,
-        };
+        let options = options(&self.table, place, self.level);
         Ok((place.clone(), relative, ParquetWriter::create(&self.lake.store, path, options).await?))
+    }
+}
+
+/// The rows, which are in the table's order, as an inline batch; `None` if it would have more than `bytes_max` bytes.
+pub(crate) fn inline_file(
+    table: &TableDef,
+    rows: &RecordBatch,
+    bytes_max: u64,
+) -> Result<Option<NewFile>, Error> {
+    let place = Place { spec_no: 0, partition: Tuple::new(), sort_no: table.sort.no };
+    let (payload, written) = encode_inline(rows, &options(table, &place, Level::Fresh))?;
+    if written.bytes > bytes_max {
+        return Ok(None);
+    }
+    let content = Content::Inline(Some(payload));
+    Ok(Some(NewFile { content, ..new_file(table, place, Level::Fresh, written) }))
+}
+
+fn options(table: &TableDef, place: &Place, level: Level) -> WriterOptions {
+    WriterOptions {
+        table_uuid: table.uuid,
+        schema: (*table.schema).clone(),
+        sort: if place.sort_no == 0 { SortOrder::default() } else { table.sort.clone() },
+        time_field: table.time_field,
+        level,
+    }
+}
+
+/// What the catalog gets to know, but for where the rows are.
+fn new_file(table: &TableDef, place: Place, level: Level, mut written: WrittenFile) -> NewFile {
+    written.statistics.columns.retain(|column| !is_hidden(column.field_id));
+    NewFile {
+        content: Content::Parquet,
+        path: String::new(),
+        rows: written.rows,
+        bytes: written.bytes,
+        footer_bytes: written.footer_bytes,
+        schema_no: table.schema.no,
+        spec_no: place.spec_no,
+        partition: place.partition,
+        sort_no: place.sort_no,
+        level: level as i32,
+        time_range: written.time_range,
+        statistics: written.statistics,
+        row_ids_stored: has_row_ids(&table.schema),
     }
 }

@@ -20,6 +20,8 @@ pub struct TableOptions {
     pub orphan_grace: Duration,
     /// `retention`: rows older than this go; `None`: never.
     pub retention: Option<Duration>,
+    /// `inline_max`: rows that take at most so many bytes are kept in the catalog until they are flushed; 0: none are.
+    pub inline_bytes_max: u64,
     /// `compaction.enabled`: small files are merged without being asked.
     pub compaction_enabled: bool,
     /// `dedup` of new tables, which keep it as an option of their own.
@@ -59,6 +61,7 @@ impl Default for TableOptions {
             history_keep: Duration::from_secs(24 * 3600),
             orphan_grace: Duration::from_secs(24 * 3600),
             retention: None,
+            inline_bytes_max: 64 << 10,
             compaction_enabled: true,
             dedup: Dedup::None,
         }
@@ -83,6 +86,8 @@ impl TableOptions {
             })?
             .unwrap_or(self.orphan_grace),
             retention: own(table, "retention", RETENTION_RULE, parse_retention)?.unwrap_or(self.retention),
+            inline_bytes_max: own(table, "inline_max", INLINE_RULE, parse_inline_max)?
+                .unwrap_or(self.inline_bytes_max),
             compaction_enabled: own(table, "compaction.enabled", "must be on or off", parse_switch)?
                 .unwrap_or(self.compaction_enabled),
             dedup: self.dedup,
@@ -93,6 +98,15 @@ impl TableOptions {
 const RETENTION_RULE: &str = "must be a duration of at least 1h such as 90d, or empty to keep rows for ever";
 /// Below this a slip of the pen would empty a table.
 const RETENTION_MIN: Duration = Duration::from_secs(3600);
+
+const INLINE_RULE: &str = "must be a size of at most 1MiB such as 64KiB, or 0";
+/// An inline batch is a value in a row of the catalog.
+const INLINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of an inline batch, at most; `None` if it is no such text.
+pub fn parse_inline_max(text: &str) -> Option<u64> {
+    parse_bytes(text).filter(|bytes| *bytes <= INLINE_BYTES_MAX)
+}
 
 /// How long rows stay; empty: for ever. `None` if it is no such text.
 pub fn parse_retention(text: &str) -> Option<Option<Duration>> {
@@ -173,6 +187,8 @@ mod tests {
         assert_eq!(parse_bytes("5 kB"), Some(5_000));
         assert_eq!(parse_bytes("5 mb"), None);
         assert_eq!(parse_bytes("99999999999 TiB"), None);
+        assert_eq!((parse_inline_max("0"), parse_inline_max("1MiB")), (Some(0), Some(1 << 20)));
+        assert_eq!(parse_inline_max("1025KiB"), None);
         assert_eq!(parse_duration("36h"), Some(Duration::from_secs(36 * 3600)));
         assert_eq!(parse_duration("0"), Some(Duration::ZERO));
         assert_eq!(parse_duration("24"), None);

@@ -12,11 +12,10 @@ use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
     DataFile, FileEntry, NewFile, Op, ReadSet, Region, RetireKind, RowChange, TableDef, VisibleVector,
 };
-use cenote_datafile::{DeletionVector, Level};
+use cenote_datafile::{DeletionVector, Level, RowSet};
 use cenote_vocab::{FileId, LIVE, Scope, TableSchema, Txn};
 use futures::TryStreamExt;
 
-use crate::compact::read_object;
 use crate::scan::ScanFile;
 use crate::writer::keeping_row_ids;
 use crate::{Error, Lake, Predicate, PruneCounts, Scan, Written};
@@ -341,8 +340,8 @@ impl Lake {
             true => Arc::new(keeping_row_ids(table)),
             false => table.clone(),
         };
-        let (bytes, rows) = (appended.file.bytes, appended.file.rows);
-        let mut batches = read_object(self, &as_written, &file.path, bytes, rows, taken).await?;
+        let rows = RowSet::live(taken);
+        let mut batches = self.read_file(scope, &as_written, &file.entry, rows, &as_written.schema).await?;
         let mut writer = self.writer(scope, as_written, Level::Fresh);
         loop {
             let batch: Result<Option<RecordBatch>, Error> = batches.try_next().await;

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use cenote_catalog::TableDef;
-use cenote_datafile::{ColumnStatistics, FileStatistics, StatisticsCollector, read_footer};
+use cenote_datafile::{ColumnStatistics, FileStatistics, RowSet, StatisticsCollector, read_footer};
 use cenote_vocab::{ErrorKind, Fault, Scope, Txn};
 use futures::TryStreamExt;
 
-use crate::compact::read_object;
 use crate::scan::ScanFile;
 use crate::{Error, Lake, Predicate};
 
@@ -40,10 +39,10 @@ impl Lake {
         for file in self.scan(scope, table, head, &Predicate::True).await?.files {
             match self.verify_file(scope, table, &file, deep).await {
                 Ok(found) => {
-                    findings.extend(found.into_iter().map(|problem| Finding::new(&file.path, problem)))
+                    findings.extend(found.into_iter().map(|problem| Finding::new(object(&file), problem)));
                 }
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    findings.push(Finding::new(&file.path, error));
+                    findings.push(Finding::new(object(&file), error));
                 }
                 Err(_) if self.is_gone(scope, table, &file, head).await? => {} // collected meanwhile
                 Err(error) => return Err(error),
@@ -82,6 +81,13 @@ impl Lake {
         {
             problems.push(format!("its vector deletes row {last} of {}", known.rows));
         }
+        if known.is_inline() {
+            self.inline_batches(scope, table, &[&file.entry]).await?; // that it is there, and reads
+            if deep {
+                problems.extend(self.verify_rows(scope, table, file).await?);
+            }
+            return Ok(problems);
+        }
         match self.store.size(&file.path).await? {
             None => {
                 problems.push("the object is missing".to_owned());
@@ -94,7 +100,21 @@ impl Lake {
             Some(_) => {}
         }
         if deep {
+            problems.extend(self.verify_footer(file).await?);
             problems.extend(self.verify_rows(scope, table, file).await?);
+        }
+        Ok(problems)
+    }
+
+    async fn verify_footer(&self, file: &ScanFile) -> Result<Vec<String>, Error> {
+        let known = &file.entry.file;
+        let footer = read_footer(&self.store, &file.path, known.bytes).await?;
+        let mut problems = Vec::new();
+        if footer.rows != known.rows {
+            problems.push(format!("it has {} rows, expected {}", footer.rows, known.rows));
+        }
+        if let Some(column) = footer.columns.iter().find(|column| column.id.is_none()) {
+            problems.push(format!("column {:?} has no field id", column.name));
         }
         Ok(problems)
     }
@@ -107,23 +127,24 @@ impl Lake {
         file: &ScanFile,
     ) -> Result<Vec<String>, Error> {
         let known = &file.entry.file;
-        let footer = read_footer(&self.store, &file.path, known.bytes).await?;
-        let mut problems = Vec::new();
-        if footer.rows != known.rows {
-            problems.push(format!("it has {} rows, expected {}", footer.rows, known.rows));
-        }
-        if let Some(column) = footer.columns.iter().find(|column| column.id.is_none()) {
-            problems.push(format!("column {:?} has no field id", column.name));
-        }
         let written = self.catalog.schema_at(scope, table.id, known.schema_no).await?;
         let as_written = TableDef { schema: Arc::clone(&written), ..table.clone() };
-        let mut batches = read_object(self, &as_written, &file.path, known.bytes, known.rows, None).await?;
+        let all = RowSet::live(None);
+        let mut batches = self.read_file(scope, &as_written, &file.entry, all, &written).await?;
         let mut collector = StatisticsCollector::new(&written);
         while let Some(batch) = batches.try_next().await? {
             collector.add(&batch);
         }
-        problems.extend(outside(&known.statistics, &collector.finish()));
-        Ok(problems)
+        Ok(outside(&known.statistics, &collector.finish()))
+    }
+}
+
+/// How findings name a file.
+fn object(file: &ScanFile) -> String {
+    if file.entry.file.is_inline() {
+        format!("inline batch {}", file.entry.id)
+    } else {
+        file.path.to_string()
     }
 }
 

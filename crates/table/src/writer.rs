@@ -10,7 +10,7 @@ use cenote_datafile::Level;
 use cenote_vocab::{Reservation, Scope};
 
 use crate::fit::{fit, memory_bytes};
-use crate::new_files::{NewFiles, Place};
+use crate::new_files::{NewFiles, Place, inline_file};
 use crate::order::{Cut, RowOrder};
 use crate::worker::on_worker;
 use crate::{Error, Lake};
@@ -21,11 +21,16 @@ const RUN_BYTES: u64 = 128 << 20;
 const RUN_BYTES_UNRESERVED: u64 = 8 << 20;
 /// A run is there twice while it is sorted.
 const COPIES: u64 = 2;
+/// With so many live inline batches of a table, rows are written into objects until the batches are flushed.
+const INLINE_FILES_MAX: u64 = 1_000;
+/// Rows that take more than this many times `inline_max` in memory are not tried as an inline batch, so that what a reader of
+/// all of them holds is bounded.
+const INLINE_EXPANSION_MAX: u64 = 8;
 /// Files that one writer makes, beyond one for each run: partitions that are left share an unpartitioned file, which
 /// compaction splits.
 const FILES_MAX: usize = 128;
 
-/// Files that are in the store for certain: only [`TableWriter::finish`] makes one, and a `Commit` takes what it holds.
+/// Files that are in the store for certain, or need none: only [`TableWriter::finish`] makes one, and a `Commit` takes what it holds.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     files: Vec<NewFile>,
@@ -43,13 +48,25 @@ impl Written {
     }
 }
 
+/// Where a writer may put rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Few rows become an inline batch, others objects.
+    #[default]
+    Any,
+    /// All rows become objects.
+    Objects,
+}
+
 /// Takes batches in the table's current schema (see `cenote_datafile::arrow_schema`) and writes files.
 /// Dropped unfinished, it leaves at most objects that no row names.
 pub struct TableWriter {
     lake: Lake,
+    scope: Scope,
     table: Arc<TableDef>,
     schema: SchemaRef,
     level: Level,
+    form: Form,
     held: Vec<RecordBatch>,
     held_bytes: u64,
     reservation: Reservation,
@@ -59,9 +76,11 @@ pub struct TableWriter {
 
 impl Lake {
     /// Begins to write rows for `table`. Rows are held until a sorted run is worth a file (memory from the lake's pool).
-    pub fn writer(&self, _scope: &Scope, table: Arc<TableDef>, level: Level) -> TableWriter {
+    pub fn writer(&self, scope: &Scope, table: Arc<TableDef>, level: Level) -> TableWriter {
         TableWriter {
             lake: self.clone(),
+            scope: scope.clone(),
+            form: Form::Any,
             schema: cenote_datafile::arrow_schema(&table.schema),
             table,
             level,
@@ -85,7 +104,7 @@ impl Lake {
     }
 
     pub(crate) async fn delete_new(&self, table: &TableDef, files: &[NewFile]) {
-        for file in files {
+        for file in files.iter().filter(|file| !file.is_inline()) {
             let path = cenote_store::object_path(&table.location, &file.path);
             if let Err(error) = self.store.delete(&path).await {
                 tracing::info!(%path, %error, "object of an abandoned write stays until VACUUM ORPHANS");
@@ -100,6 +119,13 @@ pub(crate) fn keeping_row_ids(table: &TableDef) -> TableDef {
 }
 
 impl TableWriter {
+    /// Says where rows may go.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
     /// Adds rows. `NullValue` for a NULL in a `NOT NULL` column, `SchemaMismatch` for other columns than the table's,
     /// `Unsupported` for a view. Nothing of the batch is taken then.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<(), Error> {
@@ -110,12 +136,12 @@ impl TableWriter {
         }
         let bytes = memory_bytes(&batch);
         if !self.held.is_empty() && self.held_bytes + bytes > RUN_BYTES {
-            self.write_run().await?;
+            self.write_run(0).await?;
         }
         if self.reservation.try_grow(bytes * COPIES).is_err()
             && self.held_bytes + bytes > RUN_BYTES_UNRESERVED
         {
-            self.write_run().await?;
+            self.write_run(0).await?;
             if let Err(full) = self.reservation.try_grow(bytes * COPIES) {
                 tracing::debug!(%full, bytes, "rows are written without a reservation");
             }
@@ -128,7 +154,8 @@ impl TableWriter {
 
     /// Writes what is left and answers all files.
     pub async fn finish(mut self) -> Result<Written, Error> {
-        self.write_run().await?;
+        let inline_bytes_max = self.inline_bytes_max().await?;
+        self.write_run(inline_bytes_max).await?;
         Ok(Written { files: self.files })
     }
 
@@ -137,7 +164,21 @@ impl TableWriter {
         self.lake.delete_new(&self.table, &self.files).await;
     }
 
-    async fn write_run(&mut self) -> Result<(), Error> {
+    /// How large an inline batch may be; 0: the rows become objects.
+    async fn inline_bytes_max(&self) -> Result<u64, Error> {
+        let few = self.form == Form::Any && self.level == Level::Fresh && self.files.is_empty();
+        if !few || self.held.is_empty() {
+            return Ok(0);
+        }
+        let bytes_max = self.lake.options.of(&self.table)?.inline_bytes_max;
+        if bytes_max == 0 || self.held_bytes > bytes_max * INLINE_EXPANSION_MAX {
+            return Ok(0);
+        }
+        let batches = self.lake.catalog.inline_count(&self.scope, self.table.id).await?;
+        Ok(if batches < INLINE_FILES_MAX { bytes_max } else { 0 })
+    }
+
+    async fn write_run(&mut self, inline_bytes_max: u64) -> Result<(), Error> {
         let batches = std::mem::take(&mut self.held);
         self.held_bytes = 0;
         if batches.is_empty() {
@@ -150,6 +191,7 @@ impl TableWriter {
             table: self.table.clone(),
             schema: self.schema.clone(),
             level: self.level,
+            inline_bytes_max,
         };
         let outcome = on_worker(move || async move {
             let outcome = run.write(batches).await;
@@ -170,6 +212,13 @@ impl TableWriter {
     }
 }
 
+/// What became of rows that might be few enough for an inline batch.
+enum Inlined {
+    Done(Box<NewFile>),
+    /// They are not.
+    TooLarge(Vec<RecordBatch>),
+}
+
 /// What a worker needs to turn one run into files.
 struct Run {
     lake: Lake,
@@ -177,11 +226,16 @@ struct Run {
     schema: SchemaRef,
     level: Level,
     files_max: usize,
+    inline_bytes_max: u64,
 }
 
 impl Run {
     /// All files of the run, or none.
     async fn write(self, batches: Vec<RecordBatch>) -> Result<Vec<NewFile>, Error> {
+        let batches = match self.inline(batches)? {
+            Inlined::Done(file) => return Ok(vec![*file]),
+            Inlined::TooLarge(batches) => batches,
+        };
         let mut files = NewFiles::new(self.lake.clone(), self.table.clone(), self.level, u64::MAX);
         match self.fill(&mut files, batches).await {
             Ok(()) => Ok(files.into_complete()),
@@ -190,6 +244,17 @@ impl Run {
                 Err(error)
             }
         }
+    }
+
+    fn inline(&self, batches: Vec<RecordBatch>) -> Result<Inlined, Error> {
+        if self.inline_bytes_max == 0 {
+            return Ok(Inlined::TooLarge(batches));
+        }
+        let rows = RowOrder::of(&self.table, Cut::Nothing)?.sort(concat_batches(&self.schema, &batches)?)?;
+        Ok(match inline_file(&self.table, &rows, self.inline_bytes_max)? {
+            Some(file) => Inlined::Done(Box::new(file)),
+            None => Inlined::TooLarge(vec![rows]),
+        })
     }
 
     async fn fill(&self, files: &mut NewFiles, batches: Vec<RecordBatch>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use arrow::util::display::array_value_to_string;
 use bytes::Bytes;
 use cenote_catalog::TableDef;
 use cenote_codec::Precision;
-use cenote_datafile::{FIELD_ID_KEY, ReadOptions, RowSet, read_batches};
+use cenote_datafile::{FIELD_ID_KEY, RowSet};
 use cenote_ingest::{Error, Format, Ingest, IngestOptions, WalOptions, WriteOutcome, WriteRequest};
 use cenote_table::Predicate;
 use cenote_vocab::MemoryPool;
@@ -106,15 +106,9 @@ impl TestIngest {
         }
         let scan = disk.lake.scan(&disk.scope, &table, head.txn, &Predicate::True).await.expect("scan");
         for file in scan.files {
-            let options = ReadOptions {
-                schema: table.schema.clone(),
-                row_count: file.entry.file.rows,
-                rows: RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone())),
-                batch_rows: 1000,
-            };
-            let batches = read_batches(&disk.lake.store, &file.path, file.entry.file.bytes, options)
-                .await
-                .expect("reads");
+            let rows = RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone()));
+            let batches = disk.lake.read_file(&disk.scope, &table, &file.entry, rows, &table.schema).await;
+            let batches = batches.expect("reads");
             for batch in batches.try_collect::<Vec<_>>().await.expect("reads") {
                 let at = table.schema.fields.iter().position(|candidate| candidate.id == field.id);
                 push(&mut values, &batch, at);

@@ -9,11 +9,11 @@ use super::reads::conflict;
 use super::rows::count;
 use super::step::Step;
 use super::world::{Arrived, TableWork};
-use super::writes::{FileRow, VectorRow};
+use super::writes::{FileRow, Payload, VectorRow};
 use crate::conflict::ops;
 use crate::tuple::tuple_text;
 use crate::widening::{Widening, fits, may_be_null, widening};
-use crate::{Clash, DataFile, Error, NewFile, TableChange, TableDef};
+use crate::{Clash, Content, DataFile, Error, NewFile, TableChange, TableDef};
 
 /// A file below this size is worth merging.
 pub(super) const SMALL_FILE_BYTES: u64 = 128 << 20;
@@ -51,7 +51,12 @@ impl Step<'_> {
         if bit != ops::REWRITE {
             check_columns(def, &schema, file)?;
         }
-        self.place(def, change, Arrival { file: Arc::new(file.clone()), row_id_start: None, bit })?;
+        let mut file = file.clone();
+        let payload = match &mut file.content {
+            Content::Parquet => Payload::None,
+            Content::Inline(payload) => payload.take().map_or(Payload::None, Payload::New),
+        };
+        self.place(def, change, Arrival { file: Arc::new(file), payload, row_id_start: None, bit })?;
         Ok(())
     }
 
@@ -69,8 +74,9 @@ impl Step<'_> {
                 def.full_name()
             )));
         }
-        let arrival =
-            Arrival { file: file.file.clone(), row_id_start: Some(file.row_id_start), bit: ops::RESTORE };
+        let payload = if file.file.is_inline() { Payload::Of(file.id) } else { Payload::None };
+        let (row_id_start, bit) = (Some(file.row_id_start), ops::RESTORE);
+        let arrival = Arrival { file: file.file.clone(), payload, row_id_start, bit };
         let (id, partition) = self.place(def, change, arrival)?;
         let Some(visible) = &file.vector else { return Ok(()) };
         let txn = self.txn;
@@ -88,7 +94,7 @@ impl Step<'_> {
         &mut self,
         def: &Arc<TableDef>,
         change: &TableChange,
-        Arrival { file, row_id_start, bit }: Arrival,
+        Arrival { file, payload, row_id_start, bit }: Arrival,
     ) -> Result<(FileId, PartitionId), Error> {
         let id = FileId(self.world.head.next_file);
         self.world.head.next_file += 1;
@@ -125,6 +131,7 @@ impl Step<'_> {
             def: def.clone(),
             schema,
             file,
+            payload,
             origin: self.commit.facts.operation.clone(),
         });
         Ok((id, partition))
@@ -134,6 +141,7 @@ impl Step<'_> {
 /// A file on its way into a table.
 struct Arrival {
     file: Arc<NewFile>,
+    payload: Payload,
     /// `None`: its rows get new ids.
     row_id_start: Option<i64>,
     /// As what it comes.
@@ -181,9 +189,15 @@ impl TableWork {
         counters.live_files += 1;
         counters.live_rows += count(file.rows);
         counters.live_bytes += count(file.bytes);
-        counters.small_files += i64::from(file.bytes < SMALL_FILE_BYTES);
-        counters.count_level(file.level, 1, count(file.bytes));
         counters.last_txn = txn;
+        if file.is_inline() {
+            self.state.inline.files += 1;
+            self.state.inline.bytes += count(file.bytes);
+        } else {
+            counters.small_files += i64::from(file.bytes < SMALL_FILE_BYTES);
+            counters.count_level(file.level, 1, count(file.bytes));
+        }
+        let counters = self.partition_mut(partition);
         if let Some((low, high)) = file.time_range {
             let (old_low, old_high) = counters.time_range.unwrap_or((low, high));
             counters.time_range = Some((old_low.min(low), old_high.max(high)));

@@ -13,8 +13,8 @@ use super::world::{KnownFile, VectorVersion};
 use super::writes::VectorRow;
 use crate::conflict::{self as matrix, Act, Fate, Rule, ops};
 use crate::{
-    Clash, DataFile, Error, NewFile, Op, ReadSet, Region, RetireKind, RewriteInput, RowChange, TableChange,
-    TableDef, TableKind, VisibleVector,
+    Clash, Content, DataFile, Error, NewFile, Op, ReadSet, Region, RetireKind, RewriteInput, RowChange,
+    TableChange, TableDef, TableKind, VisibleVector,
 };
 
 impl Step<'_> {
@@ -317,12 +317,19 @@ impl Step<'_> {
         work.state.live_rows -= count(known.rows);
         work.state.deleted_rows -= gone;
         work.state.live_bytes -= count(known.bytes);
+        let is_inline = known.content != Content::Parquet;
+        if is_inline {
+            work.state.inline.files -= 1;
+            work.state.inline.bytes -= count(known.bytes);
+        }
         let counters = work.partition_mut(known.partition);
         counters.live_files -= 1;
         counters.live_rows -= count(known.rows);
         counters.live_bytes -= count(known.bytes);
-        counters.small_files -= i64::from(known.bytes < SMALL_FILE_BYTES);
-        counters.count_level(known.level, -1, -count(known.bytes));
+        if !is_inline {
+            counters.small_files -= i64::from(known.bytes < SMALL_FILE_BYTES);
+            counters.count_level(known.level, -1, -count(known.bytes));
+        }
         counters.deleted_rows -= gone;
         counters.last_txn = txn;
         if let Some(entry) = work.files.get_mut(&file) {

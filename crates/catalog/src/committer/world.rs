@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::evolution::Layouts;
 use crate::ledger::Standing;
 use crate::widening::Findings;
-use crate::{Error, Names, PartitionKey, TableDef, VisibleVector};
+use crate::{Content, Error, Names, PartitionKey, TableDef, VisibleVector};
 
 /// The head row of a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct TableState {
     pub(crate) live_rows: i64,
     pub(crate) deleted_rows: i64,
     pub(crate) live_bytes: i64,
+    /// Of the live files, the inline batches.
+    pub(crate) inline: LevelCount,
     pub(crate) max_span: i64,
     pub(crate) history_floor: Txn,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Partition {
     pub(crate) last_txn: Txn,
 }
 
-/// Live files of one level.
+/// Live files of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LevelCount {
     pub(crate) files: i64,
@@ -86,6 +88,7 @@ pub(crate) struct KnownFile {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) level: i32,
+    pub(crate) content: Content,
     pub(crate) partition: PartitionId,
     pub(crate) vector: Option<VisibleVector>,
     /// Its vectors, oldest first, from the one that was live at the oldest base on; empty if nothing changed since.

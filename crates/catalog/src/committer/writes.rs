@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cenote_datafile::DeletionVector;
 use cenote_vocab::{
     Epoch, Field, FieldId, FileId, LIVE, Micros, PartitionId, PartitionSpec, SchemaId, SortOrder, TableId,
@@ -41,7 +42,18 @@ pub(crate) struct Tally {
     pub(crate) added_bytes: i64,
 }
 
-/// A row of `cn_file` and of `cn_bounds`.
+/// The row of `cn_inline` that comes with a file.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// None: its rows are in an object.
+    None,
+    /// A new one.
+    New(Bytes),
+    /// The same as that of another file of the table.
+    Of(FileId),
+}
+
+/// A row of `cn_file`, of `cn_bounds` and of `cn_inline`.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRow {
     pub(crate) table: TableId,
@@ -53,7 +65,9 @@ pub(crate) struct FileRow {
     pub(crate) def: Arc<TableDef>,
     /// Columns by which the statistics are encoded.
     pub(crate) schema: Arc<TableSchema>,
+    /// Without its payload.
     pub(crate) file: Arc<NewFile>,
+    pub(crate) payload: Payload,
     pub(crate) origin: String,
 }
 

@@ -74,6 +74,14 @@ pub(crate) const BOUNDS: Table =
     Table::new("cn_bounds", &[id("table_id"), id("file_id"), bytes("stats")], &["table_id", "file_id"])
         .large_rows();
 
+/// Rows of inline batches.
+pub(crate) const INLINE: Table = Table::new(
+    "cn_inline",
+    &[id("table_id"), id("file_id"), name("encoding"), bytes("payload")],
+    &["table_id", "file_id"],
+)
+.large_rows();
+
 /// Deletion vectors.
 pub(crate) const VECTOR: Table = Table::new(
     "cn_dv",

@@ -8,12 +8,12 @@ use cenote_vocab::{FileId, LIVE, TableId, TableSchema, Txn};
 
 use super::object::expect;
 use super::state::{PARTITION_COLUMNS, decode_partition};
-use super::{Cell, Failure, Kind, Row, Transaction};
+use super::{Cell, Failure, Kind, Row, Transaction, inline};
 use crate::changes::VectorSpan;
 use crate::committer::{FileRow, KnownFile, Partition, VectorRow, VectorVersion, Writes, hash_128};
 use crate::registry::{BOUNDS, FILE, VECTOR};
 use crate::tuple::parse_tuple;
-use crate::{DataFile, Error, NewFile, PartitionKey, VisibleVector};
+use crate::{Content, DataFile, Error, NewFile, PartitionKey, VisibleVector};
 
 /// Files of one question for details.
 const PAGE_FILES: usize = 1_000;
@@ -46,7 +46,7 @@ pub(crate) async fn known(
     let rows: Vec<Vec<Cell>> =
         files.iter().map(|(table, file)| vec![(*table).into(), (*file).into()]).collect();
     let text = format!(
-        "SELECT f.table_id, f.file_id, f.end_txn, COALESCE(t.ops, 0), f.row_count, f.size_bytes, f.level, \
+        "SELECT f.table_id, f.file_id, f.end_txn, COALESCE(t.ops, 0), f.row_count, f.size_bytes, f.level, f.format, \
          d.begin_txn, d.payload, {PARTITION_COLUMNS} FROM v CROSS JOIN cn_file f \
          JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
          LEFT JOIN cn_table_txn t ON t.table_id = f.table_id AND t.txn = f.end_txn \
@@ -59,11 +59,20 @@ pub(crate) async fn known(
         let end = Txn(row.int()?);
         let bits = row.small()?;
         let (rows, bytes, level) = (row.count()?, row.count()?, row.small()?);
+        let content = content(id, table, &row.text()?)?;
         let vector = decode_vector(&mut row, table, id, rows)?;
         let (partition_id, partition) = decode_partition(&mut row)?;
         let ended = (end != LIVE).then_some((end, bits));
-        let file =
-            KnownFile { ended, rows, bytes, level, partition: partition_id, vector, versions: Vec::new() };
+        let file = KnownFile {
+            ended,
+            rows,
+            bytes,
+            level,
+            content,
+            partition: partition_id,
+            vector,
+            versions: Vec::new(),
+        };
         found.push(FoundFile { table, id, file, partition });
     }
     Ok(found)
@@ -139,7 +148,7 @@ fn decode_vector(
 /// Asks for files as [`decode`] reads them; the conditions say which statistics and which files.
 fn files_text(bounds: &str, filter: &str) -> String {
     format!(
-        "SELECT f.file_id, f.begin_txn, f.end_txn, f.path, f.row_count, f.size_bytes, f.footer_size, f.row_id_start, \
+        "SELECT f.file_id, f.begin_txn, f.end_txn, f.format, f.path, f.row_count, f.size_bytes, f.footer_size, f.row_id_start, \
          f.seq, f.row_ids_stored, f.schema_no, f.spec_no, f.sort_no, f.level, f.t_min, f.t_max, p.tuple, b.stats \
          FROM cn_file f JOIN cn_partition p ON p.table_id = f.table_id AND p.partition_id = f.partition_id \
          LEFT JOIN cn_bounds b ON b.table_id = f.table_id AND b.file_id = f.file_id AND {bounds} \
@@ -255,11 +264,25 @@ pub(crate) async fn vectors(
     Ok(spans.into_values().collect())
 }
 
+/// `Unsupported` for a format that this binary does not read.
+fn content(file: FileId, table: TableId, format: &str) -> Result<Content, Error> {
+    Content::of_format(format).ok_or_else(|| {
+        Error::Unsupported(format!(
+            "file {file} of table {table} has format {format}, which this node does not read"
+        ))
+    })
+}
+
 /// A file without its vector.
 fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>) -> Result<DataFile, Error> {
     let id = FileId(row.int()?);
     let (begin_txn, end_txn) = (Txn(row.int()?), Txn(row.int()?));
-    let (path, rows, bytes) = (row.text()?, row.count()?, row.count()?);
+    let content = content(id, table, &row.text()?)?;
+    let path = match content {
+        Content::Parquet => row.text()?,
+        Content::Inline(_) => row.optional_text()?.unwrap_or_default(),
+    };
+    let (rows, bytes) = (row.count()?, row.count()?);
     let footer = row.int()?;
     let (row_id_start, seq, row_ids_stored) = (row.int()?, row.int()?, row.small()? != 0);
     let (schema_no, spec_no, sort_no, level) = (row.small()?, row.small()?, row.small()?, row.small()?);
@@ -277,6 +300,7 @@ fn decode(mut row: Row, table: TableId, schemas: &HashMap<i32, Arc<TableSchema>>
     let footer_bytes =
         u32::try_from(footer).map_err(|_| Error::Corrupt(format!("footer of {footer} bytes")))?;
     let file = NewFile {
+        content,
         path,
         rows,
         bytes,
@@ -340,19 +364,21 @@ pub(crate) async fn write(transaction: &mut Transaction, writes: &Writes) -> Res
     let bounds = bounds
         .map(|row| vec![row.table.into(), row.id.into(), row.file.statistics.encode(&row.schema).into()]);
     transaction.insert(&BOUNDS, &bounds.collect::<Vec<_>>()).await?;
+    inline::write(transaction, &writes.files).await?;
     transaction.insert(&VECTOR, &writes.vectors.iter().map(vector_cells).collect::<Vec<_>>()).await
 }
 
 fn file_cells(row: &FileRow) -> Vec<Cell> {
     let file = &row.file;
+    let path = Some(&file.path).filter(|_| !file.is_inline());
     vec![
         row.table.into(),
         row.id.into(),
         row.begin.into(),
         LIVE.into(),
-        "parquet".into(),
-        file.path.as_str().into(),
-        object_hash(&object_path(&row.def.location, &file.path)).into(),
+        file.content.format().into(),
+        path.map(String::as_str).into(),
+        path.map(|path| object_hash(&object_path(&row.def.location, path))).into(),
         file.rows.into(),
         file.bytes.into(),
         i64::from(file.footer_bytes).into(),

@@ -81,7 +81,7 @@ async fn count_levels(transaction: &mut Transaction) -> Result<(), Failure> {
     let of = |what: &str, level: &str| {
         format!(
             "(SELECT CAST(COALESCE({what}, 0) AS BIGINT) FROM cn_file f WHERE f.table_id = cn_partition.table_id \
-             AND f.partition_id = cn_partition.partition_id AND f.end_txn = {LIVE} AND f.level {level})"
+             AND f.partition_id = cn_partition.partition_id AND f.end_txn = {LIVE} AND f.level {level} AND f.format <> 'inline')"
         )
     };
     let text = format!(

@@ -10,7 +10,8 @@ use crate::registry::{PARTITION, TABLE_STATE};
 use crate::{Error, LevelCounters, PartitionCounters};
 
 const STATE_COLUMNS: &str = "s.table_id, s.last_txn, s.table_seq, s.next_row_id, s.next_field, s.next_part_field, \
-     s.next_partition, s.live_files, s.live_rows, s.deleted_rows, s.live_bytes, s.max_span_us, s.history_floor";
+     s.next_partition, s.live_files, s.live_rows, s.deleted_rows, s.live_bytes, \
+     s.inline_files, s.inline_bytes, s.max_span_us, s.history_floor";
 
 /// Counters of these tables; those without a row are left out.
 pub(crate) async fn states(
@@ -46,6 +47,7 @@ fn decode_state(row: &mut Row) -> Result<TableState, Error> {
         live_rows: row.int()?,
         deleted_rows: row.int()?,
         live_bytes: row.int()?,
+        inline: LevelCount { files: row.int()?, bytes: row.int()? },
         max_span: row.int()?,
         history_floor: Txn(row.int()?),
     })
@@ -71,8 +73,8 @@ pub(crate) async fn write_states(
             state.live_rows.into(),
             state.deleted_rows.into(),
             state.live_bytes.into(),
-            0_i64.into(),
-            0_i64.into(),
+            state.inline.files.into(),
+            state.inline.bytes.into(),
             0_i64.into(),
             state.max_span.into(),
             state.history_floor.into(),
@@ -89,6 +91,8 @@ pub(crate) async fn write_states(
         "live_rows",
         "deleted_rows",
         "live_bytes",
+        "inline_files",
+        "inline_bytes",
         "max_span_us",
     ];
     transaction.upsert(&TABLE_STATE, &changing, &rows.collect::<Vec<Vec<Cell>>>()).await
@@ -151,8 +155,11 @@ pub(crate) async fn changed_partitions(
     (after, until): (Txn, Txn),
     (table, partition): (TableId, PartitionId),
 ) -> Result<Vec<PartitionCounters>, Failure> {
+    // inline batches are all of the empty tuple
     let text = format!(
-        "SELECT p.table_id, {PARTITION_COLUMNS} FROM cn_partition p WHERE p.table_id < ? \
+        "SELECT p.table_id, COALESCE(s.inline_files, 0), COALESCE(s.inline_bytes, 0), {PARTITION_COLUMNS} \
+         FROM cn_partition p LEFT JOIN cn_table_state s ON s.table_id = p.table_id AND p.spec_no = 0 \
+         WHERE p.table_id < ? \
          AND (p.table_id > ? OR (p.table_id = ? AND p.partition_id > ?)) \
          AND p.last_txn > ? AND p.last_txn <= ? AND p.live_files > 0 ORDER BY p.table_id, p.partition_id LIMIT ?"
     );
@@ -168,13 +175,19 @@ pub(crate) async fn changed_partitions(
     let mut found = Vec::new();
     for mut row in database.query(statement).await? {
         let table = TableId(row.int()?);
+        let inline = LevelCount { files: row.int()?, bytes: row.int()? };
         let (id, partition) = decode_partition(&mut row)?;
-        found.push(counters(table, id, &partition)?);
+        found.push(counters(table, id, &partition, inline)?);
     }
     Ok(found)
 }
 
-fn counters(table: TableId, id: PartitionId, partition: &Partition) -> Result<PartitionCounters, Error> {
+fn counters(
+    table: TableId,
+    id: PartitionId,
+    partition: &Partition,
+    inline: LevelCount,
+) -> Result<PartitionCounters, Error> {
     let count = |value: i64| {
         u64::try_from(value).map_err(|_| Error::Corrupt(format!("a counter of table {table} is {value}")))
     };
@@ -189,6 +202,7 @@ fn counters(table: TableId, id: PartitionId, partition: &Partition) -> Result<Pa
         live: level(LevelCount { files: partition.live_files, bytes: partition.live_bytes })?,
         fresh: level(partition.fresh)?,
         merged: level(partition.merged)?,
+        inline: level(inline)?,
         deleted_rows: count(partition.deleted_rows)?,
         last_txn: partition.last_txn,
     })

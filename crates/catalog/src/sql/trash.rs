@@ -12,6 +12,13 @@ pub(crate) const PURGE_ROWS_MAX: usize = 5_000;
 /// The most paths in one listing.
 const LISTING_MAX: i64 = 10_000;
 
+/// Whether files are left to purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    None,
+    Some,
+}
+
 /// A table to purge.
 #[derive(Clone, Debug)]
 pub(crate) struct Purged {
@@ -123,14 +130,14 @@ fn not_tagged(table: &str) -> String {
 }
 
 /// Removes at most [`PURGE_ROWS_MAX`] files of a table that no version at or above the floor needs, and queues their objects.
-/// Answers the queued paths with their sizes; fewer than the most: none are left.
+/// Answers the queued paths with their sizes, and whether more files are left.
 pub(crate) async fn purge_files(
     transaction: &mut Transaction,
     catalog: CatalogId,
     purged: &Purged,
     now: Micros,
     not_before: Micros,
-) -> Result<Vec<(String, u64)>, Failure> {
+) -> Result<(Vec<(String, u64)>, Rest), Failure> {
     // Of a table whose drop no version can see, everything goes.
     let all = purged.dropped.is_some_and(|dropped| dropped <= purged.floor);
     let bound = if all { LIVE } else { purged.floor };
@@ -150,8 +157,10 @@ pub(crate) async fn purge_files(
     let (mut queued, mut trash) = (Vec::new(), Vec::new());
     for mut row in transaction.query(statement).await? {
         keys.push(vec![row.int()?.into()]);
-        let path = object_path(&purged.location, &row.text()?);
-        let bytes = row.count()?;
+        let (path, bytes) = (row.optional_text()?, row.count()?);
+        let Some(path) = path.map(|path| object_path(&purged.location, &path)) else {
+            continue; // its rows go with the row
+        };
         trash.push(vec![
             catalog.0.into(),
             object_hash(&path).into(),
@@ -163,7 +172,7 @@ pub(crate) async fn purge_files(
         ]);
         queued.push((path, bytes));
     }
-    for table in ["cn_dv", "cn_bounds", "cn_file"] {
+    for table in ["cn_dv", "cn_bounds", "cn_inline", "cn_file"] {
         let text = format!("DELETE FROM {table} WHERE table_id = ? AND file_id IN (SELECT file FROM v)");
         for part in keys.chunks(transaction.dialect().rows_max(1)) {
             let statement = Statement::with_rows(transaction.dialect(), &[("file", Kind::Int)], part, &text);
@@ -171,7 +180,8 @@ pub(crate) async fn purge_files(
         }
     }
     transaction.insert_missing(&TRASH, &trash).await?;
-    Ok(queued)
+    let rest = if keys.len() < PURGE_ROWS_MAX { Rest::None } else { Rest::Some };
+    Ok((queued, rest))
 }
 
 /// Removes what else of a table no version at or above the floor needs: old vectors, old history; of a table whose drop no

@@ -44,6 +44,11 @@ const COUNTERS: &[(&str, &str)] = &[
          WHERE f.table_id = s.table_id AND f.end_txn = 9223372036854775807) FROM cn_table_state s WHERE s.table_id = ?",
     ),
     (
+        "inline_files",
+        "SELECT 'cn_table_state', s.inline_files, (SELECT COUNT(*) FROM cn_file f WHERE f.table_id = s.table_id \
+         AND f.format = 'inline' AND f.end_txn = 9223372036854775807) FROM cn_table_state s WHERE s.table_id = ?",
+    ),
+    (
         "deleted_rows",
         "SELECT 'cn_table_state', s.deleted_rows, (SELECT CAST(COALESCE(SUM(d.cardinality), 0) AS BIGINT) FROM cn_dv d \
          WHERE d.table_id = s.table_id AND d.end_txn = 9223372036854775807) FROM cn_table_state s WHERE s.table_id = ?",
@@ -73,6 +78,11 @@ const IMPOSSIBLE: &[(&str, &str)] = &[
     (
         "ends before it begins",
         "SELECT 'file ' || CAST(f.file_id AS TEXT) FROM cn_file f WHERE f.table_id = ? AND f.begin_txn >= f.end_txn",
+    ),
+    (
+        "is inline and has no payload, or has one and is not",
+        "SELECT 'file ' || CAST(f.file_id AS TEXT) FROM cn_file f LEFT JOIN cn_inline i ON i.table_id = f.table_id \
+         AND i.file_id = f.file_id WHERE f.table_id = ? AND (f.format = 'inline') <> (i.file_id IS NOT NULL)",
     ),
     (
         "has row ids that the table has not given out",

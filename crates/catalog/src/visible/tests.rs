@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
-    Catalog, CatalogOptions, Commit, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet, RetireKind,
-    RowChange, TableChange, TableKind,
+    Catalog, CatalogOptions, Commit, Content, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet,
+    RetireKind, RowChange, TableChange, TableKind,
 };
 
 /// A table that changes at random, in a catalog in memory.
@@ -83,6 +83,7 @@ impl Changing {
     fn file(&self) -> NewFile {
         let low = self.ids.below(1_000) as i64;
         NewFile {
+            content: Content::Parquet,
             path: format!("data/{}.parquet", self.ids.uuid()),
             rows: 100,
             bytes: 1,

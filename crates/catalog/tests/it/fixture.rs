@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cenote_catalog::{
-    Catalog, CatalogOptions, Commit, Committed, DataFile, Error, Facts, NewFile, NewTable, ObjectChange, Op,
-    Producer, ReadSet, TableChange, TableDef, TableKind,
+    Catalog, CatalogOptions, Commit, Committed, Content, DataFile, Error, Facts, NewFile, NewTable,
+    ObjectChange, Op, Producer, ReadSet, TableChange, TableDef, TableKind,
 };
 use cenote_datafile::{ColumnStatistics, FileStatistics, Value};
 use cenote_store::Secret;
@@ -246,6 +246,7 @@ pub(crate) fn new_table(id: TableId, uuid: uuid::Uuid, tenant: &str, name: &str)
 
 pub(crate) fn file(path: &str, rows: u64) -> NewFile {
     NewFile {
+        content: Content::Parquet,
         path: path.into(),
         rows,
         bytes: rows * 100,

@@ -7,6 +7,7 @@ use crate::fixture::Fixture;
 
 /// From the newest layout back to 1.
 const BACK_TO_1: &[&str] = &[
+    "DROP TABLE cn_inline",
     "DROP TABLE cn_hold",
     "DROP TABLE cn_run",
     "DROP TABLE cn_job",

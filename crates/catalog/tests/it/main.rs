@@ -11,6 +11,7 @@ mod files;
 mod fixture;
 mod history;
 mod holds;
+mod inline;
 mod layout;
 mod ledger;
 mod model;
@@ -89,6 +90,10 @@ macro_rules! all_promises {
             holds::a_dropped_table_comes_back_as_it_was,
             holds::a_table_is_put_back_to_a_version_with_its_row_ids,
             holds::a_dropped_producer_begins_anew,
+            inline::an_inline_batch_keeps_its_rows_through_a_restart,
+            inline::inline_batches_are_counted_as_they_come_and_go,
+            inline::a_batch_that_is_brought_back_has_its_rows_and_those_that_nothing_needs_go,
+            inline::an_inline_batch_without_what_it_needs_is_refused,
             ledger::one_epoch_of_two_tasks_has_one_effect,
             ledger::a_claim_fences_earlier_holders,
             ledger::an_old_epoch_leaves_out_its_table_only,

@@ -22,6 +22,8 @@ pub enum Kind {
     DurationOrEmpty,
     /// A size in bytes.
     Size,
+    /// A size of at most so many bytes.
+    SizeUpTo(u64),
     /// A size, or a percentage of another key's size (`of` empty: of the machine's memory).
     Share {
         /// The other key.
@@ -43,7 +45,7 @@ impl Kind {
             Self::Number { .. } => "number".into(),
             Self::Duration => "duration".into(),
             Self::DurationOrEmpty => "duration, or empty".into(),
-            Self::Size => "size".into(),
+            Self::Size | Self::SizeUpTo(_) => "size".into(),
             Self::Share { of: "" } => "size, or share of the machine's memory".into(),
             Self::Share { of } => format!("size, or share of `{of}`"),
             Self::Addresses => "list of addresses".into(),
@@ -196,6 +198,12 @@ pub const KEYS: &[Key] = &[
         "`dedup` of new tables: `last` keeps of each key (primary key, else tags and time) the newest row.",
     ),
     key("table.target_file_size", Kind::Size, "512MiB", "Size of fully compacted files."),
+    key(
+        "table.inline_max",
+        Kind::SizeUpTo(1 << 20),
+        "64KiB",
+        "Appends up to this size (at most 1MiB) are kept in the catalog and flushed together; 0: none. A table's option of this name wins.",
+    ),
     key("table.history_keep", Kind::Duration, "24h", "How long every version of a table can be read."),
     key(
         "table.orphan_grace",

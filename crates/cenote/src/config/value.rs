@@ -18,6 +18,10 @@ pub(super) fn check(key: &Key, text: &str) -> Result<(), String> {
         Kind::DurationOrEmpty if text.is_empty() => Ok(()),
         Kind::DurationOrEmpty => duration(text).map(drop),
         Kind::Size => size(text).map(drop),
+        Kind::SizeUpTo(max) => match size(text)? {
+            bytes if bytes <= max => Ok(()),
+            _ => Err(format!("expected a size of at most {max} bytes, got {text:?}")),
+        },
         Kind::Share { .. } => share(text, 0).map(drop),
         Kind::Addresses => list(text).iter().try_for_each(|address| {
             address

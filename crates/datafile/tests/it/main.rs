@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "functions of tests are tests")]
 
 mod damage;
+mod inline;
 mod nested;
 mod read;
 mod write;

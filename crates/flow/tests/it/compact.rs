@@ -1,6 +1,10 @@
 //! Small files become few by themselves, and no row is touched.
 
+use std::time::Duration;
+
 use cenote_catalog::{NewRun, RunEnd};
+use cenote_datafile::{Level, RowSet};
+use futures::TryStreamExt;
 
 use crate::world::{HOUR, World, flow_on, settle};
 
@@ -32,6 +36,58 @@ async fn forty_small_flushes_end_as_few_files_by_themselves() {
     let reasons = world.texts(&["reason", "subject", "error"]).await;
     assert!(reasons.iter().any(|run| run[0].contains("files of level 0")), "{reasons:?}");
     assert!(reasons.iter().all(|run| run[1].starts_with("default.cpu ") && run[2] == "-"), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn inline_batches_are_flushed_after_a_minute() {
+    let world = World::new().await;
+    world.settle().await;
+    world.commit("cpu").await;
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(50));
+    world.commit("cpu").await;
+    world.settle().await;
+    assert_eq!((world.inline("cpu").await, world.files("cpu").await.len()), (2, 2));
+    world.clock.advance(Duration::from_secs(10));
+    world.settle().await;
+    assert_eq!(
+        (world.inline("cpu").await, world.files("cpu").await.len()),
+        (0, 1),
+        "the first is old enough"
+    );
+    assert_eq!(world.count("cpu").await, 20);
+    assert_eq!(world.runs().await, ["compact SUCCEEDED commit cpu"]);
+
+    // a process that finds batches of another waits its own minute, though nothing is committed meanwhile
+    world.commit("cpu").await;
+    let flow = flow_on(&world.disk);
+    settle(&flow, &world.clock).await;
+    assert_eq!(world.inline("cpu").await, 1);
+    world.clock.advance(Duration::from_secs(60));
+    settle(&flow, &world.clock).await;
+    assert_eq!((world.inline("cpu").await, world.count("cpu").await), (0, 30));
+}
+
+#[tokio::test]
+async fn many_inline_batches_are_flushed_at_once() {
+    let world = World::new().await;
+    world.commit("cpu").await;
+    let (lake, scope, table) = (&world.disk.lake, &world.disk.scope, world.disk.table("cpu").await);
+    let file = world.files("cpu").await.remove(0);
+    let rows = lake.read_file(scope, &table, &file, RowSet::live(None), &table.schema).await.unwrap();
+    let mut writer = lake.writer(scope, table.clone(), Level::Fresh);
+    for batch in rows.try_collect::<Vec<_>>().await.unwrap() {
+        writer.write(batch).await.unwrap();
+    }
+    let batch = writer.finish().await.unwrap().into_files().remove(0);
+    world.append("cpu", vec![batch.clone(); 498]).await;
+    world.settle().await;
+    assert_eq!((world.inline("cpu").await, world.runs().await.len()), (499, 0));
+    world.append("cpu", vec![batch]).await;
+    world.settle().await;
+    assert_eq!((world.inline("cpu").await, world.files("cpu").await.len()), (0, 1));
+    assert_eq!(world.count("cpu").await, 5_000);
+    assert_eq!(world.numbers("files_in").await, [500]);
 }
 
 #[tokio::test]

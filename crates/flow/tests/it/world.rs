@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::Int64Type;
-use cenote_catalog::{Alter, Commit, DataFile, Facts, Op, ReadSet, TableChange};
+use cenote_catalog::{Alter, Commit, DataFile, Facts, NewFile, Op, ReadSet, TableChange};
 use cenote_flow::{Flow, FlowOptions};
-use cenote_testkit::ingest::TestIngest;
+use cenote_ingest::{Ack, WriteRequest};
+use cenote_testkit::ingest::{TestIngest, line_protocol};
 use cenote_testkit::lake::TestLake;
 use cenote_vocab::{Clock, MemoryPool, Txn};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,17 @@ impl World {
 
     /// Writes rows of one day, `days` ago, and flushes them into a file of their own.
     pub(crate) async fn flush(&self, table: &str, days: i64) {
+        self.log.write(&self.disk, &self.rows(table, days)).await.unwrap();
+        self.log.flush(&self.disk, table).await;
+    }
+
+    /// Writes rows of today, which are committed when this returns: few as they are, as an inline batch.
+    pub(crate) async fn commit(&self, table: &str) {
+        let request = WriteRequest { ack: Some(Ack::Committed), ..line_protocol(&self.rows(table, 0)) };
+        self.log.ingest.write(&self.disk.identity, request).await.unwrap();
+    }
+
+    fn rows(&self, table: &str, days: i64) -> String {
         let noon = self.clock.now().0 / 86_400_000_000 * 86_400_000_000 + 43_200_000_000;
         let mut body = String::new();
         for host in 0..10 {
@@ -46,8 +58,12 @@ impl World {
             let nanos = (noon - days * 86_400_000_000 + at) * 1_000;
             body.push_str(&format!("{table},host=h{host} value={at} {nanos}\n"));
         }
-        self.log.write(&self.disk, &body).await.unwrap();
-        self.log.flush(&self.disk, table).await;
+        body
+    }
+
+    /// Inline batches among the live files.
+    pub(crate) async fn inline(&self, table: &str) -> usize {
+        self.files(table).await.iter().filter(|file| file.file.is_inline()).count()
     }
 
     /// Ticks until nothing comes of it any more.
@@ -71,14 +87,21 @@ impl World {
 
     pub(crate) async fn set(&self, table: &str, option: &str, value: &str) {
         let properties = BTreeMap::from([(option.to_owned(), Some(value.to_owned()))]);
+        self.change(table, Op::Alter(Alter::SetProperties(properties))).await;
+    }
+
+    pub(crate) async fn append(&self, table: &str, files: Vec<NewFile>) {
+        self.change(table, Op::Append { files }).await;
+    }
+
+    async fn change(&self, table: &str, op: Op) {
         let table = self.disk.table(table).await.id;
-        let op = Op::Alter(Alter::SetProperties(properties));
         let change = TableChange { table, base: self.head().await, read: ReadSet::None, ops: vec![op] };
         let commit = Commit {
             commit_id: self.disk.lake.ids.uuid(),
             scope: self.disk.scope.clone(),
             producers: Vec::new(),
-            facts: Facts { operation: "alter".to_owned(), ..Facts::default() },
+            facts: Facts { operation: "test".to_owned(), ..Facts::default() },
             tables: vec![change],
             objects: Vec::new(),
         };

@@ -91,6 +91,7 @@ fn fields(content_type: &str, body: &Bytes) -> Result<(Bytes, Parameters), Probl
 /// What an import made, by the catalog.
 #[derive(Default)]
 struct Stored {
+    /// Those of the files; few rows are one inline batch, whatever their partitions will be.
     partitions: usize,
     times: Option<(i64, i64)>,
     columns: Vec<String>,

@@ -12,10 +12,12 @@ async fn commit(node: &Node, body: &Value) -> Answer {
     node.post("/api/v1/commits", body.to_string()).await
 }
 
-/// A node with `t (n)`: 1 to 4 in one file, and the file's id.
+/// A node with `t (n)`: 1 to 4 in one object, and the file's id.
 async fn node() -> (Node, i64) {
     let node = Node::start().await;
-    for sql in ["CREATE TABLE t (n BIGINT)", "INSERT INTO t VALUES (1), (2), (3), (4)"] {
+    for sql in
+        ["CREATE TABLE t (n BIGINT) WITH (inline_max = '0')", "INSERT INTO t VALUES (1), (2), (3), (4)"]
+    {
         assert_eq!(node.sql(sql).await.status, 200, "{sql}");
     }
     let file = node.rows("SELECT file_id FROM table_files('t')").await[0][0].as_i64().expect("an id");

@@ -9,6 +9,7 @@ use cenote_catalog::{
     Alter, Commit, Committed, Error as CatalogError, Facts, Identity, Names, ObjectChange, Op, ReadSet,
     TableChange,
 };
+use cenote_table::Form;
 use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Micros, Scope, TableId, Txn};
 use parking_lot::Mutex;
 use tokio::sync::OwnedRwLockWriteGuard;
@@ -128,7 +129,7 @@ impl Inner {
             self.log_barrier().await;
         }
         for (table, _, _) in &held {
-            self.flush_table(*table).await?;
+            self.flush_table(*table, Form::Any).await?;
         }
         Ok(Hold { tables: held })
     }

@@ -23,7 +23,10 @@ pub(crate) fn by_field_id(
     let places = places(&given);
     let column = |(field, wanted): (&Field, &FieldRef)| match places.get(&field.id) {
         Some(at) => shown(batch.column(*at), given.field(*at), &arrow_field(field), wanted),
-        None => Ok(absent(field, batch.num_rows())?),
+        None => {
+            let with_ids = arrow_field(field);
+            shown(&absent(field, batch.num_rows())?, &with_ids, &with_ids, wanted)
+        }
     };
     let columns = schema.fields.iter().zip(target.fields()).map(column).collect::<Result<_>>()?;
     rebuild(target, columns, batch.num_rows())

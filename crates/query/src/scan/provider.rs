@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use cenote_catalog::TableDef;
 use cenote_datafile::{ROW_ID, literal};
 use cenote_ingest::Pin;
-use cenote_table::{Lake, Scan, Staging};
+use cenote_table::{Lake, Scan, ScanFile, Staging};
 use cenote_vocab::{Epoch, Field as StoredField, FieldId, FieldType, Scope, Txn, WriteDefault};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
@@ -31,6 +31,7 @@ use sqlparser::ast::{BinaryOperator, CaseWhen, Expr as SqlExpr, Ident};
 use super::adapter::FieldIdAdapterFactory;
 use super::buffer::by_field_id;
 use super::files::partitioned_file;
+use super::inline::inline_rows;
 use super::keyed::KeyedBuffer;
 use super::notes::{ScanNote, ScanNotes};
 use super::predicate::lower_all;
@@ -45,12 +46,12 @@ pub(crate) const FILE_COLUMN: &str = "__cenote_file";
 pub(crate) const POSITION_COLUMN: &str = "__cenote_position";
 
 /// Extra column of an addressed scan: the row's id, where it is stored with the row.
-const STORED_ROW_ID: &str = "__cenote_stored_row_id";
+pub(super) const STORED_ROW_ID: &str = "__cenote_stored_row_id";
 /// Extra column of an addressed scan: the row id of the file's first row; NULL for a file that is not committed.
-const FIRST_ROW_ID: &str = "__cenote_first_row_id";
+pub(super) const FIRST_ROW_ID: &str = "__cenote_first_row_id";
 
-/// Buffered rows of one partition of the plan; more are spread over threads.
-const BUFFERED_ROWS_PER_PARTITION: usize = 64 * 1024;
+/// Rows in memory of one partition of the plan; more are spread over threads.
+const MEMORY_ROWS_PER_PARTITION: usize = 64 * 1024;
 
 /// One table at one snapshot.
 pub(crate) struct LakeTable {
@@ -191,6 +192,28 @@ impl LakeTable {
         Ok(DataSourceExec::from_data_source(config))
     }
 
+    /// The rows of the scan's objects and of its inline batches.
+    async fn stored(
+        &self,
+        session: &dyn Session,
+        mut scan: Scan,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let inline: Vec<ScanFile> = scan.files.extract_if(.., |file| file.entry.file.is_inline()).collect();
+        let schema = self.source.table_schema();
+        let inline =
+            inline_rows((&self.lake, &self.scope), &self.table, &inline, (&self.columns, schema)).await?;
+        let mut plans = Vec::with_capacity(3);
+        if !scan.files.is_empty() {
+            plans.push(self.file_scan(session, &scan, projection, limit)?);
+        }
+        if !inline.is_empty() {
+            plans.push(memory_scan(session, inline, schema, projection)?);
+        }
+        Ok(plans)
+    }
+
     fn adapter(&self) -> FieldIdAdapterFactory {
         let factory = FieldIdAdapterFactory::new(&self.table.schema);
         if !self.addressed {
@@ -198,23 +221,23 @@ impl LakeTable {
         }
         factory.with(StoredField::new(ROW_ID, STORED_ROW_ID, FieldType::Int64))
     }
+}
 
-    fn buffer_scan(
-        &self,
-        session: &dyn Session,
-        batches: Vec<RecordBatch>,
-        projection: Option<&Vec<usize>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let threads =
-            (rows / BUFFERED_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
-        let mut partitions = vec![Vec::new(); threads];
-        for (at, batch) in batches.into_iter().enumerate() {
-            partitions[at % threads].push(batch);
-        }
-        let memory = MemorySourceConfig::try_new(&partitions, self.columns.clone(), projection.cloned())?;
-        Ok(DataSourceExec::from_data_source(memory))
+/// Rows that are in memory: buffered ones, inline batches.
+fn memory_scan(
+    session: &dyn Session,
+    batches: Vec<RecordBatch>,
+    schema: &SchemaRef,
+    projection: Option<&Vec<usize>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let threads = (rows / MEMORY_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
+    let mut partitions = vec![Vec::new(); threads];
+    for (at, batch) in batches.into_iter().enumerate() {
+        partitions[at % threads].push(batch);
     }
+    let memory = MemorySourceConfig::try_new(&partitions, schema.clone(), projection.cloned())?;
+    Ok(DataSourceExec::from_data_source(memory))
 }
 
 /// What rows get that are written without a column.
@@ -308,29 +331,24 @@ impl TableProvider for LakeTable {
             pruned_by_statistics: scan.pruned.by_statistics,
             buffered_rows: buffered.iter().map(RecordBatch::num_rows).sum(),
         });
-        let mut inputs = Vec::with_capacity(3);
         let (plain, overlapped) = match &keyed {
             Some(keyed) => keyed.split(scan, &self.table),
             None => (scan, None),
         };
-        if !plain.files.is_empty() {
-            inputs.push(self.file_scan(session, &plain, projection, limit)?);
-        }
-        if let (Some(keyed), Some(overlapped)) = (&keyed, &overlapped) {
+        let mut inputs = self.stored(session, plain, projection, limit).await?;
+        if let (Some(keyed), Some(overlapped)) = (&keyed, overlapped) {
             let more = keyed.projection(projection);
-            let files = self.file_scan(session, overlapped, more.as_ref(), None)?;
-            inputs.push(keyed.hide(files, projection)?);
+            for rows in self.stored(session, overlapped, more.as_ref(), None).await? {
+                inputs.push(keyed.hide(rows, projection)?);
+            }
         }
         if !buffered.is_empty() {
-            inputs.push(self.buffer_scan(session, buffered, projection)?);
+            inputs.push(memory_scan(session, buffered, self.source.table_schema(), projection)?);
         }
-        match inputs.pop() {
-            None => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),
-            Some(only) if inputs.is_empty() => Ok(only),
-            Some(last) => {
-                inputs.push(last);
-                UnionExec::try_new(inputs)
-            }
+        match inputs.len() {
+            0 => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),
+            1 => Ok(inputs.remove(0)),
+            _ => UnionExec::try_new(inputs),
         }
     }
 }

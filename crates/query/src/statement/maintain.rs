@@ -20,17 +20,25 @@ use crate::plan::{Resolver, denied, exact, fault};
 use crate::scan::lower_all;
 use crate::session::Inner;
 
-/// Returns when all that was acknowledged before is part of a snapshot.
+/// Returns when all that was acknowledged before is part of a snapshot, and in objects.
 pub(crate) async fn flush(session: &Inner, target: Option<&[Ident]>) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("FLUSH")?;
-    let (ingest, scope) = (session.engine().ingest(), &session.identity().scope);
-    let txn = match target {
-        Some(name) => ingest.flush(scope, table(session, name, Permission::Write).await?.as_ref()).await?,
+    let (engine, scope) = (session.engine(), &session.identity().scope);
+    let (mut txn, tables) = match target {
+        Some(name) => {
+            let table = table(session, name, Permission::Write).await?;
+            (engine.ingest().flush(scope, &table).await?, vec![table])
+        }
         None => {
             everywhere(session, Permission::Write)?;
-            ingest.flush_all(scope).await?
+            let txn = engine.ingest().flush_all(scope).await?;
+            let names = engine.lake().catalog.names(scope, txn).await?;
+            (txn, names.tables().filter(|table| table.kind == TableKind::Table).cloned().collect())
         }
     };
+    for table in &tables {
+        txn = txn.max(engine.lake().flush_inline(scope, table).await?.unwrap_or(txn));
+    }
     Ok(Answer::done("FLUSH").with_txn(Some(txn)))
 }
 

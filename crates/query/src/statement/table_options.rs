@@ -11,12 +11,13 @@ use crate::Error;
 use crate::parse::unsupported;
 
 /// Options that this version follows.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "append_only",
     "compaction.enabled",
     "dedup",
     "format",
     "history_keep",
+    "inline_max",
     "orphan_grace",
     "retention",
     "row_lineage",
@@ -45,6 +46,8 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
         ("retention", _) => {
             invalid("must be a duration of at least 1h such as 90d, or empty to keep rows for ever")
         }
+        ("inline_max", text) if cenote_table::parse_inline_max(text).is_some() => Ok(()),
+        ("inline_max", _) => invalid("must be a size of at most 1MiB such as 64KiB, or 0"),
         ("history_keep" | "orphan_grace" | "target_file_size", "") => invalid("must not be empty"),
         (name, _) if KNOWN.contains(&name) => Ok(()),
         (name, _) if name.starts_with("user.") || name.starts_with("write.") => Ok(()),

@@ -97,13 +97,13 @@ fn file_batch(files: &[ScanFile]) -> Result<RecordBatch, Error> {
     let times = |value: fn(&DataFile) -> Option<i64>| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from_iter(files.iter().map(|file| value(&file.entry))))
     };
-    let paths = files.iter().map(|file| file.path.to_string());
+    let paths = files.iter().map(|file| (!file.entry.file.is_inline()).then(|| file.path.to_string()));
     let partitions = files.iter().map(|file| tuple_text(&file.entry.file.partition));
     table_batch(
         file_columns(),
         vec![
             numbers(|file| Some(file.id.0)),
-            Arc::new(StringArray::from_iter_values(paths)),
+            Arc::new(StringArray::from_iter(paths)),
             numbers(|file| i64::try_from(file.file.rows).ok()),
             numbers(|file| i64::try_from(file.file.rows - file.live_rows()).ok()),
             numbers(|file| i64::try_from(file.file.bytes).ok()),

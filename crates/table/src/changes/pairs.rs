@@ -6,12 +6,12 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use cenote_catalog::{DataFile, FileChange, TableDef, TableDelta};
 use cenote_datafile::RowSet;
-use cenote_vocab::Reservation;
+use cenote_vocab::{Reservation, Scope};
 use futures::TryStreamExt;
 use roaring::RoaringTreemap;
 
 use super::plan;
-use super::read::{read, row_id_column};
+use super::read::row_id_column;
 use crate::{Error, Lake};
 
 /// Row ids that a transaction took and gave back.
@@ -32,6 +32,7 @@ impl Pairs {
 /// of each, and of the files that rows went from those that keep ids too.
 pub(super) async fn pairs(
     lake: &Lake,
+    scope: &Scope,
     table: &TableDef,
     delta: &TableDelta,
 ) -> Result<Option<Arc<Pairs>>, Error> {
@@ -49,7 +50,7 @@ pub(super) async fn pairs(
             FileChange::RowsDeleted { now, before } => (plan::deleted(now, before.as_deref()), &mut gone),
             FileChange::Retired { before, .. } => (RowSet::live(before.clone()), &mut gone),
         };
-        add_ids(lake, table, &file.file, rows, ids).await?;
+        add_ids(lake, scope, table, &file.file, rows, ids).await?;
         let bytes = back.serialized_size() + gone.serialized_size();
         memory.try_grow((bytes as u64).saturating_sub(memory.bytes()))?;
     }
@@ -59,6 +60,7 @@ pub(super) async fn pairs(
 
 async fn add_ids(
     lake: &Lake,
+    scope: &Scope,
     table: &TableDef,
     file: &DataFile,
     rows: RowSet,
@@ -73,7 +75,7 @@ async fn add_ids(
         }
         return Ok(());
     }
-    let mut batches = read(lake, table, file, rows, &Arc::new(row_id_column())).await?;
+    let mut batches = lake.read_file(scope, table, file, rows, &Arc::new(row_id_column())).await?;
     while let Some(batch) = batches.try_next().await? {
         let column = batch.column(0).as_primitive::<Int64Type>();
         for value in column.iter().flatten() {

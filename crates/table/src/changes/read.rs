@@ -7,17 +7,17 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, Tim
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use cenote_catalog::{DataFile, TableDef};
-use cenote_datafile::{ROW_ID, ReadOptions, RowSet, read_batches, with_row_ids};
-use cenote_vocab::{Reservation, TableSchema};
-use futures::{StreamExt, TryStreamExt};
+use cenote_catalog::TableDef;
+use cenote_datafile::{ROW_ID, with_row_ids};
+use cenote_vocab::{Reservation, Scope, TableSchema};
+use futures::TryStreamExt;
 
 use super::ChangeType;
 use super::plan::Step;
 use crate::merge::Batches;
 use crate::{Error, Lake};
 
-/// Rows of a batch.
+/// Rows of a batch without values.
 const BATCH_ROWS: usize = 8_192;
 /// A reader holds at most one row group of its file.
 const READER_BYTES: u64 = 128 << 20;
@@ -39,6 +39,7 @@ pub(super) struct StepReader {
 impl StepReader {
     pub(super) async fn open(
         lake: &Lake,
+        scope: &Scope,
         table: &TableDef,
         step: Step,
         wanted: &Arc<TableSchema>,
@@ -56,7 +57,7 @@ impl StepReader {
         let values = if columns.fields.is_empty() {
             None
         } else {
-            Some(read(lake, table, &step.file, step.rows.clone(), &Arc::new(columns)).await?)
+            Some(lake.read_file(scope, table, &step.file, step.rows.clone(), &Arc::new(columns)).await?)
         };
         let (schema, types) = (schema.clone(), types.to_vec());
         Ok(Self { step, schema, types, values, runs: runs.into_iter(), run: 0..0, _memory: memory })
@@ -142,19 +143,4 @@ pub(super) fn row_id_column() -> TableSchema {
     let mut hidden = with_row_ids(&TableSchema::default());
     hidden.fields.retain(|field| field.id == ROW_ID);
     hidden
-}
-
-/// Some rows of a file, in the wanted columns.
-pub(super) async fn read(
-    lake: &Lake,
-    table: &TableDef,
-    file: &DataFile,
-    rows: RowSet,
-    wanted: &Arc<TableSchema>,
-) -> Result<Batches, Error> {
-    let options =
-        ReadOptions { schema: wanted.clone(), row_count: file.file.rows, rows, batch_rows: BATCH_ROWS };
-    let path = cenote_store::object_path(&table.location, &file.file.path);
-    let batches = read_batches(&lake.store, &path, file.file.bytes, options).await?;
-    Ok(batches.map_err(Error::from).boxed())
 }

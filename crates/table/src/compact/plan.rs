@@ -13,6 +13,11 @@ use super::OptimizeMode;
 const JOB_FILES_MAX: usize = 200;
 /// … and bytes, unless one file alone is larger.
 pub(super) const JOB_BYTES_MAX: u64 = 1 << 30;
+/// Inline batches are small: all of a table fit into one job.
+const FLUSH_FILES_MAX: usize = 2_000;
+/// Inline batches of a table that are worth a flush, by number and by bytes.
+const INLINE_FILES: u64 = 500;
+const INLINE_BYTES: u64 = 32 << 20;
 /// Fresh files of a partition that are worth a merge, by number and by bytes.
 const FRESH_FILES: usize = 8;
 const FRESH_BYTES: u64 = 64 << 20;
@@ -49,6 +54,8 @@ pub(super) struct Job {
 pub(super) enum Action {
     Merge,
     Deletes,
+    /// Inline batches become objects.
+    Flush,
 }
 
 /// By what to plan.
@@ -77,6 +84,7 @@ impl Terms<'_> {
                 OptimizeMode::Due => self.due(spec_no, files),
                 OptimizeMode::Full => self.full(spec_no, files),
                 OptimizeMode::Deletes => self.deletes(files, |file| file.vector.is_some()),
+                OptimizeMode::Inline => self.flush(&mut files),
             };
             PartitionPlan { spec_no, partition, jobs, reason }
         };
@@ -84,17 +92,27 @@ impl Terms<'_> {
     }
 
     fn due(&self, spec_no: i32, files: Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
-        let cold = self.cold.is_some_and(|cold| files.iter().all(|file| file.begin_txn <= cold));
-        if spec_no != self.table.spec.no {
-            return if cold {
-                let reason = format!("{} to split by partition", count(files.len(), "file"));
-                (self.jobs(Action::Merge, files, Level::Full, self.target_bytes), reason)
-            } else {
-                (Vec::new(), format!("{} to split by partition, not cold yet", count(files.len(), "file")))
-            };
-        }
         let mut left = files;
         let (mut jobs, mut reasons) = (Vec::new(), Vec::new());
+        let (flushes, reason) = self.flush(&mut left);
+        if !flushes.is_empty() {
+            jobs.extend(flushes);
+            reasons.push(reason);
+            if left.is_empty() {
+                return (jobs, reasons.join("; "));
+            }
+        }
+        let cold = self.cold.is_some_and(|cold| left.iter().all(|file| file.begin_txn <= cold));
+        if spec_no != self.table.spec.no {
+            let split = format!("{} to split by partition", count(left.len(), "file"));
+            if cold {
+                reasons.push(split);
+                jobs.extend(self.jobs(Action::Merge, left, Level::Full, self.target_bytes));
+            } else {
+                reasons.push(format!("{split}, not cold yet"));
+            }
+            return (jobs, reasons.join("; "));
+        }
 
         let fresh = take(&mut left, |file| file.file.level <= Level::Fresh as i32);
         let fresh_files = fresh.len();
@@ -141,10 +159,24 @@ impl Terms<'_> {
         (jobs, reasons.join("; "))
     }
 
+    /// Takes the inline batches out of `files`.
+    fn flush(&self, files: &mut Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
+        let inline = take(files, |file| file.file.is_inline());
+        if inline.is_empty() {
+            return (Vec::new(), "no inline files".to_owned());
+        }
+        let reason = format!("{}, {} bytes", count(inline.len(), "inline file"), bytes(&inline));
+        let target_bytes = MERGED_FILE_BYTES.min(self.target_bytes);
+        (self.jobs(Action::Flush, inline, Level::Fresh, target_bytes), reason)
+    }
+
     fn full(&self, spec_no: i32, files: Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
         let mut left = files;
         let is_outdated = |file: &DataFile| {
-            spec_no != self.table.spec.no || file.file.sort_no != self.table.sort.no || file.vector.is_some()
+            file.file.is_inline()
+                || spec_no != self.table.spec.no
+                || file.file.sort_no != self.table.sort.no
+                || file.vector.is_some()
         };
         // What a merge before this one made full is not read again.
         let work = take(&mut left, |file| {
@@ -158,7 +190,7 @@ impl Terms<'_> {
         let reason = match outdated {
             0 => count(work.len(), "file"),
             _ => format!(
-                "{}, {outdated} with deleted rows or not in the present partitions and sort order",
+                "{}, {outdated} inline, with deleted rows or not in the present partitions and sort order",
                 count(work.len(), "file")
             ),
         };
@@ -192,6 +224,7 @@ impl Terms<'_> {
 
     /// Cuts a list of files into jobs.
     fn jobs(&self, action: Action, files: Vec<Arc<DataFile>>, level: Level, target_bytes: u64) -> Vec<Job> {
+        let files_max = if action == Action::Flush { FLUSH_FILES_MAX } else { JOB_FILES_MAX };
         let mut jobs: Vec<Job> = Vec::new();
         let mut room = (0, 0);
         for file in files {
@@ -199,7 +232,7 @@ impl Terms<'_> {
                 Some(job) if room.0 > 0 && file.file.bytes <= room.1 => job.inputs.push(file.clone()),
                 _ => {
                     jobs.push(Job { action, inputs: vec![file.clone()], level, target_bytes });
-                    room = (JOB_FILES_MAX, self.job_bytes);
+                    room = (files_max, self.job_bytes);
                 }
             }
             room = (room.0 - 1, room.1.saturating_sub(file.file.bytes));
@@ -208,15 +241,18 @@ impl Terms<'_> {
     }
 }
 
-/// False only if the counters of a partition prove that [`Terms::plan`] finds nothing due in it. `spec_no`: the table's.
+/// False only if the counters of a partition prove that [`Terms::plan`] finds nothing due in it, but for inline batches, which
+/// are worth a flush only when there are many, or after [`super::INLINE_AFTER`]. `spec_no`: the table's.
 pub(crate) fn counters_allow(
     counters: &PartitionCounters,
     spec_no: i32,
     target_bytes: u64,
     is_cold: bool,
 ) -> bool {
-    let (fresh, merged) = (counters.fresh, counters.merged);
-    fresh.files >= FRESH_FILES as u64
+    let (fresh, merged, inline) = (counters.fresh, counters.merged, counters.inline);
+    inline.files >= INLINE_FILES
+        || inline.bytes >= INLINE_BYTES
+        || fresh.files >= FRESH_FILES as u64
         || fresh.bytes >= FRESH_BYTES
         || merged.files >= MERGED_FILES as u64
         || (merged.files > 0 && merged.bytes >= target_bytes)

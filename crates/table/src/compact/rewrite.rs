@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
 use cenote_datafile::{DeletionVector, ReadOptions, RowIdentity, RowSet, has_row_ids, read_batches};
-use cenote_vocab::Tuple;
+use cenote_vocab::{Scope, Tuple};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
-use super::plan::{JOB_BYTES_MAX, Job};
+use super::plan::{Action, JOB_BYTES_MAX, Job};
 use super::sorter::Sorter;
 use crate::merge::{Batches, Merge};
 use crate::new_files::{NewFiles, Place};
@@ -24,6 +24,8 @@ const READ_ROWS: usize = 8_192;
 const READER_BYTES: u64 = 128 << 20;
 /// Rows beyond share an unpartitioned file: a commit takes 10 000 files.
 const OUTPUTS_MAX: usize = 4_096;
+/// The same for rows that came in small pieces, whose partitions get few rows each.
+const FLUSHED_FILES_MAX: usize = 128;
 
 /// Bytes that one job may read when this much memory is there.
 pub(super) fn job_bytes(memory: u64) -> u64 {
@@ -32,7 +34,7 @@ pub(super) fn job_bytes(memory: u64) -> u64 {
 
 /// Rewrites the job's files, which lie in `partition` of spec `spec_no`. All new files, or none.
 pub(super) async fn rewrite(
-    lake: &Lake,
+    (lake, scope): (&Lake, &Scope),
     table: &Arc<TableDef>,
     (spec_no, partition): (i32, &Tuple),
     job: &Job,
@@ -40,7 +42,10 @@ pub(super) async fn rewrite(
     progress: &Progress,
 ) -> Result<Vec<NewFile>, Error> {
     let cut = if spec_no == table.spec.no { Cut::Nothing } else { Cut::Partitions };
-    let is_ordered = |file: &ScanFile| cut == Cut::Nothing && file.entry.file.sort_no == table.sort.no;
+    // inline batches are many and small: read one after another, they are sorted in no time
+    let is_ordered = |file: &ScanFile| {
+        cut == Cut::Nothing && file.entry.file.sort_no == table.sort.no && !file.entry.file.is_inline()
+    };
     let run_bytes = Sorter::run_bytes(lake.memory.limit());
     let readers: u64 = inputs.iter().map(|file| file.entry.file.bytes.min(READER_BYTES)).sum();
     let sorter = if inputs.iter().all(is_ordered) { 0 } else { Sorter::memory_bytes(run_bytes) };
@@ -49,12 +54,14 @@ pub(super) async fn rewrite(
     let (ordered, unordered) = inputs.into_iter().partition(is_ordered);
     let rewrite = Rewrite {
         lake: lake.clone(),
+        scope: scope.clone(),
         table: table.clone(),
         cut,
         place: Place { spec_no, partition: partition.clone(), sort_no: table.sort.no },
         ordered,
         unordered,
         run_bytes,
+        outputs_max: if job.action == Action::Flush { FLUSHED_FILES_MAX } else { OUTPUTS_MAX },
         progress: progress.clone(),
     };
     let files = NewFiles::new(lake.clone(), table.clone(), job.level, job.target_bytes);
@@ -68,6 +75,7 @@ pub(super) async fn rewrite(
 
 struct Rewrite {
     lake: Lake,
+    scope: Scope,
     table: Arc<TableDef>,
     cut: Cut,
     /// Where the rows are, and stay unless they are cut.
@@ -76,6 +84,8 @@ struct Rewrite {
     ordered: Vec<ScanFile>,
     unordered: Vec<ScanFile>,
     run_bytes: u64,
+    /// Files that are cut by partition; later rows share one that is not.
+    outputs_max: usize,
     progress: Progress,
 }
 
@@ -105,7 +115,7 @@ impl Rewrite {
     /// File after file: there is no order to keep.
     async fn append(&self, files: &mut NewFiles) -> Result<(), Error> {
         for file in self.ordered.iter().chain(&self.unordered) {
-            let mut batches = read(&self.lake, &self.table, file).await?;
+            let mut batches = read(&self.lake, &self.scope, &self.table, file).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.progress.check()?;
                 files.write(&self.place, &batch).await?;
@@ -122,11 +132,11 @@ impl Rewrite {
     ) -> Result<(), Error> {
         let mut inputs = Vec::new();
         for file in &self.ordered {
-            inputs.push(read(&self.lake, &self.table, file).await?);
+            inputs.push(read(&self.lake, &self.scope, &self.table, file).await?);
         }
         let mut sorter = Sorter::new(&self.lake, &self.table, self.cut, self.run_bytes, spilled)?;
         for file in &self.unordered {
-            let mut batches = read(&self.lake, &self.table, file).await?;
+            let mut batches = read(&self.lake, &self.scope, &self.table, file).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.progress.check()?;
                 sorter.add(batch).await?;
@@ -156,7 +166,7 @@ impl Rewrite {
         files: &mut NewFiles,
     ) -> Result<(), Error> {
         for (partition, range) in order.slices(batch)? {
-            let place = if files.count() < OUTPUTS_MAX {
+            let place = if files.count() < self.outputs_max {
                 Place { spec_no: self.table.spec.no, partition, sort_no: self.table.sort.no }
             } else {
                 // In order of tuples, so not in the table's.
@@ -169,11 +179,10 @@ impl Rewrite {
 }
 
 /// The rows of a file that are not deleted, in the table's present columns.
-async fn read(lake: &Lake, table: &TableDef, file: &ScanFile) -> Result<Batches, Error> {
-    let vector = file.entry.vector.as_ref().map(|visible| visible.vector.clone());
+async fn read(lake: &Lake, scope: &Scope, table: &TableDef, file: &ScanFile) -> Result<Batches, Error> {
     let entry = &file.entry;
-    let batches =
-        read_object(lake, table, &file.path, entry.file.bytes, entry.file.rows, vector.clone()).await?;
+    let vector = entry.vector.as_ref().map(|visible| visible.vector.clone());
+    let batches = lake.read_file(scope, table, entry, RowSet::live(vector.clone()), &table.schema).await?;
     if !has_row_ids(&table.schema) {
         return Ok(batches);
     }
@@ -182,7 +191,7 @@ async fn read(lake: &Lake, table: &TableDef, file: &ScanFile) -> Result<Batches,
 }
 
 /// The rows of an object of the table.
-pub(crate) async fn read_object(
+pub(super) async fn read_object(
     lake: &Lake,
     table: &TableDef,
     path: &Path,

@@ -56,9 +56,9 @@ impl Lake {
         })?;
         let key = RowKey::of_dedup(&table)?.ok_or_else(|| Error::NotKeyed(table.full_name()))?;
         let files = self.scan(scope, &table, base, &Predicate::True).await?.files;
-        let (lake, of) = (self.clone(), Arc::clone(&table));
+        let (lake, of, whose) = (self.clone(), Arc::clone(&table), scope.clone());
         let (files, older) = on_worker(move || async move {
-            let older = lake.older_rows(&of, &key, &files).await?;
+            let older = lake.older_rows(&whose, &of, &key, &files).await?;
             Ok((files, older))
         })
         .await?;
@@ -84,12 +84,18 @@ impl Lake {
     }
 
     /// In as many passes as the memory asks for, each with its part of the keys.
-    async fn older_rows(&self, table: &TableDef, key: &RowKey, files: &[ScanFile]) -> Result<Older, Error> {
+    async fn older_rows(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        key: &RowKey,
+        files: &[ScanFile],
+    ) -> Result<Older, Error> {
         let rows: u64 = files.iter().map(|file| file.entry.live_rows()).sum();
         let bytes_max = (self.memory.limit() / MEMORY_PARTS).max(KEY_BYTES);
         let passes = (rows * KEY_BYTES).div_ceil(bytes_max).max(1);
         let _reservation = self.memory.reserve((rows * KEY_BYTES).min(bytes_max))?;
-        let reader = KeyReader::new(self, table, key);
+        let reader = KeyReader::new((self, scope), table, key);
         let hasher = RandomState::new();
         let mut older = Older::new();
         for pass in 0..passes {

@@ -46,7 +46,7 @@ impl<'a> Search<'a> {
 
     async fn run(mut self, files: &[ScanFile]) -> Result<Places, Error> {
         let newest = self.newest;
-        let reader = KeyReader::new(&newest.lake, &newest.table, &newest.key);
+        let reader = KeyReader::new((&newest.lake, &newest.scope), &newest.table, &newest.key);
         let mut ops = Vec::new();
         for file in files {
             let mut gone: BTreeMap<bool, DeletionVector> = BTreeMap::new();

@@ -6,8 +6,8 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use arrow::row::Row;
 use cenote_catalog::TableDef;
-use cenote_datafile::{LAST_UPDATED, ROW_ID, ReadOptions, RowSet, arrow_type, read_batches, read_row_groups};
-use cenote_vocab::{Field, FieldType, TableSchema};
+use cenote_datafile::{LAST_UPDATED, ROW_ID, RowSet, arrow_type, read_row_groups};
+use cenote_vocab::{Field, FieldType, Scope, TableSchema};
 use futures::TryStreamExt;
 
 use super::RowKey;
@@ -15,8 +15,6 @@ use super::zones::Zones;
 use crate::scan::ScanFile;
 use crate::{Error, Lake};
 
-/// Rows that are decoded at a time.
-const READ_ROWS: usize = 8_192;
 /// Files of more rows have several row groups, which may be worth a look before they are read.
 const ONE_GROUP_ROWS: u64 = 262_144;
 
@@ -31,18 +29,20 @@ pub(super) struct Place {
 /// Reads keys of one table's files.
 pub(super) struct KeyReader<'a> {
     lake: &'a Lake,
+    scope: &'a Scope,
+    table: &'a TableDef,
     key: &'a RowKey,
     schema: Arc<TableSchema>,
 }
 
 impl<'a> KeyReader<'a> {
-    pub(super) fn new(lake: &'a Lake, table: &TableDef, key: &'a RowKey) -> Self {
+    pub(super) fn new((lake, scope): (&'a Lake, &'a Scope), table: &'a TableDef, key: &'a RowKey) -> Self {
         // earlier files may lack a value that is required by now
         let mut fields: Vec<Field> =
             key.fields().iter().map(|field| Field { required: false, ..field.clone() }).collect();
         fields.push(Field::new(ROW_ID, "_row_id", FieldType::Int64));
         fields.push(Field::new(LAST_UPDATED, "_last_updated_sequence_number", FieldType::Int64));
-        Self { lake, key, schema: Arc::new(TableSchema { no: table.schema.no, fields }) }
+        Self { lake, scope, table, key, schema: Arc::new(TableSchema { no: table.schema.no, fields }) }
     }
 
     /// Shows every row of the file that is not deleted, but for row groups that the zones rule out.
@@ -57,13 +57,8 @@ impl<'a> KeyReader<'a> {
             Some(zones) if known.rows > ONE_GROUP_ROWS => self.rows_in(file, zones).await?,
             _ => RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone())),
         };
-        let options = ReadOptions {
-            schema: self.schema.clone(),
-            row_count: known.rows,
-            rows: rows.clone(),
-            batch_rows: READ_ROWS,
-        };
-        let mut batches = read_batches(&self.lake.store, &file.path, known.bytes, options).await?;
+        let read = self.lake.read_file(self.scope, self.table, &file.entry, rows.clone(), &self.schema);
+        let mut batches = read.await?;
         let mut positions = rows.runs(known.rows).flatten();
         let key_columns = self.key.fields().len();
         while let Some(batch) = batches.try_next().await? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{DataFile, NewFile, TableDef};
+use cenote_catalog::{Content, DataFile, NewFile, TableDef};
 use cenote_datafile::{FileStatistics, Value, arrow_schema, value_at};
 use cenote_vocab::{FieldId, FieldType, PartitionField, PartitionSpec, TimeUnit, Transform, Tuple};
 use proptest::prelude::*;
@@ -41,6 +41,7 @@ fn batch(table: &TableDef, rows: &[Row]) -> RecordBatch {
 /// Without statistics: only the tuple speaks.
 fn file(spec_no: i32, partition: Tuple) -> DataFile {
     data_file(NewFile {
+        content: Content::Parquet,
         path: "data/x.parquet".into(),
         rows: 1,
         bytes: 1,

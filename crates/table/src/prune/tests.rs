@@ -5,7 +5,7 @@ use arrow::array::{
     TimestampMillisecondArray, TimestampNanosecondArray,
 };
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::NewFile;
+use cenote_catalog::{Content, NewFile};
 use cenote_datafile::{FileStatistics, StatisticsCollector, Value, arrow_schema};
 use cenote_vocab::{FieldType, FileId, LIVE, PartitionField, PartitionSpec, TimeUnit, Transform, Txn};
 use proptest::prelude::*;
@@ -103,6 +103,7 @@ fn file(rows: &[Row], unit: TimeUnit, transform: Transform) -> DataFile {
     let tuple = || tuples.iter().map(|unit| unit.map(Into::into)).collect();
     let (spec_no, partition) = if tuples.len() == 1 { (SPEC, tuple()) } else { (0, Vec::new()) };
     data_file(NewFile {
+        content: Content::Parquet,
         path: "data/x.parquet".into(),
         rows: rows.len() as u64,
         bytes: 1,
@@ -360,6 +361,7 @@ fn files_that_cannot_match_are_left_out_for_the_right_reason() {
 fn a_tuple_of_another_spec_says_nothing() {
     let table = table(TimeUnit::Micro, Transform::Hour);
     let file = data_file(NewFile {
+        content: Content::Parquet,
         path: "data/x.parquet".into(),
         rows: 1,
         bytes: 1,

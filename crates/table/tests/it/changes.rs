@@ -112,8 +112,12 @@ async fn act(world: &World, act: &Act) {
     }
 }
 
-async fn every_version_is_rebuilt(acts: Vec<Act>, from: prop::sample::Index, stop: prop::sample::Index) {
-    let world = World::new().await;
+async fn every_version_is_rebuilt(
+    world: World,
+    acts: Vec<Act>,
+    from: prop::sample::Index,
+    stop: prop::sample::Index,
+) {
     let mut versions = vec![world.head().await];
     for step in &acts {
         act(&world, step).await;
@@ -140,7 +144,13 @@ proptest! {
     #[test]
     fn random_changes_rebuild_every_version(acts in acts(), from in any::<prop::sample::Index>(), stop in any::<prop::sample::Index>()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        runtime.block_on(every_version_is_rebuilt(acts, from, stop));
+        runtime.block_on(async { every_version_is_rebuilt(World::new().await, acts, from, stop).await });
+    }
+
+    #[test]
+    fn random_changes_of_inline_batches_rebuild_every_version(acts in acts(), from in any::<prop::sample::Index>(), stop in any::<prop::sample::Index>()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        runtime.block_on(async { every_version_is_rebuilt(World::new().await.inline(), acts, from, stop).await });
     }
 }
 

@@ -53,6 +53,44 @@ async fn a_compaction_that_fails_changes_nothing_and_leaves_no_object() {
 }
 
 #[tokio::test]
+async fn a_flush_of_inline_batches_that_fails_changes_nothing_and_is_completed_by_the_next() {
+    let world = World::alone().await.inline();
+    world.append(&day_of_rows(0, 10)).await;
+    world.append(&day_of_rows(1, 10)).await;
+    let (rows, head, table) = (world.rows().await, world.head().await, world.table().await);
+    for point in ["compact.file", "compact.commit"] {
+        let failing = Failing::at(point);
+        let outcome = world.lake.flush_inline(&world.scope, &table).await;
+        assert!(matches!(outcome, Err(Error::Internal(_))), "{outcome:?}");
+        drop(failing);
+        assert_eq!((world.rows().await, world.head().await), (rows.clone(), head));
+        assert_eq!(world.objects().await.len(), 0);
+    }
+    world.lake.flush_inline(&world.scope, &table).await.unwrap();
+    assert_eq!((world.rows().await, world.objects().await.len()), (rows, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_deleted_while_they_are_flushed_stay_deleted() {
+    let world = Arc::new(World::alone().await.inline());
+    world.append(&day_of_rows(0, 10)).await;
+    let file = world.scan(&Predicate::True).await.files[0].entry.id;
+    let (meanwhile, runtime, once) = (world.clone(), Handle::current(), std::sync::Once::new());
+    let deleting = Failing::after("compact.commit", move || {
+        let (world, runtime) = (meanwhile.clone(), runtime.clone());
+        let act = move || {
+            runtime.block_on(world.delete(file, [3]));
+        };
+        once.call_once(|| std::thread::spawn(act).join().unwrap());
+    });
+    world.lake.flush_inline(&world.scope, &world.table().await).await.unwrap();
+    drop(deleting);
+    let files = world.scan(&Predicate::True).await.files;
+    assert_eq!((world.rows().await.len(), files.len(), files[0].entry.file.is_inline()), (9, 1, false));
+    assert_eq!(world.objects().await, world.live().await, "the first attempt's object is gone");
+}
+
+#[tokio::test]
 async fn a_collection_that_fails_is_completed_by_the_next() {
     let world = World::alone().await;
     world.append(&day_of_rows(0, 100)).await;

@@ -11,6 +11,7 @@ mod collect;
 mod compact;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod inline;
 mod keyed;
 mod restore;
 mod retention;

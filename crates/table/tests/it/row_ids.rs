@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use cenote_catalog::{Alter, Op, ReadSet, RowChange, TableChange};
-use cenote_datafile::{Level, ReadOptions, RowIdentity, RowSet, arrow_schema, read_batches, with_row_ids};
+use cenote_datafile::{Level, RowIdentity, RowSet, arrow_schema, with_row_ids};
 use cenote_table::{OptimizeMode, Predicate};
 use futures::TryStreamExt;
 
@@ -19,13 +19,9 @@ pub(crate) async fn identities(world: &World) -> BTreeMap<i64, (i64, i64)> {
     for file in &world.scan(&Predicate::True).await.files {
         let (entry, vector) = (&file.entry, file.entry.vector.as_ref().map(|visible| visible.vector.clone()));
         let mut identity = RowIdentity::new(entry.row_id_start, entry.seq, vector.as_deref());
-        let options = ReadOptions {
-            schema: schema.clone(),
-            row_count: entry.file.rows,
-            rows: RowSet::live(vector),
-            batch_rows: 100,
-        };
-        let batches = read_batches(&world.lake.store, &file.path, entry.file.bytes, options).await.unwrap();
+        let table = world.table().await;
+        let rows = RowSet::live(vector);
+        let batches = world.lake.read_file(&world.scope, &table, entry, rows, &schema).await.unwrap();
         let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
         for batch in &batches {
             let batch = identity.fill(batch).unwrap();

@@ -38,6 +38,18 @@ async fn a_table_that_was_written_deleted_from_and_compacted_is_sound() {
 }
 
 #[tokio::test]
+async fn inline_batches_are_sound_before_and_after_their_flush() {
+    let world = World::new().await.inline();
+    world.append(&day_of_rows(0, 50)).await;
+    world.append(&day_of_rows(1, 50)).await;
+    let file = world.scan(&Predicate::True).await.files[0].entry.id;
+    world.delete(file, 3..9).await;
+    assert_eq!(verify(&world, true).await, []);
+    world.lake.flush_inline(&world.scope, &world.table().await).await.expect("flushed");
+    assert_eq!(verify(&world, true).await, []);
+}
+
+#[tokio::test]
 async fn objects_that_are_missing_cut_or_changed_are_named() {
     let (world, path) = world().await;
     let whole = world.lake.store.read(&path).await.unwrap();

@@ -10,7 +10,7 @@ use cenote_catalog::{
     Alter, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet, RowChange, TableChange, TableDef,
     TableKind,
 };
-use cenote_datafile::{DeletionVector, Level, ReadOptions, RowSet, arrow_schema, read_batches};
+use cenote_datafile::{DeletionVector, Level, RowSet, arrow_schema};
 use cenote_table::{Lake, OptimizeMode, OptimizeOutcome, Predicate, Scan, ScanFile};
 use cenote_testkit::lake::TestLake;
 use cenote_vocab::{
@@ -72,10 +72,17 @@ impl World {
         let clock = Clock::manual(Clock::system().now());
         let ids = Ids::seeded(7, clock.clone());
         let disk = TestLake::with(clock.clone(), ids, memory).await;
-        let (lake, scope) = (disk.lake.clone(), disk.scope.clone());
+        let (mut lake, scope) = (disk.lake.clone(), disk.scope.clone());
+        lake.options.inline_bytes_max = 0;
         let world = Self { lake, scope, clock, _disk: disk, _turn: turn };
         world.create("cpu", BTreeMap::new()).await;
         world
+    }
+
+    /// From now on few rows become inline batches.
+    pub(crate) fn inline(mut self) -> Self {
+        self.lake.options.inline_bytes_max = 64 << 10;
+        self
     }
 
     pub(crate) async fn create(&self, name: &str, properties: BTreeMap<String, String>) -> Committed {
@@ -180,14 +187,9 @@ impl World {
     /// Rows of one file in its order, deleted ones left out; columns as of now.
     pub(crate) async fn read(&self, file: &ScanFile) -> Vec<Row> {
         let table = self.table().await;
-        let options = ReadOptions {
-            schema: table.schema.clone(),
-            row_count: file.entry.file.rows,
-            rows: RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone())),
-            batch_rows: 1_000,
-        };
+        let rows = RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone()));
         let batches =
-            read_batches(&self.lake.store, &file.path, file.entry.file.bytes, options).await.unwrap();
+            self.lake.read_file(&self.scope, &table, &file.entry, rows, &table.schema).await.unwrap();
         let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
         batches.iter().flat_map(rows_of).collect()
     }

@@ -1,4 +1,4 @@
-use cenote_catalog::{LevelCounters, NewFile, VisibleVector};
+use cenote_catalog::{Content, LevelCounters, NewFile, VisibleVector};
 use cenote_datafile::{DeletionVector, FileStatistics};
 use cenote_vocab::{FileId, LIVE, PartitionSpec, SortOrder};
 
@@ -22,6 +22,7 @@ fn file(id: i64, level: i32, mebibytes: u64) -> DataFile {
         begin_txn: Txn(10),
         end_txn: LIVE,
         file: Arc::new(NewFile {
+            content: Content::Parquet,
             path: format!("data/{id}.parquet"),
             rows: 100,
             bytes: mebibytes * MIB,
@@ -183,6 +184,7 @@ proptest::proptest! {
                 live: level(0..=2),
                 fresh: level(0..=0),
                 merged: level(1..=1),
+                inline: LevelCounters::default(),
                 deleted_rows: there.clone().map(|file| file.file.rows - file.live_rows()).sum(),
                 last_txn: Txn(10),
             };
