@@ -87,7 +87,7 @@ impl Inner {
                 self.log_barrier().await;
             }
             for table in &keyed {
-                self.flush_table(*table).await?;
+                self.flush_table(*table, Form::Any).await?;
             }
             let mut turns = Vec::with_capacity(states.len());
             for state in &states {
