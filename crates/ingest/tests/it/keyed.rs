@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
-use cenote_datafile::{ReadOptions, RowSet, read_batches};
+use cenote_datafile::RowSet;
 use cenote_ingest::{Ack, WriteRequest};
 use cenote_table::{Dedup, OptimizeMode, Predicate};
 use cenote_testkit::ingest::line_protocol;
@@ -31,13 +31,8 @@ async fn rows_in_files(disk: &TestLake, table: &str) -> Vec<((String, i64), f64)
     let place = |name: &str| table.schema.fields.iter().position(|field| field.name == name).expect(name);
     let mut rows = Vec::new();
     for file in scan.files {
-        let options = ReadOptions {
-            schema: table.schema.clone(),
-            row_count: file.entry.file.rows,
-            rows: RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone())),
-            batch_rows: 1000,
-        };
-        let batches = read_batches(&disk.lake.store, &file.path, file.entry.file.bytes, options);
+        let live = RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone()));
+        let batches = disk.lake.read_file(&disk.scope, &table, &file.entry, live, &table.schema);
         for batch in batches.await.expect("reads").try_collect::<Vec<_>>().await.expect("reads") {
             let time = batch.column(place("time")).as_primitive::<TimestampMicrosecondType>();
             let host = batch.column(place("host")).as_string::<i32>();
