@@ -1,5 +1,14 @@
-"""Durable commits per second: INSERTs of ten rows over the Postgres wire, each a commit of its own."""
+"""Durable commits per second of ten rows each, beside PyIceberg and DuckLake with their catalogs in SQLite on the same disk.
 
+Cenote's are INSERTs over the Postgres wire. A commit that a peer refuses because another was first is tried again by its
+writer and counts once.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 
@@ -8,6 +17,7 @@ from node import Node
 
 ROWS = 10
 WRITERS = (1, 64)
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 
 
 def _insert(node: Node, writer: int, until: float, counts: list) -> None:
@@ -20,28 +30,64 @@ def _insert(node: Node, writer: int, until: float, counts: list) -> None:
         counts.append(done)
 
 
+def _cenote(writers: int, seconds: float) -> tuple[float, int]:
+    with Node() as node:
+        node.sql("CREATE TABLE commits (writer BIGINT, n BIGINT, note VARCHAR)")
+        counts, began = [], time.perf_counter()
+        threads = [threading.Thread(target=_insert, args=(node, writer, began + seconds, counts)) for writer in range(writers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        elapsed = time.perf_counter() - began
+        if len(counts) != writers:
+            raise RuntimeError("a writer failed")
+        stored = int(node.sql("SELECT count(*) FROM commits")[0][0])
+        if stored != sum(counts) * ROWS:
+            raise RuntimeError(f"{sum(counts) * ROWS} rows were committed, {stored} are there")
+        return sum(counts) / elapsed, 0
+
+
+def _pyiceberg(writers: int, seconds: float) -> tuple[float, int]:
+    from peers import iceberg
+
+    with tempfile.TemporaryDirectory(prefix="iceberg-bench-") as directory:
+        return iceberg.commits_per_second(pathlib.Path(directory), writers, seconds)
+
+
+def _ducklake(writers: int, seconds: float) -> tuple[float, int]:
+    python = PEERS / ".venv-ducklake" / "bin" / "python"
+    if not python.exists():
+        requirements = PEERS / "requirements-ducklake.txt"
+        subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], check=True)
+    with tempfile.TemporaryDirectory(prefix="ducklake-bench-") as directory:
+        command = [python, PEERS / "ducklake.py", directory, str(writers), str(seconds)]
+        answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return answer["commits_per_second"], answer["refused"]
+
+
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     seconds = 2 if small else 10
     results = []
     for writers in WRITERS:
-        rates = []
+        rates = {"cenote": [], "pyiceberg": [], "ducklake": []}
+        refused = dict.fromkeys(rates, 0)
         for _ in range(rounds):
-            with Node() as node:
-                node.sql("CREATE TABLE commits (writer BIGINT, n BIGINT, note VARCHAR)")
-                counts, began = [], time.perf_counter()
-                threads = [
-                    threading.Thread(target=_insert, args=(node, writer, began + seconds, counts)) for writer in range(writers)
-                ]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-                elapsed = time.perf_counter() - began
-                if len(counts) != writers:
-                    raise RuntimeError("a writer failed")
-                stored = int(node.sql("SELECT count(*) FROM commits")[0][0])
-                if stored != sum(counts) * ROWS:
-                    raise RuntimeError(f"{sum(counts) * ROWS} rows were committed, {stored} are there")
-                rates.append(sum(counts) / elapsed)
-        results.append({"writers": writers, "commits_per_second": figures.median(rates), "lowest": min(rates), "highest": max(rates)})
+            for system, commits in (("cenote", _cenote), ("pyiceberg", _pyiceberg), ("ducklake", _ducklake)):
+                rate, again = commits(writers, seconds)
+                rates[system].append(rate)
+                refused[system] += again
+        for system, measured in rates.items():
+            results.append(
+                {
+                    "writers": writers,
+                    "system": system,
+                    "commits_per_second": figures.median(measured),
+                    "lowest": min(measured),
+                    "highest": max(measured),
+                    "refused": refused[system],
+                    "ratio": figures.ratio(rates["cenote"], measured),
+                }
+            )
     return results, {"rows_per_commit": ROWS}

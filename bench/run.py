@@ -17,7 +17,7 @@ import figures
 from node import Node
 
 SUITES = ("ingest", "query", "commit", "start")
-PEERS = {"query": ("duckdb", "datafusion", "tpchgen-cli")}
+PEERS = {"query": ("duckdb", "datafusion", "tpchgen-cli"), "commit": ("pyiceberg",)}
 
 
 def main() -> None:

@@ -143,7 +143,7 @@ impl ExtendedQueryHandler for Extended {
         let before = self.connection.status();
         let values = parameters(portal, prepared)?;
         let mut execution = session
-            .execute(prepared, values, Bounds::default())
+            .execute(prepared, values, Bounds { promised: true, ..Bounds::default() })
             .await
             .map_err(|error| error::of_query(&error))?;
         if execution.schema.fields().is_empty() {

@@ -21,6 +21,8 @@ pub struct Bounds {
     pub query_id: Option<String>,
     /// For the record.
     pub request_id: Option<String>,
+    /// The client has seen the columns that were described: an answer that has others by now is an error.
+    pub promised: bool,
 }
 
 /// A running statement. Dropping it cancels the statement.

@@ -96,6 +96,7 @@ impl Session {
             running: running.clone(),
             deadline: statement::deadline([bounds.timeout, self.inner.settings().statement_timeout()]),
             request_id: bounds.request_id.clone(),
+            promised: bounds.promised,
         };
         let answer = match self
             .inner

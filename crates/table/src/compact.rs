@@ -84,7 +84,8 @@ impl Lake {
         dry_run: bool,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
         let (wanted, progress) = ((only, |_: &NewFile| true), Progress::default());
-        let outcomes = self.optimize_files(scope, table, mode, wanted, dry_run, &progress).await?;
+        let how = if dry_run { How::Dry } else { How::Asked };
+        let outcomes = self.optimize_files(scope, table, mode, wanted, how, &progress).await?;
         if outcomes.is_empty() {
             return Ok(vec![OptimizeOutcome::none(table, "no files")]);
         }
@@ -105,7 +106,8 @@ impl Lake {
         Ok(newest)
     }
 
-    /// Compacts what is due in one partition: the one whose tuple reads so in its spec. `None` if it has no files.
+    /// Compacts what is due in one partition: the one whose tuple reads so in its spec. `None` if it has no files. What an open
+    /// transaction changes is left to it.
     pub async fn compact_partition(
         &self,
         scope: &Scope,
@@ -115,9 +117,8 @@ impl Lake {
         progress: &Progress,
     ) -> Result<Option<OptimizeOutcome>, Error> {
         let is_in = |file: &NewFile| file.spec_no == spec_no && file.tuple_text() == tuple;
-        let wanted = (&Predicate::True, is_in);
-        let outcomes =
-            self.optimize_files(scope, table, OptimizeMode::Due, wanted, dry_run, progress).await?;
+        let (wanted, how) = ((&Predicate::True, is_in), if dry_run { How::Dry } else { How::ByItself });
+        let outcomes = self.optimize_files(scope, table, OptimizeMode::Due, wanted, how, progress).await?;
         Ok(outcomes.into_iter().next())
     }
 
@@ -128,7 +129,7 @@ impl Lake {
         table: &Arc<TableDef>,
         mode: OptimizeMode,
         (only, wanted): (&Predicate, impl Fn(&NewFile) -> bool),
-        dry_run: bool,
+        how: How,
         progress: &Progress,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
         Error::refuse_view(table)?;
@@ -149,10 +150,10 @@ impl Lake {
         let files = self.scan(scope, table, base, only).await?.files.into_iter().map(|file| file.entry);
         let files: Vec<_> = files.filter(|file| wanted(&file.file)).collect();
         let written = if table.row_lineage() { Arc::new(keeping_row_ids(table)) } else { table.clone() };
-        let compaction = Compaction { lake: self, scope, table, written, base, progress };
+        let compaction = Compaction { lake: self, scope, table, written, base, progress, how };
         let mut outcomes = Vec::new();
         for plan in terms.plan(files) {
-            outcomes.push(compaction.run(&plan, dry_run).await?);
+            outcomes.push(compaction.run(&plan, how == How::Dry).await?);
         }
         Ok(outcomes)
     }
@@ -201,6 +202,17 @@ fn outcome(table: &TableDef, partition: String, action: &'static str, reason: St
     }
 }
 
+/// For whom files are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// For nobody: only to say what would be done.
+    Dry,
+    /// For who asked.
+    Asked,
+    /// For the table's good: transactions go first.
+    ByItself,
+}
+
 /// One call of `OPTIMIZE` on one table.
 struct Compaction<'a> {
     lake: &'a Lake,
@@ -210,6 +222,7 @@ struct Compaction<'a> {
     written: Arc<TableDef>,
     base: Txn,
     progress: &'a Progress,
+    how: How,
 }
 
 impl Compaction<'_> {
@@ -260,6 +273,10 @@ impl Compaction<'_> {
         let outputs =
             rewrite::rewrite((self.lake, self.scope), &self.written, place, job, inputs, self.progress)
                 .await?;
+        if self.how == How::ByItself && self.lake.changing.is(self.table.id, self.lake.clock.now()) {
+            self.lake.delete_new(self.table, &outputs).await; // a transaction began meanwhile, which this would break
+            return Ok(None);
+        }
         let committed = self.commit(job, outputs.clone()).await;
         match committed {
             Ok(Some(txn)) => Ok(Some((txn, outputs))),

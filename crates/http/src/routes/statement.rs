@@ -108,6 +108,7 @@ impl Ask {
             rows_max: self.max_rows.filter(|rows| *rows > 0),
             query_id: self.query_id.clone(),
             request_id: Some(call.request_id.to_string()),
+            promised: false,
         }
     }
 }

@@ -163,7 +163,8 @@ async fn events(node: &Node, request: http::request::Builder, wanted: usize) -> 
     let mut body = response.into_body();
     let mut text = String::new();
     while text.matches("\n\n").count() < wanted {
-        let frame = body.frame().await.expect("it goes on").expect("whole");
+        let Some(frame) = body.frame().await else { panic!("the stream ended: {text}") };
+        let frame = frame.expect("whole");
         text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("text"));
     }
     text.split_terminator("\n\n").map(str::to_owned).collect()

@@ -114,7 +114,7 @@ pub(crate) async fn select(
     parameters: Vec<ScalarValue>,
     guard: &Guard,
 ) -> Result<Answer, Error> {
-    guard.run(Box::pin(begin(session, statement, prepared, parameters))).await
+    guard.run(Box::pin(begin(session, statement, prepared, parameters, guard.promised))).await
 }
 
 /// The plan of a query, and how its scans would run or ran.
@@ -125,7 +125,8 @@ pub(crate) async fn explain(
     parameters: Vec<ScalarValue>,
     guard: &Guard,
 ) -> Result<Answer, Error> {
-    let mut answer = guard.run(Box::pin(begin(session, statement, prepared, parameters))).await?;
+    let mut answer =
+        guard.run(Box::pin(begin(session, statement, prepared, parameters, guard.promised))).await?;
     let Some(notes) = answer.notes.clone() else { return Ok(answer) };
     let schema = answer.schema.clone();
     let scans = stream::once(async move {
@@ -157,6 +158,7 @@ async fn begin(
     statement: &AnyStatement,
     prepared: &Prepared,
     parameters: Vec<ScalarValue>,
+    promised: bool,
 ) -> Result<Answer, Error> {
     let sql = prepared.sql.as_str();
     let path = session.search_path();
@@ -177,7 +179,7 @@ async fn begin(
     session.engine().metrics().scanned(read, pruned);
 
     let planned = visible_schema(&batches.schema());
-    let schema = as_described(&planned, prepared)?;
+    let schema = as_described(&planned, prepared, promised)?;
     let target = schema.clone();
     let batches = batches.map_err(fault::while_running).and_then(move |batch| {
         let fitted = if batch.schema() == target {
@@ -199,14 +201,17 @@ async fn begin(
     })
 }
 
-/// The columns that were described; fails if the tables changed so that the answer has others.
-fn as_described(planned: &SchemaRef, prepared: &Prepared) -> Result<SchemaRef, Error> {
+/// The columns that were described. If the tables changed so that the answer has others, those, unless the first were promised.
+fn as_described(planned: &SchemaRef, prepared: &Prepared, promised: bool) -> Result<SchemaRef, Error> {
     let Some(described) = &prepared.columns else { return Ok(planned.clone()) };
     let same_names = planned.fields().len() == described.fields().len()
         && planned.fields().iter().zip(described.fields()).all(|(planned, described)| {
             planned.name() == described.name()
                 && arrow::compute::can_cast_types(planned.data_type(), described.data_type())
         });
+    if !same_names && !promised {
+        return Ok(planned.clone());
+    }
     if !same_names {
         return Err(Error::new(ErrorKind::Unsupported, "cached plan must not change result type"));
     }

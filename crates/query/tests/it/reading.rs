@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
+use cenote_query::Bounds;
 use cenote_testkit::engine::node;
 use cenote_vocab::Fault;
 use futures::TryStreamExt;
@@ -215,9 +216,13 @@ async fn a_change_of_columns_between_prepare_and_execute_is_told() {
     client.rows("CREATE TABLE t (id BIGINT)").await;
     let prepared = client.session.prepare("SELECT * FROM t", &[]).await.expect("succeeds");
     client.rows("ALTER TABLE t ADD COLUMN b INT").await;
-    let Err(error) = client.session.execute(&prepared, Vec::new(), Default::default()).await else {
+    let promised = Bounds { promised: true, ..Bounds::default() };
+    let Err(error) = client.session.execute(&prepared, Vec::new(), promised).await else {
         panic!("columns changed")
     };
+    let free = client.session.execute(&prepared, Vec::new(), Bounds::default()).await.expect("as it is now");
+    assert_eq!(free.schema.fields().len(), 2, "nobody has seen the columns that were described");
+    drop(free);
     assert_eq!(error.to_string(), "cached plan must not change result type");
 }
 

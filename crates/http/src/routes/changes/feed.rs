@@ -127,6 +127,7 @@ impl Feed {
             rows_max: Some(limit),
             query_id: None,
             request_id: Some(self.call.request_id.to_string()),
+            promised: false,
         };
         let mut execution = session.execute(&prepared, Vec::new(), bounds).await.map_err(failed)?;
         let mut batches = Vec::new();
