@@ -32,7 +32,7 @@ pub(crate) enum Change {
     /// All of them go.
     DeleteAll,
     /// A query finds them.
-    Rows(RowChange),
+    Rows(Box<RowChange>),
 }
 
 /// A query over the target and others, and what follows from each row of its answer.
@@ -61,7 +61,7 @@ pub(crate) enum Source {
     /// `FROM`, `USING`: every combination that the condition lets through is a match.
     Beside(Vec<TableWithJoins>),
     /// `MERGE … USING`: rows of both sides may have no match.
-    Against(TableFactor),
+    Against(Box<TableFactor>),
 }
 
 /// `WHEN … AND … THEN …`
@@ -99,7 +99,7 @@ pub(crate) enum Act {
 pub(crate) enum NewValue {
     /// It stays.
     Kept,
-    Given(Expr),
+    Given(Box<Expr>),
     /// The column's default.
     Default,
 }

@@ -54,7 +54,7 @@ pub(crate) async fn run(
     guard: &Guard,
 ) -> Result<Answer, Error> {
     match prepared.parsed() {
-        Parsed::Command(command) => run_command(session, command, prepared, guard).await,
+        Parsed::Command(command) => Box::pin(run_command(session, command, prepared, guard)).await,
         Parsed::CopyOut { statement, .. } => {
             select::select(session, statement, prepared, parameters, guard).await
         }
@@ -76,7 +76,9 @@ pub(crate) async fn run(
                     Box::pin(delete::truncate(session, truncate, prepared, guard)).await
                 }
                 SqlStatement::CreateTable(create) => {
-                    create_table::create_table(session, create, clauses, prepared, parameters, guard).await
+                    let made =
+                        create_table::create_table(session, create, clauses, prepared, parameters, guard);
+                    Box::pin(made).await
                 }
                 SqlStatement::CreateView(create) => view::create_view(session, create, prepared, guard).await,
                 SqlStatement::CreateSchema { .. } | SqlStatement::CreateDatabase { .. } => {
@@ -137,7 +139,7 @@ async fn run_command(
         Command::Use(name) => set::use_schema(session, name).await,
         Command::Show(show) => show::show(session, show).await,
         Command::Describe(name) => describe::describe(session, name).await,
-        Command::DescribeQuery(sql) => describe::describe_query(session, sql).await,
+        Command::DescribeQuery(sql) => Box::pin(describe::describe_query(session, sql)).await,
         Command::Flush(target) => maintain::flush(session, target.as_deref()).await,
         Command::Optimize { target, mode, only, dry_run } => {
             maintain::optimize(session, target.as_deref(), *mode, only.as_deref(), *dry_run).await

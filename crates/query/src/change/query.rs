@@ -81,7 +81,7 @@ impl RowQuery {
                 .unwrap_or_default()
                 .iter()
                 .map(|value| match value {
-                    NewValue::Given(expr) => Some(items.add(expr.clone())),
+                    NewValue::Given(expr) => Some(items.add(expr.as_ref().clone())),
                     NewValue::Kept | NewValue::Default => None,
                 })
                 .collect(),

@@ -35,6 +35,9 @@ const CLAUSE: usize = 2;
 /// Number of the first column of the new row.
 const VALUES: usize = 3;
 
+/// What is done to the rows of a table with these columns.
+type ByColumns<'a> = Box<dyn Fn(&TableDef) -> Result<Change, Error> + Send + Sync + 'a>;
+
 /// A statement that changes rows of one table.
 pub(crate) struct Verb<'a> {
     /// First word of its tag.
@@ -47,7 +50,7 @@ pub(crate) struct Verb<'a> {
     pub(crate) rows: NewRows<'a>,
     pub(crate) returning: Option<Returning<'a>>,
     /// What it does, by the table's columns.
-    pub(crate) change: Box<dyn Fn(&TableDef) -> Result<Change, Error> + Send + Sync + 'a>,
+    pub(crate) change: ByColumns<'a>,
 }
 
 impl Verb<'_> {

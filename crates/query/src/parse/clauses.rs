@@ -22,7 +22,7 @@ pub(crate) struct TableClauses {
     /// Types that the parser does not know, by the numbers in the words that stand for them.
     pub(crate) types: Vec<FieldType>,
     /// `INSERT … REPLACE WHERE …`
-    pub(crate) replace: Option<Expr>,
+    pub(crate) replace: Option<Box<Expr>>,
 }
 
 /// Begins the words that stand for types.
@@ -54,7 +54,7 @@ pub(crate) struct SortItem {
 pub(crate) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<TableClauses, Error> {
     let mut clauses = TableClauses::default();
     if tokens.first().is_some_and(|first| word_is(first, "INSERT")) {
-        clauses.replace = take_replace(sql, tokens)?;
+        clauses.replace = take_replace(sql, tokens)?.map(Box::new);
     }
     if !is_create_table(sql, tokens) {
         return Ok(clauses);

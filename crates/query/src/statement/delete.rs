@@ -39,13 +39,13 @@ pub(crate) fn verb(delete: &Delete) -> Result<Verb<'_>, Error> {
             if delete.selection.is_none() && delete.using.is_none() && delete.returning.is_none() {
                 return Ok(Change::DeleteAll);
             }
-            Ok(Change::Rows(RowChange {
+            Ok(Change::Rows(Box::new(RowChange {
                 target: target.clone(),
                 source: Source::Beside(delete.using.clone().unwrap_or_default()),
                 condition: delete.selection.clone(),
                 clauses: vec![Clause { when: When::Matched, predicate: None, act: Act::Delete }],
                 answers: answers(delete.returning.as_deref()),
-            }))
+            })))
         }),
     })
 }

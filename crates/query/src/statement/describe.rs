@@ -48,7 +48,7 @@ pub(crate) async fn describe(session: &Inner, name: &[Ident]) -> Result<Answer, 
         Found::Table(table) => of_table(&table),
         Found::System { .. } | Found::Made { .. } => {
             let text = name.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
-            return describe_query(session, &format!("SELECT * FROM {text}")).await;
+            return Box::pin(describe_query(session, &format!("SELECT * FROM {text}"))).await;
         }
     };
     Ok(Answer::batch("DESCRIBE", batch(&rows)?))

@@ -36,13 +36,13 @@ pub(crate) fn verb(merge: &Merge) -> Result<Verb<'_>, Error> {
         returning: None,
         change: Box::new(move |table| {
             let clauses = merge.clauses.iter().map(|clause| translated(clause, table, &source));
-            Ok(Change::Rows(RowChange {
+            Ok(Change::Rows(Box::new(RowChange {
                 target: target.clone(),
-                source: Source::Against(merge.source.clone()),
+                source: Source::Against(Box::new(merge.source.clone())),
                 condition: Some((*merge.on).clone()),
                 clauses: clauses.collect::<Result<_, Error>>()?,
                 answers: Answers::Nothing,
-            }))
+            })))
         }),
     })
 }
@@ -82,7 +82,8 @@ fn short(assignments: &[Assignment]) -> Option<&str> {
 
 /// Each column takes the source's column of its name.
 fn of_source(table: &TableDef, source: &Ident) -> Vec<NewValue> {
-    let value = |name: &str| NewValue::Given(Expr::CompoundIdentifier(vec![source.clone(), exact(name)]));
+    let value =
+        |name: &str| NewValue::Given(Box::new(Expr::CompoundIdentifier(vec![source.clone(), exact(name)])));
     table.schema.fields.iter().map(|field| value(&field.name)).collect()
 }
 

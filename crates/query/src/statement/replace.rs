@@ -33,13 +33,13 @@ pub(crate) fn verb<'a>(insert: &'a Insert, predicate: &'a Expr) -> Result<Verb<'
         rows: NewRows::Replacing(insert, predicate),
         returning: None,
         change: Box::new(move |_| {
-            Ok(Change::Rows(RowChange {
+            Ok(Change::Rows(Box::new(RowChange {
                 target: target.clone(),
                 source: Source::Beside(Vec::new()),
                 condition: Some(predicate.clone()),
                 clauses: vec![Clause { when: When::Matched, predicate: None, act: Act::Delete }],
                 answers: Answers::Nothing,
-            }))
+            })))
         }),
     })
 }

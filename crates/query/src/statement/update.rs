@@ -42,13 +42,13 @@ pub(crate) fn verb(update: &Update) -> Result<Verb<'_>, Error> {
                 None => Vec::new(),
             };
             let act = Act::Update(assigned(&update.assignments, table)?);
-            Ok(Change::Rows(RowChange {
+            Ok(Change::Rows(Box::new(RowChange {
                 target: target.clone(),
                 source: Source::Beside(others),
                 condition: update.selection.clone(),
                 clauses: vec![Clause { when: When::Matched, predicate: None, act }],
                 answers: answers(update.returning.as_deref()),
-            }))
+            })))
         }),
     })
 }
@@ -101,6 +101,6 @@ pub(crate) fn new_value(expr: &Expr) -> NewValue {
         Expr::Identifier(ident) if ident.quote_style.is_none() && folded(ident) == "default" => {
             NewValue::Default
         }
-        other => NewValue::Given(other.clone()),
+        other => NewValue::Given(Box::new(other.clone())),
     }
 }

@@ -50,13 +50,18 @@ pub(crate) fn verb<'a>(insert: &'a Insert, on: &'a OnInsert) -> Result<Verb<'a>,
                 predicate: None,
                 act: Act::Insert(excluded(table)),
             });
-            Ok(Change::Rows(RowChange {
+            Ok(Change::Rows(Box::new(RowChange {
                 target: target.clone(),
-                source: Source::Against(one_row_per_key(table, &key, keeps_last, &exact(EXCLUDED))?),
+                source: Source::Against(Box::new(one_row_per_key(
+                    table,
+                    &key,
+                    keeps_last,
+                    &exact(EXCLUDED),
+                )?)),
                 condition: equal(&key, &target),
                 clauses,
                 answers: answers(insert.returning.as_deref()),
-            }))
+            })))
         }),
     })
 }
@@ -100,7 +105,7 @@ fn key<'t>(table: &'t TableDef, conflict: &OnConflict) -> Result<Vec<&'t str>, E
 
 /// Each column takes its value of the new row.
 fn excluded(table: &TableDef) -> Vec<NewValue> {
-    let value = |name: &str| NewValue::Given(of(&exact(EXCLUDED), name));
+    let value = |name: &str| NewValue::Given(Box::new(of(&exact(EXCLUDED), name)));
     table.schema.fields.iter().map(|field| value(&field.name)).collect()
 }
 

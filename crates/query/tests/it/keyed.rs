@@ -113,7 +113,7 @@ async fn random_points_read_as_a_plain_model_says_after_each_step() {
             });
             assert_eq!(rows, expected, "seed {seed}, step {step}");
             let count = model.len().to_string();
-            assert_eq!(client.rows("SELECT count(*) FROM cpu").await, [count.clone()]);
+            assert_eq!(client.rows("SELECT count(*) FROM cpu").await, std::slice::from_ref(&count));
             let keys = "SELECT count(*) FROM (SELECT DISTINCT host, time FROM cpu) keys";
             assert_eq!(client.rows(keys).await, [count]);
         }
