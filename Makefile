@@ -1,5 +1,5 @@
 # The two commands of a newcomer: `make demo` and `make test`.
-.PHONY: demo test deps lint fmt accept crash model bench
+.PHONY: demo test deps lint fmt accept crash storm model bench
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
@@ -36,6 +36,10 @@ accept:
 # kill -9 at random moments, ROUNDS times.
 crash:
 	CENOTE_CRASH_ROUNDS=$(ROUNDS) cargo xtask test -E 'test(kills_at_random_moments)' --no-capture
+
+# Appends, deletes, updates, merges and changes of columns at once for a minute, killed every five seconds.
+storm:
+	CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4 cargo xtask test -E 'test(everything_at_once)' --no-capture
 
 # Benchmarks beside peers: make bench [SUITE=ingest|query|commit|start] [SIZE=small|full].
 bench:

@@ -15,5 +15,6 @@ mod model;
 mod process;
 mod slt;
 mod snapshot;
+mod storm;
 mod tpch;
 mod wire;

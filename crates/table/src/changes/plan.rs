@@ -23,10 +23,10 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// What happened to the row of this id.
-    pub(super) fn change_of(&self, id: i64) -> ChangeType {
+    /// What happened to the row of this id at this position.
+    pub(super) fn change_of(&self, id: i64, position: i64) -> ChangeType {
         match &self.pairs {
-            Some(pairs) if pairs.contains(id) => updated(self.change),
+            Some(pairs) if pairs.contains(id, (self.file.id, position)) => updated(self.change),
             _ => self.change,
         }
     }

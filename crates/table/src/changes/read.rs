@@ -117,7 +117,8 @@ impl StepReader {
                 .map(|(stored, given)| stored.unwrap_or(given))
                 .collect(),
         };
-        let kinds: Vec<ChangeType> = ids.iter().map(|id| step.change_of(*id)).collect();
+        let kinds = ids.iter().zip(&positions).map(|(id, position)| step.change_of(*id, *position));
+        let kinds: Vec<ChangeType> = kinds.collect();
         let number = |value: i64| -> ArrayRef { Arc::new(Int64Array::from_value(value, rows)) };
         let mut columns = vec![
             number(step.txn.0),

@@ -30,8 +30,16 @@ impl RowKey {
         }
     }
 
+    /// The table's primary key; `None` if it has none.
+    pub(crate) fn primary(table: &TableDef) -> Result<Option<Self>, Error> {
+        Self::with(table, &table.key_fields)
+    }
+
     fn of(table: &TableDef) -> Result<Option<Self>, Error> {
-        let ids = key_fields(table);
+        Self::with(table, &key_fields(table))
+    }
+
+    fn with(table: &TableDef, ids: &[FieldId]) -> Result<Option<Self>, Error> {
         let columns = table.schema.fields.iter().enumerate();
         let columns = |id: &FieldId| columns.clone().find(|(_, field)| field.id == *id);
         let (places, fields): (Vec<usize>, Vec<Field>) =
