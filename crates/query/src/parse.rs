@@ -116,8 +116,19 @@ fn refuse(statement: &AnyStatement) -> Result<(), Error> {
         AnyStatement::CopyTo(_) => Err(files_denied("COPY")),
         AnyStatement::Reset(_) => Err(unsupported("RESET")),
         AnyStatement::Explain(explain) => match explain.statement.as_ref() {
-            AnyStatement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(()),
-            _ => Err(unsupported("EXPLAIN of anything but a query")),
+            AnyStatement::Statement(inner) => match **inner {
+                SqlStatement::Query(_) => Ok(()),
+                SqlStatement::Insert(_)
+                | SqlStatement::Update(_)
+                | SqlStatement::Delete(_)
+                | SqlStatement::Merge(_)
+                    if !explain.options.analyze =>
+                {
+                    Ok(())
+                }
+                _ => Err(unsupported("EXPLAIN of this statement")),
+            },
+            _ => Err(unsupported("EXPLAIN of this statement")),
         },
         AnyStatement::Statement(statement) => match &**statement {
             SqlStatement::Query(_)

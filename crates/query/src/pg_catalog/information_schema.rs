@@ -162,6 +162,10 @@ fn column(field: &Field, number: i64) -> Row {
     let mut row = vec![
         ("column_name", field.name.as_str().into()),
         ("ordinal_position", Cell::Int(number)),
+        (
+            "column_default",
+            field.write_default.as_ref().map_or(Cell::Null, |text| Cell::Text(text.to_string())),
+        ),
         ("is_nullable", yes_or_no(!field.required)),
         ("data_type", standard.into()),
         ("udt_schema", "pg_catalog".into()),

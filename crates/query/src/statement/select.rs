@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use cenote_vocab::ErrorKind;
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlparser::ast::Statement as SqlStatement;
@@ -42,12 +42,14 @@ pub(crate) async fn describable(
     let inner = match statement {
         AnyStatement::Statement(inner) => inner.as_ref(),
         AnyStatement::Explain(_) => {
-            return described_query(&mut binder, statement, sql, &path).await.map(Some);
+            return described_query(session, &mut binder, statement, sql, &path).await.map(Some);
         }
         _ => return Ok(None),
     };
     match inner {
-        SqlStatement::Query(_) => described_query(&mut binder, statement, sql, &path).await.map(Some),
+        SqlStatement::Query(_) => {
+            described_query(session, &mut binder, statement, sql, &path).await.map(Some)
+        }
         statement if let Some(verb) = changing(statement, clauses)? => {
             described_change(session, &mut binder, &verb, sql).await
         }
@@ -95,15 +97,42 @@ fn answer_columns(binder: &Binder<'_>, plan: &LogicalPlan, sql: &str) -> Result<
 }
 
 async fn described_query(
+    session: &Inner,
     binder: &mut Binder<'_>,
     statement: &AnyStatement,
     sql: &str,
     path: &[String],
 ) -> Result<Described, Error> {
-    let plan = binder.plan(statement.clone(), sql, path).await?;
-    only_reads(&plan)?;
+    let plan = planned(session, binder, statement, sql, path).await?;
     let columns = Some(answer_columns(binder, &plan, sql)?);
     Ok(Described { plans: vec![plan], columns })
+}
+
+/// The plan of a query, or of an EXPLAIN of a query or of a statement that writes: of that one, the query that finds its rows.
+async fn planned(
+    session: &Inner,
+    binder: &mut Binder<'_>,
+    statement: &AnyStatement,
+    sql: &str,
+    path: &[String],
+) -> Result<LogicalPlan, Error> {
+    if let AnyStatement::Explain(explain) = statement
+        && let AnyStatement::Statement(inner) = explain.statement.as_ref()
+        && !matches!(**inner, SqlStatement::Query(_))
+    {
+        let plan = match (changing(inner, &TableClauses::default())?, inner.as_ref()) {
+            (Some(verb), _) => change::describe(session, binder, &verb, sql).await?.into_iter().next(),
+            (None, SqlStatement::Insert(insert)) => Some(insert::plan(session, binder, insert, sql).await?.1),
+            (None, _) => None,
+        };
+        // all rows of a table go without a look at them
+        let found = plan.map_or_else(|| LogicalPlanBuilder::empty(false), LogicalPlanBuilder::from);
+        let explained = found.explain(explain.options.verbose, false).and_then(LogicalPlanBuilder::build);
+        return explained.map_err(|error| fault::of(error, sql));
+    }
+    let plan = binder.plan(statement.clone(), sql, path).await?;
+    only_reads(&plan)?;
+    Ok(plan)
 }
 
 /// Begins to stream a query.
@@ -168,8 +197,7 @@ async fn begin(
         })
         .await?;
     let mut binder = session.binder(snapshot.clone());
-    let plan = binder.plan(statement.clone(), sql, &path).await?;
-    only_reads(&plan)?;
+    let plan = planned(session, &mut binder, statement, sql, &path).await?;
     let plan = bind_parameters(plan, parameters, sql)?;
     let physical = binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
     let batches =
