@@ -12,6 +12,7 @@ mod jobs;
 mod journey;
 mod limits;
 mod model;
+mod pipelines;
 mod process;
 mod slt;
 mod snapshot;

@@ -20,9 +20,9 @@ use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
     CatalogOptions, Changes, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease,
-    Names, NewRun, NewTag, NewToken, PartitionCounters, RunCounts, RunEnd, ScramVerifier, TableCommit,
-    TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection, hold, inline, job, lease,
-    partition, reading, run, system, tenant, tokens, visible,
+    Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
+    TableCommit, TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection, hold, inline,
+    job, lease, partition, pipeline, reading, run, system, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -296,6 +296,33 @@ impl Catalog {
         spec_no: i32,
     ) -> Result<Arc<cenote_vocab::PartitionSpec>, Error> {
         reading::spec_at(&self.inner, scope, table, spec_no).await
+    }
+
+    // ---- pipelines ----
+
+    /// Stores a new pipeline. `PipelineExists` if its schema has one of its name.
+    pub async fn create_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::create(&self.inner, scope, pipeline).await
+    }
+
+    /// All pipelines by schema and name.
+    pub async fn pipelines(&self, scope: &Scope) -> Result<Vec<Pipeline>, Error> {
+        pipeline::list(&self.inner, scope).await
+    }
+
+    /// Stores what is wanted of a pipeline, what it does, and its error. `PipelineNotFound` once it was dropped.
+    pub async fn note_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::note(&self.inner, scope, pipeline).await
+    }
+
+    /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
+    pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::remove(&self.inner, scope, pipeline).await
+    }
+
+    /// The identity by whose rights a pipeline runs. `OwnerGone` for a token that is gone, revoked or expired.
+    pub async fn owner(&self, scope: &Scope, token: i64) -> Result<Identity, Error> {
+        pipeline::owner(&self.inner, scope, token).await
     }
 
     /// Rows of a registered system table, limited to what the tenant may see.

@@ -72,6 +72,20 @@ pub enum Error {
         /// The nearest name.
         nearest: Option<String>,
     },
+    /// No such pipeline.
+    #[error("pipeline \"{name}\" does not exist")]
+    PipelineNotFound {
+        /// As asked.
+        name: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// The schema has a pipeline of this name.
+    #[error("pipeline \"{0}\" already exists")]
+    PipelineExists(String),
+    /// The token by whose rights something runs is gone, revoked or expired.
+    #[error("the owner (token {0}) is gone, revoked or expired")]
+    OwnerGone(i64),
     /// A column with this name appeared since the change was planned, with another type.
     #[error("column {column:?} of table {table} is {existing}, got {given}")]
     ColumnConflict {
@@ -222,6 +236,7 @@ impl Fault for Error {
             | Self::SchemaNotFound { .. }
             | Self::ColumnNotFound { .. }
             | Self::JobNotFound { .. }
+            | Self::PipelineNotFound { .. }
             | Self::TokenNotFound
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
@@ -230,6 +245,7 @@ impl Fault for Error {
             Self::TableExists(_)
             | Self::SchemaExists(_)
             | Self::TagExists(_)
+            | Self::PipelineExists(_)
             | Self::ColumnExists { .. }
             | Self::ColumnConflict { .. }
             | Self::CommitConflict { .. }
@@ -246,6 +262,7 @@ impl Fault for Error {
             | Self::NotNull(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
+            Self::OwnerGone(_) => ErrorKind::Denied,
             Self::Unavailable(_) | Self::OutcomeUnknown(_) => ErrorKind::Unavailable,
             Self::Layout { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Corrupt(_) => ErrorKind::Corrupt,
@@ -259,14 +276,14 @@ impl Fault for Error {
             Self::TableNotFound { .. } => "42P01",
             Self::SchemaNotFound { .. } => "3F000",
             Self::ColumnNotFound { .. } => "42703",
-            Self::JobNotFound { .. } => "42704",
+            Self::JobNotFound { .. } | Self::PipelineNotFound { .. } => "42704",
             Self::TableExists(_) => "42P07",
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",
             Self::ColumnConflict { .. } | Self::SchemaIncompatible { .. } => "42804",
             Self::Needed { .. } => "2BP01",
             Self::NotNull(_) => "23502",
-            Self::TagExists(_) => "42710",
+            Self::TagExists(_) | Self::PipelineExists(_) => "42710",
             Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
@@ -286,7 +303,8 @@ impl Fault for Error {
             Self::TableNotFound { nearest, .. }
             | Self::SchemaNotFound { nearest, .. }
             | Self::ColumnNotFound { nearest, .. }
-            | Self::JobNotFound { nearest, .. } => {
+            | Self::JobNotFound { nearest, .. }
+            | Self::PipelineNotFound { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
             Self::ChangesExpired { floor, .. } => Some(format!(

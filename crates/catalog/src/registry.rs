@@ -8,6 +8,7 @@ mod ledger;
 mod objects;
 mod render;
 mod root;
+mod stream;
 mod system;
 
 pub(crate) use access::{LEASES, TOKEN};
@@ -17,12 +18,13 @@ pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
 pub(crate) use render::{add_column, define, definitions};
 pub(crate) use root::{CATALOG, HEAD, HOLD, META, TABLE_TXN, TXN, TXN_INPUT};
+pub(crate) use stream::PIPELINE;
 pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 4;
+pub(crate) const LAYOUT: i64 = 5;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -52,6 +54,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &LEASES,
     &JOB,
     &RUN,
+    &PIPELINE,
 ];
 
 /// The meaning of a column, which each database has its own type for.

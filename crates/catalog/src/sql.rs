@@ -21,6 +21,7 @@ pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod migrate;
 pub(crate) mod object;
+pub(crate) mod pipeline;
 pub(crate) mod producer;
 pub(crate) mod run;
 pub(crate) mod state;

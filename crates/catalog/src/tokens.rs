@@ -204,7 +204,7 @@ pub(crate) async fn delete(inner: &Inner, scope: &Scope, id: i64) -> Result<(), 
     Ok(())
 }
 
-fn is_live(token: &Token, now: Micros) -> bool {
+pub(crate) fn is_live(token: &Token, now: Micros) -> bool {
     token.enabled && token.expires.is_none_or(|expires| now < expires)
 }
 
@@ -303,7 +303,7 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
 }
 
 /// The id of the token behind the node's own work; no stored token has it.
-const INTERNAL_TOKEN: i64 = 0;
+pub(crate) const INTERNAL_TOKEN: i64 = 0;
 
 pub(crate) fn internal_identity(scope: &Scope) -> Identity {
     let token = Token {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use cenote_catalog::{Catalog, CatalogOptions, NewToken};
@@ -12,6 +12,7 @@ use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
 use cenote_postgres::{Postgres, PostgresOptions};
 use cenote_query::{Engine, QueryOptions};
 use cenote_store::{Secret, StorageOptions, Store};
+use cenote_stream::{Limits, Streams};
 use cenote_table::{Changing, Dedup, Lake, TableOptions};
 use cenote_vocab::{Clock, Ids, MemoryPool, Permissions};
 use parking_lot::Mutex;
@@ -25,6 +26,9 @@ use crate::DataDir;
 use crate::config::Config;
 use crate::data_dir::DataDirError;
 use crate::jobs::NodeJobs;
+
+/// The part of the node's memory that all pipelines together may hold: a quarter.
+const STREAM_MEMORY_PART: u64 = 4;
 
 /// How long the lease `active` lives without renewal.
 const LEASE_TTL: Duration = Duration::from_secs(10);
@@ -57,6 +61,9 @@ pub enum NodeError {
     /// The jobs cannot be started.
     #[error(transparent)]
     Flow(Box<cenote_flow::Error>),
+    /// The pipelines cannot be started.
+    #[error(transparent)]
+    Stream(Box<cenote_stream::Error>),
     /// The engine cannot be built.
     #[error(transparent)]
     Query(#[from] cenote_query::Error),
@@ -76,6 +83,12 @@ pub enum NodeError {
 impl From<cenote_ingest::Error> for NodeError {
     fn from(error: cenote_ingest::Error) -> Self {
         Self::Ingest(Box::new(error))
+    }
+}
+
+impl From<cenote_stream::Error> for NodeError {
+    fn from(error: cenote_stream::Error) -> Self {
+        Self::Stream(Box::new(error))
     }
 }
 
@@ -116,6 +129,7 @@ pub struct Node {
     /// True if the data directory was empty.
     pub new: bool,
     flow: Flow,
+    streams: Arc<Streams>,
     data_dir: Option<DataDir>,
     state: watch::Sender<NodeState>,
     doors: TaskTracker,
@@ -200,11 +214,22 @@ impl Node {
         )
         .await?;
         let compaction = query_memory.share("compaction", config.bytes("compaction.memory_limit"));
+        let stream_memory = memory.share("stream", memory.limit() / STREAM_MEMORY_PART);
         let engine = Engine::new(lake.clone(), ingest.clone(), query_options(config), query_memory)?;
         let flow =
             Flow::new(lake.clone(), flow_options(config), compaction, &tasks, parts_stop.child_token());
         flow.start().await?;
         engine.register_jobs(Arc::new(NodeJobs(flow.clone())));
+        let streams = Arc::new(Streams::new(
+            (engine.clone(), lake.clone(), ingest.clone()),
+            stream_memory,
+            Limits::default(),
+            &tasks,
+            parts_stop.child_token(),
+        ));
+        let pipelines: Weak<Streams> = Arc::downgrade(&streams);
+        engine.register_pipelines(pipelines);
+        streams.start().await?;
         {
             let mut registry = registry.lock();
             ingest.register(&mut registry);
@@ -222,6 +247,7 @@ impl Node {
             admin_token,
             new: data_dir.new,
             flow,
+            streams,
             data_dir: Some(data_dir),
             state,
             doors,
@@ -245,6 +271,10 @@ impl Node {
         self.doors.close();
         if tokio::time::timeout(self.shutdown_timeout, self.doors.wait()).await.is_err() {
             tracing::warn!("requests still ran at the end of server.shutdown_timeout");
+        }
+        // Before the lease is returned, so that the last epochs are committed.
+        if tokio::time::timeout(self.shutdown_timeout, self.streams.stop()).await.is_err() {
+            tracing::warn!("pipelines still ran at the end of server.shutdown_timeout");
         }
         // Before the lease is returned, so that the ends of its runs are noted.
         if tokio::time::timeout(self.shutdown_timeout, self.flow.stop()).await.is_err() {

@@ -197,6 +197,26 @@ fn time_unit(unit: ArrowUnit) -> TimeUnit {
     }
 }
 
+/// The columns as SQL sees them: without field ids, which are no business of an answer.
+pub fn sql_schema(schema: &TableSchema) -> SchemaRef {
+    Arc::new(Schema::new(arrow_schema(schema).fields().iter().map(|field| plain(field)).collect::<Vec<_>>()))
+}
+
+/// The field, and those in it, without ids.
+fn plain(field: &ArrowField) -> ArrowField {
+    let inner = |field: &Arc<ArrowField>| Arc::new(plain(field));
+    let data_type = match field.data_type() {
+        DataType::List(element) => DataType::List(inner(element)),
+        DataType::FixedSizeList(element, length) => DataType::FixedSizeList(inner(element), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        other => other.clone(),
+    };
+    let mut metadata = field.metadata().clone();
+    metadata.remove(FIELD_ID_KEY);
+    field.clone().with_data_type(data_type).with_metadata(metadata)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ mod writer;
 
 pub use adapt::{absent, adapt, adapt_with, from_hex, literal};
 pub use arrow_schema::{
-    FIELD_ID_KEY, LIST_ELEMENT, arrow_field, arrow_schema, arrow_type, field_id, field_type,
+    FIELD_ID_KEY, LIST_ELEMENT, arrow_field, arrow_schema, arrow_type, field_id, field_type, sql_schema,
 };
 pub use bound::{next_bytes, next_text};
 pub use deletion_vector::DeletionVector;

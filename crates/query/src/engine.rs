@@ -1,6 +1,6 @@
 //! The node's SQL engine.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use cenote_catalog::Identity;
 use cenote_ingest::Ingest;
@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::parse::unsupported;
 use crate::plan::BaseState;
 use crate::registry::Registry;
-use crate::{Error, Jobs, QueryOptions, Session, SessionOptions};
+use crate::{Error, Jobs, Pipelines, QueryOptions, Session, SessionOptions};
 
 /// SQL over the lake. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ struct Inner {
     metrics: Metrics,
     registry: Registry,
     jobs: OnceLock<Arc<dyn Jobs>>,
+    pipelines: OnceLock<Weak<dyn Pipelines>>,
 }
 
 /// A statement that runs or ran, as the registry shows it.
@@ -59,7 +60,16 @@ impl Engine {
         let metrics = Metrics::default();
         let registry = Registry::new(lake.clock.clone(), metrics.clone(), options.slow_threshold);
         Ok(Self {
-            inner: Arc::new(Inner { lake, ingest, options, base, metrics, registry, jobs: OnceLock::new() }),
+            inner: Arc::new(Inner {
+                lake,
+                ingest,
+                options,
+                base,
+                metrics,
+                registry,
+                jobs: OnceLock::new(),
+                pipelines: OnceLock::new(),
+            }),
         })
     }
 
@@ -81,6 +91,15 @@ impl Engine {
     /// Says who runs jobs; the first one stays.
     pub fn register_jobs(&self, jobs: Arc<dyn Jobs>) {
         drop(self.inner.jobs.set(jobs));
+    }
+
+    /// Says who runs pipelines; the first one stays, for as long as its owner keeps it.
+    pub fn register_pipelines(&self, pipelines: Weak<dyn Pipelines>) {
+        drop(self.inner.pipelines.set(pipelines));
+    }
+
+    pub(crate) fn pipelines(&self) -> Option<Arc<dyn Pipelines>> {
+        self.inner.pipelines.get()?.upgrade()
     }
 
     /// Runs a job now because `actor` asked; with `dry_run`, only says what would be done. `Unsupported` on a node that has

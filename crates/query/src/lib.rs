@@ -17,6 +17,7 @@ mod metrics;
 mod options;
 mod parse;
 mod pg_catalog;
+mod pipeline;
 mod plan;
 mod registry;
 mod scan;
@@ -33,6 +34,7 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
+pub use pipeline::{InsertPlan, Pipelines, ScriptStatement, StreamTables, parse_script};
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::{Class, Prepared};
 

@@ -54,6 +54,10 @@ impl Session {
         Ok(Self { inner: Arc::new(Inner::open(engine, identity, options)?) })
     }
 
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// Splits a text into statements; an empty text gives none. Syntax errors name their place in the whole text.
     pub fn statements(&self, sql: &str) -> Result<Vec<String>, Error> {
         parse::split(sql)

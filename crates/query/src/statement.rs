@@ -14,6 +14,7 @@ mod job;
 mod keyed;
 mod maintain;
 mod merge;
+mod pipeline;
 mod prepare;
 mod prepared;
 mod replace;
@@ -156,6 +157,7 @@ async fn run_command(
         }
         Command::Verify { target, deep } => maintain::verify(session, target.as_deref(), *deep, guard).await,
         Command::Kill(id) => maintain::kill(session, id),
+        Command::Pipeline(statement) => pipeline::run(session, statement).await,
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,

@@ -18,6 +18,16 @@ pub fn deletion_vector_file(file: Uuid) -> String {
     format!("dv/{file}.puffin")
 }
 
+/// Where a pipeline keeps what does not fit into the catalog: `{tenant}/pipelines/{uuid}`.
+pub fn pipeline_location(tenant: &str, pipeline: Uuid) -> Path {
+    Path::from(format!("{tenant}/pipelines/{pipeline}"))
+}
+
+/// The state of a pipeline, under a name of its own.
+pub fn pipeline_state(tenant: &str, pipeline: Uuid, object: Uuid) -> Path {
+    Path::from(format!("{tenant}/pipelines/{pipeline}/{object}.state"))
+}
+
 /// The path below the root of `relative`, as the catalog stores it, in the table at `location`.
 pub fn object_path(location: &str, relative: &str) -> Path {
     Path::from(format!("{location}/{relative}"))

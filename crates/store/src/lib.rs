@@ -17,7 +17,9 @@ mod store;
 mod upload;
 
 pub use error::Error;
-pub use layout::{data_file, deletion_vector_file, object_path, table_location};
+pub use layout::{
+    data_file, deletion_vector_file, object_path, pipeline_location, pipeline_state, table_location,
+};
 pub use options::{Secret, StorageOptions};
 pub use store::{Listed, Store};
 pub use upload::Upload;

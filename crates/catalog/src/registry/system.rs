@@ -388,6 +388,33 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 WHERE r.catalog_id = :catalog ORDER BY r.created_us, r.run_id",
     },
     SystemTable {
+        name: "stream.pipelines",
+        columns: &[
+            text("pipeline_id"),
+            text("schema_name"),
+            text("name"),
+            text("owner"),
+            text("desired"),
+            text("state"),
+            integer("epoch"),
+            integer("txn"),
+            time("committed_at"),
+            text("error"),
+            text("script"),
+            text("options"),
+            time("created_at"),
+            integer("version"),
+        ],
+        private: false,
+        query: "SELECT l.pipeline_id, l.schema_name, l.name, COALESCE(k.name, 'cenote'), l.desired, l.state, p.epoch, \
+                p.txn, x.committed_us, l.error, l.script, l.options, l.created_us, l.version FROM cn_pipeline l \
+                LEFT JOIN cn_token k ON k.catalog_id = l.catalog_id AND k.token_id = l.owner \
+                LEFT JOIN cn_producer p ON p.catalog_id = l.catalog_id \
+                AND p.producer = l.producer \
+                LEFT JOIN cn_txn x ON x.catalog_id = p.catalog_id AND x.txn = p.txn \
+                WHERE l.catalog_id = :catalog ORDER BY l.schema_name, l.name",
+    },
+    SystemTable {
         name: "storage.holds",
         columns: &[
             text("id"),

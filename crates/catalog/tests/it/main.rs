@@ -16,6 +16,7 @@ mod layout;
 mod ledger;
 mod model;
 mod objects;
+mod pipelines;
 mod postgres;
 mod runs;
 mod serial;
@@ -41,6 +42,8 @@ macro_rules! all_promises {
             changes::changes_are_told_by_transaction,
             changes::a_commit_is_found_by_its_id,
             changes::changes_below_the_floor_are_refused_with_it,
+            pipelines::a_pipeline_leaves_nothing_behind,
+            pipelines::a_pipeline_runs_by_its_owner_while_there_is_one,
             commits::a_created_table_takes_files_and_shows_them,
             commits::sixty_four_writers_lose_nothing_and_number_densely,
             commits::one_commit_creates_a_table_and_fills_it,

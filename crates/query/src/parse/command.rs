@@ -10,6 +10,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::alter::{AlterTable, Comment, alter_table, comment};
 use super::clauses::list;
 use super::history::{History, history};
+use super::pipeline::{PipelineStatement, pipeline};
 use super::prepare;
 use super::words::Words;
 use crate::Error;
@@ -89,6 +90,7 @@ pub(crate) enum Command {
     AlterTable(AlterTable),
     Comment(Comment),
     History(History),
+    Pipeline(PipelineStatement),
 }
 
 /// One table, or all of the tenant.
@@ -114,6 +116,9 @@ pub(crate) enum Show {
     Snapshots(Vec<Ident>),
     Tags,
     Jobs,
+    Pipelines { like: Option<String> },
+    Pipeline(Vec<Ident>),
+    CreatePipeline(Vec<Ident>),
     All,
     Setting(String),
 }
@@ -137,7 +142,6 @@ const LATER: &[&[&str]] = &[
     &["GRANT"],
     &["REVOKE"],
     &["CALL"],
-    &["CREATE", "PIPELINE"],
     &["CREATE", "ASSET"],
     &["CREATE", "JOB"],
     &["DROP", "JOB"],
@@ -215,6 +219,10 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             if let Some(statement) = history(&mut words)? {
                 words.end()?;
                 return Ok(Some(Command::History(statement)));
+            }
+            if let Some(statement) = pipeline(&mut words)? {
+                words.end()?;
+                return Ok(Some(Command::Pipeline(statement)));
             }
             if let Some(phrase) = LATER.iter().find(|phrase| words.take(phrase)) {
                 return Err(unsupported(&phrase.join(" ")));
@@ -361,6 +369,13 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
         Show::Columns(words.object_name()?)
     } else if words.take(&["CREATE", "TABLE"]) {
         Show::Create { name: words.object_name()?, view: false }
+    } else if words.take(&["CREATE", "PIPELINE"]) {
+        Show::CreatePipeline(words.object_name()?)
+    } else if words.take(&["PIPELINES"]) {
+        let like = if words.take(&["LIKE"]) { Some(words.text()?) } else { None };
+        Show::Pipelines { like }
+    } else if words.take(&["PIPELINE"]) {
+        Show::Pipeline(words.object_name()?)
     } else if words.take(&["CREATE", "VIEW"]) {
         Show::Create { name: words.object_name()?, view: true }
     } else if words.take(&["FUNCTIONS"]) {

@@ -12,6 +12,7 @@ use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as AnyStatement;
@@ -28,12 +29,12 @@ use super::rewriter::{Reference, VersionText, references, replace};
 use super::snapshot::Snapshot;
 use super::state::{CATALOG, OwnCatalogs, SYSTEM, exact, own_catalogs};
 use crate::engine::Engine;
-use crate::parse::{Parsed, parse};
+use crate::parse::{Parsed, folded, parse, unsupported};
 use crate::pg_catalog::{self, PgFacts};
 use crate::scan::{LakeTable, ScanNotes};
 use crate::table_function::{self, Bound, Call, Context};
 use crate::transaction::StagedRows;
-use crate::{Error, system};
+use crate::{Error, StreamTables, system};
 
 /// Behind the name of a table whose rows are to be found with their places; no name may hold a control character.
 const ADDRESSED: &str = "\u{1f}rows";
@@ -42,6 +43,9 @@ const ADDRESSED: &str = "\u{1f}rows";
 const NEW_ROWS: &str = "\u{1f}new";
 /// Behind the name of a table of whose rows a statement has changed some.
 const CHANGED_ROWS: &str = "\u{1f}changed";
+
+/// The schema of what a pipeline's script has made; no name may hold a control character.
+const LOCAL: &str = "\u{1f}local";
 
 /// Views that may stand on views.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -61,6 +65,8 @@ pub(crate) struct Binder<'a> {
     facts: system::SessionFacts,
     /// Made when the statement asks about the server.
     server: Option<Arc<PgFacts>>,
+    /// Where a pipeline reads: then no table of the lake is scanned.
+    streams: Option<Arc<dyn StreamTables>>,
 }
 
 impl<'a> Binder<'a> {
@@ -87,7 +93,17 @@ impl<'a> Binder<'a> {
             columns: BTreeSet::new(),
             facts,
             server: None,
+            streams: None,
         }
+    }
+
+    /// From now on names are those of a pipeline: what `streams` says stands for every table that is read.
+    pub(crate) fn read_streams(&mut self, streams: Arc<dyn StreamTables>) -> datafusion::common::Result<()> {
+        for function in streams.functions() {
+            self.state.register_udf(function)?;
+        }
+        self.streams = Some(streams);
+        Ok(())
     }
 
     /// Ids of the tables of the lake that a statement may read, by some names: of all, if it names a view.
@@ -277,6 +293,18 @@ impl<'a> Binder<'a> {
         if is_of_statement(&reference.name) {
             return Ok(ObjectName::from(reference.name.clone())); // it was added before
         }
+        if let Some(streams) = self.streams.clone() {
+            if reference.version.is_some() {
+                return Err(unsupported("reading a version of a table in a pipeline"));
+            }
+            if let [name] = reference.name.as_slice()
+                && let Some(table) = streams.local(&folded(name))
+            {
+                self.columns.extend(table.schema().fields().iter().map(|field| field.name().clone()));
+                self.add(CATALOG, LOCAL, &folded(name), table)?;
+                return Ok(full_name(CATALOG, LOCAL, &folded(name)));
+            }
+        }
         if let Some(parts) = addressed_parts(&reference.name) {
             return self.bind_addressed(&parts, search_path).await;
         }
@@ -297,6 +325,10 @@ impl<'a> Binder<'a> {
                 };
                 let txn = version.unwrap_or(self.snapshot.txn);
                 match &table.kind {
+                    TableKind::Table if let Some(streams) = &self.streams => {
+                        let table_of_stream = streams.lake(&table);
+                        self.add(CATALOG, &table.schema_name, &name, table_of_stream)?;
+                    }
                     TableKind::Table => {
                         let provider = self.provider(&table, txn, version.is_some()).await?;
                         self.inputs.insert(table.id, txn);
@@ -313,6 +345,9 @@ impl<'a> Binder<'a> {
                     }
                 }
                 Ok(full_name(CATALOG, &table.schema_name, &name))
+            }
+            Found::System { .. } | Found::Made { .. } if self.streams.is_some() => {
+                return Err(unsupported("a system table in a pipeline"));
             }
             Found::System { group, name } => {
                 let table = system::MadeTable::new(self.facts.clone(), &group, &name)?;
@@ -352,6 +387,9 @@ impl<'a> Binder<'a> {
         search_path: &[String],
         at: Option<Txn>,
     ) -> Result<ObjectName, Error> {
+        if self.streams.is_some() {
+            return Err(unsupported("a table function in a pipeline"));
+        }
         let names = match at {
             Some(txn) => self.engine.lake().catalog.names(&self.identity.scope, txn).await?,
             None => self.snapshot.names.clone(),

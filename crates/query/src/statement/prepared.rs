@@ -95,6 +95,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Verify { .. } => (Class::Read, "VERIFY"),
             Command::Kill(_) => (Class::Admin, "KILL"),
             Command::History(statement) => (Class::Ddl, statement.command()),
+            Command::Pipeline(statement) => (Class::Ddl, statement.command()),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
             Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),

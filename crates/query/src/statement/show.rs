@@ -9,7 +9,7 @@ use cenote_catalog::{TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::Ident;
 
-use super::{Answer, describe, history};
+use super::{Answer, describe, history, pipeline};
 use crate::Error;
 use crate::parse::Show;
 use crate::plan::{CATALOG, Found, Resolver};
@@ -36,6 +36,8 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Snapshots(_) => return snapshot_columns(),
         Show::Tags => return history::tag_columns(),
         Show::Jobs => JOB_COLUMNS.iter().filter_map(|name| job_field(name)).collect(),
+        Show::Pipelines { .. } | Show::Pipeline(_) => pipeline::shown_columns(),
+        Show::CreatePipeline(_) => vec![text("pipeline_name"), text("create_statement")],
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
     };
@@ -91,6 +93,15 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
         Show::Snapshots(name) => return snapshots(session, name).await,
         Show::Tags => history::tags(session).await?,
         Show::Jobs => jobs(session).await?,
+        Show::Pipelines { like } => {
+            pipeline::shown(session, |name| like.as_deref().is_none_or(|pattern| is_like(name, pattern)))
+                .await?
+        }
+        Show::Pipeline(name) => pipeline::shown_one(session, name).await?,
+        Show::CreatePipeline(name) => {
+            let (name, statement) = pipeline::create_statement(session, name).await?;
+            vec![texts([name.as_str()]), texts([statement.as_str()])]
+        }
         Show::All => {
             let all = session.settings().all();
             vec![

@@ -1,0 +1,171 @@
+//! Statements about pipelines. How they run is not known here: the node registers who runs them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Field;
+use cenote_catalog::{Desired, Pipeline};
+use cenote_vocab::{ErrorKind, Permission, nearest};
+use sqlparser::ast::Ident;
+
+use super::Answer;
+use crate::Error;
+use crate::parse::{PipelineStatement, folded, unsupported};
+use crate::plan::{Resolver, denied};
+use crate::session::Inner;
+
+/// Runs one of them.
+pub(crate) async fn run(session: &Inner, statement: &PipelineStatement) -> Result<Answer, Error> {
+    session.refuse_in_transaction_block(statement.command())?;
+    session.check_writable()?;
+    let pipelines =
+        session.engine().pipelines().ok_or_else(|| unsupported("pipelines on a node that runs none"))?;
+    let scope = &session.identity().scope;
+    match statement {
+        PipelineStatement::Create { name, if_not_exists, options, script } => {
+            let pipeline = new(session, name, options, script).await?;
+            if *if_not_exists && find(session, name).await.is_ok() {
+                let notice = format!("pipeline \"{}\" already exists, skipping", pipeline.name);
+                return Ok(Answer::done(statement.command()).with_notice(notice));
+            }
+            pipelines.create(session.identity(), pipeline).await?;
+        }
+        PipelineStatement::Drop { name, if_exists } => match find(session, name).await {
+            Ok(pipeline) => pipelines.remove(scope, own(session, pipeline)?).await?,
+            Err(error) if *if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
+                return Ok(Answer::done(statement.command()).with_notice(format!("{error}, skipping")));
+            }
+            Err(error) => return Err(error),
+        },
+        PipelineStatement::Pause(name) => {
+            pipelines.pause(scope, own(session, find(session, name).await?)?).await?;
+        }
+        PipelineStatement::Resume(name) => {
+            pipelines.resume(scope, own(session, find(session, name).await?)?).await?;
+        }
+    }
+    Ok(Answer::done(statement.command()))
+}
+
+/// The pipeline to be made: of the asker, in a schema where tables may be made.
+async fn new(
+    session: &Inner,
+    name: &[Ident],
+    options: &BTreeMap<String, String>,
+    script: &str,
+) -> Result<Pipeline, Error> {
+    let names = session.names().await?;
+    let search_path = session.search_path();
+    let resolver = Resolver { names: &names, identity: session.identity(), search_path: &search_path };
+    let (schema, name) = resolver.creatable(name, Permission::Write)?;
+    let desired = match options.get("desired").map(String::as_str) {
+        None | Some("running") => Desired::Running,
+        Some("paused") => Desired::Paused,
+        Some(other) => {
+            let message = format!("option desired is 'running' or 'paused', got '{other}'");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+    };
+    let lake = session.engine().lake();
+    Ok(Pipeline {
+        id: lake.ids.uuid(),
+        schema,
+        name,
+        owner: session.identity().token.id,
+        search_path,
+        script: script.to_owned(),
+        options: options
+            .iter()
+            .filter(|(name, _)| *name != "desired")
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+        desired,
+        state: "created".to_owned(),
+        error: None,
+        created: session.now(),
+        version: 1,
+    })
+}
+
+/// The pipeline of a name with or without its schema; without one, the first on the search path.
+async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, Error> {
+    let pipelines = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
+    let names: Vec<String> = parts.iter().map(folded).collect();
+    let (schemas, name) = match names.as_slice() {
+        [name] => (session.search_path(), name),
+        [schema, name] => (vec![schema.clone()], name),
+        [catalog, schema, name] if catalog == crate::plan::CATALOG => (vec![schema.clone()], name),
+        _ => return Err(unsupported("a pipeline of another catalog")),
+    };
+    let found = schemas.iter().find_map(|schema| {
+        pipelines.iter().find(|pipeline| pipeline.schema == *schema && pipeline.name == *name)
+    });
+    found.cloned().ok_or_else(|| {
+        let nearest =
+            nearest(name, pipelines.iter().map(|pipeline| pipeline.name.as_str())).map(str::to_owned);
+        cenote_catalog::Error::PipelineNotFound { name: names.join("."), nearest }.into()
+    })
+}
+
+/// A pipeline is steered by its owner, and by admins.
+fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error> {
+    let identity = session.identity();
+    if pipeline.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {
+        return Ok(pipeline);
+    }
+    Err(denied(Permission::Admin, &format!("pipeline {}", pipeline.full_name())))
+}
+
+/// Columns of `system.stream.pipelines` that people look at first.
+const SHOWN: [&str; 8] = ["schema_name", "name", "desired", "state", "epoch", "txn", "committed_at", "error"];
+
+/// Columns of `SHOW PIPELINES` and `SHOW PIPELINE`.
+pub(crate) fn shown_columns() -> Vec<Field> {
+    let table = cenote_catalog::system_tables().iter().find(|table| table.name == "stream.pipelines");
+    let columns = table.map_or(&[][..], |table| table.columns);
+    let column = |name: &&str| columns.iter().find(|column| column.name == *name);
+    SHOWN
+        .iter()
+        .filter_map(column)
+        .map(|column| Field::new(column.name, column.kind.data_type(), true))
+        .collect()
+}
+
+/// `SHOW PIPELINES`: those whose name is wanted.
+pub(crate) async fn shown(session: &Inner, wanted: impl Fn(&str) -> bool) -> Result<Vec<ArrayRef>, Error> {
+    shown_if(session, |_, name| wanted(name)).await
+}
+
+/// `SHOW PIPELINE p`
+pub(crate) async fn shown_one(session: &Inner, name: &[Ident]) -> Result<Vec<ArrayRef>, Error> {
+    let pipeline = find(session, name).await?;
+    shown_if(session, |schema, name| pipeline.schema == schema && pipeline.name == name).await
+}
+
+async fn shown_if(session: &Inner, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<ArrayRef>, Error> {
+    let rows = crate::system::rows(&session.facts(), "stream", "pipelines").await?;
+    let text = |name: &str| rows.column_by_name(name).map(|column| column.as_string::<i32>().clone());
+    let (Some(schemas), Some(names)) = (text("schema_name"), text("name")) else { return Ok(Vec::new()) };
+    let kept: BooleanArray =
+        schemas.iter().zip(&names).map(|(schema, name)| Some(wanted(schema?, name?))).collect();
+    let rows = filter_record_batch(&rows, &kept)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))?;
+    Ok(SHOWN.iter().filter_map(|name| rows.column_by_name(name).map(Arc::clone)).collect())
+}
+
+/// `SHOW CREATE PIPELINE p`: its name, and the statement that would make it again.
+pub(crate) async fn create_statement(session: &Inner, name: &[Ident]) -> Result<(String, String), Error> {
+    let pipeline = own(session, find(session, name).await?)?;
+    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mut text = format!("CREATE PIPELINE {}.{}", quote(&pipeline.schema), quote(&pipeline.name));
+    if !pipeline.options.is_empty() {
+        let options =
+            pipeline.options.iter().map(|(name, value)| format!("{} = {}", quote(name), literal(value)));
+        text.push_str(&format!(" WITH ({})", options.collect::<Vec<_>>().join(", ")));
+    }
+    text.push_str(&format!(" AS $${}$$", pipeline.script));
+    Ok((pipeline.name, text))
+}

@@ -1,0 +1,141 @@
+//! Failures of pipelines.
+
+use cenote_vocab::{ErrorKind, Fault, SqlState};
+use datafusion::error::DataFusionError;
+
+/// A pipeline cannot be planned, or an epoch of it failed and changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A script that breaks a rule; the text names it.
+    #[error("{0}")]
+    Invalid(String),
+    /// What this version cannot do.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
+    /// What was kept was made by another plan.
+    #[error("state does not fit: {operator}: {difference}")]
+    State {
+        /// The operator.
+        operator: String,
+        /// What is other than before.
+        difference: String,
+    },
+    /// More state than the node has memory for.
+    #[error("state of pipeline {pipeline} needs more than stream.state_memory: {source}")]
+    StateMemory {
+        /// The pipeline.
+        pipeline: String,
+        /// Who refused.
+        source: cenote_vocab::OutOfMemory,
+    },
+    /// Stored state that is damaged.
+    #[error("state of pipeline {pipeline} is damaged: {reason}")]
+    Corrupt {
+        /// The pipeline.
+        pipeline: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// SQL failed.
+    #[error(transparent)]
+    Query(#[from] cenote_query::Error),
+    /// A source failed.
+    #[error(transparent)]
+    Connect(#[from] cenote_connect::Error),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] cenote_catalog::Error),
+    /// Files could not be written.
+    #[error(transparent)]
+    Table(#[from] cenote_table::Error),
+    /// Values do not fit the target.
+    #[error(transparent)]
+    DataFile(#[from] cenote_datafile::Error),
+    /// State could not be stored or read.
+    #[error(transparent)]
+    Store(#[from] cenote_store::Error),
+    /// A plan failed.
+    #[error("{0}")]
+    Plan(DataFusionError),
+    /// A crash that a test asked for.
+    #[error("fail point {0}")]
+    FailPoint(&'static str),
+}
+
+impl Error {
+    /// True if another process has taken the pipeline over: nothing of it may be touched any more.
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(
+            self,
+            Self::Catalog(cenote_catalog::Error::Fenced { .. })
+                | Self::Connect(cenote_connect::Error::Catalog(cenote_catalog::Error::Fenced { .. }))
+        )
+    }
+
+    /// True if the same epoch may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Exhausted | ErrorKind::Conflict)
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::Plan(error.into())
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) | Self::State { .. } => ErrorKind::Invalid,
+            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::StateMemory { .. } => ErrorKind::Exhausted,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Query(error) => error.kind(),
+            Self::Connect(error) => error.kind(),
+            Self::Catalog(error) => error.kind(),
+            Self::Table(error) => error.kind(),
+            Self::DataFile(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Plan(error) => plan_kind(error),
+            Self::FailPoint(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::Query(error) => error.sqlstate(),
+            Self::Connect(error) => error.sqlstate(),
+            Self::Catalog(error) => error.sqlstate(),
+            Self::Table(error) => error.sqlstate(),
+            Self::DataFile(error) => error.sqlstate(),
+            _ => self.kind().sqlstate(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Query(error) => error.hint(),
+            Self::Connect(error) => error.hint(),
+            Self::Catalog(error) => error.hint(),
+            Self::Table(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// A value that an expression cannot take is the script's; memory is the node's; the rest is ours.
+fn plan_kind(error: &DataFusionError) -> ErrorKind {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::Exhausted,
+        DataFusionError::Internal(_) => ErrorKind::Internal,
+        DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
+        _ => ErrorKind::Invalid,
+    }
+}

@@ -1,0 +1,140 @@
+//! Options of a pipeline, and the numbers that bound an epoch.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cenote_connect::interval_micros;
+
+use crate::Error;
+
+/// Options that are known by name and that this version cannot do.
+const LATER: [&str; 9] = [
+    "parallelism",
+    "update_interval",
+    "early_emit",
+    "updating_ttl",
+    "state_ttl",
+    "late_rows",
+    "bad_data",
+    "checkpoint_interval",
+    "key_groups",
+];
+
+/// `WITH (…)` and `SET` of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PipelineOptions {
+    /// How late rows may come, in µs.
+    pub watermark_delay: i64,
+    /// After so long without rows a source no longer holds the watermark; `None`: it always does.
+    pub idle_timeout: Option<Duration>,
+    /// Failures in a row before a person is needed; `None`: no limit.
+    pub restarts_max: Option<u32>,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self {
+            watermark_delay: 1_000_000,
+            idle_timeout: Some(Duration::from_secs(300)),
+            restarts_max: Some(20),
+        }
+    }
+}
+
+impl PipelineOptions {
+    /// The options of a pipeline. `Invalid` for one that is unknown, or a value that does not fit.
+    pub fn of(options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (name, value) in options {
+            read.set(name, value)?;
+        }
+        Ok(read)
+    }
+
+    /// Sets one.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let wrong = |expected: &str| Error::Invalid(format!("option '{name}' is {expected}, got '{value}'"));
+        let micros =
+            || interval_micros(value).or_else(|| value.parse::<i64>().ok().filter(|micros| *micros <= 0));
+        match name {
+            "watermark_delay" => {
+                let delay = micros().filter(|micros| *micros >= 0);
+                self.watermark_delay = delay.ok_or_else(|| wrong("an interval of 0 or more"))?;
+            }
+            "idle_timeout" => {
+                let timeout = micros().ok_or_else(|| wrong("an interval"))?;
+                self.idle_timeout =
+                    u64::try_from(timeout).ok().filter(|micros| *micros > 0).map(Duration::from_micros);
+            }
+            "restarts_max" => {
+                let restarts: i64 = value.parse().map_err(|_| wrong("a whole number"))?;
+                self.restarts_max = u32::try_from(restarts).ok();
+            }
+            later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
+            _ => {
+                return Err(Error::Invalid(format!(
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, restarts_max"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What bounds an epoch; only tests set it otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Rows of one epoch's input.
+    pub epoch_rows: usize,
+    /// Between the starts of two epochs, at least.
+    pub epoch_interval: Duration,
+    /// The same, as a multiple of how long the last commit took.
+    pub commits_apart: u32,
+    /// Wait after the first row when idle.
+    pub linger: Duration,
+    /// State up to this stands in the catalog beside the epoch; more becomes an object.
+    pub inline_state_bytes: usize,
+    /// An idle pipeline whose sources moved on without rows says so this often.
+    pub idle_commit: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            epoch_rows: 500_000,
+            epoch_interval: Duration::from_millis(10),
+            commits_apart: 4,
+            linger: Duration::from_millis(5),
+            inline_state_bytes: 64 << 10,
+            idle_commit: Duration::from_secs(3600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, value: &str) -> Result<PipelineOptions, Error> {
+        PipelineOptions::of(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn options_are_read_or_named() {
+        assert_eq!(of("watermark_delay", "5 seconds").expect("fits").watermark_delay, 5_000_000);
+        assert_eq!(of("watermark_delay", "0").expect("fits").watermark_delay, 0);
+        assert_eq!(of("idle_timeout", "-1").expect("fits").idle_timeout, None);
+        assert_eq!(of("restarts_max", "-1").expect("fits").restarts_max, None);
+        for (name, value, message) in [
+            ("watermark_delay", "soon", "option 'watermark_delay' is an interval of 0 or more, got 'soon'"),
+            ("early_emit", "1s", "option 'early_emit' is not supported yet"),
+            (
+                "x",
+                "1",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, restarts_max",
+            ),
+        ] {
+            assert_eq!(of(name, value).expect_err(name).to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Cuts a query at its windows: below is what adds up rows, above is batch SQL over windows that are complete.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use datafusion::common::{Column, JoinType, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::logical_plan::TableScanBuilder;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Projection,
+};
+use datafusion::prelude::col;
+
+use super::check;
+use super::event_time::{event_time, with_event_time};
+use super::functions::{PaneOf, is_window, windows};
+use crate::Error;
+use crate::feed::Feed;
+use crate::streams::Streams;
+use crate::window::WindowKind;
+
+/// An aggregate over windows, before its physical plan.
+pub(super) struct StageCut {
+    /// Columns `g0…` to group by, one of them the pane, then `a0…` for the functions. No state below.
+    pub(super) input: LogicalPlan,
+    /// How many there are to group by.
+    pub(super) groups: usize,
+    /// Which of them is the pane.
+    pub(super) window_at: usize,
+    pub(super) windows: WindowKind,
+    /// Over the columns of the input; each with a name of its own.
+    pub(super) functions: Vec<Expr>,
+    /// Where the rows of closed windows go.
+    pub(super) output: Feed,
+    /// For messages, and to know it again.
+    pub(super) name: String,
+}
+
+/// What is known of the rows of a plan.
+enum Rows {
+    /// They come as they come.
+    Open,
+    /// All rows of a window come in one epoch; these columns hold the window.
+    Closed(BTreeSet<usize>),
+}
+
+/// Cuts one query.
+pub(super) struct Cut<'a> {
+    streams: &'a Streams,
+    stages: Vec<StageCut>,
+}
+
+impl<'a> Cut<'a> {
+    pub(super) fn new(streams: &'a Streams) -> Self {
+        Self { streams, stages: Vec::new() }
+    }
+
+    /// The part above all windows, which reads feeds only.
+    pub(super) fn cut(&mut self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
+        let (plan, _) = self.node(plan)?;
+        check::no_window(&plan)?;
+        Ok(plan)
+    }
+
+    /// The windows, each before those that read it.
+    pub(super) fn into_stages(self) -> Vec<StageCut> {
+        self.stages
+    }
+
+    fn node(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Rows), Error> {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                check::feed_of(&scan)?;
+                Ok((LogicalPlan::TableScan(scan), Rows::Open))
+            }
+            LogicalPlan::Projection(projection) => {
+                let (input, rows) = self.node(Arc::unwrap_or_clone(projection.input))?;
+                let rows = match rows {
+                    Rows::Open => Rows::Open,
+                    Rows::Closed(windows) => Rows::Closed(carried(&projection.expr, &input, &windows)),
+                };
+                Ok((LogicalPlan::Projection(Projection::try_new(projection.expr, Arc::new(input))?), rows))
+            }
+            LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => self.above(plan, |_, rows| Ok(rows)),
+            LogicalPlan::Sort(ref sort) if sort.fetch.is_none() => self.above(plan, |_, rows| match rows {
+                Rows::Open => {
+                    Err(Error::Invalid("ORDER BY without LIMIT outside of closed windows".to_owned()))
+                }
+                closed => Ok(closed),
+            }),
+            LogicalPlan::Window(ref window) => {
+                let calls = window.window_expr.clone();
+                self.above(plan, |input, rows| match rows {
+                    Rows::Closed(windows)
+                        if calls.iter().all(|call| is_partitioned_by(call, input, &windows)) =>
+                    {
+                        Ok(Rows::Closed(windows))
+                    }
+                    _ => {
+                        Err(Error::Unsupported("OVER that is not partitioned by a closed window".to_owned()))
+                    }
+                })
+            }
+            LogicalPlan::Distinct(Distinct::All(_)) => self.above(plan, |_, rows| match rows {
+                Rows::Closed(windows) if !windows.is_empty() => Ok(Rows::Closed(windows)),
+                _ => Err(Error::Unsupported("DISTINCT without a closed window among its columns".to_owned())),
+            }),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Union(ref union) => {
+                let (mut inputs, mut all): (_, Option<Rows>) = (Vec::new(), None);
+                for input in union.inputs.clone() {
+                    let (input, rows) = self.node(Arc::unwrap_or_clone(input))?;
+                    inputs.push(input);
+                    all = Some(match (all, rows) {
+                        (None, rows) => rows,
+                        (Some(Rows::Closed(a)), Rows::Closed(b)) => {
+                            Rows::Closed(a.intersection(&b).copied().collect())
+                        }
+                        _ => Rows::Open,
+                    });
+                }
+                Ok((plan.with_new_exprs(Vec::new(), inputs)?, all.unwrap_or(Rows::Open)))
+            }
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Err(Error::Invalid(
+                "a pipeline reads streams: rows that are written out would come in every epoch".to_owned(),
+            )),
+            LogicalPlan::RecursiveQuery(_) => {
+                Err(Error::Invalid("recursive CTEs are not supported".to_owned()))
+            }
+            other => {
+                let kind = other.display().to_string();
+                let kind = kind.split([':', ' ']).next().unwrap_or("this").to_uppercase();
+                Err(Error::Unsupported(format!("{kind} in a pipeline")))
+            }
+        }
+    }
+
+    /// A node with one input that stays as it is.
+    fn above(
+        &mut self,
+        plan: LogicalPlan,
+        rows_of: impl FnOnce(&LogicalPlan, Rows) -> Result<Rows, Error>,
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        let inputs: Vec<LogicalPlan> = plan.inputs().into_iter().cloned().collect();
+        let [input] = <[LogicalPlan; 1]>::try_from(inputs)
+            .map_err(|_| Error::Unsupported("a node with several inputs in a pipeline".to_owned()))?;
+        let (input, rows) = self.node(input)?;
+        let rows = rows_of(&input, rows)?;
+        let expressions = plan.expressions();
+        Ok((plan.with_new_exprs(expressions, vec![input])?, rows))
+    }
+
+    fn aggregate(&mut self, aggregate: Aggregate) -> Result<(LogicalPlan, Rows), Error> {
+        if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
+            return Err(Error::Unsupported("GROUPING SETS, ROLLUP and CUBE in a pipeline".to_owned()));
+        }
+        let mut calls = aggregate.group_expr.iter().enumerate().filter(|(_, expr)| is_window(expr));
+        match (calls.next().map(|(at, _)| at), calls.next()) {
+            (Some(at), None) => self.windowed(aggregate, at),
+            (Some(_), Some(_)) => Err(Error::Invalid("several window functions in one GROUP BY".to_owned())),
+            (None, _) => {
+                let groups = aggregate.group_expr.clone();
+                self.above(LogicalPlan::Aggregate(aggregate), |input, rows| match rows {
+                    Rows::Closed(windows) => match carried(&groups, input, &windows) {
+                        carried if carried.is_empty() => Err(updating()),
+                        carried => Ok(Rows::Closed(carried)),
+                    },
+                    Rows::Open => Err(updating()),
+                })
+            }
+        }
+    }
+
+    /// What adds up rows goes into a stage; the rows of its closed windows stand where the aggregate stood.
+    fn windowed(&mut self, aggregate: Aggregate, window_at: usize) -> Result<(LogicalPlan, Rows), Error> {
+        let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
+        let (input, _) = self.node(Arc::unwrap_or_clone(aggregate.input))?;
+        check::no_window(&input)?;
+        check::volatile(&input)?;
+        let windows = windows(&aggregate.group_expr[window_at])?;
+        // Their rows come a µs before the watermark that closed them, which is too late for a window that ends there.
+        let read = check::feeds([&input])?;
+        let is_session = |stage: &StageCut| matches!(stage.windows, WindowKind::Session(_));
+        if self.stages.iter().any(|stage| is_session(stage) && read.contains(&stage.output.id)) {
+            return Err(Error::Unsupported("a window over session windows".to_owned()));
+        }
+        let input = with_event_time(&input)?;
+        let time = event_time(&input)?;
+
+        let mut columns = Vec::new();
+        for (at, group) in aggregate.group_expr.iter().enumerate() {
+            let group = if at == window_at { PaneOf::call(windows, time.clone()) } else { group.clone() };
+            columns.push(group.alias(format!("g{at}")));
+        }
+        let functions = aggregate.aggr_expr.iter().enumerate();
+        let functions = functions.map(|(at, function)| over_columns(function, at, &mut columns));
+        let functions = functions.collect::<Result<Vec<_>, _>>()?;
+        let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
+        check::volatile(&input)?;
+        check::no_window(&input)?;
+
+        let output = Feed::new(self.streams.next_feed(), columns_of(&aggregate.schema));
+        let closed = closed(&output, &aggregate.schema)?;
+        let groups = aggregate.group_expr.len();
+        self.stages.push(StageCut { input, groups, window_at, windows, functions, output, name });
+        Ok((closed, Rows::Closed(BTreeSet::from([window_at]))))
+    }
+
+    fn join(&mut self, join: Join) -> Result<(LogicalPlan, Rows), Error> {
+        let (left, left_rows) = self.node(join.left.as_ref().clone())?;
+        let (right, right_rows) = self.node(join.right.as_ref().clone())?;
+        let (Rows::Closed(left_windows), Rows::Closed(right_windows)) = (left_rows, right_rows) else {
+            return Err(Error::Unsupported("a join of streams that are not closed windows".to_owned()));
+        };
+        let is_pair = |a: &Expr, b: &Expr| {
+            place(a, &left).is_some_and(|at| left_windows.contains(&at))
+                && place(b, &right).is_some_and(|at| right_windows.contains(&at))
+        };
+        let filters = join.filter.as_ref().map(split_conjunction).unwrap_or_default();
+        let equal = join.on.iter().any(|(a, b)| is_pair(a, b))
+            || filters.into_iter().any(|filter| match filter {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                    is_pair(left, right) || is_pair(right, left)
+                }
+                _ => false,
+            });
+        if !equal {
+            return Err(Error::Unsupported("a join of windows without equality of the windows".to_owned()));
+        }
+        let width = left.schema().fields().len();
+        let shifted = right_windows.iter().map(|at| at + width);
+        let windows = match join.join_type {
+            JoinType::Inner => left_windows.into_iter().chain(shifted).collect(),
+            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => left_windows,
+            JoinType::Right => shifted.collect(),
+            JoinType::RightSemi | JoinType::RightAnti => right_windows,
+            JoinType::Full => BTreeSet::new(), // either side may be NULL
+            _ => return Err(Error::Unsupported(format!("{} JOIN in a pipeline", join.join_type))),
+        };
+        let plan = LogicalPlan::Join(join);
+        let expressions = plan.expressions();
+        Ok((plan.with_new_exprs(expressions, vec![left, right])?, Rows::Closed(windows)))
+    }
+}
+
+fn updating() -> Error {
+    Error::Unsupported("an aggregate that is not grouped by a window".to_owned())
+}
+
+/// The place of a column among those of a plan.
+fn place(expr: &Expr, plan: &LogicalPlan) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => plan.schema().maybe_index_of_column(column),
+        Expr::Alias(alias) => place(&alias.expr, plan),
+        _ => None,
+    }
+}
+
+/// The places among `exprs` of those that are windows of the input.
+fn carried(exprs: &[Expr], input: &LogicalPlan, windows: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let is_window = |expr: &Expr| place(expr, input).is_some_and(|at| windows.contains(&at));
+    exprs.iter().enumerate().filter(|(_, expr)| is_window(expr)).map(|(at, _)| at).collect()
+}
+
+fn is_partitioned_by(call: &Expr, input: &LogicalPlan, windows: &BTreeSet<usize>) -> bool {
+    match call {
+        Expr::WindowFunction(call) => !carried(&call.params.partition_by, input, windows).is_empty(),
+        Expr::Alias(alias) => is_partitioned_by(&alias.expr, input, windows),
+        _ => false,
+    }
+}
+
+/// The aggregate function over columns that are added for it; literals stay, since some functions want them so.
+fn over_columns(function: &Expr, at: usize, columns: &mut Vec<Expr>) -> Result<Expr, Error> {
+    let Expr::AggregateFunction(call) = (match function {
+        Expr::Alias(alias) => alias.expr.as_ref(),
+        other => other,
+    }) else {
+        return Err(Error::Unsupported(format!("{} in a pipeline", function.schema_name())));
+    };
+    if !call.params.order_by.is_empty() {
+        return Err(Error::Unsupported(format!("ORDER BY in {}() in a pipeline", call.func.name())));
+    }
+    let mut column = |expr: &Expr| match expr {
+        Expr::Literal(..) => expr.clone(),
+        expr => {
+            let name = format!("a{}", columns.len());
+            columns.push(expr.clone().alias(&name));
+            col(name)
+        }
+    };
+    let mut call = call.clone();
+    call.params.args = call.params.args.iter().map(&mut column).collect();
+    call.params.filter = call.params.filter.as_ref().map(|filter| Box::new(column(filter)));
+    Ok(Expr::AggregateFunction(call).alias(format!("f{at}")))
+}
+
+/// `c0…`, of the types of an aggregate's columns.
+fn columns_of(schema: &datafusion::common::DFSchema) -> Arc<Schema> {
+    let fields = schema.fields().iter().enumerate();
+    let fields = fields
+        .map(|(at, field)| Field::new(format!("c{at}"), field.data_type().clone(), field.is_nullable()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A scan of closed windows, with the names of the aggregate that made them.
+fn closed(feed: &Feed, schema: &datafusion::common::DFSchema) -> Result<LogicalPlan, Error> {
+    let table = TableReference::bare(format!("closed_{}", feed.id));
+    let source = provider_as_source(Arc::new(feed.clone()));
+    let scan = LogicalPlan::TableScan(TableScanBuilder::new(table.clone(), source).build()?);
+    let columns = schema.iter().enumerate().map(|(at, (qualifier, field))| {
+        Expr::Column(Column::new(Some(table.clone()), format!("c{at}")))
+            .alias_qualified(qualifier.cloned(), field.name())
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(scan))?))
+}

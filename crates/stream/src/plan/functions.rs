@@ -1,0 +1,201 @@
+//! Functions of streaming queries: windows, which the planner replaces, and `now()`.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use cenote_connect::interval_micros;
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+use crate::Error;
+use crate::session::Sessions;
+use crate::window::{WindowKind, Windows, window_type};
+
+const TUMBLE: &str = "tumble";
+const HOP: &str = "hop";
+const SESSION: &str = "session";
+/// Names of the functions that make windows.
+const WINDOW_FUNCTIONS: [&str; 3] = [TUMBLE, HOP, SESSION];
+/// `now()` of a pipeline.
+pub(super) const NOW: &str = "now";
+
+/// All of them; `now` is what `now()` answers.
+pub(super) fn functions(now: &Arc<AtomicI64>) -> Vec<Arc<ScalarUDF>> {
+    let windows = WINDOW_FUNCTIONS.map(|name| ScalarUDF::new_from_impl(WindowFunction::new(name)));
+    let now = ScalarUDF::new_from_impl(EpochNow {
+        signature: Signature::nullary(Volatility::Volatile),
+        aliases: ["current_timestamp", "statement_timestamp", "transaction_timestamp"]
+            .map(str::to_owned)
+            .into(),
+        now: now.clone(),
+    });
+    windows.into_iter().chain([now]).map(Arc::new).collect()
+}
+
+/// `tumble`, `hop`, `session`: known to the planner of queries by their type only.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WindowFunction {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl WindowFunction {
+    fn new(name: &'static str) -> Self {
+        let counts = match name {
+            TUMBLE => vec![TypeSignature::Any(1), TypeSignature::Any(2)],
+            HOP => vec![TypeSignature::Any(2)],
+            _ => vec![TypeSignature::Any(1)],
+        };
+        Self { name, signature: Signature::one_of(counts, Volatility::Stable) }
+    }
+}
+
+impl ScalarUDFImpl for WindowFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(window_type())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("{}() is replaced when a pipeline is planned", self.name)
+    }
+}
+
+/// True for a call that makes windows.
+pub(super) fn is_window(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if WINDOW_FUNCTIONS.contains(&call.func.name()))
+}
+
+/// The windows that a call makes.
+pub(super) fn windows(expr: &Expr) -> std::result::Result<WindowKind, Error> {
+    let Expr::ScalarFunction(call) = expr else {
+        return Err(Error::Invalid("expected a window function".to_owned()));
+    };
+    let lengths: Vec<i64> =
+        call.args.iter().map(|arg| length(call.func.name(), arg)).collect::<std::result::Result<_, _>>()?;
+    Ok(match (call.func.name(), lengths.as_slice()) {
+        (TUMBLE, [width]) => WindowKind::Fixed(Windows::tumble(*width, 0)?),
+        (TUMBLE, [width, offset]) => WindowKind::Fixed(Windows::tumble(*width, *offset)?),
+        (HOP, [slide, width]) => WindowKind::Fixed(Windows::hop(*slide, *width)?),
+        (SESSION, [gap]) => WindowKind::Session(Sessions::new(*gap)?),
+        (name, given) => {
+            return Err(Error::Invalid(format!("{name} does not take {} arguments", given.len())));
+        }
+    })
+}
+
+/// The length of an interval literal in µs.
+fn length(function: &str, expr: &Expr) -> std::result::Result<i64, Error> {
+    let no_literal = || Error::Invalid(format!("the arguments of {function} are interval literals"));
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
+            if interval.months != 0 {
+                return Err(Error::Invalid(
+                    "Windows do not support durations specified as months".to_owned(),
+                ));
+            }
+            let days = i64::from(interval.days).checked_mul(86_400_000_000);
+            days.and_then(|days| days.checked_add(interval.nanoseconds / 1_000)).ok_or_else(no_literal)
+        }
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => interval_micros(text).ok_or_else(no_literal),
+        _ => Err(no_literal()),
+    }
+}
+
+/// The pane of an event time, or the session that it is by itself.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct PaneOf {
+    windows: WindowKind,
+    signature: Signature,
+}
+
+impl PaneOf {
+    /// The call on an expression of type TIMESTAMP(6).
+    pub(super) fn call(windows: WindowKind, time: Expr) -> Expr {
+        let function = Self { windows, signature: Signature::any(1, Volatility::Immutable) };
+        ScalarUDF::new_from_impl(function).call(vec![time])
+    }
+}
+
+impl ScalarUDFImpl for PaneOf {
+    fn name(&self) -> &str {
+        "pane_of"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(window_type())
+    }
+
+    fn is_nullable(&self, _: &[Expr], _: &dyn datafusion::common::ExprSchema) -> bool {
+        false
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let times = args.args[0].to_array(args.number_rows)?;
+        let times = cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+        let panes = self.windows.of(times.as_primitive::<TimestampMicrosecondType>());
+        Ok(ColumnarValue::Array(Arc::new(panes)))
+    }
+}
+
+/// `now()`: the instant of the epoch, one for all of its rows.
+#[derive(Debug)]
+struct EpochNow {
+    signature: Signature,
+    aliases: Vec<String>,
+    now: Arc<AtomicI64>,
+}
+
+impl PartialEq for EpochNow {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.now, &other.now)
+    }
+}
+
+impl Eq for EpochNow {}
+
+impl Hash for EpochNow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.now).hash(state);
+    }
+}
+
+impl ScalarUDFImpl for EpochNow {
+    fn name(&self) -> &str {
+        NOW
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let now = Some(self.now.load(Ordering::SeqCst));
+        Ok(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(now, Some("UTC".into()))))
+    }
+}

@@ -1,0 +1,302 @@
+//! The pipelines of a node: one task for each that should run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cenote_catalog::{Desired, Identity, Pipeline};
+use cenote_ingest::Ingest;
+use cenote_query::{Engine, Pipelines};
+use cenote_table::Lake;
+use cenote_vocab::{MemoryPool, Scope};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::run::Services;
+use crate::{Error, Limits, PipelineOptions, Run, Step, plan};
+
+/// First wait after a failure; it doubles up to the longest.
+const BACKOFF: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// After so long without a failure earlier ones are forgotten.
+const HEALTHY: Duration = Duration::from_secs(120);
+
+/// Runs pipelines.
+pub struct Streams {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    services: Services,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    running: Mutex<HashMap<Uuid, Running>>,
+    /// One statement about pipelines at a time.
+    statements: tokio::sync::Mutex<()>,
+}
+
+/// A task of a pipeline.
+struct Running {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// Why a task of a pipeline ends.
+enum End {
+    /// The node stops, or somebody asked.
+    Stopped,
+    /// Everything is written.
+    Finished,
+    /// Another process has it.
+    Fenced,
+}
+
+impl Streams {
+    /// Makes what is needed and starts nothing. Pipelines run on `tasks` until `stop`; `memory` is for what they hold.
+    pub fn new(
+        (engine, lake, ingest): (Engine, Lake, Ingest),
+        memory: MemoryPool,
+        limits: Limits,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let services = Services { engine, lake, ingest, memory, limits };
+        let inner = Inner {
+            services,
+            tasks: tasks.clone(),
+            stop,
+            running: Mutex::default(),
+            statements: tokio::sync::Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Starts what should run, of all tenants.
+    pub async fn start(&self) -> Result<(), Error> {
+        let catalog = &self.inner.services.lake.catalog;
+        for scope in catalog.scopes().await? {
+            for pipeline in catalog.pipelines(&scope).await? {
+                let ended = matches!(pipeline.state.as_str(), "failed" | "finished");
+                if pipeline.desired == Desired::Running && !ended {
+                    self.spawn(&scope, pipeline);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the epochs that run, and waits for them. What should run still should.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        let running: Vec<Running> = self.inner.running.lock().drain().map(|(_, running)| running).collect();
+        for running in running {
+            if let Err(error) = running.task.await {
+                tracing::error!(%error, "a pipeline's task ended badly");
+            }
+        }
+    }
+
+    fn spawn(&self, scope: &Scope, pipeline: Pipeline) {
+        let stop = self.inner.stop.child_token();
+        let id = pipeline.id;
+        let (inner, scope, asked) = (self.inner.clone(), scope.clone(), stop.clone());
+        let task = self.inner.tasks.spawn(async move { inner.keep(&scope, pipeline, &asked).await });
+        self.inner.running.lock().insert(id, Running { stop, task });
+    }
+
+    /// Ends a pipeline's task after the epoch that runs.
+    async fn halt(&self, id: Uuid) {
+        let running = self.inner.running.lock().remove(&id);
+        if let Some(running) = running {
+            running.stop.cancel();
+            if let Err(error) = running.task.await {
+                tracing::error!(%error, "a pipeline's task ended badly");
+            }
+        }
+    }
+
+    async fn create_now(&self, identity: &Identity, pipeline: Pipeline) -> Result<(), Error> {
+        let _alone = self.inner.statements.lock().await;
+        let services = &self.inner.services;
+        Box::pin(plan::plan(&services.engine, identity.clone(), &pipeline)).await?;
+        services.lake.catalog.create_pipeline(&identity.scope, &pipeline).await?;
+        if pipeline.desired == Desired::Running {
+            self.spawn(&identity.scope, pipeline);
+        }
+        Ok(())
+    }
+
+    async fn pause_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
+        let _alone = self.inner.statements.lock().await;
+        self.halt(pipeline.id).await;
+        pipeline.desired = Desired::Paused;
+        if !matches!(pipeline.state.as_str(), "failed" | "finished") {
+            pipeline.state = "paused".to_owned();
+        }
+        Ok(self.inner.services.lake.catalog.note_pipeline(scope, &pipeline).await?)
+    }
+
+    async fn resume_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
+        let _alone = self.inner.statements.lock().await;
+        self.halt(pipeline.id).await;
+        (pipeline.desired, pipeline.state, pipeline.error) = (Desired::Running, "starting".to_owned(), None);
+        self.inner.services.lake.catalog.note_pipeline(scope, &pipeline).await?;
+        self.spawn(scope, pipeline);
+        Ok(())
+    }
+
+    async fn remove_now(&self, scope: &Scope, pipeline: Pipeline) -> Result<(), Error> {
+        let _alone = self.inner.statements.lock().await;
+        self.halt(pipeline.id).await;
+        let lake = &self.inner.services.lake;
+        lake.catalog.drop_pipeline(scope, &pipeline).await?;
+        let all = cenote_store::pipeline_location(scope.tenant(), pipeline.id);
+        let mut listed = lake.store.list(&all);
+        while let Some(object) = futures::TryStreamExt::try_next(&mut listed).await? {
+            lake.store.delete(&object.path).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Pipelines for Streams {
+    fn create<'a>(
+        &'a self,
+        identity: &'a Identity,
+        pipeline: Pipeline,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.create_now(identity, pipeline).map(outward).boxed()
+    }
+
+    fn pause<'a>(
+        &'a self,
+        scope: &'a Scope,
+        pipeline: Pipeline,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.pause_now(scope, pipeline).map(outward).boxed()
+    }
+
+    fn resume<'a>(
+        &'a self,
+        scope: &'a Scope,
+        pipeline: Pipeline,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.resume_now(scope, pipeline).map(outward).boxed()
+    }
+
+    fn remove<'a>(
+        &'a self,
+        scope: &'a Scope,
+        pipeline: Pipeline,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.remove_now(scope, pipeline).map(outward).boxed()
+    }
+}
+
+fn outward(result: Result<(), Error>) -> Result<(), cenote_query::Error> {
+    result.map_err(|error| match error {
+        Error::Query(error) => error,
+        error => cenote_query::Error::of(&error),
+    })
+}
+
+impl Inner {
+    /// Runs a pipeline until it ends, is stopped, or has failed for good.
+    async fn keep(&self, scope: &Scope, mut pipeline: Pipeline, stop: &CancellationToken) {
+        let restarts_max =
+            PipelineOptions::of(&pipeline.options).map_or(Some(0), |options| options.restarts_max);
+        let clock = &self.services.lake.clock;
+        let (mut failures, mut backoff) = (0, BACKOFF);
+        loop {
+            let began = clock.now();
+            let error = match self.drive(scope, &mut pipeline, stop).await {
+                Ok(End::Stopped) => return,
+                Ok(End::Finished) => return self.note(scope, &mut pipeline, "finished", None).await,
+                Ok(End::Fenced) => {
+                    tracing::warn!(pipeline = %pipeline.full_name(), "another process has taken the pipeline over");
+                    return;
+                }
+                Err(error) => error,
+            };
+            if clock.now().since(began) >= HEALTHY {
+                (failures, backoff) = (0, BACKOFF);
+            }
+            failures += 1;
+            if !error.is_transient() || restarts_max.is_some_and(|most| failures > most) {
+                tracing::warn!(pipeline = %pipeline.full_name(), %error, "the pipeline has failed");
+                return self.note(scope, &mut pipeline, "failed", Some(error.to_string())).await;
+            }
+            tracing::info!(pipeline = %pipeline.full_name(), %error, ?backoff, "the pipeline will begin again");
+            self.note(scope, &mut pipeline, "recovering", Some(error.to_string())).await;
+            tokio::select! {
+                () = clock.pause(backoff) => {}
+                () = stop.cancelled() => return,
+            }
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// One run, from the last commit on.
+    async fn drive(
+        &self,
+        scope: &Scope,
+        pipeline: &mut Pipeline,
+        stop: &CancellationToken,
+    ) -> Result<End, Error> {
+        let opened = Box::pin(Run::of(self.services.clone(), scope, pipeline.clone()));
+        let mut run = match opened.await {
+            Ok(run) => run,
+            Err(error) if error.is_fenced() => return Ok(End::Fenced),
+            Err(error) => return Err(error),
+        };
+        self.note(scope, pipeline, "running", None).await;
+        let mut was_idle = true;
+        while !stop.is_cancelled() {
+            match run.step().await {
+                Ok(Step::Finished) => return Ok(End::Finished),
+                Ok(Step::Committed(_)) => {
+                    was_idle = false;
+                    self.pause(run.pace(), stop).await;
+                }
+                Ok(Step::Idle) => {
+                    tokio::select! {
+                        () = run.wait() => {}
+                        () = stop.cancelled() => {}
+                    }
+                    // The first row brings others along.
+                    let linger = if was_idle { self.services.limits.linger } else { Duration::ZERO };
+                    self.pause(linger, stop).await;
+                    was_idle = true;
+                }
+                Err(error) if error.is_fenced() => return Ok(End::Fenced),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(End::Stopped)
+    }
+
+    async fn pause(&self, duration: Duration, stop: &CancellationToken) {
+        if duration.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = self.services.lake.clock.pause(duration) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// Stores what the pipeline does, if that is news. A failure only loses the note.
+    async fn note(&self, scope: &Scope, pipeline: &mut Pipeline, state: &str, error: Option<String>) {
+        if pipeline.state == state && pipeline.error == error {
+            return;
+        }
+        (pipeline.state, pipeline.error) = (state.to_owned(), error);
+        if let Err(error) = self.services.lake.catalog.note_pipeline(scope, pipeline).await {
+            tracing::info!(pipeline = %pipeline.full_name(), %error, "the state of a pipeline was not noted");
+        }
+    }
+}

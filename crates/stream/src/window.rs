@@ -1,0 +1,276 @@
+//! Fixed windows by panes: the arithmetic of time, and what it does to batches. Pure.
+//!
+//! ```text
+//! slide 2, width 4, pane 2:    pane 0│pane 2│pane 4│pane 6      a row belongs to one pane,
+//!                              └─ window 0 ─┘                   a window is all of its panes,
+//!                                     └─ window 2 ─┘            a pane goes with its last window
+//! ```
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, StructArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+
+use crate::Error;
+use crate::session::Sessions;
+
+/// Panes of one window, at most.
+const PANES_MAX: i64 = 100_000;
+
+/// The type of a window, and of a pane: half open, µs.
+pub(crate) fn window_type() -> DataType {
+    DataType::Struct(window_fields())
+}
+
+fn window_fields() -> Fields {
+    let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+    Fields::from(vec![Field::new("start", time.clone(), false), Field::new("end", time, false)])
+}
+
+/// What rows are grouped by in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WindowKind {
+    /// Windows of one width.
+    Fixed(Windows),
+    /// As long as rows follow each other.
+    Session(Sessions),
+}
+
+impl WindowKind {
+    /// What instants belong to: their pane, or a session of their own.
+    pub(crate) fn of(self, times: &TimestampMicrosecondArray) -> StructArray {
+        match self {
+            Self::Fixed(windows) => windows.panes(times),
+            Self::Session(sessions) => sessions.of(times),
+        }
+    }
+}
+
+/// Windows of one width that begin at every slide, counted from 1970-01-01 and an offset. In µs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Windows {
+    slide: i64,
+    width: i64,
+    offset: i64,
+}
+
+impl Windows {
+    /// Windows that follow each other.
+    pub(crate) fn tumble(width: i64, offset: i64) -> Result<Self, Error> {
+        Self::checked("tumble", width, width, offset)
+    }
+
+    /// Windows that overlap, or leave gaps.
+    pub(crate) fn hop(slide: i64, width: i64) -> Result<Self, Error> {
+        Self::checked("hop", slide, width, 0)
+    }
+
+    fn checked(function: &str, slide: i64, width: i64, offset: i64) -> Result<Self, Error> {
+        if slide <= 0 || width <= 0 {
+            return Err(Error::Invalid(format!("the intervals of {function} must be longer than 0")));
+        }
+        let windows = Self { slide, width, offset };
+        if width / windows.pane_width() > PANES_MAX {
+            return Err(Error::Invalid(format!("a window of {function} has more than {PANES_MAX} panes")));
+        }
+        Ok(windows)
+    }
+
+    /// Every window begins and ends where a pane does.
+    pub(crate) fn pane_width(self) -> i64 {
+        let (mut a, mut b) = (self.slide, self.width);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    }
+
+    /// The start of the pane that an instant lies in.
+    fn pane(self, time: i64) -> i64 {
+        floor(time, self.pane_width(), self.offset)
+    }
+
+    /// The end of the last window that holds the pane; at or before the pane if none does.
+    fn last_end(self, pane: i64) -> i64 {
+        floor(pane, self.slide, self.offset).saturating_add(self.width)
+    }
+
+    /// Starts of the windows of a pane that end after `after` and at or before `upto`.
+    fn closing(self, pane: i64, after: i64, upto: i64) -> impl Iterator<Item = i64> {
+        let last = floor(pane, self.slide, self.offset);
+        let starts = std::iter::successors(Some(last), move |start| start.checked_sub(self.slide));
+        let holding = starts.take_while(move |start| start.saturating_add(self.width) > pane);
+        holding.filter(move |start| {
+            let end = start.saturating_add(self.width);
+            end > after && end <= upto
+        })
+    }
+
+    /// The panes of instants.
+    pub(crate) fn panes(self, times: &TimestampMicrosecondArray) -> StructArray {
+        spans(times.values().iter().map(|time| self.pane(*time)), self.pane_width())
+    }
+}
+
+/// The largest multiple of `step` from `offset` on that is not after `time`.
+fn floor(time: i64, step: i64, offset: i64) -> i64 {
+    let since = time.saturating_sub(offset);
+    since.saturating_sub(since.rem_euclid(step)).saturating_add(offset)
+}
+
+fn spans(starts: impl Iterator<Item = i64>, width: i64) -> StructArray {
+    let starts: Vec<i64> = starts.collect();
+    let ends: Vec<i64> = starts.iter().map(|start| start.saturating_add(width)).collect();
+    span_array(starts, ends)
+}
+
+/// A column of windows, or panes.
+pub(crate) fn span_array(starts: Vec<i64>, ends: Vec<i64>) -> StructArray {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(TimestampMicrosecondArray::from(starts)),
+        Arc::new(TimestampMicrosecondArray::from(ends)),
+    ];
+    StructArray::new(window_fields(), columns, None)
+}
+
+/// Starts of the windows, or panes, in a column.
+pub(crate) fn starts(batch: &RecordBatch, column: usize) -> &TimestampMicrosecondArray {
+    batch.column(column).as_struct().column(0).as_primitive::<TimestampMicrosecondType>()
+}
+
+/// Ends of the windows, or panes, in a column.
+pub(crate) fn ends(batch: &RecordBatch, column: usize) -> &TimestampMicrosecondArray {
+    batch.column(column).as_struct().column(1).as_primitive::<TimestampMicrosecondType>()
+}
+
+/// The rows that some window can still take, and how many came too late for all of theirs. `column` holds panes.
+pub(crate) fn on_time(
+    batch: &RecordBatch,
+    column: usize,
+    windows: Windows,
+    watermark: i64,
+) -> Result<(RecordBatch, u64), Error> {
+    let panes = starts(batch, column);
+    let mut late = 0;
+    let kept: BooleanArray = panes
+        .values()
+        .iter()
+        .map(|pane| {
+            let end = windows.last_end(*pane);
+            let is_late = end > *pane && end <= watermark;
+            late += u64::from(is_late);
+            Some(end > *pane && !is_late)
+        })
+        .collect();
+    if kept.true_count() == batch.num_rows() {
+        return Ok((batch.clone(), 0));
+    }
+    Ok((filter_record_batch(batch, &kept)?, late))
+}
+
+/// Rows of panes as rows of the windows that close when the watermark goes from `after` to `upto`: one for each.
+pub(crate) fn closing(
+    panes: &RecordBatch,
+    column: usize,
+    windows: Windows,
+    (after, upto): (i64, i64),
+) -> Result<RecordBatch, Error> {
+    let (mut rows, mut closed) = (Vec::new(), Vec::new());
+    for (row, pane) in (0_u64..).zip(starts(panes, column).values()) {
+        for start in windows.closing(*pane, after, upto) {
+            rows.push(row);
+            closed.push(start);
+        }
+    }
+    let taken = take_record_batch(panes, &UInt64Array::from(rows))?;
+    let mut columns = taken.columns().to_vec();
+    columns[column] = Arc::new(spans(closed.into_iter(), windows.width));
+    Ok(RecordBatch::try_new(taken.schema(), columns)?)
+}
+
+/// The rows of panes that a window which is still open needs.
+pub(crate) fn open(
+    panes: &RecordBatch,
+    column: usize,
+    windows: Windows,
+    watermark: i64,
+) -> Result<RecordBatch, Error> {
+    let kept = starts(panes, column).values().iter().map(|pane| Some(windows.last_end(*pane) > watermark));
+    let kept: BooleanArray = kept.collect();
+    if kept.true_count() == panes.num_rows() {
+        return Ok(panes.clone());
+    }
+    Ok(filter_record_batch(panes, &kept)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    fn rows(windows: Windows, times: &[i64]) -> RecordBatch {
+        let schema = Schema::new(vec![
+            Field::new("n", DataType::Int64, false),
+            Field::new("window", window_type(), false),
+        ]);
+        let numbers = Int64Array::from_iter_values((0_i64..).take(times.len()));
+        let panes = windows.panes(&TimestampMicrosecondArray::from(times.to_vec()));
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(numbers), Arc::new(panes)]).expect("a batch")
+    }
+
+    fn spans_of(batch: &RecordBatch) -> Vec<(i64, i64, i64)> {
+        let numbers = batch.column(0).as_primitive::<arrow::datatypes::Int64Type>();
+        let (start, end) = (starts(batch, 1), ends(batch, 1));
+        (0..batch.num_rows()).map(|row| (numbers.value(row), start.value(row), end.value(row))).collect()
+    }
+
+    #[test]
+    fn an_instant_lies_in_one_pane_also_before_1970() {
+        let windows = Windows::hop(4, 6).expect("fits");
+        assert_eq!(windows.pane_width(), 2);
+        let panes = spans_of(&rows(windows, &[0, 1, 2, -1, -2, -3]));
+        let starts: Vec<i64> = panes.iter().map(|(_, start, _)| *start).collect();
+        assert_eq!(starts, [0, 0, 2, -2, -2, -4]);
+        let shifted = Windows::tumble(10, 3).expect("fits");
+        assert_eq!(spans_of(&rows(shifted, &[2, 3, 13])), [(0, -7, 3), (1, 3, 13), (2, 13, 23)]);
+    }
+
+    #[test]
+    fn windows_close_once_as_the_watermark_passes_their_ends() {
+        let windows = Windows::hop(2, 4).expect("fits");
+        let panes = rows(windows, &[1, 3]);
+        let close = |after, upto| spans_of(&closing(&panes, 1, windows, (after, upto)).expect("closes"));
+        assert_eq!(close(i64::MIN, 2), [(0, -2, 2)]);
+        assert_eq!(close(2, 4), [(0, 0, 4), (1, 0, 4)]);
+        assert_eq!(close(4, 5), []);
+        assert_eq!(close(5, i64::MAX), [(1, 2, 6)]);
+        let left = |watermark| open(&panes, 1, windows, watermark).expect("filters").num_rows();
+        assert_eq!([left(3), left(4), left(5), left(6)], [2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_row_is_late_when_its_last_window_is_over() {
+        let windows = Windows::hop(2, 4).expect("fits");
+        let batch = rows(windows, &[0, 1, 2, 5]);
+        let (kept, late) = on_time(&batch, 1, windows, 4).expect("filters");
+        assert_eq!((kept.num_rows(), late), (2, 2));
+    }
+
+    #[test]
+    fn between_windows_with_gaps_rows_belong_nowhere_and_are_not_late() {
+        let windows = Windows::hop(10, 4).expect("fits");
+        let (kept, late) = on_time(&rows(windows, &[1, 5, 11]), 1, windows, i64::MIN).expect("filters");
+        assert_eq!((kept.num_rows(), late), (2, 0));
+    }
+
+    #[test]
+    fn intervals_are_bounded() {
+        assert!(Windows::tumble(0, 0).is_err());
+        assert!(Windows::hop(1, 200_000).is_err());
+        assert!(Windows::hop(7, 10).is_ok());
+    }
+}

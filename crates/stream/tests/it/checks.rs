@@ -1,0 +1,116 @@
+//! What a pipeline may not be is refused when it is made, by name.
+
+use cenote_catalog::NewToken;
+use cenote_query::SessionOptions;
+use cenote_testkit::engine::TestSession;
+use cenote_vocab::{ErrorKind, Fault, Permission, Permissions};
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_pipeline_may_not_be_is_named() {
+    let world = World::new().await;
+    world
+        .all(&[
+            "CREATE TABLE src (time TIMESTAMP, k TEXT, v BIGINT)".to_owned(),
+            "CREATE TABLE keyed (time TIMESTAMP, k TEXT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED)".to_owned(),
+            "CREATE TABLE out (k TEXT, v BIGINT)".to_owned(),
+        ])
+        .await;
+    let tumble = "tumble(INTERVAL '1 second')";
+    for (script, expected) in [
+        ("SET watermark_delay = '1s'".to_owned(), "a pipeline needs an INSERT"),
+        ("INSERT INTO out VALUES ('a', 1)".to_owned(), "rows that are written out would come in every epoch"),
+        ("INSERT INTO out SELECT k, v FROM nowhere".to_owned(), "table \"nowhere\" does not exist"),
+        ("INSERT INTO nowhere SELECT k, v FROM src".to_owned(), "table \"nowhere\" does not exist"),
+        ("INSERT INTO out SELECT k, sum(v) FROM src GROUP BY k".to_owned(), "not grouped by a window is not supported yet"),
+        ("INSERT INTO out SELECT DISTINCT k, v FROM src".to_owned(), "DISTINCT without a closed window"),
+        ("INSERT INTO out SELECT k, v FROM src LIMIT 3".to_owned(), "LIMIT in a pipeline is not supported yet"),
+        ("INSERT INTO out SELECT k, v FROM src ORDER BY v".to_owned(), "ORDER BY without LIMIT outside of closed windows"),
+        ("INSERT INTO out SELECT a.k, b.v FROM src a JOIN src b ON a.k = b.k".to_owned(), "a join of streams that are not closed windows"),
+        ("INSERT INTO out SELECT k, row_number() OVER (ORDER BY v) FROM src".to_owned(), "OVER that is not partitioned by a closed window"),
+        ("INSERT INTO out SELECT k, v FROM src WHERE v IN (SELECT v FROM src)".to_owned(), "a subquery in an expression"),
+        ("INSERT INTO out SELECT k, v FROM src WHERE get_field(tumble(INTERVAL '1 second'), 'start') > time".to_owned(), "outside of GROUP BY"),
+        (format!("INSERT INTO out SELECT k, count(*) FROM src GROUP BY {tumble}, hop(INTERVAL '1 second', INTERVAL '2 seconds'), k"), "several window functions"),
+        ("INSERT INTO out SELECT k, count(*) FROM src GROUP BY tumble(INTERVAL '1 month'), k".to_owned(), "Windows do not support durations specified as months"),
+        ("INSERT INTO out SELECT k, count(*) FROM src GROUP BY session(INTERVAL '0 seconds'), k".to_owned(), "the interval of session must be longer than 0"),
+        ("INSERT INTO out SELECT k, count(*) FROM src GROUP BY tumble(INTERVAL '0 seconds'), k".to_owned(), "longer than 0"),
+        (format!("INSERT INTO out SELECT k, sum(random()::BIGINT) FROM src GROUP BY {tumble}, k"), "random() below an aggregate"),
+        ("INSERT INTO out SELECT k, v FROM src WHERE time::DATE = current_date".to_owned(), "current_date() in a pipeline"),
+        ("INSERT INTO src SELECT time, k, v FROM src".to_owned(), "table default.src is both read and written"),
+        ("INSERT INTO keyed SELECT time, k, v FROM src".to_owned(), "which has a PRIMARY KEY"),
+        ("INSERT INTO out SELECT k, v FROM keyed".to_owned(), "which has a PRIMARY KEY"),
+        ("INSERT INTO out SELECT k, v FROM src FOR VERSION AS OF 1".to_owned(), "reading a version of a table in a pipeline"),
+        ("INSERT INTO out SELECT 'x', count(*) FROM system.catalog.tables".to_owned(), "a system table in a pipeline"),
+        ("INSERT INTO out SELECT 'x', value FROM range(0, 3)".to_owned(), "a pipeline"),
+        ("INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "table \"i\" does not exist"),
+        ("CREATE TABLE i WITH (connector = 'kafka'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "connector 'kafka' is not supported yet"),
+        ("CREATE TABLE i WITH (connector = 'impulse'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "option 'event_rate' is required"),
+        ("CREATE TABLE i WITH (connector = 'impulse', event_rate = 1, x = 2, y = 3); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "unknown options provided in WITH clause: 'x', 'y'"),
+        ("SET parallelism = 3; INSERT INTO out SELECT k, v FROM src".to_owned(), "option 'parallelism' is not supported yet"),
+        ("SET speed = 3; INSERT INTO out SELECT k, v FROM src".to_owned(), "invalid option 'speed'; supported options are"),
+        ("SELECT 1".to_owned(), "SELECT in a pipeline is not supported yet"),
+    ] {
+        let sql = format!("CREATE PIPELINE p AS $${script}$$");
+        let error = world.client.error(&sql).await;
+        assert!(error.to_string().contains(expected), "{script}\n  {error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::NotFound),
+            "{script}: {:?} {error}",
+            error.kind()
+        );
+    }
+    assert!(world.client.rows("SHOW PIPELINES").await.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_reads_and_writes_by_the_rights_of_its_owner() {
+    let world = World::new().await;
+    world
+        .all(&[
+            "CREATE SCHEMA app".to_owned(),
+            "CREATE TABLE app.src (time TIMESTAMP, v BIGINT)".to_owned(),
+            "CREATE TABLE app.out (v BIGINT)".to_owned(),
+        ])
+        .await;
+    let session_of = async |name: &str, permissions: Permissions| {
+        let new = NewToken {
+            name: name.into(),
+            description: String::new(),
+            permissions,
+            grants: Vec::new(),
+            default_database: Some("app".into()),
+            expires: None,
+        };
+        let catalog = &world.node.lake.catalog;
+        let (_, secret) = catalog.create_token(&world.node.scope, new, None).await.expect("a token");
+        let identity = catalog.authenticate(&secret).await.expect("known");
+        let options = SessionOptions { protocol: "test", ..SessionOptions::default() };
+        let session = world.node.engine.open_session(identity, options).await.expect("a session");
+        TestSession { session: session.into() }
+    };
+    let reader = session_of("reader", Permissions::NONE.with(Permission::Read)).await;
+    let sql = "CREATE PIPELINE p WITH (desired = 'paused') AS INSERT INTO out SELECT v FROM src";
+    assert_eq!(reader.error(sql).await.kind(), ErrorKind::Denied);
+    let writer = session_of("writer", Permissions::NONE.with(Permission::Write)).await;
+    assert_eq!(
+        writer.error(sql).await.kind(),
+        ErrorKind::NotFound,
+        "what it may not read is not there for it"
+    );
+    let both = session_of("both", Permissions::NONE.with(Permission::Read).with(Permission::Write)).await;
+    both.rows(sql).await;
+    assert_eq!(both.rows("SELECT owner FROM system.stream.pipelines").await, ["both"]);
+    for statement in
+        ["PAUSE PIPELINE app.p", "RESUME PIPELINE app.p", "DROP PIPELINE app.p", "SHOW CREATE PIPELINE app.p"]
+    {
+        let error = session_of(statement, Permissions::NONE.with(Permission::Read).with(Permission::Write))
+            .await
+            .error(statement)
+            .await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{statement}: {error}");
+    }
+    both.rows("DROP PIPELINE p").await;
+    world.stop().await;
+}

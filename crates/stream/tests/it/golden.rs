@@ -1,0 +1,144 @@
+//! Scripts whose results are known: straight, in epochs of other sizes, and with state as objects and a crash at
+//! every step of every epoch. Each must answer what the same SQL answers over all rows at once, up to the closed windows.
+//!
+//! A file has parts, each after a line `--- name`: `setup`, `pipeline` (the script), any number of `then` (more rows), and
+//! `batch`, the query whose answer the table `out` must have; `{watermark}` is how far event time is.
+
+use cenote_stream::Limits;
+use cenote_vocab::Micros;
+
+use crate::world::{World, drain, epochs_of};
+
+struct Case {
+    setup: Vec<String>,
+    script: String,
+    then: Vec<Vec<String>>,
+    batch: String,
+}
+
+impl Case {
+    fn parse(text: &str) -> Self {
+        let mut case =
+            Self { setup: Vec::new(), script: String::new(), then: Vec::new(), batch: String::new() };
+        for part in text.split("--- ").skip(1) {
+            let (name, body) = part.split_once('\n').expect("a name and a body");
+            let statements = || -> Vec<String> {
+                body.split(';').map(|sql| sql.trim().to_owned()).filter(|sql| !sql.is_empty()).collect()
+            };
+            match name.trim() {
+                "setup" => case.setup = statements(),
+                "pipeline" => body.trim().clone_into(&mut case.script),
+                "then" => case.then.push(statements()),
+                "batch" => body.trim().clone_into(&mut case.batch),
+                other => panic!("no part is called {other:?}"),
+            }
+        }
+        case
+    }
+
+    async fn world(&self) -> World {
+        let world = World::new().await;
+        world.all(&self.setup).await;
+        world
+            .client
+            .rows(&format!("CREATE PIPELINE p WITH (desired = 'paused') AS $${}$$", self.script))
+            .await;
+        world
+    }
+
+    /// What the table holds is the answer of the batch.
+    async fn compare(&self, world: &World, watermark: i64, run: &str) -> usize {
+        let at = match watermark {
+            i64::MIN => "1900-01-01T00:00:00".to_owned(),
+            i64::MAX => "2200-01-01T00:00:00".to_owned(),
+            at => Micros(at).rfc3339().trim_end_matches('Z').to_owned(),
+        };
+        let batch = self.batch.replace("{watermark}", &format!("TIMESTAMP '{at}'"));
+        let sorted = async |sql: &str| {
+            let mut rows = world.client.rows(sql).await;
+            rows.sort();
+            rows
+        };
+        let (expected, got) = (sorted(&batch).await, sorted("SELECT * FROM out").await);
+        assert_eq!(got, expected, "{run}");
+        got.len()
+    }
+
+    async fn straight(&self, limits: Limits, name: &str) {
+        let world = self.world().await;
+        let mut rows = Vec::new();
+        let mut run = world.open("p", limits).await.expect("opens");
+        for more in [Vec::new()].iter().chain(&self.then) {
+            world.all(more).await;
+            drain(&mut run).await;
+            rows.push(self.compare(&world, run.watermark(), name).await);
+        }
+        assert!(rows.last().is_some_and(|rows| *rows > 0), "{name}: nothing came out");
+        assert_eq!(run.counts().2, 0, "{name}: no row is late");
+        world.stop().await;
+    }
+
+    #[cfg(feature = "failpoints")]
+    async fn crashing(&self) {
+        use cenote_stream::Step;
+        const STEPS: [&str; 5] = ["epoch.cut", "epoch.run", "epoch.stage", "epoch.commit", "epoch.finish"];
+
+        let world = self.world().await;
+        let limits = Limits { inline_state_bytes: 0, ..epochs_of(20) };
+        let mut run = world.open("p", limits).await.expect("opens");
+        let (mut crashes, mut rows) = (0, 0);
+        for more in [Vec::new()].iter().chain(&self.then) {
+            world.all(more).await;
+            'epochs: loop {
+                for step in STEPS {
+                    fail::cfg(step, "return").expect("a crash point");
+                    let outcome = run.step().await;
+                    fail::remove(step);
+                    match outcome {
+                        Err(error) => assert_eq!(error.to_string(), format!("fail point {step}")),
+                        Ok(Step::Idle | Step::Finished) => break 'epochs,
+                        Ok(Step::Committed(_)) => panic!("no crash at {step}"),
+                    }
+                    crashes += 1;
+                    run = world.open("p", limits).await.expect("opens again");
+                }
+            }
+            rows = self.compare(&world, run.watermark(), "crashes").await;
+        }
+        assert!(rows > 0 && crashes >= 10, "{rows} rows after {crashes} crashes");
+        world.stop().await;
+    }
+}
+
+async fn run(text: &str) {
+    let case = Case::parse(text);
+    case.straight(Limits::default(), "straight").await;
+    for rows in [1, 7, 32] {
+        case.straight(epochs_of(rows), &format!("epochs of {rows}")).await;
+    }
+    #[cfg(feature = "failpoints")]
+    case.crashing().await;
+}
+
+macro_rules! golden {
+    ($($name:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            #[cfg(feature = "failpoints")]
+            let _alone = fail::FailScenario::setup();
+            Box::pin(run(include_str!(concat!("golden/", stringify!($name), ".sql")))).await;
+        }
+    )+};
+}
+
+golden!(
+    tumbling_windows_of_a_table,
+    hopping_windows_by_panes,
+    rows_that_are_filtered_and_projected,
+    sessions_of_keys_and_of_all,
+    windows_of_windows_and_ranks_in_them,
+    auctions_by_hopping_windows,
+    two_streams_of_windows_joined,
+    a_counter_that_ends,
+    two_tables_become_one,
+);

@@ -1,0 +1,6 @@
+//! Pipelines over a real catalog (SQLite in memory), a real log and a store in memory.
+
+mod checks;
+mod golden;
+mod life;
+mod world;

@@ -1,0 +1,84 @@
+//! An engine with pipelines.
+
+use std::sync::{Arc, Weak};
+
+use cenote_catalog::Pipeline;
+use cenote_stream::{Error, Limits, Run, Step, Streams};
+use cenote_testkit::engine::{TestEngine, TestSession, node};
+use cenote_vocab::MemoryPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Bytes that all pipelines of a test may hold.
+const STATE_BYTES: u64 = 64 << 20;
+
+/// A node without doors that runs pipelines.
+pub(crate) struct World {
+    pub(crate) node: TestEngine,
+    pub(crate) client: TestSession,
+    pub(crate) streams: Arc<Streams>,
+    tasks: TaskTracker,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let node = node().await;
+        let client = node.session().await;
+        let tasks = TaskTracker::new();
+        let streams = Arc::new(streams(&node, &tasks));
+        let pipelines: Weak<Streams> = Arc::downgrade(&streams);
+        node.engine.register_pipelines(pipelines);
+        Self { node, client, streams, tasks }
+    }
+
+    /// Runs statements that succeed.
+    pub(crate) async fn all(&self, statements: &[String]) {
+        for sql in statements {
+            self.client.rows(sql).await;
+        }
+    }
+
+    /// Pipelines as another process over the same lake would run them.
+    pub(crate) fn other_streams(&self) -> Streams {
+        streams(&self.node, &self.tasks)
+    }
+
+    /// The pipeline of this name, as its row says.
+    pub(crate) async fn pipeline(&self, name: &str) -> Pipeline {
+        let all = self.node.lake.catalog.pipelines(&self.node.scope).await.expect("read");
+        all.into_iter().find(|pipeline| pipeline.name == name).expect("it is there")
+    }
+
+    /// Opens a pipeline by hand.
+    pub(crate) async fn open(&self, name: &str, limits: Limits) -> Result<Run, Error> {
+        let parts = (self.node.engine.clone(), self.node.lake.clone(), self.node.ingest.clone());
+        let memory = MemoryPool::node(STATE_BYTES);
+        Run::open(parts, memory, limits, &self.node.scope, self.pipeline(name).await).await
+    }
+
+    pub(crate) async fn stop(self) {
+        self.streams.stop().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.node.stop().await;
+    }
+}
+
+fn streams(node: &TestEngine, tasks: &TaskTracker) -> Streams {
+    let parts = (node.engine.clone(), node.lake.clone(), node.ingest.clone());
+    Streams::new(parts, MemoryPool::node(STATE_BYTES), Limits::default(), tasks, CancellationToken::new())
+}
+
+/// Epochs of so many rows.
+pub(crate) fn epochs_of(rows: usize) -> Limits {
+    Limits { epoch_rows: rows, ..Limits::default() }
+}
+
+/// Runs epochs until there is nothing to do; answers how many there were.
+pub(crate) async fn drain(run: &mut Run) -> usize {
+    let mut epochs = 0;
+    while let Step::Committed(_) = run.step().await.expect("an epoch") {
+        epochs += 1;
+    }
+    epochs
+}
