@@ -59,8 +59,9 @@ async fn pipelines_lose_and_repeat_nothing_through_kills_at_random_moments() {
     })
     .await;
     let windows = format!(
-        "SELECT date_bin(INTERVAL '100 milliseconds', to_timestamp_micros({start} + value * 250)::TIMESTAMP) AS s, count(*), sum(value) \
-         FROM range(0, {COUNTED}) GROUP BY 1 ORDER BY 1"
+        "SELECT arrow_cast(s, 'Timestamp(Microsecond, None)'), count(*), sum(value) FROM (SELECT value, \
+         date_bin(INTERVAL '100 milliseconds', to_timestamp_micros({start} + value * 250)::TIMESTAMP) AS s \
+         FROM range(0, {COUNTED})) GROUP BY s ORDER BY s"
     );
     assert_eq!(client.sql("SELECT start, n, total FROM counts ORDER BY 1").await, client.sql(&windows).await);
 
