@@ -498,6 +498,7 @@ fn ingest_options(config: &Config) -> IngestOptions {
         },
         flush_bytes: config.bytes("ingest.flush_size"),
         flush_interval: config.duration("ingest.flush_interval"),
+        flush_age: config.duration("ingest.flush_age"),
         create_tables: config.flag("ingest.create_tables"),
         create_columns: config.flag("ingest.create_columns"),
         decompressed_max: config.bytes("limits.decompressed_max"),

@@ -51,13 +51,19 @@ pub enum Error {
     Table(#[from] cenote_table::Error),
     /// Buffered rows could not be made files.
     #[error(transparent)]
-    Ingest(#[from] cenote_ingest::Error),
+    Ingest(Box<cenote_ingest::Error>),
     /// A file could not be read.
     #[error(transparent)]
     DataFile(#[from] cenote_datafile::Error),
     /// Batches do not fit; our bug.
     #[error("connector: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+}
+
+impl From<cenote_ingest::Error> for Error {
+    fn from(error: cenote_ingest::Error) -> Self {
+        Self::Ingest(Box::new(error))
+    }
 }
 
 impl Fault for Error {

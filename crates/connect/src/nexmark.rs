@@ -233,9 +233,9 @@ impl Random {
     }
 }
 
-/// The last person who is there at an event, from 0.
+/// The last person who is there at an event, from 0: each round begins with its only one.
 fn last_person(event: u64) -> u64 {
-    event / ROUND * PEOPLE + (event % ROUND).min(PEOPLE - 1)
+    event / ROUND * PEOPLE
 }
 
 /// The last auction that is there at an event, from 0; before the first it is that one.

@@ -18,6 +18,8 @@ pub struct IngestOptions {
     pub flush_bytes: u64,
     /// Flush a table after this long if at least 8 MiB wait.
     pub flush_interval: Duration,
+    /// Flush a table after this long, however little waits.
+    pub flush_age: Duration,
     /// First write makes the table.
     pub create_tables: bool,
     /// First value makes the column.
@@ -50,6 +52,7 @@ impl Default for IngestOptions {
             ack: Ack::Durable,
             flush_bytes: 64 << 20,
             flush_interval: Duration::from_secs(10),
+            flush_age: Duration::from_secs(60),
             create_tables: true,
             create_columns: true,
             decompressed_max: 512 << 20,

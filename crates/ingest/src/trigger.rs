@@ -18,8 +18,6 @@ use crate::wal::{Health, Log};
 pub(crate) const ROWS_MAX: u64 = 1_000_000;
 /// A table with this many bytes is flushed after `ingest.flush_interval`; smaller ones wait, for fewer files.
 const INTERVAL_BYTES_MIN: u64 = 8 << 20;
-/// Every table is flushed after this long.
-const AGE_MAX: Duration = Duration::from_secs(60);
 /// How long the loop waits at most: disk and ages are looked at this often.
 const TICK: Duration = Duration::from_secs(1);
 /// Memory pressure flushes tables only if the buffer holds at least this part of the memory: else it would make tiny files and no
@@ -87,7 +85,7 @@ impl Inner {
             let age = now.since(waiting.oldest);
             waiting.bytes >= options.flush_bytes
                 || waiting.rows >= ROWS_MAX
-                || age >= AGE_MAX
+                || age >= options.flush_age
                 || (age >= options.flush_interval && waiting.bytes >= INTERVAL_BYTES_MIN)
         };
         let mut due: HashSet<TableId> = waiting.iter().filter(is_due).map(|waiting| waiting.table).collect();

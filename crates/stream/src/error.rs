@@ -41,7 +41,7 @@ pub enum Error {
     Query(#[from] cenote_query::Error),
     /// A source failed.
     #[error(transparent)]
-    Connect(#[from] cenote_connect::Error),
+    Connect(Box<cenote_connect::Error>),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] cenote_catalog::Error),
@@ -62,14 +62,24 @@ pub enum Error {
     FailPoint(&'static str),
 }
 
+impl From<cenote_connect::Error> for Error {
+    fn from(error: cenote_connect::Error) -> Self {
+        Self::Connect(Box::new(error))
+    }
+}
+
 impl Error {
     /// True if another process has taken the pipeline over: nothing of it may be touched any more.
     pub(crate) fn is_fenced(&self) -> bool {
-        matches!(
-            self,
-            Self::Catalog(cenote_catalog::Error::Fenced { .. })
-                | Self::Connect(cenote_connect::Error::Catalog(cenote_catalog::Error::Fenced { .. }))
-        )
+        let catalog = match self {
+            Self::Catalog(error) => Some(error),
+            Self::Connect(error) => match error.as_ref() {
+                cenote_connect::Error::Catalog(error) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        };
+        matches!(catalog, Some(cenote_catalog::Error::Fenced { .. }))
     }
 
     /// True if the same epoch may succeed later.

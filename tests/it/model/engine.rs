@@ -32,8 +32,12 @@ impl Engine {
     /// `None` if the machine lacks a server for it.
     pub(super) async fn start(catalog: CatalogKind) -> Option<Self> {
         // Nothing but a step flushes or compacts, and the log rotates now and then.
-        let settings =
-            [("ingest.flush_interval", "1h"), ("compaction.enabled", "false"), ("wal.segment_size", "64KiB")];
+        let settings = [
+            ("ingest.flush_interval", "24h"),
+            ("ingest.flush_age", "24h"),
+            ("compaction.enabled", "false"),
+            ("wal.segment_size", "64KiB"),
+        ];
         let node = TestNode::with(catalog, StorageKind::Disk, &settings).await?;
         let http = node.client();
         let session = postgres(&node.postgres(&http)).await.expect("connected");

@@ -183,6 +183,7 @@ pub const KEYS: &[Key] = &[
         "10s",
         "Flush a table after this long if at least 8 MiB wait.",
     ),
+    key("ingest.flush_age", Kind::Duration, "60s", "Flush a table after this long, however little waits."),
     key("ingest.create_tables", Kind::Switch, "true", "A write to an unknown table makes it."),
     key("ingest.create_columns", Kind::Switch, "true", "A write with an unknown column makes it."),
     key(

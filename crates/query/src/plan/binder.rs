@@ -347,7 +347,7 @@ impl<'a> Binder<'a> {
                 Ok(full_name(CATALOG, &table.schema_name, &name))
             }
             Found::System { .. } | Found::Made { .. } if self.streams.is_some() => {
-                return Err(unsupported("a system table in a pipeline"));
+                Err(unsupported("a system table in a pipeline"))
             }
             Found::System { group, name } => {
                 let table = system::MadeTable::new(self.facts.clone(), &group, &name)?;
