@@ -110,7 +110,10 @@ impl Case {
     }
 }
 
-async fn run(text: &str) {
+/// All runs of a file.
+async fn golden(text: &str) {
+    #[cfg(feature = "failpoints")]
+    let _alone = fail::FailScenario::setup();
     let case = Case::parse(text);
     case.straight(Limits::default(), "straight").await;
     for rows in [1, 7, 32] {
@@ -120,25 +123,47 @@ async fn run(text: &str) {
     case.crashing().await;
 }
 
-macro_rules! golden {
-    ($($name:ident),+ $(,)?) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            #[cfg(feature = "failpoints")]
-            let _alone = fail::FailScenario::setup();
-            Box::pin(run(include_str!(concat!("golden/", stringify!($name), ".sql")))).await;
-        }
-    )+};
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tumbling_windows_of_a_table() {
+    Box::pin(golden(include_str!("golden/tumbling_windows_of_a_table.sql"))).await;
 }
 
-golden!(
-    tumbling_windows_of_a_table,
-    hopping_windows_by_panes,
-    rows_that_are_filtered_and_projected,
-    sessions_of_keys_and_of_all,
-    windows_of_windows_and_ranks_in_them,
-    auctions_by_hopping_windows,
-    two_streams_of_windows_joined,
-    a_counter_that_ends,
-    two_tables_become_one,
-);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hopping_windows_by_panes() {
+    Box::pin(golden(include_str!("golden/hopping_windows_by_panes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_filtered_and_projected() {
+    Box::pin(golden(include_str!("golden/rows_that_are_filtered_and_projected.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_keys_and_of_all() {
+    Box::pin(golden(include_str!("golden/sessions_of_keys_and_of_all.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_of_windows_and_ranks_in_them() {
+    Box::pin(golden(include_str!("golden/windows_of_windows_and_ranks_in_them.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn auctions_by_hopping_windows() {
+    Box::pin(golden(include_str!("golden/auctions_by_hopping_windows.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_streams_of_windows_joined() {
+    Box::pin(golden(include_str!("golden/two_streams_of_windows_joined.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_counter_that_ends() {
+    Box::pin(golden(include_str!("golden/a_counter_that_ends.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tables_become_one() {
+    Box::pin(golden(include_str!("golden/two_tables_become_one.sql"))).await;
+}
