@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cenote_testkit::client::Client;
 use cenote_testkit::process::Process;
 use cenote_testkit::settles;
+use tokio::task::JoinSet;
 
 const ROUNDS: u64 = 5;
 /// Rows of the counter: it ends after the last kill.
@@ -33,7 +34,8 @@ async fn pipelines_lose_and_repeat_nothing_through_kills_at_random_moments() {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (writer, stopped) = (client.clone(), stop.clone());
-        let writing = tokio::spawn(async move {
+        let mut writing = JoinSet::new();
+        writing.spawn(async move {
             let mut next = written;
             while !stopped.load(Ordering::SeqCst) {
                 let lines: String =
@@ -50,7 +52,7 @@ async fn pipelines_lose_and_repeat_nothing_through_kills_at_random_moments() {
         tokio::time::sleep(Duration::from_millis(200 + (seed >> 33) % 1_200)).await;
         process.kill();
         stop.store(true, Ordering::SeqCst);
-        written = writing.await.expect("the writer ends");
+        written = writing.join_next().await.expect("a writer").expect("it ends");
     }
     let process = Process::start(&data, &settings);
     let client = process.client();
