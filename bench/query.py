@@ -55,7 +55,7 @@ def queries() -> list[tuple[str, str]]:
 @contextlib.contextmanager
 def loaded(scale: float):
     """A node that holds TPC-H's tables."""
-    with tempfile.TemporaryDirectory(prefix="cenote-tpch-") as directory, Node() as node:
+    with tempfile.TemporaryDirectory(prefix="cenote-tpch-") as directory, Node(settings=("table.inline_max=0",)) as node:
         generate(pathlib.Path(directory), scale)
         began = time.perf_counter()
         load(node, pathlib.Path(directory))

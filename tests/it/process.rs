@@ -129,7 +129,7 @@ async fn the_demo_shows_right_results() {
 async fn sigterm_flushes_and_ends_in_order() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
-    let process = Process::start(&data, &[]);
+    let process = Process::start(&data, &["table.inline_max=0"]);
     process.client().write("cpu usage=1 1").await;
     assert!(process.terminate().success());
     let files = walk(&data.join("lake"));

@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, producer};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn pipeline(fixture: &Fixture, name: &str, owner: i64) -> Pipeline {
+pub(crate) fn pipeline(fixture: &Fixture, name: &str, owner: i64) -> Pipeline {
     Pipeline {
         id: fixture.ids.uuid(),
         schema: "default".into(),

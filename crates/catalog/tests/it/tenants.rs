@@ -55,6 +55,8 @@ async fn fill(fixture: &Fixture, marker: &str) -> TableId {
         holder: marker.to_owned(),
     };
     fixture.catalog.create_tag(&fixture.scope, tag).await.expect("a tag");
+    let pipeline = crate::pipelines::pipeline(fixture, marker, 0);
+    fixture.catalog.create_pipeline(&fixture.scope, &pipeline).await.expect("a pipeline");
     table
 }
 
