@@ -1,18 +1,16 @@
 //! `impulse`: a counter that goes up at a rate.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::Int64Array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use cenote_vocab::{Clock, Micros};
 
+use crate::pace::Pace;
 use crate::source::generated;
 use crate::{Error, Options, Pulled, Source, stamped};
-
-/// Rows of one batch.
-const BATCH_ROWS: u64 = 8192;
 
 /// What `WITH (connector = 'impulse', …)` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +49,7 @@ impl ImpulseOptions {
 /// The generator. Its position is the counter of the next row.
 pub struct Impulse {
     options: ImpulseOptions,
-    clock: Clock,
-    start: Micros,
+    pace: Pace,
     schema: SchemaRef,
 }
 
@@ -68,17 +65,9 @@ impl Impulse {
     /// Of a pipeline that was made at `created`.
     pub fn new(options: ImpulseOptions, created: Micros, clock: Clock) -> Self {
         let start = options.start_time.map_or(created, Micros);
-        Self { options, clock, start, schema: stamped(&Self::columns()) }
-    }
-
-    /// Rows that are there by `now`.
-    fn available(&self, now: Micros) -> u64 {
-        let rows = match self.options.event_rate {
-            0.0 => u64::MAX,
-            _ if now < self.start => 0,
-            rate => (now.since(self.start).as_secs_f64() * rate) as u64 + 1,
-        };
-        rows.min(self.options.message_count.unwrap_or(u64::MAX))
+        let (rate, count) = (options.event_rate, options.message_count);
+        let pace = Pace { name: "impulse", rate, count, start, clock };
+        Self { options, pace, schema: stamped(&Self::columns()) }
     }
 
     fn event_time(&self, counter: u64) -> i64 {
@@ -86,18 +75,17 @@ impl Impulse {
             Some(interval) => interval.saturating_mul(i64::try_from(counter).unwrap_or(i64::MAX)),
             None => (counter as f64 * 1e6 / self.options.event_rate) as i64,
         };
-        self.start.0.saturating_add(after)
+        self.pace.start.0.saturating_add(after)
     }
-}
 
-/// The number that a generator's position is; the start is 0.
-pub(crate) fn counter(source: &str, position: &str) -> Result<u64, Error> {
-    if position.is_empty() {
-        return Ok(0);
+    /// The rows `from..to`.
+    fn batch(&self, from: u64, to: u64) -> Result<RecordBatch, Error> {
+        let counters: Int64Array =
+            (from..to).map(|counter| i64::try_from(counter).unwrap_or(i64::MAX)).collect();
+        let subtasks = Int64Array::from(vec![0; counters.len()]);
+        let times = (from..to).map(|counter| self.event_time(counter)).collect();
+        generated(&self.schema, vec![Arc::new(counters), Arc::new(subtasks)], times)
     }
-    position
-        .parse()
-        .map_err(|_| Error::Position { source_name: source.to_owned(), position: position.to_owned() })
 }
 
 #[async_trait]
@@ -111,30 +99,11 @@ impl Source for Impulse {
     }
 
     async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
-        let from = counter("impulse", from)?;
-        let to = self.available(now).min(from.saturating_add(rows_max as u64)).max(from);
-        let mut batches = Vec::new();
-        let mut at = from;
-        while at < to {
-            let until = to.min(at + BATCH_ROWS);
-            let counters: Int64Array =
-                (at..until).map(|counter| i64::try_from(counter).unwrap_or(i64::MAX)).collect();
-            let subtasks = Int64Array::from(vec![0; counters.len()]);
-            let times = (at..until).map(|counter| self.event_time(counter)).collect();
-            batches.push(generated(&self.schema, vec![Arc::new(counters), Arc::new(subtasks)], times)?);
-            at = until;
-        }
-        let ended = self.options.message_count.is_some_and(|count| to >= count);
-        Ok(Pulled { batches, position: to.to_string(), ended, floor: None })
+        self.pace.read(from, rows_max, now, |from, to| self.batch(from, to))
     }
 
     async fn wait(&self, from: &str) {
-        let next = counter("impulse", from).unwrap_or(0);
-        let rate = self.options.event_rate;
-        if rate > 0.0 {
-            let due = self.start.plus(Duration::from_secs_f64((next as f64 / rate).min(1e9)));
-            self.clock.pause(due.since(self.clock.now())).await;
-        }
+        self.pace.wait(from).await;
     }
 
     async fn committed(&mut self, _position: &str) -> Result<(), Error> {

@@ -12,6 +12,7 @@ mod impulse;
 mod lake;
 mod nexmark;
 mod options;
+mod pace;
 mod source;
 
 pub use error::Error;

@@ -3,7 +3,6 @@
 //! Of 50 events in a row one is a person, three are auctions, the others bids; people and auctions count up from 1000.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Builder, StringBuilder, StructArray, TimestampMicrosecondBuilder};
 use arrow::buffer::NullBuffer;
@@ -11,12 +10,10 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use cenote_vocab::{Clock, Micros};
 
-use crate::impulse::counter;
+use crate::pace::Pace;
 use crate::source::generated;
 use crate::{Error, Options, Pulled, Source, stamped};
 
-/// Rows of one batch.
-const BATCH_ROWS: u64 = 8192;
 /// Events of one round.
 const ROUND: u64 = 50;
 /// Of them, people first, then auctions.
@@ -95,8 +92,7 @@ fn rate_of(event_rate: f64) -> f64 {
 /// The generator. Its position is the number of the next event.
 pub struct Nexmark {
     options: NexmarkOptions,
-    clock: Clock,
-    start: Micros,
+    pace: Pace,
     schema: SchemaRef,
 }
 
@@ -114,20 +110,13 @@ impl Nexmark {
     /// Of a pipeline that was made at `created`.
     pub fn new(options: NexmarkOptions, created: Micros, clock: Clock) -> Self {
         let start = options.start_time.map_or(created, Micros);
-        Self { options, clock, start, schema: stamped(&Self::columns()) }
-    }
-
-    fn available(&self, now: Micros) -> u64 {
-        let rows = match self.options.event_rate {
-            0.0 => u64::MAX,
-            _ if now < self.start => 0,
-            rate => (now.since(self.start).as_secs_f64() * rate) as u64 + 1,
-        };
-        rows.min(self.options.message_count.unwrap_or(u64::MAX))
+        let (rate, count) = (options.event_rate, options.message_count);
+        let pace = Pace { name: "nexmark", rate, count, start, clock };
+        Self { options, pace, schema: stamped(&Self::columns()) }
     }
 
     fn event_time(&self, number: u64) -> i64 {
-        self.start.0.saturating_add((number as f64 * 1e6 / rate_of(self.options.event_rate)) as i64)
+        self.pace.start.0.saturating_add((number as f64 * 1e6 / rate_of(self.options.event_rate)) as i64)
     }
 
     /// The events `from..to`.
@@ -160,26 +149,11 @@ impl Source for Nexmark {
     }
 
     async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
-        let from = counter("nexmark", from)?;
-        let to = self.available(now).min(from.saturating_add(rows_max as u64)).max(from);
-        let mut batches = Vec::new();
-        let mut at = from;
-        while at < to {
-            let until = to.min(at + BATCH_ROWS);
-            batches.push(self.batch(at, until)?);
-            at = until;
-        }
-        let ended = self.options.message_count.is_some_and(|count| to >= count);
-        Ok(Pulled { batches, position: to.to_string(), ended, floor: None })
+        self.pace.read(from, rows_max, now, |from, to| self.batch(from, to))
     }
 
     async fn wait(&self, from: &str) {
-        let next = counter("nexmark", from).unwrap_or(0);
-        let rate = self.options.event_rate;
-        if rate > 0.0 {
-            let due = self.start.plus(Duration::from_secs_f64((next as f64 / rate).min(1e9)));
-            self.clock.pause(due.since(self.clock.now())).await;
-        }
+        self.pace.wait(from).await;
     }
 
     async fn committed(&mut self, _position: &str) -> Result<(), Error> {
