@@ -13,8 +13,12 @@ use crate::Error;
 pub struct SchemaDef {
     /// Its id.
     pub id: SchemaId,
+    /// Its public id, for ever.
+    pub uuid: Uuid,
     /// Its name.
     pub name: String,
+    /// Options that hold for its tables where they have none of their own: `history_keep`, `retention`.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// A table that holds rows, or a view that names a query.
@@ -127,6 +131,11 @@ impl Names {
     /// All tables and views, by schema and name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableDef>> {
         self.schemas.values().flat_map(|(_, tables)| tables.values())
+    }
+
+    /// The schema that a table is in, as far as it is there.
+    pub fn schema_of(&self, table: &TableDef) -> Option<&SchemaDef> {
+        self.schemas.get(&table.schema_name).map(|(schema, _)| schema)
     }
 
     /// By id.

@@ -162,6 +162,7 @@ async fn run_command(
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
         Command::AlterTable(alter) => Box::pin(alter::alter_table(session, alter, prepared, guard)).await,
+        Command::AlterSchema(alter) => schemas::alter(session, alter, prepared, guard).await,
         Command::Comment(comment) => Box::pin(alter::comment(session, comment, prepared, guard)).await,
     }
 }

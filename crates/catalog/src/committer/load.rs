@@ -154,7 +154,9 @@ fn tables_of(names: &Names, commits: &[&Commit]) -> BTreeSet<TableId> {
                 }
                 ObjectChange::RenameTable { table, .. } => drop(tables.insert(*table)),
                 // What is dropped has no name: see `load_dropped`.
-                ObjectChange::CreateSchema { .. } | ObjectChange::UndropTable { .. } => {}
+                ObjectChange::CreateSchema { .. }
+                | ObjectChange::SetSchemaOptions { .. }
+                | ObjectChange::UndropTable { .. } => {}
             }
         }
     }

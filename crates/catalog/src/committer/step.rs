@@ -38,7 +38,6 @@ pub(crate) struct Step<'a> {
     /// Names before the commit.
     pub(super) names_before: Arc<Names>,
     pub(super) schemas_touched: BTreeSet<SchemaId>,
-    pub(super) schema_uuids: BTreeMap<SchemaId, uuid::Uuid>,
     /// Tables whose columns are stored already, though they were not there before the commit.
     pub(super) undropped: BTreeSet<TableId>,
     /// Tables of this commit that were not created because their name is taken.
@@ -175,7 +174,6 @@ impl<'a> Step<'a> {
             before: BTreeMap::new(),
             names_before: world.names.clone(),
             schemas_touched: BTreeSet::new(),
-            schema_uuids: BTreeMap::new(),
             undropped: BTreeSet::new(),
             not_created: BTreeSet::new(),
             committed: nothing(txn),

@@ -58,12 +58,13 @@ pub(crate) async fn names(
         |transaction: &Transaction, text: &str| transaction.statement(text).bind(catalog.0).bind(at).bind(at);
     let statement = visible(
         transaction,
-        "SELECT schema_id, name FROM cn_schema WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
+        "SELECT schema_id, schema_uuid, name, properties FROM cn_schema WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
     );
     let mut schemas = BTreeMap::new();
     let mut schema_names = HashMap::new();
     for mut row in transaction.query(statement).await? {
-        let schema = SchemaDef { id: SchemaId(row.int()?), name: row.text()? };
+        let (id, uuid, name) = (SchemaId(row.int()?), row.uuid()?, row.text()?);
+        let schema = SchemaDef { id, uuid, name, properties: json(&row.text()?)? };
         schema_names.insert(schema.id, schema.name.clone());
         schemas.insert(schema.name.clone(), (schema, BTreeMap::new()));
     }
@@ -289,7 +290,7 @@ pub(crate) async fn write(
     let ends: Vec<Vec<Cell>> =
         writes.table_ends.iter().map(|(id, end)| vec![(*id).into(), (*end).into()]).collect();
     end(transaction, "cn_table", "table_id", &ends).await?;
-    let rows: Vec<Vec<Cell>> = writes.schemas.iter().map(|row| schema_cells(catalog, row)).collect();
+    let rows = writes.schemas.iter().map(|row| schema_cells(catalog, row)).collect::<Result<Vec<_>, _>>()?;
     transaction.insert(&SCHEMA, &rows).await?;
     let rows = writes.tables.iter().map(|row| table_cells(catalog, row)).collect::<Result<Vec<_>, _>>()?;
     transaction.insert(&TABLE, &rows).await?;
@@ -369,18 +370,19 @@ async fn write_fields(transaction: &mut Transaction, writes: &Writes) -> Result<
     transaction.insert(&FIELD, &rows).await
 }
 
-fn schema_cells(catalog: CatalogId, row: &SchemaRow) -> Vec<Cell> {
-    vec![
-        row.id.into(),
+fn schema_cells(catalog: CatalogId, row: &SchemaRow) -> Result<Vec<Cell>, Error> {
+    let schema = &row.schema;
+    Ok(vec![
+        schema.id.into(),
         row.begin.into(),
         row.end.into(),
         catalog.0.into(),
-        row.uuid.into(),
-        row.name.as_str().into(),
+        schema.uuid.into(),
+        schema.name.as_str().into(),
         Cell::Null,
         Cell::Null,
-        "{}".into(),
-    ]
+        serde_json::to_string(&schema.properties).map_err(|error| Error::Internal(error.to_string()))?.into(),
+    ])
 }
 
 fn table_cells(catalog: CatalogId, row: &TableRow) -> Result<Vec<Cell>, Error> {
