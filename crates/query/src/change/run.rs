@@ -11,7 +11,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Names, ReadSet, Region, Reruns, RowChange as Kind, TableDef};
 use cenote_datafile::DeletionVector;
-use cenote_table::Staging;
+use cenote_table::{RowKey, Staging};
 use cenote_vocab::{ErrorKind, Field, FileId, Permission, TableId, Txn};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
@@ -23,8 +23,12 @@ use sqlparser::ast::{Expr as SqlExpr, Ident};
 use super::plan::plan;
 use super::query::{FILE, POSITION, RowQuery, checked_rows};
 use super::reads::Reads;
-use super::{Act, Change, ChangedRows, NewRows, Returning, RowChange, RowWriter, Source, describe_returning};
+use super::{
+    Act, Change, ChangedRows, Clause, NewRows, NewValue, Returning, RowChange, RowWriter, Source,
+    describe_returning,
+};
 use crate::Error;
+use crate::parse::unsupported;
 use crate::plan::{Binder, Resolver, Snapshot, fault};
 use crate::session::Inner;
 use crate::statement::{Answer, Guard, Prepared, bind_parameters, insert_source, refuse_append_only};
@@ -207,6 +211,31 @@ async fn delete_all(session: &Inner, table: &TableDef, at: Txn, staging: &mut St
     Ok(files.iter().map(|file| file.live_rows).sum())
 }
 
+/// Where rows replace each other by their key, only an INSERT gives a key to a row: it looks for the row that has it.
+fn refuse_given_keys(verb: &Verb<'_>, change: &RowChange, table: &TableDef) -> Result<(), Error> {
+    let Some(key) = RowKey::of_dedup(table)? else { return Ok(()) };
+    let gives = |clause: &Clause| match &clause.act {
+        Act::Insert(_) => true,
+        Act::Update(values) => key.places().iter().any(|place| !matches!(values[*place], NewValue::Kept)),
+        _ => false,
+    };
+    let gives = match verb.rows {
+        NewRows::Merged(_) => false,
+        NewRows::Replacing(..) => true,
+        _ => change.clauses.iter().any(gives),
+    };
+    if !gives {
+        return Ok(());
+    }
+    let what = match verb.rows {
+        NewRows::Replacing(..) => "REPLACE WHERE",
+        _ => verb.command,
+    };
+    let name = table.full_name();
+    Err(unsupported(&format!("{what} that gives rows of table {name} (dedup = 'last') a key"))
+        .with_hint("INSERT puts a row in the place of the one with its key"))
+}
+
 async fn change_rows(
     session: &Inner,
     verb: &Verb<'_>,
@@ -217,6 +246,7 @@ async fn change_rows(
     inputs: &mut BTreeMap<TableId, Txn>,
 ) -> Result<(u64, bool, Vec<RecordBatch>), Error> {
     let (sql, table) = (prepared.sql.as_str(), staging.table().clone());
+    refuse_given_keys(verb, change, &table)?;
     let mut binder = session.binder(snapshot.clone());
     verb.rows.register(session, &mut binder, sql).await?;
     let planned = plan(&mut binder, change, &table, sql, &session.search_path()).await?;
