@@ -85,6 +85,11 @@ impl TableDef {
         !self.properties.get("row_lineage").is_some_and(|value| matches!(value.as_str(), "false" | "off"))
     }
 
+    /// Option `append_only`: whether rows stay as they came.
+    pub fn append_only(&self) -> bool {
+        self.properties.get("append_only").is_some_and(|value| matches!(value.as_str(), "true" | "on"))
+    }
+
     /// Columns of the primary key, in order.
     pub fn key(&self) -> impl Iterator<Item = &Field> {
         self.key_fields.iter().filter_map(|id| self.schema.field_by_id(*id))

@@ -30,7 +30,7 @@ mod view;
 
 pub use prepared::{Class, Prepared};
 
-pub(crate) use answer::{Answer, Guard, deadline, expired, timed_out};
+pub(crate) use answer::{Answer, Guard, Returned, deadline, expired, timed_out};
 pub(crate) use column_type::field_type as leaf_type;
 pub(crate) use insert::{plan as insert_plan, source as insert_source};
 pub(crate) use prepared::describe;

@@ -220,16 +220,17 @@ impl Step<'_> {
     }
 
     fn undrop_table(&mut self, schema: &str, name: &str) -> Result<(), Error> {
-        let (_, tables) = self.world.names.schema(schema)?;
+        let (found, tables) = self.world.names.schema(schema)?;
         if tables.contains_key(name) {
             return Err(Error::TableExists(name.to_owned()));
         }
+        let schema_id = found.id; // its schema may have been dropped with it and made again
         let dropped = self.world.dropped.get(&(schema.to_owned(), name.to_owned())).cloned();
         let Some(def) = dropped.filter(|def| self.world.def(def.id).is_none()) else {
             return Err(Error::TableNotFound { name: format!("{schema}.{name}"), nearest: None });
         };
         let (table, base) = (def.id, self.world.head.txn);
-        self.redefine(table, Some(TableDef { begin_txn: self.txn, ..(*def).clone() }));
+        self.redefine(table, Some(TableDef { schema_id, begin_txn: self.txn, ..(*def).clone() }));
         self.undropped.insert(table);
         self.tally(table, base, ops::CREATE | ops::RESTORE);
         self.committed.created_tables.push(table);

@@ -26,17 +26,18 @@ struct ViewDefinition {
     search_path: String,
 }
 
-/// The table of this name that was dropped last, and when; `None` if there is none, or a purge has taken it.
+/// The table of this name that was dropped last, also with its schema, and when; `None` if there is none, or a purge has taken it.
 pub(crate) async fn last_dropped(
     transaction: &mut Transaction,
     catalog: CatalogId,
-    schema: SchemaId,
+    schema: &str,
     name: &str,
 ) -> Result<Option<(TableId, Txn)>, Failure> {
     // A row that another one of the same table follows was altered, not dropped.
     let statement = transaction
         .statement(&format!(
-            "SELECT t.table_id, t.end_txn FROM cn_table t WHERE t.catalog_id = ? AND t.schema_id = ? \
+            "SELECT t.table_id, t.end_txn FROM cn_table t WHERE t.catalog_id = ? AND t.schema_id IN \
+             (SELECT s.schema_id FROM cn_schema s WHERE s.catalog_id = t.catalog_id AND s.name = ?) \
              AND t.name = ? AND t.end_txn < {LIVE} AND NOT EXISTS (SELECT 1 FROM cn_table n \
              WHERE n.table_id = t.table_id AND n.begin_txn >= t.end_txn) ORDER BY t.end_txn DESC LIMIT 1"
         ))

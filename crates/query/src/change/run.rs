@@ -31,7 +31,9 @@ use crate::Error;
 use crate::parse::unsupported;
 use crate::plan::{Binder, Resolver, Snapshot, fault};
 use crate::session::Inner;
-use crate::statement::{Answer, Guard, Prepared, bind_parameters, insert_source, refuse_append_only};
+use crate::statement::{
+    Answer, Guard, Prepared, Returned, bind_parameters, insert_source, refuse_append_only,
+};
 use crate::transaction::{Failure, Staged};
 
 /// Number of the column that says which clause decides.
@@ -111,14 +113,21 @@ pub(crate) async fn run(
     let mut reruns = Reruns::new(session.engine().lake().ids.clone());
     loop {
         let effect = Box::pin(stage(session, verb, prepared, parameters.clone(), guard)).await?;
-        let (rows, exact, answer) = (effect.rows, effect.writes, effect.answer);
-        let wrote = |rows| Answer::wrote(verb.command, rows).with_rows(answer, prepared);
+        let (rows, exact) = (effect.rows, effect.writes);
+        let returned = match Returned::of(&effect.answer, prepared, guard) {
+            Ok(returned) => returned,
+            Err(error) => {
+                effect.staged.abandon(session.engine().lake()).await;
+                return Err(error);
+            }
+        };
+        let wrote = |rows| Answer::wrote(verb.command, rows).with_rows(returned);
         match session.finish_rows(effect.staged, guard).await {
-            Ok(None) => return wrote(rows),
+            Ok(None) => return Ok(wrote(rows)),
             Ok(Some(committed)) => {
                 // rows that others deleted at the same time count once
                 let rows = if exact { rows } else { committed.deleted_rows };
-                return Ok(wrote(rows)?.with_txn(Some(committed.txn)));
+                return Ok(wrote(rows).with_txn(Some(committed.txn)));
             }
             Err(Failure::Commit(error)) => {
                 guard.pause(&session.engine().lake().clock, reruns.pause_after(error)?).await?;

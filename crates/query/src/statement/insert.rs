@@ -19,7 +19,7 @@ use sqlparser::ast::{
 use super::create_table::parts;
 use super::keyed::{Rows, Sink};
 use super::select::bind_parameters;
-use super::{Answer, Guard, Prepared, keyed, upsert};
+use super::{Answer, Guard, Prepared, Returned, keyed, upsert};
 use crate::Error;
 use crate::change;
 use crate::change::{ChangedRows, Returning, check_assignable, last_part};
@@ -71,11 +71,18 @@ pub(crate) async fn insert(
         }))
         .await;
     let (table, rows, answer, inputs) = rows?;
+    let returned = match Returned::of(&answer, prepared, guard) {
+        Ok(returned) => returned,
+        Err(error) => {
+            rows.abandon(session, &table).await;
+            return Err(error);
+        }
+    };
     let written = match rows {
         Rows::Files(written) => written,
         Rows::Keyed(rows) => {
             let txn = keyed::upsert(session, &table, &rows, &inputs, prepared, guard).await?;
-            return Ok(Answer::wrote("INSERT", rows.rows()).with_rows(answer, prepared)?.with_txn(txn));
+            return Ok(Answer::wrote("INSERT", rows.rows()).with_rows(returned).with_txn(txn));
         }
     };
     let rows = written.rows();
@@ -87,7 +94,7 @@ pub(crate) async fn insert(
         ..Staged::default()
     };
     let txn = session.finish(staged, guard).await?;
-    Ok(Answer::wrote("INSERT", rows).with_rows(answer, prepared)?.with_txn(txn))
+    Ok(Answer::wrote("INSERT", rows).with_rows(returned).with_txn(txn))
 }
 
 /// True if rows of the target replace each other.

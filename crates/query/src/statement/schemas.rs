@@ -95,8 +95,11 @@ pub(crate) async fn alter(
     let Some(name) = resolver.schema(&ident)?.map(ToOwned::to_owned) else {
         return Err(missing(&ident));
     };
-    if !session.identity().allows(Permission::Write, &name, None) {
-        return Err(denied(Permission::Write, &name));
+    // their options let rows and versions of all its tables go
+    for right in [Permission::Write, Permission::Delete] {
+        if !session.identity().allows_all_of(right, &name) {
+            return Err(denied(right, &name));
+        }
     }
     for (option, value) in &alter.options {
         if let Some(value) = value {
@@ -144,7 +147,7 @@ pub(crate) async fn drop(
             None if *if_exists => continue,
             None => return Err(missing(&ident)),
         };
-        if !session.identity().allows(Permission::Delete, &name, None) {
+        if !session.identity().allows_all_of(Permission::Delete, &name) {
             return Err(denied(Permission::Delete, &name));
         }
         if name == DEFAULT_SCHEMA {

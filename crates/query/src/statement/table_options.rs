@@ -122,12 +122,10 @@ fn text(value: &Expr) -> Result<String, Error> {
 
 /// Fails for a table whose rows must not be changed.
 pub(crate) fn refuse_append_only(table: &TableDef) -> Result<(), Error> {
-    let option = table.properties.get("append_only");
-    if option.is_some_and(|value| matches!(value.as_str(), "true" | "on")) {
-        let text = format!("table {} is append-only: its rows cannot be changed", table.full_name());
-        return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("25006"));
+    match table.append_only() {
+        true => Err(cenote_catalog::Error::AppendOnly(table.full_name()).into()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Gives a new table that says nothing of `dedup` the node's default, if it has a key that tells its rows apart: the time alone is
