@@ -17,7 +17,7 @@ mod source;
 
 pub use error::Error;
 pub use impulse::{Impulse, ImpulseOptions};
-pub use lake::LakeSource;
+pub use lake::{LakeMode, LakeSource};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, interval_micros};
-pub use source::{EVENT_TIME, Pulled, Source, stamped};
+pub use source::{EVENT_TIME, Pulled, ROW_ID, Source, WEIGHT, Wanted, changed, stamped};

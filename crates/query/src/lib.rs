@@ -34,8 +34,9 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
-pub use pipeline::{InsertPlan, Pipelines, ScriptStatement, StreamTables, parse_script};
+pub use pipeline::{InsertPlan, NewView, Pipelines, ScriptStatement, StreamTables, parse_script};
 pub use session::{Session, SessionOptions, TransactionStatus};
+pub use statement::view_columns;
 pub use statement::{Class, Prepared};
 
 pub(crate) use metrics::Metrics;

@@ -9,15 +9,18 @@
 //! hold become true together, or not at all. So a start after a crash only reads the last commit and goes on.
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
+mod blocks;
 mod checkpoint;
 mod epoch;
 mod error;
 mod feed;
+mod multiset;
 mod options;
 mod plan;
 mod run;
 mod runtime;
 mod session;
+mod sink;
 mod streams;
 mod window;
 

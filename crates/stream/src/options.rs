@@ -8,9 +8,8 @@ use cenote_connect::interval_micros;
 use crate::Error;
 
 /// Options that are known by name and that this version cannot do.
-const LATER: [&str; 9] = [
+const LATER: [&str; 8] = [
     "parallelism",
-    "update_interval",
     "early_emit",
     "updating_ttl",
     "state_ttl",
@@ -27,6 +26,8 @@ pub struct PipelineOptions {
     pub watermark_delay: i64,
     /// After so long without rows a source no longer holds the watermark; `None`: it always does.
     pub idle_timeout: Option<Duration>,
+    /// Between two emissions of results that change, at least, while nothing is left behind.
+    pub update_interval: Duration,
     /// Failures in a row before a person is needed; `None`: no limit.
     pub restarts_max: Option<u32>,
 }
@@ -36,6 +37,7 @@ impl Default for PipelineOptions {
         Self {
             watermark_delay: 1_000_000,
             idle_timeout: Some(Duration::from_secs(300)),
+            update_interval: Duration::from_secs(1),
             restarts_max: Some(20),
         }
     }
@@ -66,14 +68,21 @@ impl PipelineOptions {
                 self.idle_timeout =
                     u64::try_from(timeout).ok().filter(|micros| *micros > 0).map(Duration::from_micros);
             }
+            "update_interval" => {
+                let interval = micros().and_then(|micros| u64::try_from(micros).ok());
+                let interval = interval.ok_or_else(|| wrong("an interval of 0 or more"))?;
+                self.update_interval = Duration::from_micros(interval);
+            }
             "restarts_max" => {
                 let restarts: i64 = value.parse().map_err(|_| wrong("a whole number"))?;
                 self.restarts_max = u32::try_from(restarts).ok();
             }
+            // The table of a materialized view; the statement about pipelines does not take it.
+            cenote_catalog::MATERIALIZED => self.update_interval = Duration::ZERO,
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, restarts_max"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, update_interval, restarts_max"
                 )));
             }
         }
@@ -131,7 +140,7 @@ mod tests {
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, restarts_max",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, update_interval, restarts_max",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

@@ -3,30 +3,30 @@
 //! Invariant: what is in memory is what the last commit said, and positions that have moved over nothing. An epoch that
 //! fails changes neither.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::AsArray;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{
-    Commit, Committed, Facts, Input, NewFile, Op, Pipeline, Producer, ReadSet, TableChange, TableDef,
-};
-use cenote_connect::{Impulse, LakeSource, Nexmark, Pulled, Source};
-use cenote_datafile::{Level, adapt, arrow_schema};
+use cenote_catalog::{Commit, Committed, Facts, Input, Pipeline, Producer, Reruns};
+use cenote_connect::{EVENT_TIME, Impulse, LakeSource, Nexmark, Pulled, Source, Wanted};
 use cenote_ingest::Ingest;
 use cenote_query::Engine;
-use cenote_table::{Lake, Written};
-use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, TableId};
+use cenote_table::Lake;
+use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::TryStreamExt;
 use futures::future::select_all;
+use uuid::Uuid;
 
+use crate::blocks::{self, Block, Changes, Layouts};
 use crate::checkpoint::{self, Body, Held, SourceState, Standing, StateObject, Stored};
 use crate::epoch::{Executor, Patience, Step, watermark};
 use crate::feed::{FeedId, Feeds};
-use crate::plan::{Output, PipelinePlan, plan};
+use crate::multiset::Multiset;
+use crate::plan::{Advanced, Moment, Operator, PipelinePlan, plan};
+use crate::sink::Sinks;
 use crate::streams::SourceKind;
 use crate::{Error, Limits};
 
@@ -52,9 +52,13 @@ pub struct Run {
     fence: Fence,
     epoch: Epoch,
     standing: Standing,
+    /// By operator.
     held: Vec<Held>,
     object: Option<StateObject>,
+    blocks: Vec<Block>,
     reservation: Reservation,
+    /// The last epoch left rows behind.
+    is_behind: bool,
     /// When this run began, µs.
     since: i64,
     committed: Committing,
@@ -77,15 +81,16 @@ struct Cut {
     feeds: Feeds,
     standing: Standing,
     rows: u64,
-    /// The watermark before and after.
-    watermark: (i64, i64),
+    moment: Moment,
+    is_full: bool,
 }
 
 /// What an epoch wrote, before the commit.
 struct Staged {
-    written: Vec<(Arc<TableDef>, Written)>,
+    sinks: Sinks,
     state: bytes::Bytes,
     object: Option<StateObject>,
+    blocks: Vec<Block>,
 }
 
 impl Run {
@@ -121,10 +126,13 @@ impl Run {
                 rows_in: 0,
                 rows_out: 0,
                 rows_late: 0,
+                rows_skipped: 0,
                 finished: false,
             },
             held: Vec::new(),
             object: None,
+            blocks: Vec::new(),
+            is_behind: false,
             reservation: services.memory.reservation(),
             since: now.0,
             committed: Committing { at: now, took: Duration::ZERO },
@@ -144,11 +152,10 @@ impl Run {
         let lake = &self.services.lake;
         for planned in &self.plan.sources {
             let source: Box<dyn Source> = match &planned.kind {
-                SourceKind::Lake(table) => Box::new(LakeSource::new(
-                    lake.clone(),
-                    self.services.ingest.clone(),
+                SourceKind::Lake(table, mode) => Box::new(LakeSource::new(
+                    (lake.clone(), self.services.ingest.clone()),
                     self.scope.clone(),
-                    table.clone(),
+                    (table.clone(), *mode),
                     self.pipeline.producer(),
                 )),
                 SourceKind::Impulse(options) => {
@@ -170,44 +177,77 @@ impl Run {
     async fn restore(&mut self, state: Option<bytes::Bytes>) -> Result<(), Error> {
         let name = self.pipeline.full_name();
         let corrupt = |reason: String| Error::Corrupt { pipeline: name.clone(), reason };
+        let empty = |operator: &Operator| {
+            let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
+            Held { runs: Vec::new(), tables }
+        };
+        let mut held: Vec<Held> = self.plan.operators.iter().map(empty).collect();
         let Some(bytes) = state else {
-            self.held = self
-                .plan
-                .stages
-                .iter()
-                .map(|stage| Held { fingerprint: stage.fingerprint.clone(), runs: Vec::new() })
-                .collect();
+            self.held = held;
             return Ok(());
         };
         let stored = Stored::decode(&bytes).map_err(corrupt)?;
+        self.check(&stored)?;
         let body = match stored.object {
-            Some(object) => Some(self.services.lake.store.read(&self.object_path(object)).await?),
+            Some(object) => Some(self.services.lake.store.read(&self.object_path(object.id)).await?),
             None => None,
         };
-        let held = stored.held(body).map_err(corrupt)?;
-        self.check(&stored.standing, &held)?;
-        (self.standing, self.held, self.object) = (stored.standing, held, stored.object);
-        self.reserve(&self.held.clone())
+        for (held, runs) in held.iter_mut().zip(stored.runs(body).map_err(corrupt)?) {
+            held.runs = runs;
+        }
+        let changes = self.read_blocks(&stored.blocks).await?;
+        for (held, deltas) in held.iter_mut().zip(&changes) {
+            for (table, delta) in held.tables.iter_mut().zip(deltas) {
+                table.apply(delta);
+            }
+        }
+        (self.standing, self.held, self.object, self.blocks) =
+            (stored.standing, held, stored.object, stored.blocks);
+        let nothing = self.held.iter().map(|held| (&held.runs[..], &held.tables[..], &[][..]));
+        let bytes = memory(nothing);
+        self.reserve(bytes)
+    }
+
+    fn layouts(&self) -> Layouts<'_> {
+        self.plan.operators.iter().map(Operator::tables).collect()
+    }
+
+    /// The sum of blocks.
+    async fn read_blocks(&self, blocks: &[Block]) -> Result<Changes, Error> {
+        let layouts = self.layouts();
+        let mut changes = blocks::nothing(&layouts);
+        for block in blocks {
+            let bytes = match (&block.inline, block.head.id) {
+                (Some(bytes), _) => bytes.clone(),
+                (None, Some(id)) => self.services.lake.store.read(&self.object_path(id)).await?,
+                (None, None) => continue,
+            };
+            block.head.decode(&bytes, &layouts, &mut changes).map_err(|reason| {
+                let object = block.head.id.map(|id| format!(" ({})", self.object_path(id)));
+                let reason = reason + &object.unwrap_or_default();
+                Error::Corrupt { pipeline: self.pipeline.full_name(), reason }
+            })?;
+        }
+        Ok(changes)
     }
 
     /// Fails unless the plan is the one by which it was made.
-    fn check(&self, standing: &Standing, held: &[Held]) -> Result<(), Error> {
+    fn check(&self, stored: &Stored) -> Result<(), Error> {
         let differs = |operator: &str, difference: String| {
             Err(Error::State { operator: operator.to_owned(), difference })
         };
-        let stages = &self.plan.stages;
-        if stages.len() != held.len() {
-            return differs("windows", format!("there were {}, there are {}", held.len(), stages.len()));
+        let operators = &self.plan.operators;
+        let fingerprints = stored.fingerprints();
+        if operators.len() != fingerprints.len() {
+            let (were, are) = (fingerprints.len(), operators.len());
+            return differs("operators", format!("there were {were}, there are {are}"));
         }
-        for (stage, held) in stages.iter().zip(held) {
-            if stage.fingerprint != held.fingerprint {
-                return differs(
-                    &stage.name,
-                    format!("it was {}, it is {}", held.fingerprint, stage.fingerprint),
-                );
+        for (operator, was) in operators.iter().zip(fingerprints) {
+            if operator.fingerprint() != was {
+                return differs(operator.name(), format!("it was {was}, it is {}", operator.fingerprint()));
             }
         }
-        match self.sources.iter().find(|reader| !standing.sources.contains_key(&reader.name)) {
+        match self.sources.iter().find(|reader| !stored.standing.sources.contains_key(&reader.name)) {
             Some(reader) => differs(&reader.name, "the source was not read before".to_owned()),
             None => Ok(()),
         }
@@ -217,18 +257,24 @@ impl Run {
     async fn clean(&self) -> Result<(), Error> {
         let store = &self.services.lake.store;
         let all = cenote_store::pipeline_location(self.scope.tenant(), self.pipeline.id);
-        let kept = self.object.map(|object| self.object_path(object));
+        let kept = self.objects(self.object, &self.blocks);
         let mut listed = store.list(&all);
         while let Some(object) = listed.try_next().await? {
-            if Some(&object.path) != kept.as_ref() {
+            if !kept.contains(&object.path) {
                 store.delete(&object.path).await?;
             }
         }
         Ok(())
     }
 
-    fn object_path(&self, object: StateObject) -> object_store::path::Path {
-        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, object.id)
+    fn object_path(&self, id: Uuid) -> object_store::path::Path {
+        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, id)
+    }
+
+    /// All objects of a state.
+    fn objects(&self, object: Option<StateObject>, blocks: &[Block]) -> BTreeSet<object_store::path::Path> {
+        let ids = blocks.iter().filter_map(|block| block.head.id);
+        ids.chain(object.map(|object| object.id)).map(|id| self.object_path(id)).collect()
     }
 
     /// Runs an epoch if there is something to do. After an error the run must be opened again.
@@ -239,19 +285,27 @@ impl Run {
         let Some(cut) = self.cut().await? else { return Ok(Step::Idle) };
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let (rows, held, late) = self.run(&cut).await?;
+        let (rows, advanced) = self.run(&cut).await?;
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
-        standing.rows_late += late;
+        standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
         standing.rows_out += rows.iter().flatten().map(|batch| batch.num_rows() as u64).sum::<u64>();
-        self.reserve(&held)?;
-        let staged = self.stage(&standing, &held, rows).await?;
+        let held = self.held.iter().zip(&advanced);
+        self.reserve(memory(held.map(|(held, then)| (&then.runs[..], &held.tables[..], &then.deltas[..]))))?;
+        let staged = self.stage(&standing, &advanced, rows).await?;
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
-        let object = staged.object;
+        let (object, blocks) = (staged.object, staged.blocks.clone());
         let committed = self.commit(epoch, &standing, staged).await?;
         fail::fail_point!("epoch.commit", |_| Err(Error::FailPoint("epoch.commit")));
-        let before = self.object;
-        (self.epoch, self.standing, self.held, self.object) = (epoch, standing, held, object);
+        let before = self.objects(self.object, &self.blocks);
+        (self.epoch, self.standing, self.object, self.blocks) = (epoch, standing, object, blocks);
+        for (held, advanced) in self.held.iter_mut().zip(advanced) {
+            held.runs = advanced.runs;
+            for (table, delta) in held.tables.iter_mut().zip(&advanced.deltas) {
+                table.apply(delta);
+            }
+        }
+        self.is_behind = cut.is_full;
         self.finish(before).await?;
         fail::fail_point!("epoch.finish", |_| Err(Error::FailPoint("epoch.finish")));
         Ok(Step::Committed(committed.txn))
@@ -262,17 +316,16 @@ impl Run {
         let now = self.services.lake.clock.now().max(Micros(self.standing.now));
         let mut standing = Standing { now: now.0, ..self.standing.clone() };
         let mut feeds = Feeds::default();
-        let (mut rows, mut ended) = (0, false);
+        let (mut rows, mut ended, mut is_full) = (0, false, false);
         let rows_max = (self.services.limits.epoch_rows / self.sources.len().max(1)).max(1);
-        for reader in &mut self.sources {
+        for (reader, pulled) in self.pull(rows_max, now).await? {
+            let reader = &self.sources[reader];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
-            if state.ended {
-                continue;
-            }
-            let pulled = reader.source.read(&state.position, rows_max, now).await?;
             let taken: u64 = pulled.batches.iter().map(|batch| batch.num_rows() as u64).sum();
             rows += taken;
             ended |= pulled.ended;
+            is_full |= taken >= rows_max as u64;
+            standing.rows_skipped += pulled.skipped;
             note(state, &pulled, taken, now);
             feeds.set(reader.feed, pulled.batches);
         }
@@ -283,17 +336,45 @@ impl Run {
         standing.watermark = watermark(self.standing.watermark, standing.sources.values(), patience, times);
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
-        if rows == 0 && !ended && !self.closes(watermark)? && !self.is_commit_due(&standing, now) {
+        let moment = Moment { watermark, is_first: self.epoch.0 == 0 };
+        let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
+        if !is_news && !self.is_due(moment)? && !self.is_commit_due(&standing, now) {
             // Nothing was there between the old positions and the new.
             self.standing.sources = standing.sources;
             return Ok(None);
         }
-        Ok(Some(Cut { feeds, standing, rows, watermark }))
+        Ok(Some(Cut { feeds, standing, rows, moment, is_full }))
     }
 
-    fn closes(&self, watermark: (i64, i64)) -> Result<bool, Error> {
-        for (stage, held) in self.plan.stages.iter().zip(&self.held) {
-            if stage.closes(&held.runs, watermark)? {
+    /// What the sources give, by their place; tables whose changes are read all at one transaction.
+    async fn pull(&mut self, rows_max: usize, now: Micros) -> Result<Vec<(usize, Pulled)>, Error> {
+        for reader in &mut self.sources {
+            reader.source.settle().await?;
+        }
+        let head = self.services.lake.catalog.head(&self.scope).await?.txn;
+        let mut all: Vec<(usize, Pulled)> = Vec::new();
+        for (at, reader) in self.sources.iter_mut().enumerate() {
+            let state = self.standing.sources.get(&reader.name).filter(|state| !state.ended);
+            let Some(state) = state else { continue };
+            let wanted = Wanted { rows_max, now, upto: head };
+            all.push((at, reader.source.read(&state.position, wanted).await?));
+        }
+        let least = all.iter().filter_map(|(_, pulled)| pulled.reached).min();
+        for (at, pulled) in &mut all {
+            let (Some(reached), Some(least)) = (pulled.reached, least) else { continue };
+            let reader = &mut self.sources[*at];
+            let Some(state) = self.standing.sources.get(&reader.name) else { continue };
+            if reached > least {
+                let wanted = Wanted { rows_max: usize::MAX, now, upto: least };
+                *pulled = reader.source.read(&state.position, wanted).await?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn is_due(&self, moment: Moment) -> Result<bool, Error> {
+        for (operator, held) in self.plan.operators.iter().zip(&self.held) {
+            if operator.is_due(held, moment)? {
                 return Ok(true);
             }
         }
@@ -308,29 +389,25 @@ impl Run {
             })
     }
 
-    /// The rows of each output, and what the operators hold then.
-    async fn run(&self, cut: &Cut) -> Result<(Vec<Vec<RecordBatch>>, Vec<Held>, u64), Error> {
+    /// The rows of each output, and what becomes of the operators.
+    async fn run(&self, cut: &Cut) -> Result<(Vec<Vec<RecordBatch>>, Vec<Advanced>), Error> {
         self.plan.now.store(cut.standing.now, Ordering::SeqCst);
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
         let mut feeds = cut.feeds.clone();
-        let (mut held, mut late) = (Vec::new(), 0);
-        for (stage, before) in self.plan.stages.iter().zip(&self.held) {
-            let advanced = stage.advance(&executor, &mut feeds, &before.runs, cut.watermark).await?;
-            late += advanced.late;
-            held.push(Held { fingerprint: stage.fingerprint.clone(), runs: advanced.held });
+        let mut all = Vec::new();
+        for (operator, held) in self.plan.operators.iter().zip(&self.held) {
+            all.push(operator.advance(&executor, &mut feeds, held, cut.moment).await?);
         }
         let mut rows = Vec::new();
         for output in &self.plan.outputs {
             rows.push(executor.run(&output.plan, &feeds).await?);
         }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
-        Ok((rows, held, late))
+        Ok((rows, all))
     }
 
     /// Fails if the node has no memory for what the operators will hold.
-    fn reserve(&mut self, held: &[Held]) -> Result<(), Error> {
-        let runs = held.iter().flat_map(|held| &held.runs);
-        let bytes: u64 = runs.map(|run| run.get_array_memory_size() as u64).sum();
+    fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
         let reserved = self.reservation.bytes();
         if bytes < reserved {
             self.reservation.shrink(reserved - bytes);
@@ -344,64 +421,82 @@ impl Run {
     async fn stage(
         &self,
         standing: &Standing,
-        held: &[Held],
+        advanced: &[Advanced],
         rows: Vec<Vec<RecordBatch>>,
     ) -> Result<Staged, Error> {
         let lake = &self.services.lake;
-        let schemas: Vec<SchemaRef> =
-            self.plan.stages.iter().map(|stage| stage.held_schema().clone()).collect();
-        let body = Body::encode(held, &schemas)?;
+        let operators = self.plan.operators.iter().zip(advanced);
+        let body = Body::encode(
+            operators
+                .map(|(operator, then)| (operator.fingerprint(), operator.runs_schema(), &then.runs[..])),
+        )?;
         let mut object = None;
         if body.bytes.len() > self.services.limits.inline_state_bytes {
             let stored = StateObject { id: lake.ids.uuid(), bytes: body.bytes.len() as u64 };
-            lake.store.put(&self.object_path(stored), body.bytes.clone()).await?;
+            lake.store.put(&self.object_path(stored.id), body.bytes.clone()).await?;
             object = Some(stored);
         }
-        let state = checkpoint::encode(standing, body, object)?;
-        let mut staged = Staged { written: Vec::new(), state, object };
-        for (output, rows) in self.plan.outputs.iter().zip(rows) {
-            if rows.is_empty() {
-                continue;
+        let blocks = self.next_blocks(advanced).await?;
+        let state = checkpoint::encode(standing, body, object, &blocks)?;
+        let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows).await;
+        match sinks {
+            Ok(sinks) => Ok(Staged { sinks, state, object, blocks }),
+            Err(error) => {
+                self.forget(object, &blocks).await;
+                Err(error)
             }
-            match self.write(output, rows).await {
-                Ok(written) => staged.written.push((output.target.clone(), written)),
-                Err(error) => {
-                    self.abandon(staged).await;
-                    return Err(error);
+        }
+    }
+
+    /// The blocks after an epoch that changes tables so.
+    async fn next_blocks(&self, advanced: &[Advanced]) -> Result<Vec<Block>, Error> {
+        let layouts = self.layouts();
+        let mut changes: Changes = advanced.iter().map(|advanced| advanced.deltas.clone()).collect();
+        let Some(new) = Block::encode(&changes, &layouts)? else { return Ok(self.blocks.clone()) };
+        let tables = || self.held.iter().flat_map(|held| &held.tables);
+        let live: u64 = tables().map(|table| table.len() as u64).sum();
+        let heads: Vec<_> = self.blocks.iter().map(|block| block.head.clone()).collect();
+        let inline_max = self.services.limits.inline_state_bytes;
+        let (kept, new) = match blocks::step(&heads, &new.head, live, inline_max) {
+            blocks::Step::Add => (self.blocks.len(), Some(new)),
+            blocks::Step::Merge(from) => {
+                let before = self.read_blocks(&self.blocks[from..]).await?;
+                for (into, from) in changes.iter_mut().flatten().zip(before.iter().flatten()) {
+                    into.merge(from);
                 }
+                (from, Block::encode(&changes, &layouts)?)
             }
-        }
-        Ok(staged)
-    }
-
-    async fn write(&self, output: &Output, rows: Vec<RecordBatch>) -> Result<Written, Error> {
-        let mut writer = self.services.lake.writer(&self.scope, output.target.clone(), Level::Fresh);
-        for batch in rows {
-            let written = match fit(&batch, &output.target) {
-                Ok(batch) => writer.write(batch).await.map_err(Error::from),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written {
-                writer.abandon().await;
-                return Err(error);
+            blocks::Step::Whole => {
+                for (into, table) in changes.iter_mut().flatten().zip(tables()) {
+                    into.merge(&table.whole());
+                }
+                (0, Block::encode(&changes, &layouts)?)
             }
-        }
-        Ok(writer.finish().await?)
-    }
-
-    /// Deletes what no commit took. Best effort: what stays is an orphan.
-    async fn abandon(&self, staged: Staged) {
-        for (table, written) in staged.written {
-            self.services.lake.abandon(&table, written).await;
-        }
-        if let Some(object) = staged.object
-            && let Err(error) = self.services.lake.store.delete(&self.object_path(object)).await
+        };
+        let mut blocks = self.blocks[..kept].to_vec();
+        let Some(mut new) = new else { return Ok(blocks) };
+        if new.head.bytes > inline_max as u64
+            && let Some(bytes) = new.inline.take()
         {
-            tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
+            let id = self.services.lake.ids.uuid();
+            self.services.lake.store.put(&self.object_path(id), bytes).await?;
+            new.head.id = Some(id);
+        }
+        blocks.push(new);
+        Ok(blocks)
+    }
+
+    /// Deletes objects that no commit will name. Best effort: what stays goes with the next start.
+    async fn forget(&self, object: Option<StateObject>, blocks: &[Block]) {
+        let kept = self.objects(self.object, &self.blocks);
+        for path in self.objects(object, blocks).difference(&kept) {
+            if let Err(error) = self.services.lake.store.delete(path).await {
+                tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
+            }
         }
     }
 
-    /// The one commit of the epoch.
+    /// The one commit of the epoch. Writes by key are planned again while others change the same rows.
     async fn commit(
         &mut self,
         epoch: Epoch,
@@ -409,58 +504,71 @@ impl Run {
         staged: Staged,
     ) -> Result<Committed, Error> {
         let catalog = self.services.lake.catalog.clone();
-        let base = catalog.head(&self.scope).await?.txn;
-        let mut files: BTreeMap<TableId, Vec<NewFile>> = BTreeMap::new();
-        for (table, written) in &staged.written {
-            files.entry(table.id).or_default().extend(written.clone().into_files());
-        }
-        let tables = files.into_iter().map(|(table, files)| TableChange {
-            table,
-            base,
-            read: ReadSet::None,
-            ops: vec![Op::Append { files }],
-        });
-        let commit = Commit {
-            commit_id: self.services.lake.ids.uuid(),
-            scope: self.scope.clone(),
-            producers: vec![Producer {
-                name: self.pipeline.producer(),
-                epoch,
-                fence: Some(self.fence),
-                state: Some(staged.state.clone()),
-                tables: None,
-            }],
-            facts: Facts {
-                operation: "pipeline".to_owned(),
-                actor: Some(self.actor.clone()),
-                message: Some(self.pipeline.full_name()),
-                inputs: self.inputs(standing),
-                ..Facts::default()
-            },
-            tables: tables.collect(),
-            objects: Vec::new(),
-        };
         let started = self.services.lake.clock.now();
-        match catalog.apply(commit).await {
-            Ok(committed) if committed.superseded => {
-                // The ledger knows this epoch from somebody else.
-                Err(cenote_catalog::Error::Fenced { name: format!("producer {}", self.pipeline.producer()) }
-                    .into())
-            }
-            Ok(committed) => {
-                let now = self.services.lake.clock.now();
-                self.committed = Committing { at: now, took: now.since(started) };
-                Ok(committed)
-            }
-            Err(error) => {
-                let is_known = !matches!(
-                    error,
-                    cenote_catalog::Error::OutcomeUnknown(_) | cenote_catalog::Error::Unavailable(_)
-                );
-                if is_known {
-                    self.abandon(staged).await;
+        let mut reruns = Reruns::new(self.services.lake.ids.clone());
+        loop {
+            let (lake, ingest) = (&self.services.lake, &self.services.ingest);
+            let planned = match staged.sinks.plan(lake, ingest, &self.scope).await {
+                Ok(planned) => planned,
+                Err(error) => {
+                    staged.sinks.abandon(&self.services.lake).await;
+                    self.forget(staged.object, &staged.blocks).await;
+                    return Err(error);
                 }
-                Err(error.into())
+            };
+            let commit = Commit {
+                commit_id: self.services.lake.ids.uuid(),
+                scope: self.scope.clone(),
+                producers: vec![Producer {
+                    name: self.pipeline.producer(),
+                    epoch,
+                    fence: Some(self.fence),
+                    state: Some(staged.state.clone()),
+                    tables: None,
+                }],
+                facts: Facts {
+                    operation: "pipeline".to_owned(),
+                    actor: Some(self.actor.clone()),
+                    message: Some(self.pipeline.full_name()),
+                    inputs: self.inputs(standing),
+                    ..Facts::default()
+                },
+                tables: planned.changes(),
+                objects: Vec::new(),
+            };
+            let error = match catalog.apply(commit).await {
+                Ok(committed) if committed.superseded => {
+                    // The ledger knows this epoch from somebody else.
+                    let name = format!("producer {}", self.pipeline.producer());
+                    return Err(cenote_catalog::Error::Fenced { name }.into());
+                }
+                Ok(committed) => {
+                    let now = self.services.lake.clock.now();
+                    self.committed = Committing { at: now, took: now.since(started) };
+                    return Ok(committed);
+                }
+                Err(error) => error,
+            };
+            let is_known = !matches!(
+                error,
+                cenote_catalog::Error::OutcomeUnknown(_) | cenote_catalog::Error::Unavailable(_)
+            );
+            if is_known {
+                planned.abandon(&self.services.lake).await;
+            }
+            let again = match staged.sinks.is_keyed() {
+                true => reruns.pause_after(error),
+                false => Err(error),
+            };
+            match again {
+                Ok(pause) => self.services.lake.clock.pause(pause).await,
+                Err(error) => {
+                    if is_known {
+                        staged.sinks.abandon(&self.services.lake).await;
+                        self.forget(staged.object, &staged.blocks).await;
+                    }
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -479,9 +587,9 @@ impl Run {
     }
 
     /// What follows a commit, and may be done again.
-    async fn finish(&mut self, before: Option<StateObject>) -> Result<(), Error> {
-        if let Some(object) = before {
-            self.services.lake.store.delete(&self.object_path(object)).await?;
+    async fn finish(&mut self, before: BTreeSet<object_store::path::Path>) -> Result<(), Error> {
+        for path in before.difference(&self.objects(self.object, &self.blocks)) {
+            self.services.lake.store.delete(path).await?;
         }
         for reader in &mut self.sources {
             if let Some(state) = self.standing.sources.get(&reader.name) {
@@ -517,7 +625,11 @@ impl Run {
     /// How long the next epoch should wait, so that commits do not crowd out others.
     pub(crate) fn pace(&self) -> Duration {
         let limits = self.services.limits;
-        let apart = limits.epoch_interval.max(self.committed.took * limits.commits_apart);
+        let mut apart = limits.epoch_interval.max(self.committed.took * limits.commits_apart);
+        if self.plan.is_updating() && !self.is_behind {
+            // What is taken back soon is not worth showing.
+            apart = apart.max(self.plan.options.update_interval);
+        }
         let since = self.services.lake.clock.now().since(self.committed.at);
         apart.saturating_sub(since + self.committed.took)
     }
@@ -525,6 +637,20 @@ impl Run {
     /// Rows that were read, written, and too late, since the pipeline was made.
     pub fn counts(&self) -> (u64, u64, u64) {
         (self.standing.rows_in, self.standing.rows_out, self.standing.rows_late)
+    }
+
+    /// The transaction at which all tables were read, if the pipeline reads tables and is behind their first rows.
+    pub fn reached(&self) -> Option<Txn> {
+        let places = self.sources.iter().filter_map(|reader| {
+            let state = self.standing.sources.get(&reader.name)?;
+            reader.source.reached(&state.position)
+        });
+        places.min().flatten()
+    }
+
+    /// Changes of tables that were left out, because only rows that are added are read of them.
+    pub fn skipped(&self) -> u64 {
+        self.standing.rows_skipped
     }
 
     /// Event time that is over, µs.
@@ -536,7 +662,7 @@ impl Run {
 /// Where a source stands after what it gave.
 fn note(state: &mut SourceState, pulled: &Pulled, rows: u64, now: Micros) {
     let latest = |batch: &RecordBatch| {
-        let times = batch.columns().last()?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        let times = batch.column_by_name(EVENT_TIME)?.as_primitive_opt::<TimestampMicrosecondType>()?;
         arrow::compute::max(times)
     };
     state.position.clone_from(&pulled.position);
@@ -548,14 +674,18 @@ fn note(state: &mut SourceState, pulled: &Pulled, rows: u64, now: Micros) {
     }
 }
 
-/// The rows in the columns of their table. NULLs where none may be are the writer's to refuse: it names column and row.
-fn fit(batch: &RecordBatch, table: &TableDef) -> Result<RecordBatch, Error> {
-    let wanted = arrow_schema(&table.schema);
-    let given = batch.schema();
-    let columns = batch.columns().iter().zip(given.fields()).zip(wanted.fields());
-    let columns = columns.map(|((column, given), wanted)| adapt(column, given, wanted));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let fields = wanted.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-    let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+/// Bytes of runs, and of tables after a change of them.
+fn memory<'a>(
+    operators: impl Iterator<Item = (&'a [RecordBatch], &'a [Multiset], &'a [crate::multiset::Delta])>,
+) -> u64 {
+    let bytes = operators.map(|(runs, tables, deltas)| {
+        let runs: u64 = runs.iter().map(|run| run.get_array_memory_size() as u64).sum();
+        let tables: u64 = tables
+            .iter()
+            .enumerate()
+            .map(|(at, table)| deltas.get(at).map_or(table.bytes(), |delta| table.bytes_with(delta)))
+            .sum();
+        runs + tables
+    });
+    bytes.sum()
 }

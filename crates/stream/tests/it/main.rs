@@ -3,4 +3,5 @@
 mod checks;
 mod golden;
 mod life;
+mod views;
 mod world;
