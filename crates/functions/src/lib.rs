@@ -23,6 +23,7 @@ mod json_path;
 mod named;
 mod now;
 mod pattern;
+mod rounding;
 mod scalar;
 mod statistic;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod uuid;
 
 pub use error::Error;
 pub use interval::interval_times;
+pub use rounding::round_half_even;
 pub use scalar::{Scalar, by_rows, is_text};
 pub use uuid::to_uuid;
 

@@ -17,7 +17,7 @@ mod returning;
 mod run;
 mod writer;
 
-pub(crate) use assign::check_assignable;
+pub(crate) use assign::{check_assignable, check_fields};
 pub(crate) use new_rows::NewRows;
 pub(crate) use query::{last_part, one_row_per_key, source_name};
 pub(crate) use returning::{ChangedRows, Returning, describe as describe_returning};

@@ -35,6 +35,7 @@ pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
 pub use pipeline::{InsertPlan, NewView, Pipelines, ScriptStatement, StreamTables, parse_script};
+pub use plan::STACK_BYTES;
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::view_columns;
 pub use statement::{Class, Prepared};

@@ -5,7 +5,9 @@ mod clauses;
 mod column;
 mod command;
 mod copy;
+mod depth;
 mod dialect;
+mod explain;
 mod history;
 mod merge;
 mod parameters;
@@ -61,6 +63,7 @@ pub(crate) enum Parsed {
 /// Parses exactly one statement. Errors name the place in `sql`.
 pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
     let mut tokens = tokenize(sql)?;
+    depth::check(sql, &tokens)?;
     if let Some(copy) = copy::parse(sql, &tokens)? {
         let statement = Box::new(parse_tokens(sql, copy.query)?);
         if !matches!(&*statement, AnyStatement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)))
@@ -73,6 +76,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
         return Ok(Parsed::Command(command));
     }
     if is_query(&tokens) && pg_catalog::mentions(sql) {
+        depth::check_calls(&tokens)?;
         let mut statements = pg_catalog::parse(sql)?;
         let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
             return Err(Error::new(ErrorKind::Invalid, "expected one statement"));
@@ -87,7 +91,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Error> {
 
 /// Reads tokens of `sql` that are one statement of the parser's.
 fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<AnyStatement, Error> {
-    let tokens = merge::rewrite(tokens::rewrite(tokens)?);
+    let tokens = explain::rewrite(merge::rewrite(tokens::rewrite(tokens)?))?;
     let mut statements = DFParserBuilder::new(tokens)
         .with_dialect(&dialect::DIALECT)
         .with_recursion_limit(NESTING_MAX)

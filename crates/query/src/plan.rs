@@ -1,11 +1,14 @@
 //! From a parsed statement to a plan: names, rights, snapshot, the catalog of one statement.
 
 mod binder;
+mod casts;
 mod checks;
+mod coalesce;
 mod columns;
 mod cpu;
 mod duplicates;
 pub(crate) mod fault;
+mod limits;
 mod memory;
 mod names;
 mod operators;
@@ -13,12 +16,14 @@ mod resolve;
 mod rewriter;
 mod snapshot;
 mod state;
+mod times;
 mod yielding;
 
 pub(crate) use binder::{
     Binder, addressed_name, all_tables, changed_rows_name, constant_time, constants, new_rows_name,
 };
 pub(crate) use columns::column_of;
+pub use cpu::STACK_BYTES;
 pub(crate) use duplicates::{visible, visible_schema, visible_text};
 pub(crate) use resolve::{Found, Resolver, denied};
 pub(crate) use snapshot::Snapshot;

@@ -65,7 +65,13 @@ impl Session {
 
     /// Parses, names and types one statement. `declared`: parameter types that the client stated, in order (`None`: infer).
     pub async fn prepare(&self, sql: &str, declared: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
-        let prepared = self.prepare_now(sql, declared).await;
+        let prepared = tokio::select! {
+            biased;
+            () = statement::expired(statement::deadline([self.inner.settings().statement_timeout(), None])) => {
+                Err(statement::timed_out())
+            }
+            prepared = self.prepare_now(sql, declared) => prepared,
+        };
         if prepared.is_err() {
             self.fail_transaction();
         }

@@ -146,12 +146,23 @@ impl Staged {
                 Ok(committed)
             }
             Err(error) => {
+                let error = self.named(error);
                 if error.kind() != ErrorKind::Unavailable {
                     self.abandon(lake).await; // else the outcome may be unknown: the files may be needed
                 }
                 Err(Failure::Commit(error))
             }
         }
+    }
+}
+
+impl Staged {
+    /// The catalog knows what a commit changes by number only.
+    fn named(&self, error: cenote_catalog::Error) -> cenote_catalog::Error {
+        let cenote_catalog::Error::TableNotFound { name, nearest } = error else { return error };
+        let staging = self.rows.iter().find(|(id, _)| id.to_string() == name);
+        let name = staging.map_or(name, |(_, staging)| staging.table().full_name());
+        cenote_catalog::Error::TableNotFound { name, nearest }
     }
 }
 

@@ -151,7 +151,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_stack_size(8 << 20) // deep SQL recurses in planners
+        .thread_stack_size(cenote_query::STACK_BYTES) // they walk trees of statements
         .build()
         .map_err(|error| Failure::other(format!("cannot start the runtime: {error}")))
 }

@@ -1,11 +1,13 @@
 //! The query of a change: where the target's rows are, which conditions hold, what the new values are.
 
+use std::ops::ControlFlow;
+
 use cenote_catalog::TableDef;
 use cenote_vocab::ErrorKind;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
     Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Select, SelectItem, SetExpr,
-    Statement as SqlStatement, TableAlias, TableFactor, TableWithJoins, Value,
+    Statement as SqlStatement, TableAlias, TableFactor, TableWithJoins, Value, visit_expressions,
 };
 
 use super::{Act, Answers, Clause, NewValue, RowChange, Source, When};
@@ -147,6 +149,18 @@ pub(super) fn answer_of(
     target: &Ident,
     items: &[SelectItem],
 ) -> Result<AnyStatement, Error> {
+    let foreign = |expr: &Expr| match expr {
+        Expr::CompoundIdentifier(parts) if parts.len() == 2 => {
+            let relation = folded(&parts[0]);
+            let is_own = relation == folded(target) || table.schema.field(&relation).is_some();
+            if is_own { ControlFlow::Continue(()) } else { ControlFlow::Break(relation) }
+        }
+        _ => ControlFlow::Continue(()),
+    };
+    if let ControlFlow::Break(relation) = visit_expressions(&items.to_vec(), foreign) {
+        return Err(unsupported(&format!("RETURNING {relation}.…"))
+            .with_hint(format!("it answers columns of {}, as the statement leaves them", target.value)));
+    }
     select(|select| {
         select.projection = items.to_vec();
         select.from = vec![relation(named(changed_rows_name(table), target.clone()))];

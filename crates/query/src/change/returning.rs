@@ -55,8 +55,7 @@ impl ChangedRows {
     ) -> Result<Vec<RecordBatch>, Error> {
         let plan = self.plan(binder, table, returning, sql, &session.search_path()).await?;
         let plan = bind_parameters(plan, parameters, sql)?;
-        let physical =
-            binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
+        let physical = binder.physical(plan, sql).await?;
         let batches = session
             .engine()
             .base()

@@ -318,7 +318,7 @@ async fn start(
     sql: &str,
 ) -> Result<SendableRecordBatchStream, Error> {
     let plan = bind_parameters(plan, parameters, sql)?;
-    let physical = binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
+    let physical = binder.physical(plan, sql).await?;
     session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))
 }
 

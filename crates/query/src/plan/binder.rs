@@ -15,15 +15,18 @@ use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sqlparser::ast::{Ident, ObjectName};
+use tokio::runtime::Handle;
 
 use super::checks::check;
 use super::columns::fix_case;
 use super::duplicates::tell_apart;
 use super::fault;
+use super::limits::type_limits;
 use super::resolve::{Found, Resolver};
 use super::rewriter::{Reference, VersionText, references, replace};
 use super::snapshot::Snapshot;
@@ -57,10 +60,12 @@ pub(crate) struct Binder<'a> {
     snapshot: Arc<Snapshot>,
     /// What this transaction has done to rows: its statements see it.
     staged: StagedRows,
-    state: SessionState,
+    state: Arc<SessionState>,
     catalogs: OwnCatalogs,
     notes: ScanNotes,
     inputs: BTreeMap<TableId, Txn>,
+    /// Views that are read as they are now.
+    views: BTreeSet<TableId>,
     columns: BTreeSet<String>,
     facts: system::SessionFacts,
     /// Made when the statement asks about the server.
@@ -86,10 +91,11 @@ impl<'a> Binder<'a> {
             identity,
             snapshot,
             staged,
-            state,
+            state: Arc::new(state),
             catalogs,
             notes: ScanNotes::default(),
             inputs: BTreeMap::new(),
+            views: BTreeSet::new(),
             columns: BTreeSet::new(),
             facts,
             server: None,
@@ -100,7 +106,7 @@ impl<'a> Binder<'a> {
     /// From now on names are those of a pipeline: what `streams` says stands for every table that is read.
     pub(crate) fn read_streams(&mut self, streams: Arc<dyn StreamTables>) -> datafusion::common::Result<()> {
         for function in streams.functions() {
-            self.state.register_udf(function)?;
+            Arc::make_mut(&mut self.state).register_udf(function)?;
         }
         self.streams = Some(streams);
         Ok(())
@@ -137,8 +143,40 @@ impl<'a> Binder<'a> {
         check(&statement, sql)?;
         self.serve(sql, search_path).await?;
         let statement = self.bind(statement, sql, search_path, None, 0).await?;
-        let plan = self.state.statement_to_plan(statement).await;
-        plan.map_err(|error| fault::of(error, sql))
+        self.logical(statement, sql).await
+    }
+
+    /// The plan of a statement whose names are bound.
+    async fn logical(&self, statement: AnyStatement, sql: &str) -> Result<LogicalPlan, Error> {
+        let state = self.state.clone();
+        let runtime = Handle::current();
+        let planned = self
+            .engine
+            .base()
+            .compute(move || {
+                let plan = runtime.block_on(state.statement_to_plan(statement))?;
+                type_limits(plan)
+            })
+            .await?;
+        planned.map_err(|error| fault::of(error, sql))
+    }
+
+    /// The plan as the engine's rules leave it.
+    pub(crate) async fn optimized(&self, plan: LogicalPlan, sql: &str) -> Result<LogicalPlan, Error> {
+        let state = self.state.clone();
+        let optimized = self.engine.base().compute(move || state.optimize(&plan)).await?;
+        optimized.map_err(|error| fault::of(error, sql))
+    }
+
+    /// What runs for a plan.
+    pub(crate) async fn physical(
+        &self,
+        plan: LogicalPlan,
+        sql: &str,
+    ) -> Result<Arc<dyn ExecutionPlan>, Error> {
+        let plan = self.optimized(plan, sql).await?;
+        let physical = self.state.query_planner().create_physical_plan(&plan, self.state.as_ref()).await;
+        physical.map_err(|error| fault::of(error, sql))
     }
 
     /// Makes the state know what Postgres clients call, if the text asks about the server.
@@ -149,8 +187,8 @@ impl<'a> Binder<'a> {
         // Dear where there are many tables, and asked for by name.
         let sizes = if sql.contains("_size") { self.sizes().await? } else { BTreeMap::new() };
         let facts = Arc::new(self.server_facts(search_path, sizes));
-        let state = pg_catalog::install(self.state.clone(), &facts);
-        self.state = state.map_err(|error| fault::of(error, sql))?;
+        let state = pg_catalog::install(self.state.as_ref().clone(), &facts);
+        self.state = Arc::new(state.map_err(|error| fault::of(error, sql))?);
         self.server = Some(facts);
         Ok(())
     }
@@ -246,6 +284,11 @@ impl<'a> Binder<'a> {
         &self.inputs
     }
 
+    /// Views that are read as they are now, those that views read too.
+    pub(crate) fn views(&self) -> &BTreeSet<TableId> {
+        &self.views
+    }
+
     /// Every name of the statement becomes a full one, of a table in the statement's catalogs.
     fn bind<'b>(
         &'b mut self,
@@ -335,6 +378,9 @@ impl<'a> Binder<'a> {
                         self.add(CATALOG, &table.schema_name, &name, Arc::new(provider))?;
                     }
                     TableKind::View { sql, search_path } => {
+                        if version.is_none() {
+                            self.views.insert(table.id);
+                        }
                         let plan = self.view(&table, sql, search_path, version, depth).await?;
                         self.add(
                             CATALOG,
@@ -458,8 +504,7 @@ impl<'a> Binder<'a> {
                 .with_sqlstate(cenote_vocab::Fault::sqlstate(&error).0)
         };
         let bound = self.bind(*statement, sql, &path, at, depth + 1).await.map_err(in_view)?;
-        let plan =
-            self.state.statement_to_plan(bound).await.map_err(|error| in_view(fault::of(error, sql)))?;
+        let plan = self.logical(bound, sql).await.map_err(in_view)?;
         output_columns(plan, view).map_err(|error| in_view(fault::of(error, sql)))
     }
 

@@ -1,4 +1,4 @@
-//! Threads of their own for plans: an operator that computes for seconds holds up no socket and no timer.
+//! Threads of their own for planning and for plans: what computes for seconds holds up no socket and no timer.
 
 use std::sync::Arc;
 
@@ -14,6 +14,10 @@ use crate::Error;
 /// Batches that wait for their reader.
 const READY_MAX: usize = 2;
 
+/// Bytes of stack that a thread needs which walks the tree of a statement, as deep as the parser lets it become. Only what
+/// is used of it becomes memory.
+pub const STACK_BYTES: usize = 64 << 20;
+
 /// The runtime on which plans run.
 pub(crate) struct Cpu {
     /// `None` only while it is being dropped.
@@ -26,11 +30,24 @@ impl Cpu {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("query")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build();
         let runtime = runtime
             .map_err(|error| Error::new(ErrorKind::Unavailable, format!("threads of queries: {error}")))?;
         Ok(Self { runtime: Some(runtime) })
+    }
+
+    /// What `work` computes, on a thread that is not one of those that run plans. Whoever waits may stop waiting.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(runtime) = &self.runtime else { return Ok(work()) };
+        runtime
+            .spawn_blocking(work)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: planning: {error}")))
     }
 
     /// The rows of a plan. Dropping the stream ends the plan at its next pause.

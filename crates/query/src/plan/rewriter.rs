@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor,
-    TableFunctionArgs, TableVersion, Value, VisitMut, VisitorMut,
+    TableFunctionArgs, TableVersion, Value, VisitMut, VisitorMut, With,
 };
 
 use crate::Error;
@@ -73,7 +73,10 @@ type Act<'a> = dyn FnMut(&Reference) -> Result<Option<ObjectName>, Error> + 'a;
 fn walk(statement: &mut AnyStatement, act: &mut Act<'_>) -> Result<(), Error> {
     match statement {
         AnyStatement::Statement(statement) => {
-            match VisitMut::visit(&mut **statement, &mut Walker { scopes: Vec::new(), act }) {
+            match VisitMut::visit(
+                &mut **statement,
+                &mut Walker { scopes: Vec::new(), visited: Vec::new(), act },
+            ) {
                 ControlFlow::Break(error) => Err(*error),
                 ControlFlow::Continue(()) => Ok(()),
             }
@@ -86,6 +89,8 @@ fn walk(statement: &mut AnyStatement, act: &mut Act<'_>) -> Result<(), Error> {
 struct Walker<'a, 'b> {
     /// Names of the CTEs that are in scope, one entry per query.
     scopes: Vec<Vec<String>>,
+    /// The CTEs of the queries around, visited already: they are put back when the query has been.
+    visited: Vec<Option<With>>,
     act: &'a mut Act<'b>,
 }
 
@@ -96,22 +101,24 @@ impl VisitorMut for Walker<'_, '_> {
         self.scopes.push(Vec::new());
         if let Some(with) = &mut query.with {
             let recursive = with.recursive;
+            if recursive {
+                with.cte_tables.iter().for_each(|cte| self.enter(folded(&cte.alias.name)));
+            }
             for cte in &mut with.cte_tables {
-                let name = folded(&cte.alias.name);
-                if recursive {
-                    self.enter(name);
-                } else {
-                    // its own name means a table in its body; what is replaced now stays replaced in the second visit
-                    VisitMut::visit(&mut *cte.query, self)?;
-                    self.enter(name);
+                VisitMut::visit(&mut *cte.query, self)?; // without RECURSIVE its own name means a table
+                if !recursive {
+                    self.enter(folded(&cte.alias.name));
                 }
             }
         }
+        // a second visit would be two on each level of those that nest
+        self.visited.push(query.with.take());
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Self::Break> {
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         self.scopes.pop();
+        query.with = self.visited.pop().flatten();
         ControlFlow::Continue(())
     }
 

@@ -17,9 +17,12 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionConfig;
 use sqlparser::ast::Ident;
 
+use super::casts::Casts;
+use super::coalesce::Coalesce;
 use super::cpu::Cpu;
 use super::memory::query_pool;
 use super::operators::Operators;
+use super::times::{Times, Timestamps};
 use super::yielding::Yielding;
 use crate::plan::fault;
 use crate::scan::lake_url;
@@ -43,9 +46,13 @@ impl BaseState {
                 .with_config(config(options)?)
                 .with_runtime_env(runtime)
                 .with_default_features()
+                .with_type_planner(Arc::new(Timestamps))
                 .with_physical_optimizer_rule(Arc::new(Yielding))
                 .build();
             state.register_expr_planner(Arc::new(Operators))?;
+            state.register_function_rewrite(Arc::new(Coalesce))?;
+            state.register_function_rewrite(Arc::new(Times))?;
+            state.register_function_rewrite(Arc::new(Casts))?;
             cenote_functions::register(&mut state)?;
             Ok(state)
         };
@@ -62,6 +69,14 @@ impl BaseState {
         let props = state.execution_props_mut();
         props.query_execution_start_time = chrono::DateTime::from_timestamp_micros(now.0);
         state
+    }
+
+    /// What `work` computes, on a thread for planning.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.cpu.compute(work).await
     }
 
     /// The rows of a plan of `state`, with a memory pool of the query's own.

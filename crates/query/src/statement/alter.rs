@@ -508,10 +508,12 @@ async fn check_no_nulls(
     let found = guard.run(Box::pin(async {
         let mut binder = session.binder(snapshot);
         let plan = binder.plan(*statement, &sql, &session.search_path()).await?;
-        let state = binder.state();
-        let physical = state.create_physical_plan(&plan).await.map_err(|error| fault::of(error, &sql))?;
-        let stream =
-            session.engine().base().stream(state, physical).map_err(|error| fault::of(error, &sql))?;
+        let physical = binder.physical(plan, &sql).await?;
+        let stream = session
+            .engine()
+            .base()
+            .stream(binder.state(), physical)
+            .map_err(|error| fault::of(error, &sql))?;
         let rows = stream.try_fold(0, |rows, batch| async move { Ok(rows + batch.num_rows()) });
         rows.await.map_err(fault::while_running)
     }));

@@ -24,7 +24,7 @@ use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::parse::{TableClauses, folded, unsupported};
-use crate::plan::{Binder, Resolver, denied, fault, visible};
+use crate::plan::{Binder, Resolver, denied, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, definition, with_table};
 
@@ -90,7 +90,7 @@ pub(crate) async fn create_table(
             let planned = guard
                 .run(async {
                     let plan = bind_parameters(binder.plan(query, sql, &path).await?, parameters, sql)?;
-                    binder.state().optimize(&plan).map_err(|error| fault::of(error, sql))
+                    binder.optimized(plan, sql).await
                 })
                 .await?;
             Some(planned)

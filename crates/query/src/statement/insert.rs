@@ -1,13 +1,12 @@
 //! `INSERT INTO t [(columns)] VALUES … | SELECT …`: rows stream into files, one commit makes them visible.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::TableDef;
 use cenote_table::{Dedup, Staging};
 use cenote_vocab::{ErrorKind, Field, FieldType, Permission};
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
@@ -22,7 +21,7 @@ use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared, Returned, keyed, upsert};
 use crate::Error;
 use crate::change;
-use crate::change::{ChangedRows, Returning, check_assignable, last_part};
+use crate::change::{ChangedRows, Returning, check_assignable, check_fields, last_part};
 use crate::parse::{Parsed, parse, quoted, unsupported};
 use crate::plan::{Binder, Resolver, column_of, fault};
 use crate::session::Inner;
@@ -145,13 +144,21 @@ pub(crate) async fn plan(
         let field = column_of(&table, ident)?;
         *column = ObjectName::from(vec![quoted(&field.name, ident.span)]);
     }
-    pad_values(&mut statement, &table)?;
+    let given = match statement.source.as_deref().map(|source| source.body.as_ref()) {
+        Some(SetExpr::Values(Values { rows, .. })) => rows.iter().map(|row| row.content.len()).min(),
+        Some(_) if statement.columns.is_empty() => {
+            let rows = binder.plan(source(&statement)?, sql, &path).await?;
+            Some(rows.schema().fields().len())
+        }
+        _ => None,
+    };
+    pad_columns(&mut statement, &table, given)?;
     fill_values(&mut statement, &table)?;
     binder.register_target(&table).await?;
     let statement = AnyStatement::Statement(Box::new(SqlStatement::Insert(statement)));
     match binder.plan(statement, sql, &path).await? {
         LogicalPlan::Dml(dml) => {
-            no_text_into_numbers(&dml.input)?;
+            check_values(&dml.input)?;
             Ok((table, dml.input.as_ref().clone()))
         }
         _ => Err(Error::new(ErrorKind::Internal, "internal error: INSERT was not planned as a write")),
@@ -178,7 +185,7 @@ async fn write_and(
     sql: &str,
     mut also: impl FnMut(&RecordBatch) -> Result<(), Error> + Send,
 ) -> Result<Rows, Error> {
-    let physical = binder.state().create_physical_plan(plan).await.map_err(|error| fault::of(error, sql))?;
+    let physical = binder.physical(plan.clone(), sql).await?;
     let mut batches =
         session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
     let mut sink = Sink::of(session, table)?;
@@ -226,23 +233,21 @@ fn refuse(insert: &Insert) -> Result<(), Error> {
     }
 }
 
-/// As in Postgres, rows of VALUES may be shorter than the table: the columns that follow are their default.
-fn pad_values(insert: &mut Insert, table: &TableDef) -> Result<(), Error> {
-    let Some(source) = &insert.source else { return Ok(()) };
-    let SetExpr::Values(Values { rows, .. }) = source.body.as_ref() else { return Ok(()) };
-    let given: BTreeSet<usize> = rows.iter().map(|row| row.content.len()).collect();
+/// As in Postgres, rows may be shorter than the table, where no columns are named: those that follow are their default.
+/// `given`: values of the shortest row.
+fn pad_columns(insert: &mut Insert, table: &TableDef, given: Option<usize>) -> Result<(), Error> {
     let wanted = if insert.columns.is_empty() { table.schema.fields.len() } else { insert.columns.len() };
-    match given.first() {
-        Some(given) if *given > wanted => Err(Error::new(
+    match given {
+        Some(given) if given > wanted => Err(Error::new(
             ErrorKind::Invalid,
             format!("INSERT has more expressions ({given}) than target columns ({wanted})"),
         )),
-        Some(given) if *given < wanted && !insert.columns.is_empty() => Err(Error::new(
+        Some(given) if given < wanted && !insert.columns.is_empty() => Err(Error::new(
             ErrorKind::Invalid,
             format!("INSERT has more target columns ({wanted}) than expressions ({given})"),
         )),
-        Some(given) if *given < wanted => {
-            insert.columns = table.schema.fields[..*given]
+        Some(given) if given < wanted => {
+            insert.columns = table.schema.fields[..given]
                 .iter()
                 .map(|field| ObjectName::from(vec![crate::plan::exact(&field.name)]))
                 .collect();
@@ -294,24 +299,32 @@ fn expression(text: &str) -> Result<SqlExpr, Error> {
     }
 }
 
-/// A column of texts does not become numbers by itself; literals do.
-fn no_text_into_numbers(input: &LogicalPlan) -> Result<(), Error> {
+/// Values that no column takes by itself are refused: texts as numbers (but literals), structs with fields that it has not.
+fn check_values(input: &LogicalPlan) -> Result<(), Error> {
     let LogicalPlan::Projection(projection) = input else { return Ok(()) };
-    if matches!(projection.input.as_ref(), LogicalPlan::Values(_)) {
-        return Ok(());
-    }
-    for expr in &projection.expr {
-        let inner = match expr {
-            Expr::Alias(alias) => alias.expr.as_ref(),
-            other => other,
+    let written = match projection.input.as_ref() {
+        LogicalPlan::Values(values) => Some(values),
+        _ => None,
+    };
+    for (at, expr) in projection.expr.iter().enumerate() {
+        let (column, value) = match expr {
+            Expr::Alias(alias) => (alias.name.clone(), alias.expr.as_ref()),
+            other => (other.schema_name().to_string(), other),
         };
-        let Expr::Cast(Cast { expr: from, field }) = inner else { continue };
+        let wanted = expr.get_type(projection.input.schema()).map_err(|error| fault::of(error, ""))?;
+        if let Some(values) = written {
+            for value in values.values.iter().filter_map(|row| row.get(at)) {
+                if let Expr::Cast(Cast { expr, .. }) = value
+                    && let Ok(given) = expr.get_type(&DFSchema::empty())
+                {
+                    check_fields(&column, &given, &wanted)?;
+                }
+            }
+            continue;
+        }
+        let Expr::Cast(Cast { expr: from, .. }) = value else { continue };
         let Ok(given) = from.get_type(projection.input.schema()) else { continue };
-        let column = match expr {
-            Expr::Alias(alias) => alias.name.clone(),
-            other => other.to_string(),
-        };
-        check_assignable(&column, &given, field.data_type())?;
+        check_assignable(&column, &given, &wanted)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{Answer, Guard};
 use crate::Error;
 use crate::engine::cancelled;
 use crate::parse::{Parsed, parse, unsupported};
-use crate::plan::{Resolver, denied, exact, fault};
+use crate::plan::{Resolver, denied, exact};
 use crate::scan::lower_all;
 use crate::session::Inner;
 
@@ -93,7 +93,7 @@ async fn condition_on(session: &Inner, table: &TableDef, condition: &str) -> Res
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let mut binder = session.binder(snapshot);
     let plan = binder.plan(*statement, &sql, &session.search_path()).await?;
-    let plan = binder.state().optimize(&plan).map_err(|error| fault::of(error, &sql))?;
+    let plan = binder.optimized(plan, &sql).await?;
     let mut filters = None;
     let mut node = &plan;
     loop {

@@ -1,10 +1,12 @@
 //! `MERGE INTO t USING s ON c WHEN [NOT] MATCHED [BY SOURCE | BY TARGET] [AND p] THEN …`
 
+use std::ops::ControlFlow;
+
 use cenote_catalog::TableDef;
 use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Expr, Ident, Merge, MergeAction, MergeClause, MergeClauseKind,
-    MergeInsertExpr, MergeInsertKind,
+    MergeInsertExpr, MergeInsertKind, visit_expressions,
 };
 
 use super::create_table::parts;
@@ -67,7 +69,20 @@ fn translated(clause: &MergeClause, table: &TableDef, source: &Ident) -> Result<
         }
         MergeAction::Insert(insert) => inserted(insert, table, source)?,
     };
+    if clause.predicate.as_ref().is_some_and(has_query) {
+        return Err(unsupported("a query in WHEN … AND … of MERGE")
+            .with_hint("read it in USING, and compare with its column"));
+    }
     Ok(Clause { when, predicate: clause.predicate.clone(), act })
+}
+
+/// True if the expression holds a query.
+fn has_query(expr: &Expr) -> bool {
+    visit_expressions(expr, |part| match part {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// The name that stands for a short action.

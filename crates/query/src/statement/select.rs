@@ -59,7 +59,7 @@ pub(crate) async fn describable(
                 return Ok(Some(Described { plans: vec![plan], columns: None }));
             };
             let answer = change::describe_returning(session, &mut binder, &table, &returning, sql).await?;
-            let columns = Some(answer_columns(&binder, &answer, sql)?);
+            let columns = Some(answer_columns(&binder, &answer, sql).await?);
             Ok(Some(Described { plans: vec![plan, answer], columns }))
         }
         SqlStatement::CreateTable(create) => {
@@ -80,19 +80,19 @@ async fn described_change(
 ) -> Result<Option<Described>, Error> {
     let plans = change::describe(session, binder, verb, sql).await?;
     let columns = match (&verb.returning, plans.last()) {
-        (Some(_), Some(answer)) => Some(answer_columns(binder, answer, sql)?),
+        (Some(_), Some(answer)) => Some(answer_columns(binder, answer, sql).await?),
         _ => None,
     };
     Ok(Some(Described { plans, columns }))
 }
 
 /// The columns of a plan as its answer will have them: the analyzer may change types.
-fn answer_columns(binder: &Binder<'_>, plan: &LogicalPlan, sql: &str) -> Result<SchemaRef, Error> {
+async fn answer_columns(binder: &Binder<'_>, plan: &LogicalPlan, sql: &str) -> Result<SchemaRef, Error> {
     let has_parameters = !plan.get_parameter_types().map_err(|error| fault::of(error, sql))?.is_empty();
     if has_parameters {
         return Ok(visible_schema(plan.schema().inner()));
     }
-    let plan = binder.state().optimize(plan).map_err(|error| fault::of(error, sql))?;
+    let plan = binder.optimized(plan.clone(), sql).await?;
     Ok(visible_schema(plan.schema().inner()))
 }
 
@@ -104,7 +104,7 @@ async fn described_query(
     path: &[String],
 ) -> Result<Described, Error> {
     let plan = planned(session, binder, statement, sql, path).await?;
-    let columns = Some(answer_columns(binder, &plan, sql)?);
+    let columns = Some(answer_columns(binder, &plan, sql).await?);
     Ok(Described { plans: vec![plan], columns })
 }
 
@@ -199,7 +199,7 @@ async fn begin(
     let mut binder = session.binder(snapshot.clone());
     let plan = planned(session, &mut binder, statement, sql, &path).await?;
     let plan = bind_parameters(plan, parameters, sql)?;
-    let physical = binder.state().create_physical_plan(&plan).await.map_err(|error| fault::of(error, sql))?;
+    let physical = binder.physical(plan, sql).await?;
     let batches =
         session.engine().base().stream(binder.state(), physical).map_err(|error| fault::of(error, sql))?;
     let notes = binder.notes().clone();

@@ -12,7 +12,7 @@ use super::create_table::{check_output_names, parts};
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
-use crate::plan::{Binder, Resolver, visible};
+use crate::plan::{Binder, Resolver, fault, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, with_table};
 
@@ -44,7 +44,8 @@ pub(crate) async fn create_view(
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
     let (schema, name) = resolver.creatable(&parts(&create.name), Permission::Write)?;
-    if let Some(taken) = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)) {
+    let taken = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name));
+    if let Some(taken) = taken {
         if create.if_not_exists {
             return Ok(
                 Answer::done("CREATE VIEW").with_notice(format!("view \"{name}\" already exists, skipping"))
@@ -63,7 +64,20 @@ pub(crate) async fn create_view(
     }
     let mut binder: Binder<'_> = session.binder(snapshot.clone());
     let plan = binder.plan(query, sql, &path).await?;
-    let plan = binder.state().optimize(&plan).map_err(|error| crate::plan::fault::of(error, sql))?;
+    let parameters = plan.get_parameter_types().map_err(|error| fault::of(error, sql))?;
+    if let Some(parameter) = parameters.keys().min() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("there is no parameter {parameter}: a view has none"),
+        )
+        .with_sqlstate("42P02"));
+    }
+    if taken.is_some_and(|taken| binder.views().contains(&taken.id)) {
+        return Err(Error::new(ErrorKind::Invalid, format!("view \"{name}\" would read itself"))
+            .with_sqlstate("42P17")
+            .with_hint("read an earlier version of it, or the tables below it"));
+    }
+    let plan = binder.optimized(plan, sql).await?;
     let columns = columns(create, plan.schema().inner())?;
 
     let lake = session.engine().lake();

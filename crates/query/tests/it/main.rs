@@ -5,6 +5,7 @@ mod changes;
 mod evolution;
 mod history;
 mod keyed;
+mod planning;
 mod reading;
 mod server;
 mod sessions;

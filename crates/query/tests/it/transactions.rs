@@ -2,6 +2,7 @@
 
 use cenote_query::TransactionStatus;
 use cenote_testkit::engine::node;
+use cenote_vocab::Fault;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn staged_rows_and_tables_become_visible_together() {
@@ -190,7 +191,11 @@ async fn a_conflict_at_commit_rolls_all_tables_back() {
         a.rows("INSERT INTO log VALUES (1)").await;
         a.rows(mine).await;
         b.rows(theirs).await;
-        assert_eq!(a.code("COMMIT").await, "40001", "{mine} beside {theirs}");
+        let error = a.error("COMMIT").await;
+        assert_eq!(error.sqlstate().0, "40001", "{mine} beside {theirs}");
+        if theirs.starts_with("DROP") {
+            assert!(error.to_string().contains("table \"default.t\" does not exist"), "{error}");
+        }
         assert_eq!(a.session.transaction_status(), TransactionStatus::Idle);
         assert_eq!(a.rows("SELECT count(*) FROM log").await, ["0"]);
     }
