@@ -218,7 +218,7 @@ impl LakeSource {
             true => Place::Snapshot { txn, files: file, rows: row },
             false => Place::Feed(ChangePosition::end_of(txn)),
         };
-        Ok(Pulled { batches, position: place.to_string(), ended: false, floor })
+        Ok(pulled(batches, place, floor))
     }
 
     async fn load_files(&mut self, txn: Txn) -> Result<(), Error> {
@@ -269,7 +269,7 @@ impl LakeSource {
                 break;
             }
         }
-        Ok(Pulled { batches, position: Place::Feed(position).to_string(), ended: false, floor: None })
+        Ok(pulled(batches, Place::Feed(position), None))
     }
 
     fn columns_read(&self) -> Vec<FieldId> {
@@ -306,6 +306,11 @@ impl LakeSource {
         columns.push(times);
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
+}
+
+fn pulled(batches: Vec<RecordBatch>, place: Place, floor: Option<Micros>) -> Pulled {
+    let position = place.to_string();
+    Pulled { batches, places: Vec::new(), bad: Vec::new(), position, ended: false, floor }
 }
 
 /// The place of the last row of a batch of changes.

@@ -61,7 +61,14 @@ impl Pace {
             at = until;
         }
         let ended = self.count.is_some_and(|count| to >= count);
-        Ok(Pulled { batches, position: to.to_string(), ended, floor: None })
+        Ok(Pulled {
+            batches,
+            places: Vec::new(),
+            bad: Vec::new(),
+            position: to.to_string(),
+            ended,
+            floor: None,
+        })
     }
 
     /// Waits until the row at a position is there.

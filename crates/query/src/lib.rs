@@ -21,6 +21,7 @@ mod pipeline;
 mod plan;
 mod registry;
 mod scan;
+mod script;
 mod session;
 mod settings;
 mod statement;
@@ -34,7 +35,8 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
-pub use pipeline::{InsertPlan, Pipelines, ScriptStatement, StreamTables, parse_script};
+pub use pipeline::{InsertPlan, Pipelines, QueryPlan, StreamTables};
+pub use script::{ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script};
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::{Class, Prepared};
 

@@ -21,6 +21,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use alter::{Action, AlterTable, Comment, NewColumn, Position};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
+pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};
 
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};

@@ -9,10 +9,12 @@
 //! hold become true together, or not at all. So a start after a crash only reads the last commit and goes on.
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
+mod bad_rows;
 mod checkpoint;
 mod epoch;
 mod error;
 mod feed;
+mod intake;
 mod options;
 mod plan;
 mod run;
@@ -21,8 +23,9 @@ mod session;
 mod streams;
 mod window;
 
+pub use cenote_connect::Reach;
 pub use epoch::Step;
 pub use error::Error;
-pub use options::{Limits, PipelineOptions};
+pub use options::{BadData, Limits, PipelineOptions};
 pub use run::Run;
 pub use runtime::Streams;

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
     Commit, Committed, Facts, Input, NewFile, Op, Pipeline, Producer, ReadSet, TableChange, TableDef,
 };
-use cenote_connect::{Impulse, LakeSource, Nexmark, Pulled, Source};
+use cenote_connect::{AtBad, BadRow, Closing, EpochRows, LakeSource, Pulled, Reach, Sink, Source};
 use cenote_datafile::{Level, adapt, arrow_schema};
 use cenote_ingest::Ingest;
 use cenote_query::Engine;
@@ -24,10 +23,12 @@ use futures::TryStreamExt;
 use futures::future::select_all;
 
 use crate::checkpoint::{self, Body, Held, SourceState, Standing, StateObject, Stored};
-use crate::epoch::{Executor, Patience, Step, watermark};
+use crate::epoch::{Executor, Step, watermark};
 use crate::feed::{FeedId, Feeds};
-use crate::plan::{Output, PipelinePlan, plan};
-use crate::streams::SourceKind;
+use crate::intake::{Intake, intake};
+use crate::options::BadData;
+use crate::plan::{PipelinePlan, plan};
+use crate::streams::{SourceKind, SourcePlan};
 use crate::{Error, Limits};
 
 /// What pipelines of a node share. Cheap to clone.
@@ -39,6 +40,8 @@ pub(crate) struct Services {
     /// Memory for what operators hold.
     pub(crate) memory: MemoryPool,
     pub(crate) limits: Limits,
+    /// What connectors may touch.
+    pub(crate) reach: Reach,
 }
 
 /// A pipeline between its epochs.
@@ -49,6 +52,8 @@ pub struct Run {
     actor: String,
     plan: PipelinePlan,
     sources: Vec<Reader>,
+    /// By number.
+    sinks: Vec<Writer>,
     fence: Fence,
     epoch: Epoch,
     standing: Standing,
@@ -63,7 +68,14 @@ pub struct Run {
 struct Reader {
     name: String,
     feed: FeedId,
+    /// Its plan, by number.
+    planned: usize,
     source: Box<dyn Source>,
+}
+
+struct Writer {
+    name: String,
+    sink: Box<dyn Sink>,
 }
 
 /// When the last epoch was committed, and how long that took.
@@ -79,6 +91,18 @@ struct Cut {
     rows: u64,
     /// The watermark before and after.
     watermark: (i64, i64),
+    /// Rows that could not be used and are kept, with their source.
+    bad: Vec<(String, BadRow)>,
+}
+
+/// What an epoch gave.
+struct Ran {
+    /// Of each output.
+    rows: Vec<Vec<RecordBatch>>,
+    /// Of each output to a sink outside of the lake.
+    sunk: Vec<Vec<RecordBatch>>,
+    held: Vec<Held>,
+    late: u64,
 }
 
 /// What an epoch wrote, before the commit.
@@ -95,23 +119,24 @@ impl Run {
     pub async fn open(
         (engine, lake, ingest): (Engine, Lake, Ingest),
         memory: MemoryPool,
-        limits: Limits,
+        (limits, reach): (Limits, Reach),
         scope: &Scope,
         pipeline: Pipeline,
     ) -> Result<Self, Error> {
-        Self::of(Services { engine, lake, ingest, memory, limits }, scope, pipeline).await
+        Self::of(Services { engine, lake, ingest, memory, limits, reach }, scope, pipeline).await
     }
 
     pub(crate) async fn of(services: Services, scope: &Scope, pipeline: Pipeline) -> Result<Self, Error> {
         let catalog = &services.lake.catalog;
         let owner = catalog.owner(scope, pipeline.owner).await?;
         let actor = owner.token.name.clone();
-        let plan = Box::pin(plan(&services.engine, owner, &pipeline)).await?;
+        let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach)).await?;
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
+            sinks: Vec::new(),
             fence,
             epoch,
             standing: Standing {
@@ -121,6 +146,8 @@ impl Run {
                 rows_in: 0,
                 rows_out: 0,
                 rows_late: 0,
+                rows_bad: 0,
+                sinks: BTreeMap::new(),
                 finished: false,
             },
             held: Vec::new(),
@@ -134,15 +161,21 @@ impl Run {
             actor,
             plan,
         };
-        run.open_sources();
+        run.open_sources()?;
+        run.open_sinks()?;
         run.restore(known.and_then(|(_, _, state)| state)).await?;
+        run.restore_sinks().await?;
         run.clean().await?;
         Ok(run)
     }
 
-    fn open_sources(&mut self) {
+    fn open_sources(&mut self) -> Result<(), Error> {
         let lake = &self.services.lake;
-        for planned in &self.plan.sources {
+        for (number, planned) in self.plan.sources.iter().enumerate() {
+            let at_bad = match self.bad_data(planned) {
+                BadData::Fail => AtBad::Stop,
+                BadData::Drop | BadData::Table => AtBad::GoOn,
+            };
             let source: Box<dyn Source> = match &planned.kind {
                 SourceKind::Lake(table) => Box::new(LakeSource::new(
                     lake.clone(),
@@ -151,19 +184,47 @@ impl Run {
                     table.clone(),
                     self.pipeline.producer(),
                 )),
-                SourceKind::Impulse(options) => {
-                    Box::new(Impulse::new(options.clone(), self.pipeline.created, lake.clock.clone()))
-                }
-                SourceKind::Nexmark(options) => {
-                    Box::new(Nexmark::new(options.clone(), self.pipeline.created, lake.clock.clone()))
-                }
+                SourceKind::Connector(options) => options.open(
+                    &planned.name,
+                    at_bad,
+                    (self.pipeline.created, &lake.clock),
+                    &self.services.reach,
+                )?,
             };
-            self.sources.push(Reader { name: planned.name.clone(), feed: planned.feed, source });
+            let name = planned.name.clone();
+            self.sources.push(Reader { name, feed: planned.feed, planned: number, source });
             self.standing.sources.insert(
                 planned.name.clone(),
                 SourceState { seen: self.pipeline.created.0, ..SourceState::default() },
             );
         }
+        Ok(())
+    }
+
+    /// What becomes of rows of a source that cannot be used.
+    fn bad_data(&self, source: &SourcePlan) -> BadData {
+        source.bad_data.unwrap_or(self.plan.options.bad_data)
+    }
+
+    fn open_sinks(&mut self) -> Result<(), Error> {
+        for planned in &self.plan.sinks {
+            let Some(columns) = &planned.columns else {
+                return Err(Error::Invalid(format!("nothing is written into table '{}'", planned.name)));
+            };
+            let (owner, clock) = (self.pipeline.id, &self.services.lake.clock);
+            let sink = planned.options.open(&planned.name, owner, columns, clock, &self.services.reach)?;
+            self.sinks.push(Writer { name: planned.name.clone(), sink });
+        }
+        Ok(())
+    }
+
+    /// Brings sinks outside of the lake to what the last commit said.
+    async fn restore_sinks(&mut self) -> Result<(), Error> {
+        for writer in &mut self.sinks {
+            let state = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
+            writer.sink.restore(state).await?;
+        }
+        Ok(())
     }
 
     /// Takes what the last commit said, if there was one.
@@ -239,13 +300,16 @@ impl Run {
         let Some(cut) = self.cut().await? else { return Ok(Step::Idle) };
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let (rows, held, late) = self.run(&cut).await?;
+        let Ran { rows, sunk, held, late } = self.run(&cut).await?;
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
         standing.rows_late += late;
-        standing.rows_out += rows.iter().flatten().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let outputs = rows.iter().chain(&sunk).flatten();
+        standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
         self.reserve(&held)?;
-        let staged = self.stage(&standing, &held, rows).await?;
+        self.stage_sinks(epoch, &mut standing, &sunk).await?;
+        fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
+        let staged = self.stage(&standing, &held, rows, &cut.bad).await?;
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
         let object = staged.object;
         let committed = self.commit(epoch, &standing, staged).await?;
@@ -264,31 +328,52 @@ impl Run {
         let mut feeds = Feeds::default();
         let (mut rows, mut ended) = (0, false);
         let rows_max = (self.services.limits.epoch_rows / self.sources.len().max(1)).max(1);
+        let delay = self.plan.options.watermark_delay;
+        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let mut bad = Vec::new();
+        self.plan.now.store(now.0, Ordering::SeqCst);
         for reader in &mut self.sources {
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
             if state.ended {
                 continue;
             }
             let pulled = reader.source.read(&state.position, rows_max, now).await?;
-            let taken: u64 = pulled.batches.iter().map(|batch| batch.num_rows() as u64).sum();
-            rows += taken;
+            let planned = &self.plan.sources[reader.planned];
+            let taken = intake(&executor, planned, &pulled, (now, delay)).await?;
+            let unusable = taken.bad.len() as u64;
+            standing.rows_bad += unusable;
+            match planned.bad_data.unwrap_or(self.plan.options.bad_data) {
+                BadData::Drop => {}
+                BadData::Table => bad.extend(taken.bad.iter().map(|row| (planned.name.clone(), row.clone()))),
+                BadData::Fail => refuse(&planned.name, &taken.bad)?,
+            }
+            let good: u64 = taken.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            rows += good + unusable;
             ended |= pulled.ended;
-            note(state, &pulled, taken, now);
-            feeds.set(reader.feed, pulled.batches);
+            note(state, &pulled, &taken, good + unusable, now);
+            feeds.set(reader.feed, taken.batches);
         }
         standing.rows_in += rows;
-        let options = self.plan.options;
-        let patience = Patience { delay: options.watermark_delay, idle: options.idle_timeout };
-        let times = (now.0, self.since);
-        standing.watermark = watermark(self.standing.watermark, standing.sources.values(), patience, times);
+        let (idle, times) = (self.plan.options.idle_timeout, (now.0, self.since));
+        standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
-        if rows == 0 && !ended && !self.closes(watermark)? && !self.is_commit_due(&standing, now) {
+        let is_due = self.closes(watermark)? || self.is_sink_due(now) || self.is_commit_due(&standing, now);
+        if rows == 0 && !ended && !is_due {
             // Nothing was there between the old positions and the new.
             self.standing.sources = standing.sources;
             return Ok(None);
         }
-        Ok(Some(Cut { feeds, standing, rows, watermark }))
+        Ok(Some(Cut { feeds, standing, rows, watermark, bad }))
+    }
+
+    /// True if a sink has something to complete though no row came.
+    fn is_sink_due(&self, now: Micros) -> bool {
+        self.sinks.iter().any(|writer| self.due(writer).is_some_and(|due| due <= now))
+    }
+
+    fn due(&self, writer: &Writer) -> Option<Micros> {
+        writer.sink.due(self.standing.sinks.get(&writer.name)?)
     }
 
     fn closes(&self, watermark: (i64, i64)) -> Result<bool, Error> {
@@ -309,7 +394,7 @@ impl Run {
     }
 
     /// The rows of each output, and what the operators hold then.
-    async fn run(&self, cut: &Cut) -> Result<(Vec<Vec<RecordBatch>>, Vec<Held>, u64), Error> {
+    async fn run(&self, cut: &Cut) -> Result<Ran, Error> {
         self.plan.now.store(cut.standing.now, Ordering::SeqCst);
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
         let mut feeds = cut.feeds.clone();
@@ -323,8 +408,16 @@ impl Run {
         for output in &self.plan.outputs {
             rows.push(executor.run(&output.plan, &feeds).await?);
         }
+        let mut sunk = Vec::new();
+        for output in &self.plan.sunk {
+            let rows = executor.run(&output.plan, &feeds).await?;
+            let fitted = rows
+                .iter()
+                .map(|batch| RecordBatch::try_new(output.columns.clone(), batch.columns().to_vec()));
+            sunk.push(fitted.collect::<Result<Vec<_>, _>>()?);
+        }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
-        Ok((rows, held, late))
+        Ok(Ran { rows, sunk, held, late })
     }
 
     /// Fails if the node has no memory for what the operators will hold.
@@ -340,12 +433,32 @@ impl Run {
         self.reservation.try_grow(bytes - reserved).map_err(|source| Error::StateMemory { pipeline, source })
     }
 
+    /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it.
+    async fn stage_sinks(
+        &mut self,
+        epoch: Epoch,
+        standing: &mut Standing,
+        sunk: &[Vec<RecordBatch>],
+    ) -> Result<(), Error> {
+        let closing = if standing.finished { Closing::Close } else { Closing::Open };
+        for (number, writer) in self.sinks.iter_mut().enumerate() {
+            let of_it = self.plan.sunk.iter().zip(sunk).filter(|(output, _)| output.sink == number);
+            let rows: Vec<RecordBatch> = of_it.flat_map(|(_, rows)| rows.iter().cloned()).collect();
+            let before = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
+            let rows = EpochRows { epoch: epoch.0, now: Micros(standing.now), rows: &rows, closing };
+            let state = writer.sink.stage(before, rows).await?;
+            standing.sinks.insert(writer.name.clone(), state);
+        }
+        Ok(())
+    }
+
     /// Output becomes files, and what operators hold becomes bytes.
     async fn stage(
         &self,
         standing: &Standing,
         held: &[Held],
         rows: Vec<Vec<RecordBatch>>,
+        bad: &[(String, BadRow)],
     ) -> Result<Staged, Error> {
         let lake = &self.services.lake;
         let schemas: Vec<SchemaRef> =
@@ -363,8 +476,21 @@ impl Run {
             if rows.is_empty() {
                 continue;
             }
-            match self.write(output, rows).await {
+            match self.write(&output.target, rows).await {
                 Ok(written) => staged.written.push((output.target.clone(), written)),
+                Err(error) => {
+                    self.abandon(staged).await;
+                    return Err(error);
+                }
+            }
+        }
+        if let Some(table) = self.plan.bad_table.clone().filter(|_| !bad.is_empty()) {
+            let written = match crate::bad_rows::batch(bad, self.epoch.0 + 1) {
+                Ok(batch) => self.write(&table, vec![batch]).await,
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(written) => staged.written.push((table, written)),
                 Err(error) => {
                     self.abandon(staged).await;
                     return Err(error);
@@ -374,10 +500,10 @@ impl Run {
         Ok(staged)
     }
 
-    async fn write(&self, output: &Output, rows: Vec<RecordBatch>) -> Result<Written, Error> {
-        let mut writer = self.services.lake.writer(&self.scope, output.target.clone(), Level::Fresh);
+    async fn write(&self, target: &Arc<TableDef>, rows: Vec<RecordBatch>) -> Result<Written, Error> {
+        let mut writer = self.services.lake.writer(&self.scope, target.clone(), Level::Fresh);
         for batch in rows {
-            let written = match fit(&batch, &output.target) {
+            let written = match fit(&batch, target) {
                 Ok(batch) => writer.write(batch).await.map_err(Error::from),
                 Err(error) => Err(error),
             };
@@ -480,6 +606,11 @@ impl Run {
 
     /// What follows a commit, and may be done again.
     async fn finish(&mut self, before: Option<StateObject>) -> Result<(), Error> {
+        for writer in &mut self.sinks {
+            if let Some(state) = self.standing.sinks.get(&writer.name) {
+                writer.sink.finish(state).await?;
+            }
+        }
         if let Some(object) = before {
             self.services.lake.store.delete(&self.object_path(object)).await?;
         }
@@ -508,10 +639,13 @@ impl Run {
     /// How long nothing may happen before silence itself changes something.
     fn silence(&self) -> Duration {
         let idle_commit = self.services.limits.idle_commit;
-        match self.plan.options.idle_timeout {
+        let silence = match self.plan.options.idle_timeout {
             Some(timeout) if self.sources.len() > 1 => timeout.min(idle_commit),
             _ => idle_commit,
-        }
+        };
+        let now = self.services.lake.clock.now();
+        let due = self.sinks.iter().filter_map(|writer| self.due(writer)).min();
+        due.map_or(silence, |due| due.since(now).min(silence))
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.
@@ -520,6 +654,11 @@ impl Run {
         let apart = limits.epoch_interval.max(self.committed.took * limits.commits_apart);
         let since = self.services.lake.clock.now().since(self.committed.at);
         apart.saturating_sub(since + self.committed.took)
+    }
+
+    /// Rows that could not be used, since the pipeline was made.
+    pub fn bad(&self) -> u64 {
+        self.standing.rows_bad
     }
 
     /// Rows that were read, written, and too late, since the pipeline was made.
@@ -533,14 +672,23 @@ impl Run {
     }
 }
 
+/// Fails at the first row that cannot be used.
+fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
+    match bad.first() {
+        None => Ok(()),
+        Some(row) => Err(Error::BadRow {
+            source_name: source.to_owned(),
+            partition: row.place.partition.to_string(),
+            offset: row.place.offset,
+            reason: row.reason.clone(),
+        }),
+    }
+}
+
 /// Where a source stands after what it gave.
-fn note(state: &mut SourceState, pulled: &Pulled, rows: u64, now: Micros) {
-    let latest = |batch: &RecordBatch| {
-        let times = batch.columns().last()?.as_primitive_opt::<TimestampMicrosecondType>()?;
-        arrow::compute::max(times)
-    };
+fn note(state: &mut SourceState, pulled: &Pulled, taken: &Intake, rows: u64, now: Micros) {
     state.position.clone_from(&pulled.position);
-    state.time_max = pulled.batches.iter().filter_map(latest).max().max(state.time_max);
+    state.time_max = taken.over.max(state.time_max);
     state.ended = pulled.ended;
     state.floor = pulled.floor.map(|floor| floor.0);
     if rows > 0 {

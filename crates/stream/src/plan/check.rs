@@ -127,7 +127,7 @@ pub(super) fn no_target_is_read<'a>(
         .iter()
         .filter_map(|source| match &source.kind {
             SourceKind::Lake(table) => Some(table),
-            SourceKind::Impulse(_) | SourceKind::Nexmark(_) => None,
+            SourceKind::Connector(_) => None,
         })
         .collect();
     for table in &read {

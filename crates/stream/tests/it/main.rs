@@ -3,4 +3,5 @@
 mod checks;
 mod golden;
 mod life;
+mod scripts;
 mod world;
