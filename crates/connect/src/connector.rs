@@ -3,7 +3,9 @@
 use arrow::datatypes::{DataType, Field, Schema};
 use cenote_vocab::{Clock, Micros};
 
+use crate::filesystem::{FilesystemSink, FilesystemSinkOptions, FilesystemSource, FilesystemSourceOptions};
 use crate::single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
+use crate::webhook::{WebhookOptions, WebhookSink};
 use crate::{
     Blackhole, Error, Impulse, ImpulseOptions, Nexmark, NexmarkOptions, Options, Reach, Sink, Source, Stdout,
 };
@@ -41,6 +43,8 @@ pub enum SourceOptions {
     Nexmark(NexmarkOptions),
     /// A file.
     SingleFile(SingleFileOptions, Vec<Column>),
+    /// The files of a place.
+    Filesystem(FilesystemSourceOptions, Vec<Column>),
 }
 
 /// Where rows go.
@@ -48,8 +52,12 @@ pub enum SourceOptions {
 pub enum SinkOptions {
     /// A file.
     SingleFile(SingleFileOptions),
+    /// Files of a place.
+    Filesystem(FilesystemSinkOptions),
     /// Standard output of the process.
     Stdout(cenote_codec::record::RecordFormat),
+    /// Calls.
+    Webhook(WebhookOptions),
     /// Nowhere.
     Blackhole,
 }
@@ -119,9 +127,25 @@ impl Connector {
                 }
                 _ => Self::Sink(SinkOptions::SingleFile(SingleFileOptions::sink(&mut options)?)),
             },
+            "filesystem" => match either()? {
+                Use::Source => {
+                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    let options = FilesystemSourceOptions::take(&mut options, &columns)?;
+                    Self::Source(SourceOptions::Filesystem(options, columns))
+                }
+                _ => {
+                    let fields =
+                        columns.iter().map(|column| column.field.name().as_str()).collect::<Vec<_>>();
+                    Self::Sink(SinkOptions::Filesystem(FilesystemSinkOptions::take(&mut options, &fields)?))
+                }
+            },
             "stdout" => {
                 only(Use::Sink)?;
                 Self::Sink(SinkOptions::Stdout(crate::format::record_format(&mut options)?))
+            }
+            "webhook" => {
+                only(Use::Sink)?;
+                Self::Sink(SinkOptions::Webhook(WebhookOptions::take(&mut options)?))
             }
             "blackhole" => {
                 only(Use::Sink)?;
@@ -165,7 +189,7 @@ impl SourceOptions {
         match self {
             Self::Impulse(_) => Impulse::columns(),
             Self::Nexmark(_) => Nexmark::columns(),
-            Self::SingleFile(_, columns) => {
+            Self::SingleFile(_, columns) | Self::Filesystem(_, columns) => {
                 Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>())
             }
         }
@@ -176,6 +200,7 @@ impl SourceOptions {
         match self {
             Self::Impulse(_) | Self::Nexmark(_) => Ok(()),
             Self::SingleFile(options, _) => reach.path(&options.path).map(drop),
+            Self::Filesystem(options, _) => options.check_reach(reach),
         }
     }
 
@@ -193,6 +218,9 @@ impl SourceOptions {
             Self::SingleFile(options, columns) => {
                 Box::new(SingleFileSource::open(name, options, columns, at_bad, reach)?)
             }
+            Self::Filesystem(options, columns) => {
+                Box::new(FilesystemSource::open(name, options, columns, at_bad, clock.clone(), reach)?)
+            }
         })
     }
 }
@@ -200,13 +228,15 @@ impl SourceOptions {
 impl SinkOptions {
     /// True if the rows for it come with [`EVENT_TIME`](crate::EVENT_TIME) behind their columns.
     pub fn wants_event_time(&self) -> bool {
-        false
+        matches!(self, Self::Filesystem(options) if options.wants_event_time())
     }
 
     /// `Denied` if it writes to where this node lets nobody write.
     pub fn check_reach(&self, reach: &Reach) -> Result<(), Error> {
         match self {
             Self::SingleFile(options) => reach.path(&options.path).map(drop),
+            Self::Filesystem(options) => options.check_reach(reach),
+            Self::Webhook(options) => options.check_reach(reach),
             Self::Stdout(_) | Self::Blackhole => Ok(()),
         }
     }
@@ -215,8 +245,9 @@ impl SinkOptions {
     pub fn check(&self, columns: &Schema) -> Result<(), Error> {
         match self {
             Self::SingleFile(options) => options.format.check_sink(columns),
+            Self::Filesystem(options) => options.check(columns),
             Self::Stdout(format) => crate::format::check_records(format, columns),
-            Self::Blackhole => Ok(()),
+            Self::Webhook(_) | Self::Blackhole => Ok(()),
         }
     }
 
@@ -224,14 +255,18 @@ impl SinkOptions {
     pub fn open(
         &self,
         name: &str,
-        _owner: uuid::Uuid,
+        owner: uuid::Uuid,
         columns: &Schema,
-        _clock: &Clock,
+        clock: &Clock,
         reach: &Reach,
     ) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
             Self::SingleFile(options) => Box::new(SingleFileSink::open(name, options, columns, reach)?),
+            Self::Filesystem(options) => {
+                Box::new(FilesystemSink::open(name, owner, options, columns, reach)?)
+            }
             Self::Stdout(format) => Box::new(Stdout::new(format.clone())),
+            Self::Webhook(options) => Box::new(WebhookSink::open(name, options, clock.clone(), reach)?),
             Self::Blackhole => Box::new(Blackhole),
         })
     }

@@ -12,6 +12,7 @@
 mod connector;
 mod error;
 mod file_reader;
+mod filesystem;
 mod format;
 mod impulse;
 mod lake;
@@ -23,11 +24,16 @@ mod single_file;
 mod sink;
 mod source;
 mod stdout;
+mod webhook;
 
 pub use cenote_codec::record::AtBad;
 pub use connector::{Column, Connector, Declaration, SinkOptions, SourceOptions};
 pub use error::Error;
 pub use file_reader::FileCompression;
+pub use filesystem::{
+    FilesystemSink, FilesystemSinkOptions, FilesystemSource, FilesystemSourceOptions, Partitioning, Rolling,
+    Strategy,
+};
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
 pub use lake::LakeSource;
@@ -38,3 +44,4 @@ pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
 pub use source::{BadRow, EVENT_TIME, Pulled, RowPlace, Source, stamped};
 pub use stdout::Stdout;
+pub use webhook::{WebhookOptions, WebhookSink};

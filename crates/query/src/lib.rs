@@ -36,7 +36,9 @@ pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
 pub use pipeline::{InsertPlan, Pipelines, QueryPlan, StreamTables};
-pub use script::{ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script};
+pub use script::{
+    ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
+};
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::{Class, Prepared};
 

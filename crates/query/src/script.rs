@@ -48,6 +48,11 @@ pub fn parse_script(script: &str) -> Result<Vec<ScriptStatement>, Error> {
     split(script)?.iter().map(|sql| statement(sql)).collect()
 }
 
+/// The texts of a script's statements, in order.
+pub fn split_script(script: &str) -> Result<Vec<String>, Error> {
+    split(script)
+}
+
 fn statement(sql: &str) -> Result<ScriptStatement, Error> {
     let tokens = tokenize(sql)?;
     let mut words = Words::new(sql, &tokens);

@@ -24,7 +24,7 @@ pub(crate) enum SourceKind {
     /// A table of the lake.
     Lake(Arc<TableDef>),
     /// A connector.
-    Connector(SourceOptions),
+    Connector(Arc<SourceOptions>),
 }
 
 /// What makes the rows of a table of those of its connector.

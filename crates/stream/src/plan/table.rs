@@ -156,7 +156,7 @@ async fn source(
     let planned = SourcePlan {
         name: table.name.clone(),
         feed: raw.id,
-        kind: SourceKind::Connector(options),
+        kind: SourceKind::Connector(Arc::new(options)),
         shape: None,
         event_time: common.event_time,
         bad_data: common.bad_data,

@@ -193,6 +193,8 @@ scripts!(
     bad_rows_are_left_out,
     rows_without_event_time_are_bad,
     a_generator_into_a_file,
+    files_of_a_directory,
+    windows_of_a_directory,
     refused_reading_a_sink,
     refused_writing_a_source,
     refused_reading_an_unwritten_memory_table,
@@ -217,4 +219,8 @@ scripts!(
     refused_sort_of_an_open_stream,
     refused_table_made_twice,
     refused_raw_columns,
+    refused_partition_field,
+    refused_scheme,
+    refused_webhook_without_endpoint,
+    refused_source_of_a_sink_connector,
 );
