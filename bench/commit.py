@@ -1,7 +1,7 @@
 """Durable commits per second of ten rows each, beside PyIceberg and DuckLake with their catalogs in SQLite on the same disk.
 
 Cenote's are INSERTs over the Postgres wire. A commit that a peer refuses because another was first is tried again by its
-writer and counts once.
+writer and counts once; what is done after the time counts for nobody.
 """
 
 import json
@@ -48,11 +48,15 @@ def _cenote(writers: int, seconds: float) -> tuple[float, int]:
         return sum(counts) / elapsed, 0
 
 
-def _pyiceberg(writers: int, seconds: float) -> tuple[float, int]:
-    from peers import iceberg
+def _peer(name: str, python: pathlib.Path | str, writers: int, seconds: float) -> tuple[float, int]:
+    with tempfile.TemporaryDirectory(prefix=f"{name}-bench-", ignore_cleanup_errors=True) as directory:
+        command = [python, PEERS / f"{name}.py", directory, str(writers), str(seconds)]
+        answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return answer["commits_per_second"], answer["refused"]
 
-    with tempfile.TemporaryDirectory(prefix="iceberg-bench-") as directory:
-        return iceberg.commits_per_second(pathlib.Path(directory), writers, seconds)
+
+def _pyiceberg(writers: int, seconds: float) -> tuple[float, int]:
+    return _peer("iceberg", sys.executable, writers, seconds)
 
 
 def _ducklake(writers: int, seconds: float) -> tuple[float, int]:
@@ -61,10 +65,7 @@ def _ducklake(writers: int, seconds: float) -> tuple[float, int]:
         requirements = PEERS / "requirements-ducklake.txt"
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], check=True)
-    with tempfile.TemporaryDirectory(prefix="ducklake-bench-") as directory:
-        command = [python, PEERS / "ducklake.py", directory, str(writers), str(seconds)]
-        answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        return answer["commits_per_second"], answer["refused"]
+    return _peer("ducklake", python, writers, seconds)
 
 
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:

@@ -67,7 +67,7 @@ def table(rows: list[dict]) -> str:
     """Rows as a text table."""
     if not rows:
         return ""
-    names = list(rows[0])
+    names = list(dict.fromkeys(name for row in rows for name in row))
     shown = [[_shown(row.get(name)) for name in names] for row in rows]
     widths = [max(len(name), *(len(row[place]) for row in shown)) for place, name in enumerate(names)]
     lines = ["  ".join(name.rjust(width) for name, width in zip(names, widths))]

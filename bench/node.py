@@ -100,10 +100,21 @@ class Node:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident_mib(self) -> float:
+        return self._memory_mib("VmRSS:")
+
+    def watch_peak(self) -> None:
+        """From now on `peak_mib` speaks."""
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak_mib(self) -> float:
+        """The most resident memory since `watch_peak`."""
+        return self._memory_mib("VmHWM:")
+
+    def _memory_mib(self, name: str) -> float:
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(name):
                 return int(line.split()[1]) / 1024
-        raise RuntimeError("no VmRSS")
+        raise RuntimeError(f"no {name}")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -6,15 +6,12 @@ Run by `commit.py` in an environment of its own: DuckLake is not there for the n
 """
 
 import importlib.util
-import json
 import pathlib
 import sys
-import threading
 import time
 
 import duckdb
-
-ROWS = 10
+import writers
 
 
 def load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
@@ -33,36 +30,27 @@ def count(lake: duckdb.DuckDBPyConnection) -> int:
 
 
 def main() -> None:
-    directory, writers, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    directory, number_of_writers, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     lake = duckdb.connect()
     load(lake, "sqlite_scanner")
     load(lake, "ducklake")
     lake.execute(f"ATTACH 'ducklake:sqlite:{directory}/catalog.sqlite' AS lake (DATA_PATH '{directory}/data')")
     lake.execute("CREATE TABLE lake.commits (writer BIGINT, n BIGINT, note VARCHAR)")
-    counts, refused, began = [], [], time.perf_counter()
 
-    def insert(writer: int) -> None:
-        connection, done, failed = lake.cursor(), 0, 0
-        while time.perf_counter() < began + seconds:
-            values = ", ".join(f"({writer}, {done * ROWS + row}, 'text {row}')" for row in range(ROWS))
+    def writer(number: int):
+        connection = lake.cursor()
+
+        def commit(done: int) -> bool:
+            values = ", ".join(f"({number}, {done * writers.ROWS + row}, 'text {row}')" for row in range(writers.ROWS))
             try:
                 connection.execute(f"INSERT INTO lake.commits VALUES {values}")
-                done += 1
+                return True
             except duckdb.Error:  # a conflict: the writer tries again
-                failed += 1
-        counts.append(done)
-        refused.append(failed)
+                return False
 
-    threads = [threading.Thread(target=insert, args=(writer,)) for writer in range(writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    elapsed = time.perf_counter() - began
-    stored = count(lake)
-    if stored != sum(counts) * ROWS:
-        sys.exit(f"{sum(counts) * ROWS} rows were committed, {stored} are there")
-    print(json.dumps({"commits_per_second": sum(counts) / elapsed, "refused": sum(refused), "version": duckdb.__version__}))
+        return commit
+
+    writers.run(number_of_writers, seconds, writer, lambda: count(lake))
 
 
 if __name__ == "__main__":

@@ -1,49 +1,51 @@
-"""Commits of ten rows into an Iceberg table by PyIceberg, with its catalog in SQLite."""
+"""Commits of ten rows into an Iceberg table by PyIceberg with its catalog in SQLite, for so many seconds by so many writers;
+prints how many.
 
+Run by `commit.py`: a writer that is still trying again when the time is over ends with the process.
+
+    python iceberg.py DIRECTORY WRITERS SECONDS
+"""
+
+import logging
 import pathlib
-import threading
-import time
+import sys
 
 import pyarrow as pa
+import writers
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
-
-ROWS = 10
 
 
 def _catalog(directory: pathlib.Path) -> SqlCatalog:
     return SqlCatalog("bench", uri=f"sqlite:///{directory}/catalog.sqlite", warehouse=f"file://{directory}")
 
 
-def commits_per_second(directory: pathlib.Path, writers: int, seconds: float) -> tuple[float, int]:
-    """Commits of all writers in a second, and how many were refused and tried again."""
+def main() -> None:
+    directory, count, seconds = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # it says each time that it tries again
     schema = pa.schema([("writer", pa.int64()), ("n", pa.int64()), ("note", pa.string())])
     catalog = _catalog(directory)
     catalog.create_namespace("bench")
     catalog.create_table("bench.commits", schema)
-    counts, refused, began = [], [], time.perf_counter()
 
-    def append(writer: int) -> None:
-        table, done, failed = _catalog(directory).load_table("bench.commits"), 0, 0
-        while time.perf_counter() < began + seconds:
-            columns = [[writer] * ROWS, range(done * ROWS, (done + 1) * ROWS), [f"text {row}" for row in range(ROWS)]]
+    def writer(number: int):
+        table = _catalog(directory).load_table("bench.commits")
+
+        def commit(done: int) -> bool:
+            rows = range(done * writers.ROWS, (done + 1) * writers.ROWS)
+            columns = [[number] * writers.ROWS, rows, [f"text {row}" for row in range(writers.ROWS)]]
             try:
                 table.append(pa.table(columns, schema=schema))
-                done += 1
+                return True
             except (CommitFailedException, OperationalError):
-                failed += 1
                 table.refresh()
-        counts.append(done)
-        refused.append(failed)
+                return False
 
-    threads = [threading.Thread(target=append, args=(writer,)) for writer in range(writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    elapsed = time.perf_counter() - began
-    stored = _catalog(directory).load_table("bench.commits").scan().count()
-    if stored != sum(counts) * ROWS:
-        raise RuntimeError(f"{sum(counts) * ROWS} rows were committed, {stored} are there")
-    return sum(counts) / elapsed, sum(refused)
+        return commit
+
+    writers.run(count, seconds, writer, lambda: _catalog(directory).load_table("bench.commits").scan().count())
+
+
+if __name__ == "__main__":
+    main()

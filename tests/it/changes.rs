@@ -1,15 +1,15 @@
 //! Changes of the same rows by several connections at once end in the state of some serial order.
 
 use cenote_testkit::client::{Client, postgres};
-use cenote_testkit::needs;
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
+use cenote_testkit::{needs, number_of};
 use futures::future::join_all;
 use tokio_postgres::SimpleQueryMessage;
 
 /// Connections that work at once.
 const WORKERS: usize = 3;
-/// What each of them does.
-const ROUNDS: usize = 8;
+/// Statements of each of them on a kind of race. `make scale` takes ten thousand.
+const ROUNDS: u64 = 8;
 
 /// Runs a statement until no other is first; the number of rows that its tag names.
 async fn until_done(connection: &tokio_postgres::Client, sql: &str) -> u64 {
@@ -38,11 +38,15 @@ async fn connections(node: &TestNode, client: &Client) -> Vec<tokio_postgres::Cl
 }
 
 /// Every connection runs its statements, all at once; the rows that each named.
-async fn race(connections: &[tokio_postgres::Client], sql: impl Fn(usize, usize) -> String) -> Vec<u64> {
+async fn race(
+    connections: &[tokio_postgres::Client],
+    rounds: u64,
+    sql: impl Fn(usize, u64) -> String,
+) -> Vec<u64> {
     let sql = &sql;
     let work = connections.iter().enumerate().map(|(worker, connection)| async move {
         let mut rows = 0;
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             rows += until_done(connection, &sql(worker, round)).await;
         }
         rows
@@ -57,30 +61,31 @@ async fn serial_order(catalog: CatalogKind) {
     };
     let client = node.client();
     let connections = connections(&node, &client).await;
-    let all = (WORKERS * ROUNDS) as u64;
+    let rounds = number_of("CENOTE_RACES", ROUNDS);
+    let all = WORKERS as u64 * rounds;
 
     // UPDATE ∥ UPDATE: none is lost
     client.sql("CREATE TABLE counter (id BIGINT, n BIGINT)").await;
     client.sql("INSERT INTO counter VALUES (1, 0), (2, 0), (3, 0)").await;
-    let rows = race(&connections, |_, _| "UPDATE counter SET n = n + 1 WHERE id = 2".into()).await;
+    let rows = race(&connections, rounds, |_, _| "UPDATE counter SET n = n + 1 WHERE id = 2".into()).await;
     assert_eq!(rows.iter().sum::<u64>(), all);
     assert_eq!(client.number("SELECT n FROM counter WHERE id = 2").await, all as i64);
     assert_eq!(client.number("SELECT count(*) FROM counter").await, 3);
 
     // DELETE ∥ UPDATE: whichever is first, the row is gone, and one DELETE took it
     client.sql("CREATE TABLE gone (id BIGINT, n BIGINT)").await;
-    client.sql("INSERT INTO gone SELECT value, 0 FROM generate_series(0, 7)").await;
-    let rows = race(&connections, |worker, round| match worker {
-        0 => format!("DELETE FROM gone WHERE id = {round}"),
-        _ => format!("UPDATE gone SET n = n + 1 WHERE id = {round}"),
+    client.sql(&format!("INSERT INTO gone SELECT value, 0 FROM generate_series(1, {rounds})")).await;
+    let rows = race(&connections, rounds, |worker, round| match worker {
+        0 => format!("DELETE FROM gone WHERE id = {round} + 1"),
+        _ => format!("UPDATE gone SET n = n + 1 WHERE id = {round} + 1"),
     })
     .await;
-    assert_eq!(rows[0], ROUNDS as u64);
+    assert_eq!(rows[0], rounds);
     assert_eq!(client.number("SELECT count(*) FROM gone").await, 0);
 
     // upsert ∥ upsert of one new key: one row, which saw them all
     client.sql("CREATE TABLE keyed (k BIGINT, n BIGINT)").await;
-    let rows = race(&connections, |_, round| {
+    let rows = race(&connections, rounds, |_, round| {
         format!(
             "MERGE INTO keyed t USING (SELECT {round} AS k) s ON t.k = s.k \
              WHEN MATCHED THEN UPDATE SET n = t.n + 1 WHEN NOT MATCHED THEN INSERT VALUES (s.k, 1)"
@@ -88,8 +93,8 @@ async fn serial_order(catalog: CatalogKind) {
     })
     .await;
     assert_eq!(rows.iter().sum::<u64>(), all);
-    assert_eq!(client.number("SELECT count(*) FROM keyed").await, ROUNDS as i64);
-    assert_eq!(client.number("SELECT count(DISTINCT k) FROM keyed").await, ROUNDS as i64);
+    assert_eq!(client.number("SELECT count(*) FROM keyed").await, rounds as i64);
+    assert_eq!(client.number("SELECT count(DISTINCT k) FROM keyed").await, rounds as i64);
     assert_eq!(client.number("SELECT min(n) FROM keyed").await, WORKERS as i64);
 
     // transactions over two tables: their sum stays, whatever is rolled back
@@ -98,7 +103,7 @@ async fn serial_order(catalog: CatalogKind) {
     client.sql("INSERT INTO a VALUES (100)").await;
     client.sql("INSERT INTO b VALUES (100)").await;
     let moved = "BEGIN; UPDATE a SET n = n - 1; UPDATE b SET n = n + 1; COMMIT";
-    race(&connections, |_, _| moved.into()).await;
+    race(&connections, rounds, |_, _| moved.into()).await;
     assert_eq!(client.number("SELECT n FROM a").await, 100 - all as i64);
     assert_eq!(client.number("SELECT n FROM b").await, 100 + all as i64);
 }

@@ -1,4 +1,4 @@
-//! Foreign clients, unmodified: psql, psycopg 3, pgjdbc.
+//! Foreign clients, unmodified: psql, psycopg 3, pgjdbc; and our own Python client with its own tests.
 
 use std::process::{Command, Output};
 
@@ -107,4 +107,25 @@ async fn pgjdbc_asks_with_parameters_batches_and_metadata() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_writes_asks_follows_and_cancels() {
+    let Some(python) = python_environment() else {
+        needs("the Python environment", false);
+        return;
+    };
+    let node = TestNode::start().await;
+    let client = node.client();
+    let output = Command::new(python.join("bin/python"))
+        .args(["-m", "unittest", "-v"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/python"))
+        .env("PYTHONPATH", "src")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("CENOTE_URL", &client.url)
+        .env("CENOTE_TOKEN", &client.token)
+        .output()
+        .expect("python runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("skipped"), "{said}");
 }

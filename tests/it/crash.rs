@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use cenote_testkit::client::Client;
+use cenote_testkit::number_of;
 use cenote_testkit::process::Process;
 
 const WRITERS: usize = 4;
@@ -13,8 +14,7 @@ const ROUNDS: u64 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn acknowledged_rows_are_there_exactly_once_after_kills_at_random_moments() {
-    let rounds =
-        std::env::var("CENOTE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = number_of("CENOTE_CRASH_ROUNDS", ROUNDS);
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     // Small segments and flushes, so that a kill meets every step of the journey.

@@ -73,3 +73,60 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
     }
     assert_eq!(found["every_node_has_a_field_id"], true, "{found}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pyiceberg_and_duckdb_read_files_of_changed_columns_by_field_id() {
+    let Some(python) = python_environment() else {
+        needs("the Python environment", false);
+        return;
+    };
+    let node = TestNode::start().await;
+    let client = node.client();
+    for sql in [
+        "CREATE TABLE changed (id BIGINT, name VARCHAR, n INT, gone DOUBLE) \
+         WITH (inline_max = '0', compaction.enabled = off)",
+        "INSERT INTO changed VALUES (1, 'a', 10, 1.5), (2, NULL, -20, 2.5)",
+        "ALTER TABLE changed RENAME COLUMN name TO title, ALTER COLUMN n TYPE BIGINT, DROP COLUMN gone, \
+         ADD COLUMN extra VARCHAR DEFAULT 'none' FIRST",
+        "INSERT INTO changed (id, title, n, extra) VALUES (3, 'c', 5000000000, 'some')",
+        "ALTER TABLE changed ADD COLUMN gone VARCHAR, ALTER COLUMN id FIRST, RENAME COLUMN n TO count",
+        "INSERT INTO changed (id, title, count, extra, gone) VALUES (4, 'd', 7, NULL, 'back')",
+    ] {
+        client.sql(sql).await;
+    }
+    let expected = client.sql("SELECT * FROM changed ORDER BY id").await;
+    let text = serde_json::Value::from;
+    assert_eq!(expected[0], [1.into(), text("none"), text("a"), 10.into(), serde_json::Value::Null]);
+    let paths = client
+        .sql("SELECT path FROM system.storage.files WHERE table_name = 'changed' AND end_txn IS NULL")
+        .await;
+    let lake = node.directory().join("lake");
+    let paths: Vec<_> = paths.iter().map(|row| lake.join(row[0].as_str().expect("a path"))).collect();
+    assert_eq!(paths.len(), 3);
+    let columns = client
+        .sql("SELECT field_id, name, data_type FROM system.catalog.columns WHERE table_name = 'changed' ORDER BY position")
+        .await;
+    let columns: Vec<_> = columns
+        .into_iter()
+        .map(|mut column| {
+            let default = if column[1] == "extra" { text("none") } else { serde_json::Value::Null };
+            column.push(default);
+            column
+        })
+        .collect();
+    let asked = serde_json::json!({ "files": paths, "columns": columns });
+    let mut child = Command::new(python.join("bin/python"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_by_field_id.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    child.stdin.take().expect("open").write_all(asked.to_string().as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for reader in ["iceberg", "duck"] {
+        assert_eq!(read[reader], serde_json::json!(expected), "{reader}");
+    }
+}

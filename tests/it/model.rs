@@ -26,8 +26,8 @@ mod transact;
 mod value;
 mod world;
 
-use cenote_testkit::needs;
 use cenote_testkit::node::CatalogKind;
+use cenote_testkit::{needs, number_of};
 
 /// Steps of a run that nobody asked for.
 const STEPS: u64 = 200;
@@ -35,9 +35,8 @@ const STEPS: u64 = 200;
 const SEED: u64 = 1;
 
 async fn model(catalog: CatalogKind) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("CENOTE_MODEL_SEED").unwrap_or(SEED);
-    let count = number("CENOTE_MODEL_STEPS").unwrap_or(STEPS);
+    let seed = number_of("CENOTE_MODEL_SEED", SEED);
+    let count = number_of("CENOTE_MODEL_STEPS", STEPS);
     eprintln!("seed {seed}, {count} steps");
     let steps = step::steps(seed, count as usize);
     let failure = match run::run(catalog, &steps).await {
@@ -54,7 +53,7 @@ async fn model(catalog: CatalogKind) {
         Err(failure) => failure,
     };
     let again = format!("CENOTE_MODEL_SEED={seed} CENOTE_MODEL_STEPS={count} repeats it");
-    if number("CENOTE_MODEL_SHRINK").is_none() {
+    if number_of("CENOTE_MODEL_SHRINK", 0) == 0 {
         panic!("{again}, with CENOTE_MODEL_SHRINK=1 in fewer steps\n{failure}");
     }
     let (failure, fewer) = run::shrink(catalog, &steps, failure).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cenote_testkit::client::Client;
 use cenote_testkit::process::Process;
-use cenote_testkit::settles;
+use cenote_testkit::{number_of, settles};
 use tokio::task::JoinSet;
 
 const ROUNDS: u64 = 5;
@@ -16,8 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pipelines_lose_and_repeat_nothing_through_kills_at_random_moments() {
-    let rounds =
-        std::env::var("CENOTE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = number_of("CENOTE_CRASH_ROUNDS", ROUNDS);
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     let settings = ["ingest.flush_size=64KiB"];

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use cenote_testkit::number_of;
 use cenote_testkit::process::{Process, binary};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,8 +25,7 @@ async fn an_idle_server_is_small_and_its_token_is_private() {
 /// The log is as long as `CENOTE_REPLAY_MIB` says; the bound of 2 s for 100 MB is for a release build.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_replayed_at_restart() {
-    let wanted =
-        std::env::var("CENOTE_REPLAY_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(4_u64) << 20;
+    let wanted = number_of("CENOTE_REPLAY_MIB", 4) << 20;
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     let settings = ["ingest.flush_size=4GiB", "ingest.flush_interval=1h", "wal.segment_size=16MiB"];

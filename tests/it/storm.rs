@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cenote_testkit::client::Client;
 use cenote_testkit::process::Process;
-use cenote_testkit::{needs, services};
+use cenote_testkit::{needs, number_of, services};
 use tokio::task::JoinSet;
 
 /// What each kind has for each unit of scale.
@@ -18,10 +18,6 @@ const APPENDERS: i64 = 16;
 const LIFE: Duration = Duration::from_secs(5);
 /// Rows of one append.
 const ROWS: i64 = 10;
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// What one worker knows. Its rows have its number in `w` and count up in `n`.
 #[derive(Default)]
@@ -143,7 +139,7 @@ impl Storm {
 }
 
 async fn storm(catalog: Option<String>) {
-    let (seconds, scale) = (number("CENOTE_STORM_SECONDS", 6), number("CENOTE_STORM_SCALE", 1));
+    let (seconds, scale) = (number_of("CENOTE_STORM_SECONDS", 6), number_of("CENOTE_STORM_SCALE", 1));
     let scale = usize::try_from(scale).expect("small");
     let appenders = scale * usize::try_from(APPENDERS).expect("small");
     let life = LIFE.min(Duration::from_secs(seconds) / 2);

@@ -8,10 +8,14 @@ use cenote_testkit::services::{POSTGRES_VARIABLE, S3_VARIABLE, Server, start_pos
 /// One selection of packages and features for build and run, so that nothing heavy is built twice.
 const SELECTION: [&str; 3] = ["--workspace", "--features", "cenote/failpoints"];
 
-/// Builds the binary that process tests start, then runs every test.
+/// Builds the binary that process tests start, then runs every test, or those that nextest's arguments name.
+///
+/// `CENOTE_TEST_PROFILE=quick` builds optimised code, which long runs are worth.
 #[expect(clippy::print_stdout, reason = "the task's result")]
 pub(crate) fn run(more: &[String]) -> Result<()> {
-    let profile = if std::env::var("CI").as_deref() == Ok("true") { "ci" } else { "dev" };
+    let wanted = std::env::var("CENOTE_TEST_PROFILE").ok();
+    let usual = if std::env::var("CI").as_deref() == Ok("true") { "ci" } else { "dev" };
+    let profile = wanted.as_deref().unwrap_or(usual);
     // With the tests, so that features of development dependencies are unified once and for both.
     checked(cargo().arg("build").args(SELECTION).args(["--bins", "--tests", "--profile", profile]))?;
     let skipped = std::env::temp_dir().join(format!("cenote-skipped-{}", std::process::id()));
@@ -34,6 +38,9 @@ pub(crate) fn run(more: &[String]) -> Result<()> {
     }
     drop(servers);
     tested?;
+    if !more.is_empty() {
+        return Ok(());
+    }
     checked(cargo().args(["test", "--doc", "--profile", profile]).args(SELECTION))
 }
 

@@ -101,6 +101,16 @@ impl Identity {
             })
     }
 
+    /// True if the token may do this to every table of the database, and so to the database itself.
+    pub fn allows_all_of(&self, permission: Permission, database: &str) -> bool {
+        self.token.permissions.allows(permission)
+            || self.token.grants.iter().any(|grant| {
+                grant.permissions.iter().copied().collect::<Permissions>().allows(permission)
+                    && pattern_matches(&grant.database, database)
+                    && grant.measurement == "*"
+            })
+    }
+
     /// True if the token may do this everywhere in the tenant.
     pub fn allows_everywhere(&self, permission: Permission) -> bool {
         self.token.permissions.allows(permission)

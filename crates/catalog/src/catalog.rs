@@ -606,7 +606,7 @@ impl Catalog {
     }
 
     #[cfg(test)]
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
 

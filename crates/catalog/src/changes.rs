@@ -68,6 +68,8 @@ pub struct TableDelta {
     pub committed: Micros,
     /// True if some of its rows replaced others.
     pub updates: bool,
+    /// True if files of an earlier version came back, with the row ids that they had.
+    pub restores: bool,
     /// By file id; each file once.
     pub files: Vec<FileDelta>,
 }
@@ -211,11 +213,12 @@ fn deltas(
             .into_iter()
             .filter_map(|(id, change)| Some(FileDelta { file: files.get(&id)?.clone(), change }));
         let files: Vec<FileDelta> = files.collect();
-        let updates = commit.ops & ops::UPDATE != 0;
+        let (updates, restores) = (commit.ops & ops::UPDATE != 0, commit.ops & ops::RESTORE != 0);
         (!files.is_empty()).then_some(TableDelta {
             txn: commit.txn,
             committed: commit.committed,
             updates,
+            restores,
             files,
         })
     });

@@ -223,6 +223,13 @@ pub enum ObjectChange {
         /// No error if it exists.
         if_not_exists: bool,
     },
+    /// `CREATE SCHEMA … WITH`, `ALTER SCHEMA … SET | RESET`
+    SetSchemaOptions {
+        /// Its name.
+        name: String,
+        /// Values that are set; `None`: the option goes.
+        options: BTreeMap<String, Option<String>>,
+    },
     /// `DROP SCHEMA`
     DropSchema {
         /// Its name.

@@ -224,6 +224,9 @@ pub enum Error {
     /// A blob of the catalog is damaged.
     #[error(transparent)]
     DataFile(#[from] cenote_datafile::Error),
+    /// Rows of a table with the option `append_only` are to be changed.
+    #[error("table {0} is append-only: its rows cannot be changed")]
+    AppendOnly(String),
     /// Our bug.
     #[error("catalog: {0}")]
     Internal(String),
@@ -259,6 +262,7 @@ impl Fault for Error {
             | Self::SchemaIncompatible { .. }
             | Self::Transform { .. }
             | Self::Needed { .. }
+            | Self::AppendOnly(_)
             | Self::NotNull(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
@@ -283,6 +287,7 @@ impl Fault for Error {
             Self::ColumnConflict { .. } | Self::SchemaIncompatible { .. } => "42804",
             Self::Needed { .. } => "2BP01",
             Self::NotNull(_) => "23502",
+            Self::AppendOnly(_) => "25006",
             Self::TagExists(_) | Self::PipelineExists(_) => "42710",
             Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",

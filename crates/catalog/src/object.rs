@@ -13,8 +13,12 @@ use crate::Error;
 pub struct SchemaDef {
     /// Its id.
     pub id: SchemaId,
+    /// Its public id, for ever.
+    pub uuid: Uuid,
     /// Its name.
     pub name: String,
+    /// Options that hold for its tables where they have none of their own: `history_keep`, `retention`.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// A table that holds rows, or a view that names a query.
@@ -81,6 +85,11 @@ impl TableDef {
         !self.properties.get("row_lineage").is_some_and(|value| matches!(value.as_str(), "false" | "off"))
     }
 
+    /// Option `append_only`: whether rows stay as they came.
+    pub fn append_only(&self) -> bool {
+        self.properties.get("append_only").is_some_and(|value| matches!(value.as_str(), "true" | "on"))
+    }
+
     /// Columns of the primary key, in order.
     pub fn key(&self) -> impl Iterator<Item = &Field> {
         self.key_fields.iter().filter_map(|id| self.schema.field_by_id(*id))
@@ -127,6 +136,11 @@ impl Names {
     /// All tables and views, by schema and name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableDef>> {
         self.schemas.values().flat_map(|(_, tables)| tables.values())
+    }
+
+    /// The schema that a table is in, as far as it is there.
+    pub fn schema_of(&self, table: &TableDef) -> Option<&SchemaDef> {
+        self.schemas.get(&table.schema_name).map(|(schema, _)| schema)
     }
 
     /// By id.

@@ -7,7 +7,7 @@ use cenote_vocab::{CatalogId, LIVE, SchemaId, Scope, Txn};
 use crate::committer::{HeadRow, SchemaRow, Writes, next_txn, object_id};
 use crate::inner::Inner;
 use crate::sql::{Failure, Transaction, head, history, migrate, object};
-use crate::{Error, Facts};
+use crate::{Error, Facts, SchemaDef};
 
 /// The catalog of each tenant.
 const CATALOG_NAME: &str = "lake";
@@ -76,9 +76,12 @@ async fn insert(
     let row = next_txn(&mut head, inner, facts);
     head::create(transaction, &scope, CATALOG_NAME, inner.ids.uuid(), &head).await?;
     let schema = SchemaRow {
-        id: SchemaId(object_id(id, FIRST_OBJECT)),
-        uuid: inner.ids.uuid(),
-        name: SCHEMA_NAME.into(),
+        schema: SchemaDef {
+            id: SchemaId(object_id(id, FIRST_OBJECT)),
+            uuid: inner.ids.uuid(),
+            name: SCHEMA_NAME.into(),
+            properties: BTreeMap::new(),
+        },
         begin: head.txn,
         end: LIVE,
     };

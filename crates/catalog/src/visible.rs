@@ -21,6 +21,8 @@ use crate::{DataFile, Error, TableDef, TimeWindow, VisibleVector};
 
 /// Of more files than this, statistics are not fetched: reading them would take longer than they save.
 const STATISTICS_FILES_MAX: usize = 100_000;
+/// Of a table with more files, the first question about some time is put to the database: to get to know it takes longer.
+const ASKED_FIRST_FILES: i64 = 20_000;
 
 /// Numbers of one file, as of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +77,22 @@ pub struct VisibleFiles {
 
 /// Numbers of the files visible at `at` that may hold rows in `window`.
 pub(crate) async fn visible(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     scope: &Scope,
     table: &TableDef,
     at: Txn,
     window: Option<TimeWindow>,
+) -> Result<VisibleFiles, Error> {
+    visible_of(inner, scope, table, at, window, ASKED_FIRST_FILES).await
+}
+
+async fn visible_of(
+    inner: &Arc<Inner>,
+    scope: &Scope,
+    table: &TableDef,
+    at: Txn,
+    window: Option<TimeWindow>,
+    asked_first_files: i64,
 ) -> Result<VisibleFiles, Error> {
     check_scope(scope, table.id)?;
     check_not_future(at, head(inner, scope).await?.txn)?;
@@ -90,12 +103,31 @@ pub(crate) async fn visible(
         return Ok(view.visible(at, window));
     }
     let found = state::state(&inner.database, table.id).await?.ok_or_else(|| expired(table, at, None))?;
-    let files = match view(inner, table.id, at, &found).await? {
+    let cold = window != TimeWindow::ALL
+        && found.live_files > asked_first_files
+        && inner.files.reached(table.id).is_none();
+    let known = if cold {
+        get_to_know(inner, table.id, at, found.clone());
+        None
+    } else {
+        view(inner, table.id, at, &found).await?
+    };
+    let files = match known {
         Some(view) => view.visible(at, window),
         None => ask(inner, table.id, at, window, &found).await?,
     };
     check_kept(inner, scope, table, at).await?; // only now: a purge may have run while the rows were read
     Ok(files)
+}
+
+/// Brings the table's files into memory for later questions, while this one is answered.
+fn get_to_know(inner: &Arc<Inner>, table: TableId, at: Txn, found: TableState) {
+    let (inner, stop) = (Arc::clone(inner), inner.stop.clone());
+    inner.tasks.clone().spawn(async move {
+        if let Some(Err(error)) = stop.run_until_cancelled(view(&inner, table, at, &found)).await {
+            tracing::warn!(%error, table = table.0, "files of the table are not in memory");
+        }
+    });
 }
 
 /// The table's files from memory, which first catches up with the table or gets to know it; `None` if that is not possible.

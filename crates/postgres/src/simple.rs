@@ -71,10 +71,11 @@ impl Simple {
             return Ok(());
         }
         let several = statements.len() > 1 && session.transaction_status() == SessionStatus::Idle;
-        if several {
-            session.begin_implicit().await.map_err(|error| error::of_query(&error))?;
-        }
         for statement in &statements {
+            if several {
+                // again after each COMMIT and ROLLBACK in the text: what follows is all or nothing too
+                session.begin_implicit().await.map_err(|error| error::of_query(&error))?;
+            }
             if let Err(error) = run_one(client, session, statement).await {
                 if several {
                     session.end_implicit(true).await.map_err(|error| error::of_query(&error))?;

@@ -19,7 +19,7 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as AnyStatement};
 use sqlparser::ast::Statement as SqlStatement;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-pub(crate) use alter::{Action, AlterTable, Comment, NewColumn, Position};
+pub(crate) use alter::{Action, AlterSchema, AlterTable, Comment, NewColumn, Position};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
 pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};

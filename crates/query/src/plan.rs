@@ -13,6 +13,7 @@ mod resolve;
 mod rewriter;
 mod snapshot;
 mod state;
+mod yielding;
 
 pub(crate) use binder::{
     Binder, addressed_name, all_tables, changed_rows_name, constant_time, constants, new_rows_name,

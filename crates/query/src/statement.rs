@@ -30,7 +30,7 @@ mod view;
 
 pub use prepared::{Class, Prepared};
 
-pub(crate) use answer::{Answer, Guard, deadline, expired, timed_out};
+pub(crate) use answer::{Answer, Guard, Returned, deadline, expired, timed_out};
 pub(crate) use column_type::field_type as leaf_type;
 pub(crate) use insert::{plan as insert_plan, source as insert_source};
 pub(crate) use prepared::describe;
@@ -162,6 +162,7 @@ async fn run_command(
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
         Command::AlterTable(alter) => Box::pin(alter::alter_table(session, alter, prepared, guard)).await,
+        Command::AlterSchema(alter) => schemas::alter(session, alter, prepared, guard).await,
         Command::Comment(comment) => Box::pin(alter::comment(session, comment, prepared, guard)).await,
     }
 }

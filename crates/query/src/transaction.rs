@@ -258,7 +258,13 @@ pub(crate) fn with_definition(names: &Names, old: &TableDef, new: TableDef) -> N
 }
 
 fn new_schema(name: &str) -> (SchemaDef, BTreeMap<String, Arc<TableDef>>) {
-    (SchemaDef { id: SchemaId(0), name: name.to_owned() }, BTreeMap::new())
+    let schema = SchemaDef {
+        id: SchemaId(0),
+        uuid: uuid::Uuid::nil(),
+        name: name.to_owned(),
+        properties: BTreeMap::new(),
+    };
+    (schema, BTreeMap::new())
 }
 
 /// A new table as its writer sees it before it is committed.

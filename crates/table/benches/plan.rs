@@ -234,8 +234,28 @@ fn plan(criterion: &mut Criterion) {
         });
     });
 
+    group.bench_function("cold, all files", |bencher| {
+        bencher.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let mut took = Duration::ZERO;
+                for _ in 0..rounds {
+                    let node = Node::open_active(directory).await;
+                    let (table, head) = (node.table().await, node.head().await);
+                    let started = Instant::now();
+                    let all = node.lake.catalog.visible_files(&node.scope, &table, head, None).await;
+                    assert_eq!(all.expect("numbers").files.len(), files);
+                    took += started.elapsed();
+                    node.lake.catalog.release_active().await.expect("released");
+                    node.lake.catalog.close().await;
+                }
+                took
+            })
+        });
+    });
+
     let node = runtime.block_on(Node::open_active(directory));
     let (table, head) = runtime.block_on(async { (node.table().await, node.head().await) });
+    runtime.block_on(node.lake.catalog.visible_files(&node.scope, &table, head, None)).expect("in memory");
     let found = runtime.block_on(node.plan(&table, head, hours / 2));
     eprintln!("one hour is {found} files; {}", node.memory());
     let mut hour = 0;
@@ -252,6 +272,9 @@ fn plan(criterion: &mut Criterion) {
     bench("mid-history", Txn(head.0 / 2), |_, hours| hours / 4);
 
     let reader = runtime.block_on(Node::open(directory));
+    runtime
+        .block_on(reader.lake.catalog.visible_files(&reader.scope, &table, head, None))
+        .expect("in memory");
     runtime.block_on(reader.plan(&table, head, 0));
     let mut next = files;
     group.bench_function("after an own commit", |bencher| {

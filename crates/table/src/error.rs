@@ -48,17 +48,17 @@ pub enum Error {
     /// The act is not possible on this object, such as a view.
     #[error("{0}")]
     Unsupported(String),
-    /// An option of the table that cannot be understood.
-    #[error("option {option} of table {table} is {value:?}: {reason}")]
+    /// An option of a table or schema that cannot be understood.
+    #[error("option {option} of {owner} is {value:?}: {rule}")]
     Option {
-        /// The table.
-        table: String,
+        /// `table s.t`, `schema s`
+        owner: String,
         /// The option.
-        option: &'static str,
+        option: String,
         /// As it is set.
         value: String,
         /// What it should be.
-        reason: &'static str,
+        rule: &'static str,
     },
     /// Rows of the table are to replace each other, and nothing says which.
     #[error("dedup = 'last' of table {0} needs a key: a PRIMARY KEY, or a time column with or without tags")]

@@ -50,7 +50,7 @@ pub use compact::{COLD_AFTER, INLINE_AFTER, OptimizeMode, OptimizeOutcome};
 pub use error::Error;
 pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup, newest};
 pub use lake::Lake;
-pub use options::{Dedup, TableOptions, parse_inline_max, parse_retention};
+pub use options::{Dedup, TableOptions, option_fault};
 pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;

@@ -1,8 +1,9 @@
 //! Keys of section `table` of the configuration that acts on tables need, and a table's own values of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cenote_catalog::TableDef;
+use cenote_catalog::{Names, TableDef};
 
 use crate::Error;
 
@@ -50,7 +51,13 @@ impl Dedup {
 
     /// The table's own; `Option` for a value that cannot be understood.
     pub fn of(table: &TableDef) -> Result<Self, Error> {
-        Ok(own(table, "dedup", "must be none or last", Self::parse)?.unwrap_or_default())
+        let Some(value) = table.properties.get("dedup") else { return Ok(Self::None) };
+        Self::parse(value).ok_or_else(|| Error::Option {
+            owner: format!("table {}", table.full_name()),
+            option: "dedup".to_owned(),
+            value: value.clone(),
+            rule: "must be none or last",
+        })
     }
 }
 
@@ -71,45 +78,75 @@ impl Default for TableOptions {
 impl TableOptions {
     /// What holds for `table`: its own options before these. `Option` for a value that cannot be understood.
     pub fn of(&self, table: &TableDef) -> Result<Self, Error> {
-        Ok(Self {
-            target_file_bytes: own(
-                table,
-                "target_file_size",
-                "must be a size above 0 such as 512MiB",
-                |text| parse_bytes(text).filter(|bytes| *bytes > 0),
-            )?
-            .unwrap_or(self.target_file_bytes),
-            history_keep: own(table, "history_keep", "must be a duration such as 24h", parse_duration)?
-                .unwrap_or(self.history_keep),
-            orphan_grace: own(table, "orphan_grace", "must be a duration of at least 1h", |text| {
-                parse_duration(text).filter(|grace| *grace >= ORPHAN_GRACE_MIN)
-            })?
-            .unwrap_or(self.orphan_grace),
-            retention: own(table, "retention", RETENTION_RULE, parse_retention)?.unwrap_or(self.retention),
-            inline_bytes_max: own(table, "inline_max", INLINE_RULE, parse_inline_max)?
-                .unwrap_or(self.inline_bytes_max),
-            compaction_enabled: own(table, "compaction.enabled", "must be on or off", parse_switch)?
-                .unwrap_or(self.compaction_enabled),
-            dedup: self.dedup,
-        })
+        self.under(&table.properties, || format!("table {}", table.full_name()))
+    }
+
+    /// What holds for `table` in its schema: the table's own options before the schema's, and those before these.
+    pub fn within(&self, names: &Names, table: &TableDef) -> Result<Self, Error> {
+        match names.schema_of(table) {
+            Some(schema) => self.under(&schema.properties, || format!("schema {}", schema.name))?.of(table),
+            None => self.of(table),
+        }
+    }
+
+    fn under(&self, options: &BTreeMap<String, String>, owner: impl Fn() -> String) -> Result<Self, Error> {
+        let mut all = self.clone();
+        for (name, value) in options {
+            let name = name.as_str();
+            if let Some(rule) = option_fault(name, value) {
+                return Err(Error::Option {
+                    owner: owner(),
+                    option: name.to_owned(),
+                    value: value.clone(),
+                    rule,
+                });
+            }
+            match name {
+                "target_file_size" => all.target_file_bytes = parse_bytes(value).unwrap_or_default(),
+                "history_keep" => all.history_keep = parse_duration(value).unwrap_or_default(),
+                "orphan_grace" => all.orphan_grace = parse_duration(value).unwrap_or_default(),
+                "retention" => all.retention = parse_retention(value).flatten(),
+                "inline_max" => all.inline_bytes_max = parse_bytes(value).unwrap_or_default(),
+                "compaction.enabled" => all.compaction_enabled = parse_switch(value).unwrap_or_default(),
+                _ => {}
+            }
+        }
+        Ok(all)
     }
 }
 
-const RETENTION_RULE: &str = "must be a duration of at least 1h such as 90d, or empty to keep rows for ever";
 /// Below this a slip of the pen would empty a table.
 const RETENTION_MIN: Duration = Duration::from_secs(3600);
-
-const INLINE_RULE: &str = "must be a size of at most 1MiB such as 64KiB, or 0";
 /// An inline batch is a value in a row of the catalog.
 const INLINE_BYTES_MAX: u64 = 1 << 20;
 
-/// Bytes of an inline batch, at most; `None` if it is no such text.
-pub fn parse_inline_max(text: &str) -> Option<u64> {
-    parse_bytes(text).filter(|bytes| *bytes <= INLINE_BYTES_MAX)
+/// What a value of one of [`TableOptions`] should be and is not; `None`: it is, or the option is none of these.
+pub fn option_fault(option: &str, value: &str) -> Option<&'static str> {
+    let (fits, rule) = match option {
+        "target_file_size" => {
+            (parse_bytes(value).is_some_and(|bytes| bytes > 0), "must be a size above 0 such as 512MiB")
+        }
+        "history_keep" => (parse_duration(value).is_some(), "must be a duration such as 24h"),
+        "orphan_grace" => (
+            parse_duration(value).is_some_and(|grace| grace >= ORPHAN_GRACE_MIN),
+            "must be a duration of at least 1h",
+        ),
+        "retention" => (
+            parse_retention(value).is_some(),
+            "must be a duration of at least 1h such as 90d, or empty to keep rows for ever",
+        ),
+        "inline_max" => (
+            parse_bytes(value).is_some_and(|bytes| bytes <= INLINE_BYTES_MAX),
+            "must be a size of at most 1MiB such as 64KiB, or 0",
+        ),
+        "compaction.enabled" => (parse_switch(value).is_some(), "must be on or off"),
+        _ => return None,
+    };
+    (!fits).then_some(rule)
 }
 
 /// How long rows stay; empty: for ever. `None` if it is no such text.
-pub fn parse_retention(text: &str) -> Option<Option<Duration>> {
+fn parse_retention(text: &str) -> Option<Option<Duration>> {
     if text.is_empty() {
         return Some(None);
     }
@@ -124,22 +161,9 @@ fn parse_switch(text: &str) -> Option<bool> {
     }
 }
 
-fn own<T>(
-    table: &TableDef,
-    option: &'static str,
-    reason: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, Error> {
-    let Some(value) = table.properties.get(option) else {
-        return Ok(None);
-    };
-    let wrong = || Error::Option { table: table.full_name(), option, value: value.clone(), reason };
-    parse(value.trim()).map(Some).ok_or_else(wrong)
-}
-
 /// Bytes, or a number with `KiB` to `TiB` or `kB` to `TB`.
 fn parse_bytes(text: &str) -> Option<u64> {
-    let (number, unit) = split_unit(text)?;
+    let (number, unit) = split_unit(text.trim())?;
     let factor: u64 = match unit {
         "" | "B" => 1,
         "KiB" => 1 << 10,
@@ -157,7 +181,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 
 /// A number with its unit, or `0`.
 fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_unit(text)?;
+    let (number, unit) = split_unit(text.trim())?;
     let seconds: u64 = match unit {
         "" if number == 0 => 1,
         "ms" => return Some(Duration::from_millis(number)),
@@ -187,8 +211,8 @@ mod tests {
         assert_eq!(parse_bytes("5 kB"), Some(5_000));
         assert_eq!(parse_bytes("5 mb"), None);
         assert_eq!(parse_bytes("99999999999 TiB"), None);
-        assert_eq!((parse_inline_max("0"), parse_inline_max("1MiB")), (Some(0), Some(1 << 20)));
-        assert_eq!(parse_inline_max("1025KiB"), None);
+        assert_eq!((option_fault("inline_max", "0"), option_fault("inline_max", "1MiB")), (None, None));
+        assert!(option_fault("inline_max", "1025KiB").is_some());
         assert_eq!(parse_duration("36h"), Some(Duration::from_secs(36 * 3600)));
         assert_eq!(parse_duration("0"), Some(Duration::ZERO));
         assert_eq!(parse_duration("24"), None);

@@ -9,7 +9,7 @@ use crate::{Error, Lake, OptimizeOutcome, Progress};
 const FILES_PER_COMMIT: usize = 5_000;
 
 impl Lake {
-    /// Retires the files of a table whose newest row is older than its option `retention`; one row, also where there is
+    /// Retires the files of a table whose newest row is older than the option `retention` of the table or its schema; one row, also where there is
     /// nothing to do. A file with one younger row stays whole, and so does one whose times are not known.
     pub async fn expire_rows(
         &self,
@@ -19,10 +19,11 @@ impl Lake {
         progress: &Progress,
     ) -> Result<OptimizeOutcome, Error> {
         Error::refuse_view(table)?;
-        let Some(keep) = self.options.of(table)?.retention else {
+        let base = self.catalog.head(scope).await?.txn;
+        let names = self.catalog.names(scope, base).await?;
+        let Some(keep) = self.options.within(&names, table)?.retention else {
             return Ok(OptimizeOutcome::none(table, "rows stay for ever"));
         };
-        let base = self.catalog.head(scope).await?.txn;
         let before = self.clock.now().minus(keep);
         let old = too_old(self.catalog.visible_files(scope, table, base, None).await?.files, before);
         if old.is_empty() {

@@ -165,4 +165,6 @@ fn integers(column: &ArrayRef) -> Result<Int64Array, Error> {
 }
 
 #[cfg(test)]
+mod peer;
+#[cfg(test)]
 mod tests;

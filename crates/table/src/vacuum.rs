@@ -128,7 +128,7 @@ impl Lake {
         let names = self.catalog.names(scope, head.txn).await?;
         let mut common = defaults.txn;
         for table in names.tables().filter(|table| table.kind == TableKind::Table) {
-            let floor = self.floor(scope, self.options.of(table)?, options).await?;
+            let floor = self.floor(scope, self.options.within(&names, table)?, options).await?;
             common = common.min(floor.map_or(Txn(0), |floor| floor.txn));
         }
         let not_before = self.not_before(&defaults.options, options);
@@ -152,7 +152,7 @@ impl Lake {
         let all = names.tables().filter(|one| one.kind == TableKind::Table).map(std::sync::Arc::as_ref);
         let asked: Vec<&TableDef> = table.map_or_else(|| all.collect(), |table| vec![table]);
         for one in asked {
-            if let Some(floor) = self.floor(scope, self.options.of(one)?, options).await? {
+            if let Some(floor) = self.floor(scope, self.options.within(&names, one)?, options).await? {
                 floors.push((one.id, floor));
             }
         }

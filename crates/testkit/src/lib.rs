@@ -40,6 +40,12 @@ pub fn needs(program: &str, present: bool) -> bool {
     false
 }
 
+/// How much of something a test does: the variable's number, or `small` where nobody asked for more.
+pub fn number_of(variable: &str, small: u64) -> u64 {
+    let Ok(text) = std::env::var(variable) else { return small };
+    text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number"))
+}
+
 /// A port of 127.0.0.1 that was free just now.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

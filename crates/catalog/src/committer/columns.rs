@@ -1,11 +1,10 @@
 //! Changes of a table's definition: those of ingest, those of options, and planned ones.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_vocab::{Field, FieldId, FieldType, SortField, SortOrder, TableSchema, check_column, nearest};
 
-use super::objects::{check_column_count, check_comments, check_options};
+use super::objects::{check_column_count, check_comments, check_options, set_options};
 use super::reads::conflict;
 use super::step::Step;
 use crate::conflict::ops;
@@ -224,13 +223,4 @@ fn tag_order(def: &TableDef, tags: &[String]) -> Vec<SortField> {
     let tags = tags.iter().filter_map(|tag| def.schema.field(tag)).map(|field| field.id);
     let ascending = |source| SortField { source, descending: false, nulls_first: false };
     tags.chain(def.time_field).map(ascending).collect()
-}
-
-fn set_options(options: &mut BTreeMap<String, String>, changes: &BTreeMap<String, Option<String>>) {
-    for (name, value) in changes {
-        match value {
-            Some(value) => options.insert(name.clone(), value.clone()),
-            None => options.remove(name),
-        };
-    }
 }

@@ -186,6 +186,7 @@ impl Group {
         fail::fail_point!("commit.write", |_| Err(Failure::Gone("crash point commit.write".into())));
         store(&mut transaction, catalog, &world, &writes).await?;
         fail::fail_point!("commit.commit", |_| Err(Failure::Gone("crash point commit.commit".into())));
+        self.inner.metrics.note_group(asks.len(), transaction.statements());
         transaction.commit().await?;
         fail::fail_point!("commit.answer", |_| Err(Failure::Unknown("crash point commit.answer".into())));
         self.wrote_since_prune.extend(world.touched_producers.iter().cloned());

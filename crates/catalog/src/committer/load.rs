@@ -154,7 +154,9 @@ fn tables_of(names: &Names, commits: &[&Commit]) -> BTreeSet<TableId> {
                 }
                 ObjectChange::RenameTable { table, .. } => drop(tables.insert(*table)),
                 // What is dropped has no name: see `load_dropped`.
-                ObjectChange::CreateSchema { .. } | ObjectChange::UndropTable { .. } => {}
+                ObjectChange::CreateSchema { .. }
+                | ObjectChange::SetSchemaOptions { .. }
+                | ObjectChange::UndropTable { .. } => {}
             }
         }
     }
@@ -361,8 +363,7 @@ async fn load_dropped(
 ) -> Result<(), Failure> {
     for change in commits.iter().flat_map(|commit| &commit.objects) {
         let ObjectChange::UndropTable { schema, name } = change else { continue };
-        let Ok((found, _)) = world.names.schema(schema) else { continue };
-        let Some((table, end)) = object::last_dropped(transaction, catalog, found.id, name).await? else {
+        let Some((table, end)) = object::last_dropped(transaction, catalog, schema, name).await? else {
             continue;
         };
         let before = object::names(transaction, catalog, Txn(end.0 - 1), Txn(end.0 - 1)).await?;

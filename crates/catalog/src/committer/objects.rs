@@ -27,6 +27,7 @@ impl Step<'_> {
     pub(super) fn change_object(&mut self, change: &ObjectChange) -> Result<(), Error> {
         match change {
             ObjectChange::CreateSchema { name, if_not_exists } => self.create_schema(name, *if_not_exists),
+            ObjectChange::SetSchemaOptions { name, options } => self.set_schema_options(name, options),
             ObjectChange::DropSchema { name, cascade, if_exists } => {
                 self.drop_schema(name, *cascade, *if_exists)
             }
@@ -47,13 +48,26 @@ impl Step<'_> {
             return if if_not_exists { Ok(()) } else { Err(Error::SchemaExists(name.to_owned())) };
         }
         let id = SchemaId(self.next_object()?);
-        let names = Arc::make_mut(&mut self.world.names);
-        names.schemas.insert(name.to_owned(), (SchemaDef { id, name: name.to_owned() }, BTreeMap::new()));
-        self.schemas_touched.insert(id);
         // One commit may create several: each gets a UUID of its own, derived from the commit's.
         let uuid = uuid::Uuid::from_u128(self.commit.commit_id.as_u128().wrapping_add(u128::from(id.oid())));
-        self.schema_uuids.insert(id, uuid);
+        let schema = SchemaDef { id, uuid, name: name.to_owned(), properties: BTreeMap::new() };
+        Arc::make_mut(&mut self.world.names).schemas.insert(name.to_owned(), (schema, BTreeMap::new()));
+        self.schemas_touched.insert(id);
         self.committed.created_schemas.push((name.to_owned(), id));
+        Ok(())
+    }
+
+    fn set_schema_options(
+        &mut self,
+        name: &str,
+        options: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), Error> {
+        self.world.names.schema(name)?;
+        if let Some((schema, _)) = Arc::make_mut(&mut self.world.names).schemas.get_mut(name) {
+            set_options(&mut schema.properties, options);
+            check_options(&schema.properties)?;
+            self.schemas_touched.insert(schema.id);
+        }
         Ok(())
     }
 
@@ -206,16 +220,17 @@ impl Step<'_> {
     }
 
     fn undrop_table(&mut self, schema: &str, name: &str) -> Result<(), Error> {
-        let (_, tables) = self.world.names.schema(schema)?;
+        let (found, tables) = self.world.names.schema(schema)?;
         if tables.contains_key(name) {
             return Err(Error::TableExists(name.to_owned()));
         }
+        let schema_id = found.id; // its schema may have been dropped with it and made again
         let dropped = self.world.dropped.get(&(schema.to_owned(), name.to_owned())).cloned();
         let Some(def) = dropped.filter(|def| self.world.def(def.id).is_none()) else {
             return Err(Error::TableNotFound { name: format!("{schema}.{name}"), nearest: None });
         };
         let (table, base) = (def.id, self.world.head.txn);
-        self.redefine(table, Some(TableDef { begin_txn: self.txn, ..(*def).clone() }));
+        self.redefine(table, Some(TableDef { schema_id, begin_txn: self.txn, ..(*def).clone() }));
         self.undropped.insert(table);
         self.tally(table, base, ops::CREATE | ops::RESTORE);
         self.committed.created_tables.push(table);
@@ -265,6 +280,18 @@ pub(super) fn check_column_count(table: &str, columns: usize) -> Result<(), Erro
         )));
     }
     Ok(())
+}
+
+pub(super) fn set_options(
+    options: &mut BTreeMap<String, String>,
+    changes: &BTreeMap<String, Option<String>>,
+) {
+    for (name, value) in changes {
+        match value {
+            Some(value) => options.insert(name.clone(), value.clone()),
+            None => options.remove(name),
+        };
+    }
 }
 
 pub(super) fn check_options(options: &BTreeMap<String, String>) -> Result<(), Error> {

@@ -82,14 +82,7 @@ impl Step<'_> {
                 self.writes.schema_ends.push((id, self.txn));
             }
             if let Some(after) = after {
-                let uuid = self.schema_uuids.get(&id).copied().unwrap_or_default();
-                self.writes.schemas.push(SchemaRow {
-                    id,
-                    uuid,
-                    name: after.name,
-                    begin: self.txn,
-                    end: LIVE,
-                });
+                self.writes.schemas.push(SchemaRow { schema: after, begin: self.txn, end: LIVE });
             }
         }
         self.schemas_touched = changed;

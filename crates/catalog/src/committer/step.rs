@@ -8,7 +8,7 @@ use cenote_vocab::{Micros, SchemaId, TableId, Txn};
 use super::world::World;
 use super::writes::{Tally, TxnRow, Writes};
 use crate::ledger::{self, Standing, Verdict};
-use crate::{Commit, Committed, Error, Names, ObjectChange, Op, TableChange, TableDef};
+use crate::{Commit, Committed, Error, Names, ObjectChange, Op, RetireKind, TableChange, TableDef};
 
 /// The most tables that one commit may change.
 pub(crate) const TABLES_PER_COMMIT_MAX: usize = 1_000;
@@ -38,7 +38,6 @@ pub(crate) struct Step<'a> {
     /// Names before the commit.
     pub(super) names_before: Arc<Names>,
     pub(super) schemas_touched: BTreeSet<SchemaId>,
-    pub(super) schema_uuids: BTreeMap<SchemaId, uuid::Uuid>,
     /// Tables whose columns are stored already, though they were not there before the commit.
     pub(super) undropped: BTreeSet<TableId>,
     /// Tables of this commit that were not created because their name is taken.
@@ -110,6 +109,15 @@ pub(crate) fn check_producer_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Rows go by somebody's will, not by their age.
+fn takes_rows(op: &Op) -> bool {
+    match op {
+        Op::DeleteRows { .. } | Op::Replace { .. } | Op::Restore { .. } => true,
+        Op::Retire { kind, .. } => *kind == RetireKind::Delete,
+        Op::Append { .. } | Op::Rewrite { .. } | Op::Alter(_) => false,
+    }
+}
+
 fn files_of(op: &Op) -> usize {
     match op {
         Op::Append { files } => files.len(),
@@ -175,7 +183,6 @@ impl<'a> Step<'a> {
             before: BTreeMap::new(),
             names_before: world.names.clone(),
             schemas_touched: BTreeSet::new(),
-            schema_uuids: BTreeMap::new(),
             undropped: BTreeSet::new(),
             not_created: BTreeSet::new(),
             committed: nothing(txn),
@@ -192,6 +199,9 @@ impl<'a> Step<'a> {
         let Some(def) = self.world.def(change.table).cloned() else {
             return self.change_missing_table(change);
         };
+        if def.append_only() && change.ops.iter().any(takes_rows) {
+            return Err(Error::AppendOnly(def.full_name()));
+        }
         self.check_read_set(change, &def)?;
         self.check_columns(change, &def)?;
         for op in &change.ops {

@@ -11,7 +11,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{Facts, NewFile, TableDef};
+use crate::{Facts, NewFile, SchemaDef, TableDef};
 
 /// `end_no` of a column that is current.
 pub(crate) const CURRENT_NO: i32 = i32::MAX;
@@ -84,9 +84,7 @@ pub(crate) struct VectorRow {
 /// A row of `cn_schema`.
 #[derive(Clone, Debug)]
 pub(crate) struct SchemaRow {
-    pub(crate) id: SchemaId,
-    pub(crate) uuid: Uuid,
-    pub(crate) name: String,
+    pub(crate) schema: SchemaDef,
     pub(crate) begin: Txn,
     pub(crate) end: Txn,
 }
@@ -185,7 +183,7 @@ impl Writes {
             }
         }
         for (schema, end) in later.schema_ends {
-            match self.schemas.iter_mut().find(|row| row.id == schema && row.end == LIVE) {
+            match self.schemas.iter_mut().find(|row| row.schema.id == schema && row.end == LIVE) {
                 Some(row) => row.end = end,
                 None => self.schema_ends.push((schema, end)),
             }

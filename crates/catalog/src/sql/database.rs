@@ -137,16 +137,16 @@ impl Database {
     /// A transaction that changes: SQLite locks the file at once, PostgreSQL the rows that are asked for.
     pub(crate) async fn write(&self) -> Result<Transaction, Failure> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            Self::Sqlite { writer, .. } => Transaction::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Transaction::postgres(pool.begin().await?),
         })
     }
 
     /// A transaction that reads one state of the database.
     pub(crate) async fn read(&self) -> Result<Transaction, Failure> {
         Ok(match self {
-            Self::Sqlite { reader, .. } => Transaction::Sqlite(reader.begin().await?),
-            Self::Postgres(pool) => Transaction::Postgres(
+            Self::Sqlite { reader, .. } => Transaction::sqlite(reader.begin().await?),
+            Self::Postgres(pool) => Transaction::postgres(
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
             ),
         })

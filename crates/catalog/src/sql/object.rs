@@ -26,17 +26,18 @@ struct ViewDefinition {
     search_path: String,
 }
 
-/// The table of this name that was dropped last, and when; `None` if there is none, or a purge has taken it.
+/// The table of this name that was dropped last, also with its schema, and when; `None` if there is none, or a purge has taken it.
 pub(crate) async fn last_dropped(
     transaction: &mut Transaction,
     catalog: CatalogId,
-    schema: SchemaId,
+    schema: &str,
     name: &str,
 ) -> Result<Option<(TableId, Txn)>, Failure> {
     // A row that another one of the same table follows was altered, not dropped.
     let statement = transaction
         .statement(&format!(
-            "SELECT t.table_id, t.end_txn FROM cn_table t WHERE t.catalog_id = ? AND t.schema_id = ? \
+            "SELECT t.table_id, t.end_txn FROM cn_table t WHERE t.catalog_id = ? AND t.schema_id IN \
+             (SELECT s.schema_id FROM cn_schema s WHERE s.catalog_id = t.catalog_id AND s.name = ?) \
              AND t.name = ? AND t.end_txn < {LIVE} AND NOT EXISTS (SELECT 1 FROM cn_table n \
              WHERE n.table_id = t.table_id AND n.begin_txn >= t.end_txn) ORDER BY t.end_txn DESC LIMIT 1"
         ))
@@ -58,12 +59,13 @@ pub(crate) async fn names(
         |transaction: &Transaction, text: &str| transaction.statement(text).bind(catalog.0).bind(at).bind(at);
     let statement = visible(
         transaction,
-        "SELECT schema_id, name FROM cn_schema WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
+        "SELECT schema_id, schema_uuid, name, properties FROM cn_schema WHERE catalog_id = ? AND begin_txn <= ? AND end_txn > ?",
     );
     let mut schemas = BTreeMap::new();
     let mut schema_names = HashMap::new();
     for mut row in transaction.query(statement).await? {
-        let schema = SchemaDef { id: SchemaId(row.int()?), name: row.text()? };
+        let (id, uuid, name) = (SchemaId(row.int()?), row.uuid()?, row.text()?);
+        let schema = SchemaDef { id, uuid, name, properties: json(&row.text()?)? };
         schema_names.insert(schema.id, schema.name.clone());
         schemas.insert(schema.name.clone(), (schema, BTreeMap::new()));
     }
@@ -289,7 +291,7 @@ pub(crate) async fn write(
     let ends: Vec<Vec<Cell>> =
         writes.table_ends.iter().map(|(id, end)| vec![(*id).into(), (*end).into()]).collect();
     end(transaction, "cn_table", "table_id", &ends).await?;
-    let rows: Vec<Vec<Cell>> = writes.schemas.iter().map(|row| schema_cells(catalog, row)).collect();
+    let rows = writes.schemas.iter().map(|row| schema_cells(catalog, row)).collect::<Result<Vec<_>, _>>()?;
     transaction.insert(&SCHEMA, &rows).await?;
     let rows = writes.tables.iter().map(|row| table_cells(catalog, row)).collect::<Result<Vec<_>, _>>()?;
     transaction.insert(&TABLE, &rows).await?;
@@ -369,18 +371,19 @@ async fn write_fields(transaction: &mut Transaction, writes: &Writes) -> Result<
     transaction.insert(&FIELD, &rows).await
 }
 
-fn schema_cells(catalog: CatalogId, row: &SchemaRow) -> Vec<Cell> {
-    vec![
-        row.id.into(),
+fn schema_cells(catalog: CatalogId, row: &SchemaRow) -> Result<Vec<Cell>, Error> {
+    let schema = &row.schema;
+    Ok(vec![
+        schema.id.into(),
         row.begin.into(),
         row.end.into(),
         catalog.0.into(),
-        row.uuid.into(),
-        row.name.as_str().into(),
+        schema.uuid.into(),
+        schema.name.as_str().into(),
         Cell::Null,
         Cell::Null,
-        "{}".into(),
-    ]
+        serde_json::to_string(&schema.properties).map_err(|error| Error::Internal(error.to_string()))?.into(),
+    ])
 }
 
 fn table_cells(catalog: CatalogId, row: &TableRow) -> Result<Vec<Cell>, Error> {

@@ -12,17 +12,35 @@ use super::{Cell, Dialect, Failure, Kind, Row, Statement};
 use crate::registry::Table;
 
 /// A running transaction; dropping it rolls it back.
-pub(crate) enum Transaction {
+pub(crate) struct Transaction {
+    open: Open,
+    statements: u32,
+}
+
+enum Open {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
 impl Transaction {
+    pub(super) fn sqlite(transaction: sqlx::Transaction<'static, Sqlite>) -> Self {
+        Self { open: Open::Sqlite(transaction), statements: 0 }
+    }
+
+    pub(super) fn postgres(transaction: sqlx::Transaction<'static, Postgres>) -> Self {
+        Self { open: Open::Postgres(transaction), statements: 0 }
+    }
+
     pub(crate) fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgres,
+        match self.open {
+            Open::Sqlite(_) => Dialect::Sqlite,
+            Open::Postgres(_) => Dialect::Postgres,
         }
+    }
+
+    /// How many it has sent so far, without those that begin and end it.
+    pub(crate) fn statements(&self) -> u32 {
+        self.statements
     }
 
     /// A statement in this transaction's dialect.
@@ -32,12 +50,13 @@ impl Transaction {
 
     /// Runs a statement and answers how many rows it changed.
     pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64, Failure> {
-        match self {
-            Self::Sqlite(transaction) => {
+        self.statements += 1;
+        match &mut self.open {
+            Open::Sqlite(transaction) => {
                 let (text, arguments) = statement.into_parts();
                 Ok(bind_sqlite(text, arguments).execute(&mut **transaction).await?.rows_affected())
             }
-            Self::Postgres(transaction) => {
+            Open::Postgres(transaction) => {
                 let (text, arguments) = statement.into_parts();
                 Ok(bind_postgres(text, arguments).execute(&mut **transaction).await?.rows_affected())
             }
@@ -46,9 +65,10 @@ impl Transaction {
 
     /// Runs a statement and answers its rows.
     pub(crate) async fn query(&mut self, statement: Statement) -> Result<Vec<Row>, Failure> {
-        match self {
-            Self::Sqlite(transaction) => query_sqlite(transaction, statement).await,
-            Self::Postgres(transaction) => query_postgres(transaction, statement).await,
+        self.statements += 1;
+        match &mut self.open {
+            Open::Sqlite(transaction) => query_sqlite(transaction, statement).await,
+            Open::Postgres(transaction) => query_postgres(transaction, statement).await,
         }
     }
 
@@ -131,9 +151,9 @@ impl Transaction {
 
     /// Makes it durable and visible. `Unknown` if the connection broke meanwhile.
     pub(crate) async fn commit(self) -> Result<(), Failure> {
-        let done = match self {
-            Self::Sqlite(transaction) => transaction.commit().await,
-            Self::Postgres(transaction) => transaction.commit().await,
+        let done = match self.open {
+            Open::Sqlite(transaction) => transaction.commit().await,
+            Open::Postgres(transaction) => transaction.commit().await,
         };
         done.map_err(|error| match Failure::from(error) {
             Failure::Gone(reason) => Failure::Unknown(reason),
@@ -143,9 +163,9 @@ impl Transaction {
 
     /// Undoes everything.
     pub(crate) async fn rollback(self) -> Result<(), Failure> {
-        match self {
-            Self::Sqlite(transaction) => transaction.rollback().await?,
-            Self::Postgres(transaction) => transaction.rollback().await?,
+        match self.open {
+            Open::Sqlite(transaction) => transaction.rollback().await?,
+            Open::Postgres(transaction) => transaction.rollback().await?,
         }
         Ok(())
     }

@@ -149,6 +149,27 @@ async fn the_database_the_index_and_one_that_is_read_anew_show_the_same() {
 }
 
 #[tokio::test]
+async fn the_first_question_about_a_large_table_is_the_databases_and_the_next_is_not() {
+    let changing = Changing::new().await;
+    let def = changing.create().await;
+    for _ in 0..20 {
+        changing.step(&def).await;
+    }
+    let (inner, scope, head) = (changing.catalog.inner(), &changing.scope, changing.head().await);
+    let window = Some(TimeWindow { from: 300, to: 500 });
+    let known = changing.catalog.visible_files(scope, &def, head, window).await.unwrap().files;
+    inner.files.forget();
+    let loading = inner.files.lock_loading(def.id).await;
+    assert_eq!(visible_of(inner, scope, &def, head, window, 0).await.unwrap().files, known);
+    assert!(inner.files.view(def.id, head, None).is_none(), "answered before the index was there");
+    drop(loading);
+    while inner.files.view(def.id, head, None).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(visible_of(inner, scope, &def, head, window, 0).await.unwrap().files, known);
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_was_lost_shows_once_it_is_offered_again() {
     let changing = Changing::new().await;
     let def = changing.create().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cenote_catalog::{Alter, Commit, Error, ObjectChange, Op, ReadSet, RowChange, TableChange};
 use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Txn};
+use prometheus_client::registry::Registry;
 
 use crate::fixture::{Fixture, statistics};
 
@@ -34,6 +35,7 @@ pub(crate) async fn sixty_four_writers_lose_nothing_and_number_densely(fixture: 
     const COMMITS: usize = 5;
     let table = fixture.create("cpu").await;
     let before = fixture.head().await;
+    let earlier = groups_and_short_ones(&fixture);
     let writers = (0..WRITERS).map(|_| async {
         let mut txns = Vec::new();
         for _ in 0..COMMITS {
@@ -51,6 +53,25 @@ pub(crate) async fn sixty_four_writers_lose_nothing_and_number_densely(fixture: 
     assert_eq!(starts, (0..files.len() as i64).map(|n| n * 3).collect::<BTreeSet<i64>>());
     let history = fixture.catalog.history(&fixture.scope, 1_000).await.expect("history");
     assert!(history.windows(2).all(|pair| pair[0].committed > pair[1].committed), "times increase");
+    let later = groups_and_short_ones(&fixture);
+    let (groups, short) = (later.0 - earlier.0, later.1 - earlier.1);
+    assert!(groups * 4 < WRITERS * COMMITS, "{groups} groups");
+    assert_eq!(short, groups, "15 statements are enough for a group");
+}
+
+/// Transactions that committed, and those of at most 15 statements among them.
+fn groups_and_short_ones(fixture: &Fixture) -> (usize, usize) {
+    let short = "commit_group_statements_bucket{le=\"15.0\"} ";
+    (figure(fixture, "commit_group_statements_count "), figure(fixture, short))
+}
+
+/// A number that the catalog's metrics show behind `name`.
+fn figure(fixture: &Fixture, name: &str) -> usize {
+    let (mut registry, mut text) = (Registry::default(), String::new());
+    fixture.catalog.register(&mut registry);
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
 }
 
 pub(crate) async fn one_commit_creates_a_table_and_fills_it(fixture: Fixture) {

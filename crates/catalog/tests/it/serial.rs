@@ -145,7 +145,8 @@ pub(crate) async fn one_epoch_of_two_processes_has_one_effect(fixture: Fixture) 
     }
     let table = fixture.create("cpu").await;
     let other = fixture.other("node-2").await;
-    for epoch in 1..=30 {
+    let epochs = cenote_testkit::number_of("CENOTE_EPOCHS", 30) as i64;
+    for epoch in 1..=epochs {
         let offer = |catalog: &Catalog| {
             let ops = vec![Op::Append { files: vec![fixture.file(1)] }];
             let change = TableChange { table, base: Txn(0), read: ReadSet::None, ops };
@@ -158,7 +159,7 @@ pub(crate) async fn one_epoch_of_two_processes_has_one_effect(fixture: Fixture) 
         assert_eq!(a.txn, b.txn);
         assert!(a.replayed != b.replayed, "epoch {epoch}: {a:?} {b:?}");
     }
-    assert_eq!(fixture.files(table).await.len(), 30);
+    assert_eq!(fixture.files(table).await.len() as i64, epochs);
     let (fence, _) = fixture.catalog.claim_producer(&fixture.scope, "log/n").await.expect("claimed");
     other.claim_producer(&fixture.scope, "log/n").await.expect("claimed by the second process");
     let ops = vec![Op::Append { files: vec![fixture.file(1)] }];

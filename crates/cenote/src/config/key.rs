@@ -216,7 +216,7 @@ pub const KEYS: &[Key] = &[
         "table.retention",
         Kind::DurationOrEmpty,
         "",
-        "Rows older than this go, by whole files; empty: never. An option of the same name of a table wins.",
+        "Rows older than this go, by whole files; empty: never. An option of the same name of a schema wins, and that of a table over both.",
     ),
     key(
         "compaction.enabled",

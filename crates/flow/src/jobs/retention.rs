@@ -20,7 +20,7 @@ impl Inner {
         let names = self.lake.catalog.names(scope, head.txn).await?;
         let mut outcomes = Vec::new();
         for table in names.tables().filter(|table| table.kind == TableKind::Table) {
-            match self.lake.options.of(table) {
+            match self.lake.options.within(&names, table) {
                 Ok(options) if options.retention.is_none() => {}
                 Ok(_) => outcomes.push(self.lake.expire_rows(scope, table, dry_run, progress).await?),
                 Err(error) => {

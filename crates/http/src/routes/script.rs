@@ -113,9 +113,6 @@ impl Script<'_> {
     /// Runs the statements in order and appends their results; answers the newest commit.
     async fn run(&self, results: &mut Vec<u8>) -> Result<Option<i64>, Problem> {
         let (session, several) = (self.session, self.statements.len() > 1);
-        if several {
-            session.begin_implicit().await.map_err(|error| Problem::sql(&error, self.sql, 0))?;
-        }
         let ran = self.run_each(results).await;
         let open = session.transaction_status() != TransactionStatus::Idle;
         if several && (ran.is_ok() || open) {
@@ -141,6 +138,11 @@ impl Script<'_> {
             from = (start + statement.len()).min(self.sql.len());
             if index > 0 {
                 results.push(b',');
+            }
+            if self.statements.len() > 1 {
+                // again after each COMMIT and ROLLBACK in the text: what follows is all or nothing too
+                let begun = self.session.begin_implicit().await;
+                begun.map_err(|error| Problem::sql(&error, self.sql, start))?;
             }
             let done = self.run_one(statement, start, results).await;
             txn = done.map_err(|problem| problem.with("statement", index + 1))?.or(txn);

@@ -100,6 +100,13 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         assert!(answer.text().contains(text), "{body}: {}", answer.text());
     }
     assert_eq!(node.rows("SELECT max(txn) FROM snapshots('t')").await, before);
+    node.sql("ALTER TABLE t SET (append_only = on)").await;
+    let deletes = [json!({"retire": [file]}), json!({"delete_rows": [{"file_id": file, "positions": [0]}]})];
+    for act in deletes {
+        let answer = commit(&node, &table(act)).await;
+        assert_eq!(answer.json()["sqlstate"], "25006", "{}", answer.text());
+    }
+    assert_eq!(node.rows("SELECT count(*) FROM t").await, json!([[4]]));
     node.stop().await;
 }
 

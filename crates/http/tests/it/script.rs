@@ -45,6 +45,13 @@ async fn a_text_that_fails_leaves_nothing_and_names_its_statement() {
     let whole = node.sql("BEGIN; CREATE TABLE u (a BIGINT); INSERT INTO u VALUES (7); COMMIT").await;
     assert_eq!(whole.status.as_u16(), 200, "{}", whole.text());
     assert_eq!(node.rows("SELECT a FROM u").await, json!([[7]]));
+    let rest = node.sql("INSERT INTO u VALUES (8); COMMIT; INSERT INTO u VALUES (9); SELECT 1 / 0").await;
+    assert_eq!(rest.json()["statement"], 4, "{}", rest.text());
+    assert_eq!(
+        node.rows("SELECT a FROM u ORDER BY a").await,
+        json!([[7], [8]]),
+        "after COMMIT all or nothing again"
+    );
     let unknown = node.post("/api/v1/sql", r#"{"sql":"SELECT 1","limit":5}"#).await;
     assert_eq!(unknown.json()["error"], "unknown key \"limit\"");
     node.stop().await;

@@ -11,7 +11,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Names, ReadSet, Region, Reruns, RowChange as Kind, TableDef};
 use cenote_datafile::DeletionVector;
-use cenote_table::Staging;
+use cenote_table::{RowKey, Staging};
 use cenote_vocab::{ErrorKind, Field, FileId, Permission, TableId, Txn};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
@@ -23,11 +23,17 @@ use sqlparser::ast::{Expr as SqlExpr, Ident};
 use super::plan::plan;
 use super::query::{FILE, POSITION, RowQuery, checked_rows};
 use super::reads::Reads;
-use super::{Act, Change, ChangedRows, NewRows, Returning, RowChange, RowWriter, Source, describe_returning};
+use super::{
+    Act, Change, ChangedRows, Clause, NewRows, NewValue, Returning, RowChange, RowWriter, Source,
+    describe_returning,
+};
 use crate::Error;
+use crate::parse::unsupported;
 use crate::plan::{Binder, Resolver, Snapshot, fault};
 use crate::session::Inner;
-use crate::statement::{Answer, Guard, Prepared, bind_parameters, insert_source, refuse_append_only};
+use crate::statement::{
+    Answer, Guard, Prepared, Returned, bind_parameters, insert_source, refuse_append_only,
+};
 use crate::transaction::{Failure, Staged};
 
 /// Number of the column that says which clause decides.
@@ -107,14 +113,21 @@ pub(crate) async fn run(
     let mut reruns = Reruns::new(session.engine().lake().ids.clone());
     loop {
         let effect = Box::pin(stage(session, verb, prepared, parameters.clone(), guard)).await?;
-        let (rows, exact, answer) = (effect.rows, effect.writes, effect.answer);
-        let wrote = |rows| Answer::wrote(verb.command, rows).with_rows(answer, prepared);
+        let (rows, exact) = (effect.rows, effect.writes);
+        let returned = match Returned::of(&effect.answer, prepared, guard) {
+            Ok(returned) => returned,
+            Err(error) => {
+                effect.staged.abandon(session.engine().lake()).await;
+                return Err(error);
+            }
+        };
+        let wrote = |rows| Answer::wrote(verb.command, rows).with_rows(returned);
         match session.finish_rows(effect.staged, guard).await {
-            Ok(None) => return wrote(rows),
+            Ok(None) => return Ok(wrote(rows)),
             Ok(Some(committed)) => {
                 // rows that others deleted at the same time count once
                 let rows = if exact { rows } else { committed.deleted_rows };
-                return Ok(wrote(rows)?.with_txn(Some(committed.txn)));
+                return Ok(wrote(rows).with_txn(Some(committed.txn)));
             }
             Err(Failure::Commit(error)) => {
                 guard.pause(&session.engine().lake().clock, reruns.pause_after(error)?).await?;
@@ -207,6 +220,31 @@ async fn delete_all(session: &Inner, table: &TableDef, at: Txn, staging: &mut St
     Ok(files.iter().map(|file| file.live_rows).sum())
 }
 
+/// Where rows replace each other by their key, only an INSERT gives a key to a row: it looks for the row that has it.
+fn refuse_given_keys(verb: &Verb<'_>, change: &RowChange, table: &TableDef) -> Result<(), Error> {
+    let Some(key) = RowKey::of_dedup(table)? else { return Ok(()) };
+    let gives = |clause: &Clause| match &clause.act {
+        Act::Insert(_) => true,
+        Act::Update(values) => key.places().iter().any(|place| !matches!(values[*place], NewValue::Kept)),
+        _ => false,
+    };
+    let gives = match verb.rows {
+        NewRows::Merged(_) => false,
+        NewRows::Replacing(..) => true,
+        _ => change.clauses.iter().any(gives),
+    };
+    if !gives {
+        return Ok(());
+    }
+    let what = match verb.rows {
+        NewRows::Replacing(..) => "REPLACE WHERE",
+        _ => verb.command,
+    };
+    let name = table.full_name();
+    Err(unsupported(&format!("{what} that gives rows of table {name} (dedup = 'last') a key"))
+        .with_hint("INSERT puts a row in the place of the one with its key"))
+}
+
 async fn change_rows(
     session: &Inner,
     verb: &Verb<'_>,
@@ -217,6 +255,7 @@ async fn change_rows(
     inputs: &mut BTreeMap<TableId, Txn>,
 ) -> Result<(u64, bool, Vec<RecordBatch>), Error> {
     let (sql, table) = (prepared.sql.as_str(), staging.table().clone());
+    refuse_given_keys(verb, change, &table)?;
     let mut binder = session.binder(snapshot.clone());
     verb.rows.register(session, &mut binder, sql).await?;
     let planned = plan(&mut binder, change, &table, sql, &session.search_path()).await?;

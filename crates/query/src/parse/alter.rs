@@ -19,6 +19,14 @@ pub(crate) struct AlterTable {
     pub(crate) actions: Vec<Action>,
 }
 
+/// `ALTER SCHEMA s SET (…) | RESET (…)`
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AlterSchema {
+    pub(crate) schema: Vec<Ident>,
+    /// Options that are set; `None`: the option goes.
+    pub(crate) options: Vec<(String, Option<String>)>,
+}
+
 /// Where a column goes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Position {
@@ -77,6 +85,18 @@ pub(super) fn alter_table(words: &mut Words<'_>) -> Result<AlterTable, Error> {
         actions.push(action(words)?);
     }
     Ok(AlterTable { table, if_exists, actions })
+}
+
+/// What follows `ALTER SCHEMA`.
+pub(super) fn alter_schema(words: &mut Words<'_>) -> Result<AlterSchema, Error> {
+    let schema = words.object_name()?;
+    let options = match () {
+        () if words.take(&["SET"]) => option_list(words, true)?,
+        () if words.take(&["RESET"]) => option_list(words, false)?,
+        () if words.take(&["RENAME"]) => return Err(unsupported("ALTER SCHEMA … RENAME")),
+        () => return Err(words.unexpected("SET or RESET")),
+    };
+    Ok(AlterSchema { schema, options })
 }
 
 /// What follows `COMMENT ON`.

@@ -7,7 +7,7 @@ use cenote_vocab::ErrorKind;
 use sqlparser::ast::{DataType, Ident};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::alter::{AlterTable, Comment, alter_table, comment};
+use super::alter::{AlterSchema, AlterTable, Comment, alter_schema, alter_table, comment};
 use super::clauses::list;
 use super::history::{History, history};
 use super::pipeline::{PipelineStatement, pipeline};
@@ -88,6 +88,7 @@ pub(crate) enum Command {
         paused: bool,
     },
     AlterTable(AlterTable),
+    AlterSchema(AlterSchema),
     Comment(Comment),
     History(History),
     Pipeline(PipelineStatement),
@@ -207,6 +208,7 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
         }
         () if words.take(&["ALTER", "JOB"]) => alter_job(&mut words)?,
         () if words.take(&["ALTER", "TABLE"]) => Command::AlterTable(alter_table(&mut words)?),
+        () if words.take(&["ALTER", "SCHEMA"]) => Command::AlterSchema(alter_schema(&mut words)?),
         () if words.take(&["COMMENT", "ON"]) => Command::Comment(comment(&mut words)?),
         () if words.take(&["COPY"]) => return Err(copy(&mut words)),
         () if words.take(&["CREATE", "INDEX"]) || words.take(&["CREATE", "UNIQUE", "INDEX"]) => {

@@ -62,7 +62,12 @@ fn facts(permissions: Permissions) -> PgFacts {
     let view = TableKind::View { sql: "SELECT host FROM cpu".into(), search_path: "default".into() };
     let tables = [table(CPU, "cpu", TableKind::Table), table(VIEW, "v", view)];
     let tables = tables.into_iter().map(|table| (table.name.clone(), table)).collect();
-    let schema = SchemaDef { id: SchemaId((1_i64 << 32) + 16_384), name: "default".into() };
+    let schema = SchemaDef {
+        id: SchemaId((1_i64 << 32) + 16_384),
+        uuid: uuid::Uuid::nil(),
+        name: "default".into(),
+        properties: BTreeMap::new(),
+    };
     let token = Token {
         id: 1,
         uuid: uuid::Uuid::nil(),

@@ -20,6 +20,7 @@ use sqlparser::ast::Ident;
 use super::cpu::Cpu;
 use super::memory::query_pool;
 use super::operators::Operators;
+use super::yielding::Yielding;
 use crate::plan::fault;
 use crate::scan::lake_url;
 use crate::table_function::Function;
@@ -42,6 +43,7 @@ impl BaseState {
                 .with_config(config(options)?)
                 .with_runtime_env(runtime)
                 .with_default_features()
+                .with_physical_optimizer_rule(Arc::new(Yielding))
                 .build();
             state.register_expr_planner(Arc::new(Operators))?;
             cenote_functions::register(&mut state)?;
@@ -122,7 +124,6 @@ fn config(options: &QueryOptions) -> datafusion::common::Result<SessionConfig> {
     values.execution.parquet.schema_force_view_types = false;
     values.execution.parquet.bloom_filter_on_read = true;
     values.optimizer.prefer_existing_sort = true;
-    values.optimizer.filter_null_join_keys = true;
     values.sql_parser.collect_spans = true;
     values.sql_parser.map_string_types_to_utf8view = false;
     values.sql_parser.support_varchar_with_length = true;

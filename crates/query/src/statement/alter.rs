@@ -38,6 +38,7 @@ pub(crate) async fn alter_table(
         let Some((mut table, mut base)) = find(session, &alter.table, alter.if_exists).await? else {
             return Ok(done.with_notice("table does not exist, skipping"));
         };
+        check_may_lose(session, &table, &alter.actions)?;
         let mut change = Change::plan(session, &table, &alter.actions)?;
         // values decide: no row comes in between the look at them and the commit
         let hold = if change.values_decide {
@@ -69,6 +70,22 @@ pub(crate) async fn alter_table(
                 guard.pause(&session.engine().lake().clock, reruns.pause_after(error)?).await?;
             }
         }
+    }
+}
+
+/// Values, rows or versions go by some actions: who may only write may not do that.
+fn check_may_lose(session: &Inner, table: &TableDef, actions: &[Action]) -> Result<(), Error> {
+    let loses = |action: &Action| match action {
+        Action::Drop { .. } => true,
+        Action::SetOptions(options) => {
+            options.iter().any(|(name, _)| matches!(name.as_str(), "retention" | "history_keep"))
+        }
+        _ => false,
+    };
+    let may = session.identity().allows(Permission::Delete, &table.schema_name, Some(&table.name));
+    match !may && actions.iter().any(loses) {
+        true => Err(denied(Permission::Delete, &table.full_name())),
+        false => Ok(()),
     }
 }
 

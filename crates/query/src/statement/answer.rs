@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::Prepared;
+use super::select::as_described;
 use crate::Error;
 use crate::execution::BatchStream;
 use crate::plan::fault;
@@ -66,14 +67,13 @@ impl Answer {
         }
     }
 
-    /// With the rows of RETURNING, in the columns that were described.
-    pub(crate) fn with_rows(mut self, rows: Vec<RecordBatch>, prepared: &Prepared) -> Result<Self, Error> {
-        let Some(columns) = &prepared.columns else { return Ok(self) };
-        let rows = rows.iter().map(|rows| conform(rows, columns).map_err(fault::while_running));
-        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
-        self.schema = columns.clone();
-        self.batches = stream::iter(rows.into_iter().map(Ok)).boxed();
-        Ok(self)
+    /// With the rows of RETURNING.
+    pub(crate) fn with_rows(mut self, rows: Option<Returned>) -> Self {
+        if let Some(Returned { columns, rows }) = rows {
+            self.schema = columns;
+            self.batches = stream::iter(rows.into_iter().map(Ok)).boxed();
+        }
+        self
     }
 
     #[must_use]
@@ -86,6 +86,31 @@ impl Answer {
     pub(crate) fn with_notice(mut self, notice: impl Into<String>) -> Self {
         self.notices.push(notice.into());
         self
+    }
+}
+
+/// Rows that a change answers, known before it is committed: then nothing can fail any more.
+pub(crate) struct Returned {
+    columns: SchemaRef,
+    rows: Vec<RecordBatch>,
+}
+
+impl Returned {
+    /// In the columns that were described; `None` if nothing was to be answered. `Unsupported` if the table has changed so that the
+    /// answer has others than were promised.
+    pub(crate) fn of(
+        rows: &[RecordBatch],
+        prepared: &Prepared,
+        guard: &Guard,
+    ) -> Result<Option<Self>, Error> {
+        let Some(described) = &prepared.columns else { return Ok(None) };
+        let columns = match rows.first() {
+            Some(batch) => as_described(&batch.schema(), prepared, guard.promised)?,
+            None => described.clone(),
+        };
+        let rows = rows.iter().map(|rows| conform(rows, &columns).map_err(fault::while_running));
+        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+        Ok(Some(Self { columns, rows }))
     }
 }
 

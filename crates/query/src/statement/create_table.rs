@@ -24,7 +24,7 @@ use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::parse::{TableClauses, folded, unsupported};
-use crate::plan::{Binder, Resolver, fault, visible};
+use crate::plan::{Binder, Resolver, denied, fault, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, definition, with_table};
 
@@ -71,6 +71,11 @@ pub(crate) async fn create_table(
             return Ok(Answer::done(command(create)).with_notice(notice));
         }
         return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
+    }
+    if let Some(taken) = taken
+        && !session.identity().allows(Permission::Delete, &schema, Some(&name))
+    {
+        return Err(denied(Permission::Delete, &taken.full_name()));
     }
     let like = match &create.like {
         Some(CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like)) => {

@@ -134,7 +134,7 @@ async fn table(session: &Inner, name: &[Ident], permission: Permission) -> Resul
 /// The version that is meant, of a table or of the catalog.
 async fn version(session: &Inner, table: Option<&TableDef>, at: &At) -> Result<Txn, Error> {
     let (catalog, scope) = (&session.engine().lake().catalog, &session.identity().scope);
-    Ok(match at {
+    let txn = match at {
         At::Version(txn) => Txn(*txn),
         At::Tag(name) => catalog.tagged(scope, table.map(|table| table.id), name).await?,
         At::Time(expr) => {
@@ -142,7 +142,15 @@ async fn version(session: &Inner, table: Option<&TableDef>, at: &At) -> Result<T
             let at = constant_time(session.engine(), &state, expr, "").await?;
             catalog.txn_at(scope, at).await?
         }
-    })
+    };
+    if let Some(table) = table
+        && txn <= catalog.head(scope).await?.txn
+        && catalog.names(scope, txn).await?.table_by_id(table.id).is_none()
+    {
+        let text = format!("table {} does not exist at version {txn}", table.full_name());
+        return Err(Error::new(ErrorKind::NotFound, text).with_sqlstate("42P01"));
+    }
+    Ok(txn)
 }
 
 /// Makes a table what it was: one commit that takes away what came since and brings back what went.

@@ -16,10 +16,12 @@ use sqlparser::ast::{
     SetExpr, Statement as SqlStatement, TableObject, Values,
 };
 
+use super::create_table::parts;
 use super::keyed::{Rows, Sink};
 use super::select::bind_parameters;
-use super::{Answer, Guard, Prepared, keyed};
+use super::{Answer, Guard, Prepared, Returned, keyed, upsert};
 use crate::Error;
+use crate::change;
 use crate::change::{ChangedRows, Returning, check_assignable, last_part};
 use crate::parse::{Parsed, parse, quoted, unsupported};
 use crate::plan::{Binder, Resolver, column_of, fault};
@@ -35,6 +37,10 @@ pub(crate) async fn insert(
     guard: &Guard,
 ) -> Result<Answer, Error> {
     session.check_writable()?;
+    if session.in_transaction() && replaces(session, insert).await? {
+        let verb = upsert::replacing(insert)?;
+        return Box::pin(change::run(session, &verb, prepared, parameters, guard)).await;
+    }
     let sql = prepared.sql.as_str();
     let rows = guard
         .run(Box::pin(async {
@@ -49,9 +55,6 @@ pub(crate) async fn insert(
             let mut binder = session.binder(snapshot);
             let (table, plan) = plan(session, &mut binder, insert, sql).await?;
             let plan = bind_parameters(plan, parameters.clone(), sql)?;
-            if Dedup::of(&table)? == Dedup::Last {
-                session.refuse_in_transaction("INSERT into a table with dedup = 'last'")?;
-            }
             let Some(returning) = returning(insert) else {
                 let rows = write(session, &binder, &table, &plan, sql).await?;
                 return Ok((table, rows, Vec::new(), binder.inputs().clone()));
@@ -68,11 +71,18 @@ pub(crate) async fn insert(
         }))
         .await;
     let (table, rows, answer, inputs) = rows?;
+    let returned = match Returned::of(&answer, prepared, guard) {
+        Ok(returned) => returned,
+        Err(error) => {
+            rows.abandon(session, &table).await;
+            return Err(error);
+        }
+    };
     let written = match rows {
         Rows::Files(written) => written,
         Rows::Keyed(rows) => {
             let txn = keyed::upsert(session, &table, &rows, &inputs, prepared, guard).await?;
-            return Ok(Answer::wrote("INSERT", rows.rows()).with_rows(answer, prepared)?.with_txn(txn));
+            return Ok(Answer::wrote("INSERT", rows.rows()).with_rows(returned).with_txn(txn));
         }
     };
     let rows = written.rows();
@@ -84,7 +94,17 @@ pub(crate) async fn insert(
         ..Staged::default()
     };
     let txn = session.finish(staged, guard).await?;
-    Ok(Answer::wrote("INSERT", rows).with_rows(answer, prepared)?.with_txn(txn))
+    Ok(Answer::wrote("INSERT", rows).with_rows(returned).with_txn(txn))
+}
+
+/// True if rows of the target replace each other.
+async fn replaces(session: &Inner, insert: &Insert) -> Result<bool, Error> {
+    let TableObject::TableName(name) = &insert.table else { return Ok(false) };
+    let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
+    let path = session.search_path();
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let table = resolver.writable(&parts(name), Permission::Write)?;
+    Ok(Dedup::of(&table)? == Dedup::Last)
 }
 
 /// What the statement answers, if anything.

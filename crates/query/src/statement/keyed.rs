@@ -178,7 +178,7 @@ async fn commit(
 pub(crate) async fn dedup(session: &Inner, target: Option<&[Ident]>, dry_run: bool) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("OPTIMIZE")?;
     session.check_not_as_of()?;
-    let tables = tables(session, target, Permission::Write).await?;
+    let tables = tables(session, target, Permission::Delete).await?;
     let mut outcomes: Vec<OptimizeOutcome> = Vec::new();
     for table in &tables {
         if target.is_some() || Dedup::of(table)? == Dedup::Last {

@@ -99,6 +99,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
             Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
+            Command::AlterSchema(_) => (Class::Ddl, "ALTER SCHEMA"),
             Command::Comment(_) => (Class::Ddl, "COMMENT"),
         },
         Parsed::CopyOut { .. } => (Class::Read, "COPY"),

@@ -1,5 +1,6 @@
-//! `CREATE SCHEMA`, `CREATE DATABASE`, `DROP SCHEMA`.
+//! `CREATE SCHEMA`, `CREATE DATABASE`, `ALTER SCHEMA`, `DROP SCHEMA`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_catalog::ObjectChange;
@@ -7,9 +8,9 @@ use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::{Ident, ObjectName, SchemaName, Statement};
 
 use super::create_table::parts;
-use super::{Answer, Guard, Prepared};
+use super::{Answer, Guard, Prepared, table_options};
 use crate::Error;
-use crate::parse::{folded, unsupported};
+use crate::parse::{AlterSchema, folded, unsupported};
 use crate::plan::{CATALOG, DEFAULT_SCHEMA, Resolver, denied};
 use crate::session::Inner;
 use crate::transaction::{Staged, with_schema, without_schema};
@@ -22,7 +23,7 @@ pub(crate) async fn create(
     guard: &Guard,
 ) -> Result<Answer, Error> {
     session.check_writable()?;
-    let (name, if_not_exists) = match statement {
+    let (name, if_not_exists, options) = match statement {
         Statement::CreateSchema {
             schema_name: SchemaName::Simple(name),
             if_not_exists,
@@ -31,17 +32,18 @@ pub(crate) async fn create(
             clone,
             ..
         } => {
-            if with.is_some() || options.is_some() || clone.is_some() {
-                return Err(unsupported("options of CREATE SCHEMA"));
+            if clone.is_some() {
+                return Err(unsupported("CREATE SCHEMA … CLONE"));
             }
-            (name, *if_not_exists)
+            let options = with.as_ref().or(options.as_ref()).map_or(&[][..], Vec::as_slice);
+            (name, *if_not_exists, table_options::of_create_schema(options)?)
         }
         Statement::CreateSchema { .. } => return Err(unsupported("CREATE SCHEMA AUTHORIZATION")),
         Statement::CreateDatabase { db_name, if_not_exists, location, comment, or_replace, .. } => {
             if location.is_some() || comment.is_some() || *or_replace {
                 return Err(unsupported("options of CREATE DATABASE"));
             }
-            (db_name, *if_not_exists)
+            (db_name, *if_not_exists, BTreeMap::new())
         }
         _ => return Err(unsupported("this statement")),
     };
@@ -60,13 +62,66 @@ pub(crate) async fn create(
     }
     let staged = Staged {
         names: Some(Arc::new(with_schema(&snapshot.names, &name))),
-        objects: vec![ObjectChange::CreateSchema { name, if_not_exists }],
+        objects: with_options(name, if_not_exists, options),
         sql: vec![prepared.sql.clone()],
         operation: "create_schema",
         ..Staged::default()
     };
     let txn = session.finish(staged, guard).await?;
     Ok(Answer::done("CREATE SCHEMA").with_txn(txn))
+}
+
+fn with_options(name: String, if_not_exists: bool, options: BTreeMap<String, String>) -> Vec<ObjectChange> {
+    let create = ObjectChange::CreateSchema { name: name.clone(), if_not_exists };
+    if options.is_empty() {
+        return vec![create];
+    }
+    let options = options.into_iter().map(|(option, value)| (option, Some(value))).collect();
+    vec![create, ObjectChange::SetSchemaOptions { name, options }]
+}
+
+/// Sets and resets options that a schema has for its tables.
+pub(crate) async fn alter(
+    session: &Inner,
+    alter: &AlterSchema,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    session.check_writable()?;
+    let path = session.search_path();
+    let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let ident = part_of(&alter.schema)?;
+    let Some(name) = resolver.schema(&ident)?.map(ToOwned::to_owned) else {
+        return Err(missing(&ident));
+    };
+    // their options let rows and versions of all its tables go
+    for right in [Permission::Write, Permission::Delete] {
+        if !session.identity().allows_all_of(right, &name) {
+            return Err(denied(right, &name));
+        }
+    }
+    for (option, value) in &alter.options {
+        if let Some(value) = value {
+            table_options::check_of_schema(option, value)?;
+        }
+    }
+    let staged = Staged {
+        objects: vec![ObjectChange::SetSchemaOptions {
+            name,
+            options: alter.options.iter().cloned().collect(),
+        }],
+        sql: vec![prepared.sql.clone()],
+        operation: "alter_schema",
+        ..Staged::default()
+    };
+    let txn = session.finish(staged, guard).await?;
+    Ok(Answer::done("ALTER SCHEMA").with_txn(txn))
+}
+
+fn missing(ident: &Ident) -> Error {
+    Error::new(ErrorKind::NotFound, format!("schema \"{}\" does not exist", folded(ident)))
+        .with_sqlstate("3F000")
 }
 
 /// Drops schemas of the lake, with CASCADE also what is in them.
@@ -90,15 +145,9 @@ pub(crate) async fn drop(
         let name = match resolver.schema(&ident)? {
             Some(name) => name.to_owned(),
             None if *if_exists => continue,
-            None => {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!("schema \"{}\" does not exist", folded(&ident)),
-                )
-                .with_sqlstate("3F000"));
-            }
+            None => return Err(missing(&ident)),
         };
-        if !session.identity().allows(Permission::Delete, &name, None) {
+        if !session.identity().allows_all_of(Permission::Delete, &name) {
             return Err(denied(Permission::Delete, &name));
         }
         if name == DEFAULT_SCHEMA {
@@ -128,13 +177,20 @@ pub(crate) async fn drop(
 
 /// `x` of `x` and `lake.x`.
 fn schema_part(name: &ObjectName) -> Result<Ident, Error> {
-    match parts(name).as_slice() {
+    part_of(&parts(name))
+}
+
+fn part_of(name: &[Ident]) -> Result<Ident, Error> {
+    match name {
         [name] => Ok(name.clone()),
         [catalog, name] if folded(catalog) == CATALOG => Ok(name.clone()),
         [catalog, _] => {
             Err(Error::new(ErrorKind::NotFound, format!("catalog \"{}\" does not exist", folded(catalog)))
                 .with_sqlstate("3D000"))
         }
-        _ => Err(Error::new(ErrorKind::Invalid, format!("{name} is no name of a schema"))),
+        _ => {
+            let name = name.iter().map(Ident::to_string).collect::<Vec<_>>().join(".");
+            Err(Error::new(ErrorKind::Invalid, format!("{name} is no name of a schema")))
+        }
     }
 }

@@ -230,7 +230,11 @@ async fn begin(
 }
 
 /// The columns that were described. If the tables changed so that the answer has others, those, unless the first were promised.
-fn as_described(planned: &SchemaRef, prepared: &Prepared, promised: bool) -> Result<SchemaRef, Error> {
+pub(super) fn as_described(
+    planned: &SchemaRef,
+    prepared: &Prepared,
+    promised: bool,
+) -> Result<SchemaRef, Error> {
     let Some(described) = &prepared.columns else { return Ok(planned.clone()) };
     let same_names = planned.fields().len() == described.fields().len()
         && planned.fields().iter().zip(described.fields()).all(|(planned, described)| {

@@ -40,16 +40,7 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
         ("format", _) => invalid("the format is parquet"),
         ("dedup", _) => invalid("one of none, last"),
         ("append_only" | "row_lineage", _) => invalid("true or false"),
-        ("compaction.enabled", "true" | "on" | "false" | "off") => Ok(()),
-        ("compaction.enabled", _) => invalid("on or off"),
-        ("retention", text) if cenote_table::parse_retention(text).is_some() => Ok(()),
-        ("retention", _) => {
-            invalid("must be a duration of at least 1h such as 90d, or empty to keep rows for ever")
-        }
-        ("inline_max", text) if cenote_table::parse_inline_max(text).is_some() => Ok(()),
-        ("inline_max", _) => invalid("must be a size of at most 1MiB such as 64KiB, or 0"),
-        ("history_keep" | "orphan_grace" | "target_file_size", "") => invalid("must not be empty"),
-        (name, _) if KNOWN.contains(&name) => Ok(()),
+        (name, _) if KNOWN.contains(&name) => cenote_table::option_fault(name, value).map_or(Ok(()), invalid),
         (name, _) if name.starts_with("user.") || name.starts_with("write.") => Ok(()),
         (name, _) => {
             let error = Error::new(ErrorKind::Invalid, format!("table option {name} does not exist"))
@@ -62,28 +53,55 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
     }
 }
 
+/// Options that a schema has for its tables.
+const OF_SCHEMA: [&str; 2] = ["history_keep", "retention"];
+
+/// Checks an option of a schema.
+pub(crate) fn check_of_schema(name: &str, value: &str) -> Result<(), Error> {
+    if OF_SCHEMA.contains(&name) {
+        return check(name, value);
+    }
+    let text = format!("schema option {name} does not exist");
+    let error = Error::new(ErrorKind::Invalid, text).with_sqlstate("22023");
+    Err(error.with_hint(format!("options of a schema: {}", OF_SCHEMA.join(", "))))
+}
+
 /// The options of a CREATE TABLE.
 pub(crate) fn of_create(options: &CreateTableOptions) -> Result<BTreeMap<String, String>, Error> {
-    let options = match options {
-        CreateTableOptions::None => return Ok(BTreeMap::new()),
-        CreateTableOptions::With(options) | CreateTableOptions::Options(options) => options,
-        CreateTableOptions::Plain(_) | CreateTableOptions::TableProperties(_) => {
-            return Err(unsupported("table options other than WITH (option = value, …)"));
+    match options {
+        CreateTableOptions::None => Ok(BTreeMap::new()),
+        CreateTableOptions::With(options) | CreateTableOptions::Options(options) => {
+            read("table", options, check)
         }
-    };
+        CreateTableOptions::Plain(_) | CreateTableOptions::TableProperties(_) => {
+            Err(unsupported("table options other than WITH (option = value, …)"))
+        }
+    }
+}
+
+/// The options of a CREATE SCHEMA.
+pub(crate) fn of_create_schema(options: &[SqlOption]) -> Result<BTreeMap<String, String>, Error> {
+    read("schema", options, check_of_schema)
+}
+
+fn read(
+    of: &str,
+    options: &[SqlOption],
+    check: fn(&str, &str) -> Result<(), Error>,
+) -> Result<BTreeMap<String, String>, Error> {
     let mut checked = BTreeMap::new();
     for option in options {
         let SqlOption::KeyValue { key, value } = option else {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                format!("table option {option} is not written as option = value"),
+                format!("{of} option {option} is not written as option = value"),
             )
             .with_sqlstate("22023"));
         };
         let (key, value) = (key.value.to_lowercase(), text(value)?);
         check(&key, &value)?;
         if checked.insert(key.clone(), value).is_some() {
-            return Err(Error::new(ErrorKind::Invalid, format!("table option {key} is given twice"))
+            return Err(Error::new(ErrorKind::Invalid, format!("{of} option {key} is given twice"))
                 .with_sqlstate("42601"));
         }
     }
@@ -97,19 +115,17 @@ fn text(value: &Expr) -> Result<String, Error> {
             other => other.to_string(),
         }),
         Expr::Identifier(ident) => Ok(ident.value.clone()),
-        other => Err(Error::new(ErrorKind::Invalid, format!("{other} is no value of a table option"))
+        other => Err(Error::new(ErrorKind::Invalid, format!("{other} is no value of an option"))
             .with_sqlstate("22023")),
     }
 }
 
 /// Fails for a table whose rows must not be changed.
 pub(crate) fn refuse_append_only(table: &TableDef) -> Result<(), Error> {
-    let option = table.properties.get("append_only");
-    if option.is_some_and(|value| matches!(value.as_str(), "true" | "on")) {
-        let text = format!("table {} is append-only: its rows cannot be changed", table.full_name());
-        return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("25006"));
+    match table.append_only() {
+        true => Err(cenote_catalog::Error::AppendOnly(table.full_name()).into()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Gives a new table that says nothing of `dedup` the node's default, if it has a key that tells its rows apart: the time alone is

@@ -3,9 +3,11 @@
 //! Of new rows with one key the last counts where it replaces what is there, the first where nothing is replaced.
 
 use cenote_catalog::TableDef;
+use cenote_table::RowKey;
 use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::{
-    BinaryOperator, ConflictTarget, Expr, Ident, Insert, OnConflict, OnConflictAction, OnInsert, TableObject,
+    BinaryOperator, ConflictTarget, Expr, Ident, Insert, OnConflict, OnConflictAction, OnInsert, TableFactor,
+    TableObject,
 };
 
 use super::create_table::parts;
@@ -24,19 +26,10 @@ const EXCLUDED: &str = "excluded";
 /// What it does.
 pub(crate) fn verb<'a>(insert: &'a Insert, on: &'a OnInsert) -> Result<Verb<'a>, Error> {
     let OnInsert::OnConflict(conflict) = on else { return Err(unsupported("ON DUPLICATE KEY UPDATE")) };
-    let TableObject::TableName(name) = &insert.table else {
-        return Err(unsupported("INSERT INTO a function or a query"));
-    };
-    let target = insert.table_alias.as_ref().map(|alias| alias.alias.clone()).or_else(|| last_part(name));
-    let target = target.ok_or_else(|| unsupported("this name of a table"))?;
-    Ok(Verb {
-        command: "INSERT",
-        operation: "upsert",
-        target: parts(name),
-        permissions: vec![Permission::Write],
-        rows: NewRows::Merged(insert),
-        returning: returning(insert.returning.as_deref(), &target),
-        change: Box::new(move |table| {
+    merging(
+        insert,
+        "upsert",
+        Box::new(move |table, target| {
             let key = key(table, conflict)?;
             let mut clauses = Vec::with_capacity(2);
             let mut keeps_last = false;
@@ -50,15 +43,75 @@ pub(crate) fn verb<'a>(insert: &'a Insert, on: &'a OnInsert) -> Result<Verb<'a>,
                 predicate: None,
                 act: Act::Insert(excluded(table)),
             });
+            Merging::new(table, target, &key, keeps_last, clauses)
+        }),
+    )
+}
+
+/// What a plain INSERT does in a table whose rows replace each other: the newest row of each key stays.
+pub(crate) fn replacing(insert: &Insert) -> Result<Verb<'_>, Error> {
+    merging(
+        insert,
+        "insert",
+        Box::new(|table, target| {
+            let key =
+                RowKey::of_dedup(table)?.ok_or_else(|| cenote_table::Error::NoKey(table.full_name()))?;
+            let key: Vec<&str> = key
+                .fields()
+                .iter()
+                .filter_map(|field| table.schema.field_by_id(field.id))
+                .map(|field| field.name.as_str())
+                .collect();
+            let clauses = vec![
+                Clause { when: When::Matched, predicate: None, act: Act::Update(excluded(table)) },
+                Clause { when: When::NotMatched, predicate: None, act: Act::Insert(excluded(table)) },
+            ];
+            Merging::new(table, target, &key, true, clauses)
+        }),
+    )
+}
+
+/// How new rows meet those that are there.
+struct Merging {
+    source: TableFactor,
+    condition: Option<Expr>,
+    clauses: Vec<Clause>,
+}
+
+impl Merging {
+    fn new(
+        table: &TableDef,
+        target: &Ident,
+        key: &[&str],
+        keeps_last: bool,
+        clauses: Vec<Clause>,
+    ) -> Result<Self, Error> {
+        let source = one_row_per_key(table, key, keeps_last, &exact(EXCLUDED))?;
+        Ok(Self { source, condition: equal(table, key, target), clauses })
+    }
+}
+
+type Merger<'a> = Box<dyn Fn(&TableDef, &Ident) -> Result<Merging, Error> + Send + Sync + 'a>;
+
+fn merging<'a>(insert: &'a Insert, operation: &'static str, merger: Merger<'a>) -> Result<Verb<'a>, Error> {
+    let TableObject::TableName(name) = &insert.table else {
+        return Err(unsupported("INSERT INTO a function or a query"));
+    };
+    let target = insert.table_alias.as_ref().map(|alias| alias.alias.clone()).or_else(|| last_part(name));
+    let target = target.ok_or_else(|| unsupported("this name of a table"))?;
+    Ok(Verb {
+        command: "INSERT",
+        operation,
+        target: parts(name),
+        permissions: vec![Permission::Write],
+        rows: NewRows::Merged(insert),
+        returning: returning(insert.returning.as_deref(), &target),
+        change: Box::new(move |table| {
+            let Merging { source, condition, clauses } = merger(table, &target)?;
             Ok(Change::Rows(Box::new(RowChange {
                 target: target.clone(),
-                source: Source::Against(Box::new(one_row_per_key(
-                    table,
-                    &key,
-                    keeps_last,
-                    &exact(EXCLUDED),
-                )?)),
-                condition: equal(&key, &target),
+                source: Source::Against(Box::new(source)),
+                condition,
                 clauses,
                 answers: answers(insert.returning.as_deref()),
             })))
@@ -109,9 +162,16 @@ fn excluded(table: &TableDef) -> Vec<NewValue> {
     table.schema.fields.iter().map(|field| value(&field.name)).collect()
 }
 
-fn equal(key: &[&str], target: &Ident) -> Option<Expr> {
+/// A key of tags may have NULLs, and they are equal.
+fn equal(table: &TableDef, key: &[&str], target: &Ident) -> Option<Expr> {
     let both = |left, op, right| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
-    let equal = |column: &&str| both(of(target, column), BinaryOperator::Eq, of(&exact(EXCLUDED), column));
+    let equal = |column: &&str| {
+        let (old, new) = (of(target, column), of(&exact(EXCLUDED), column));
+        match table.schema.field(column) {
+            Some(field) if !field.required => Expr::IsNotDistinctFrom(Box::new(old), Box::new(new)),
+            _ => both(old, BinaryOperator::Eq, new),
+        }
+    };
     key.iter().map(equal).reduce(|all, one| both(all, BinaryOperator::And, one))
 }
 

@@ -41,6 +41,46 @@ async fn a_hidden_table_reads_like_a_missing_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_on_some_tables_is_none_on_their_schema() {
+    let node = node().await;
+    let admin = node.session().await;
+    admin.rows("CREATE TABLE secret (id INT)").await;
+    let rights = vec![Permission::Read, Permission::Write, Permission::Delete];
+    let client = node.session_of(restricted(&node, rights).await).await;
+    client.rows("CREATE TABLE open_a (id INT)").await;
+    client.rows("ALTER TABLE open_a SET (retention = '90d')").await;
+    for sql in [
+        "ALTER SCHEMA \"default\" SET (retention = '1d')",
+        "ALTER SCHEMA \"default\" RESET (history_keep)",
+        "DROP SCHEMA \"default\" CASCADE",
+    ] {
+        assert_eq!(client.code(sql).await, "42501", "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_write_takes_nothing_away() {
+    let node = node().await;
+    let admin = node.session().await;
+    admin.rows("CREATE TABLE open_a (id INT PRIMARY KEY NOT ENFORCED, b INT)").await;
+    admin.rows("INSERT INTO open_a VALUES (1, 1), (1, 2)").await;
+    let client = node.session_of(restricted(&node, vec![Permission::Read, Permission::Write]).await).await;
+    client.rows("ALTER TABLE open_a ADD COLUMN c INT").await;
+    client.rows("ALTER TABLE open_a SET (dedup = 'last')").await;
+    for sql in [
+        "CREATE OR REPLACE TABLE open_a (z TEXT)",
+        "OPTIMIZE open_a DEDUP",
+        "ALTER TABLE open_a DROP COLUMN b",
+        "ALTER TABLE open_a SET (retention = '1d')",
+        "ALTER TABLE open_a SET (history_keep = '0')",
+        "TRUNCATE open_a",
+    ] {
+        assert_eq!(client.code(sql).await, "42501", "{sql}");
+    }
+    assert_eq!(client.rows("SELECT count(b) FROM open_a").await, ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_sees_nothing_of_another() {
     let node = node().await;
     let admin = node.session().await;

@@ -175,8 +175,10 @@ async fn inserts_replace_rows_by_primary_key() {
     client.rows("CREATE TABLE copy (id BIGINT PRIMARY KEY NOT ENFORCED) WITH (dedup = 'last') AS SELECT id % 2 AS id FROM t").await;
     assert_eq!(client.rows("SELECT id FROM copy ORDER BY id").await, ["0", "1"]);
     client.rows("BEGIN").await;
-    assert_eq!(client.code("INSERT INTO t VALUES (1, 'x')").await, "0A000");
+    client.rows("INSERT INTO t VALUES (1, 'x'), (1, 'y')").await;
+    assert_eq!(client.rows("SELECT * FROM t ORDER BY id").await, ["1|y", "2|d", "3|d"]);
     client.rows("ROLLBACK").await;
+    assert_eq!(client.rows("SELECT * FROM t ORDER BY id").await, ["1|c", "2|d", "3|d"]);
     client.rows("SET idempotency_key = 'once'").await;
     client.rows("INSERT INTO t VALUES (1, 'once')").await;
     client.rows("INSERT INTO t VALUES (1, 'later')").await;

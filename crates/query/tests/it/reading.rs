@@ -227,6 +227,35 @@ async fn a_change_of_columns_between_prepare_and_execute_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_answer_was_described_otherwise_is_not_made() {
+    let node = node().await;
+    let client = node.session().await;
+    client.rows("CREATE TABLE t (id BIGINT, b INT, c INT)").await;
+    client.rows("INSERT INTO t VALUES (1, 1, 1)").await;
+    let statements = [
+        "INSERT INTO t (id) VALUES (2) RETURNING *",
+        "UPDATE t SET b = b + 1 RETURNING *",
+        "DELETE FROM t WHERE id = 1 RETURNING *",
+    ];
+    let mut prepared = Vec::new();
+    for sql in statements {
+        prepared.push(client.session.prepare(sql, &[]).await.expect("succeeds"));
+    }
+    client.rows("ALTER TABLE t DROP COLUMN c").await;
+    for prepared in &prepared {
+        let promised = Bounds { promised: true, ..Bounds::default() };
+        let Err(error) = client.session.execute(prepared, Vec::new(), promised).await else {
+            panic!("columns changed")
+        };
+        assert_eq!(
+            (error.sqlstate().0, error.to_string().as_str()),
+            ("0A000", "cached plan must not change result type")
+        );
+        assert_eq!(client.rows("SELECT * FROM t").await, ["1|1"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_and_bounds_from_statistics_are_right() {
     let node = node().await;
     let client = node.session().await;

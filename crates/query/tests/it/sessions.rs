@@ -53,6 +53,21 @@ async fn a_statement_ends_when_it_is_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_of_one_batch_with_billions_of_rows_ends_when_nobody_reads_on() {
+    let node = node().await;
+    let client = node.session().await;
+    client.rows("CREATE TABLE t (k INT)").await;
+    client.rows("INSERT INTO t SELECT 1 FROM generate_series(1, 8000)").await;
+    let endless = "SELECT count(*) FROM t a JOIN t b ON a.k = b.k JOIN t c ON b.k = c.k";
+    client.rows("SET statement_timeout = '200ms'").await;
+    assert_eq!(client.error(endless).await.sqlstate().0, "57014");
+    client.rows("RESET statement_timeout").await;
+    let next = client.rows("SELECT sum(k) FROM t");
+    let next = tokio::time::timeout(PATIENCE, next).await.expect("the threads of queries are free again");
+    assert_eq!(next, ["8000"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_ends_at_its_timeout() {
     let node = node().await;
     let client = node.session().await;

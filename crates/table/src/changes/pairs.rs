@@ -76,15 +76,16 @@ async fn same_ids(
     memory: &mut Reservation,
 ) -> Result<RoaringTreemap, Error> {
     let came = |change: &FileChange| matches!(change, FileChange::Added { .. });
-    let brings_back = delta.files.iter().any(|file| came(&file.change) && file.file.file.row_ids_stored);
-    if !delta.updates || !brings_back {
+    let keeps_ids = |file: &DataFile| file.file.row_ids_stored || delta.restores;
+    let brings_back = delta.files.iter().any(|file| came(&file.change) && keeps_ids(&file.file));
+    if !(delta.updates || delta.restores) || !brings_back {
         return Ok(RoaringTreemap::new());
     }
     let (mut back, mut gone) = (RoaringTreemap::new(), RoaringTreemap::new());
     for file in &delta.files {
         let Some((way, rows)) = rows(&file.change) else { continue };
         let ids = match way {
-            Way::Came if !file.file.file.row_ids_stored => continue,
+            Way::Came if !keeps_ids(&file.file) => continue,
             Way::Came => &mut back,
             Way::Went => &mut gone,
         };

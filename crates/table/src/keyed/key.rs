@@ -114,6 +114,14 @@ pub fn check_dedup(table: &TableDef) -> Result<(), Error> {
     if Dedup::of(table)? == Dedup::Last && key_fields(table).is_empty() {
         return Err(Error::NoKey(table.full_name()));
     }
+    if Dedup::of(table)? == Dedup::Last && table.append_only() {
+        return Err(Error::Option {
+            owner: format!("table {}", table.full_name()),
+            option: "dedup".to_owned(),
+            value: "last".to_owned(),
+            rule: "rows of a table that is append_only do not replace each other",
+        });
+    }
     Ok(())
 }
 

@@ -170,7 +170,7 @@ async fn of_two_upserts_of_one_new_key_the_second_is_planned_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_upserts_end_as_if_one_came_after_the_other() {
     let world = Arc::new(keyed_world("on").await);
-    for round in 0..10 {
+    for round in 0..cenote_testkit::number_of("CENOTE_RACES", 10) as i64 {
         let tasks = tokio_util::task::TaskTracker::new();
         let writers = (0..4).map(|writer| {
             let world = Arc::clone(&world);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cenote_catalog::{Alter, Op};
+use cenote_catalog::{Alter, ObjectChange, Op};
 use cenote_table::{Error, Progress};
 use cenote_vocab::Fault;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,34 @@ async fn a_retention_that_is_a_slip_of_the_pen_is_refused() {
     keep(&world, "").await;
     assert_eq!(expire(&world, false).await.reason, "rows stay for ever");
     assert_eq!(world.rows().await.len(), 10);
+}
+
+#[tokio::test]
+async fn options_of_a_schema_hold_for_tables_that_have_none_of_their_own() {
+    let world = World::new().await;
+    let today = world.clock.now().0 / DAY;
+    for age in [10, 5] {
+        world.append(&day_of_rows(today - age, 100)).await;
+    }
+    let set = async |option: &str, value: Option<&str>| {
+        let options = BTreeMap::from([(option.to_owned(), value.map(str::to_owned))]);
+        let name = "default".to_owned();
+        world.commit(Vec::new(), vec![ObjectChange::SetSchemaOptions { name, options }]).await.unwrap()
+    };
+    set("retention", Some("7d")).await;
+    keep(&world, "30d").await;
+    assert_eq!(expire(&world, false).await.action, "none", "the table's own is longer");
+    let own = BTreeMap::from([("retention".to_owned(), None)]);
+    world.change(Op::Alter(Alter::SetProperties(own))).await.unwrap();
+    assert_eq!(expire(&world, true).await.files_in, 1, "the schema's holds");
+    set("history_keep", Some("2d")).await;
+    let head = world.head().await;
+    let names = world.lake.catalog.names(&world.scope, head).await.unwrap();
+    let table = world.table().await;
+    let options = world.lake.options.within(&names, &table).unwrap();
+    assert_eq!(options.history_keep, Duration::from_secs(2 * 86_400));
+    set("retention", None).await;
+    assert_eq!(expire(&world, true).await.reason, "rows stay for ever");
 }
 
 #[tokio::test]
