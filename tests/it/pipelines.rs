@@ -13,6 +13,11 @@ const ROUNDS: u64 = 5;
 /// Rows of the counter: it ends after the last kill.
 const COUNTED: i64 = 24_000;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Materialized views, one by groups and one by the ids of rows.
+const VIEWS: [(&str, &str); 2] = [
+    ("sums", "SELECT k, count(*) AS n, sum(n) AS total, max(n) AS newest FROM src GROUP BY k"),
+    ("even", "SELECT k, n FROM src WHERE n % 2 = 0"),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pipelines_lose_and_repeat_nothing_through_kills_at_random_moments() {
@@ -76,6 +81,11 @@ async fn pipelines_lose_and_repeat_nothing_through_kills_at_random_moments() {
     assert!(twice.is_empty(), "rows more than once: {twice:?}");
     let lost = "SELECT count(*) FROM src LEFT JOIN copied ON src.n = copied.n WHERE copied.n IS NULL";
     assert_eq!(client.number(lost).await, 0);
+    for (view, query) in VIEWS {
+        client.sql(&format!("REFRESH MATERIALIZED VIEW {view}")).await;
+        let rows = async |from: &str| client.sql(&format!("SELECT * FROM {from} ORDER BY 1, 2")).await;
+        assert_eq!(rows(view).await, rows(&format!("({query})")).await, "{view}");
+    }
     let gaps = "SELECT count(*) FROM (SELECT producer, count(*) AS epochs, max(epoch) AS newest FROM \
                 system.catalog.transactions WHERE operation = 'pipeline' GROUP BY 1) WHERE epochs <> newest";
     assert_eq!(client.number(gaps).await, 0, "the ledger has a gap");
@@ -96,5 +106,8 @@ async fn create(client: &Client, start: u128) {
         "CREATE PIPELINE copy AS INSERT INTO copied SELECT k, n FROM src".to_owned(),
     ] {
         client.sql(&sql).await;
+    }
+    for (view, query) in VIEWS {
+        client.sql(&format!("CREATE MATERIALIZED VIEW {view} AS {query}")).await;
     }
 }

@@ -79,7 +79,11 @@ fn a_state_directory_knows_its_script() {
 fn what_is_wrong_with_a_script_is_told_before_anything_runs() {
     for (script, code, words) in [
         ("SELECT * FROM nowhere;", 1, "nowhere"),
-        ("CREATE TABLE t WITH (connector = 'impulse'); SELECT * FROM t;", 1, "option 'event_rate' is required"),
+        (
+            "CREATE TABLE t WITH (connector = 'impulse'); SELECT * FROM t;",
+            1,
+            "option 'event_rate' is required",
+        ),
         ("SELECT ;;; FROM", 1, ""),
     ] {
         let (given, out, error) = run(script, &[]);

@@ -70,7 +70,18 @@ pub struct TableDef {
     pub begin_txn: Txn,
 }
 
+/// The property of a materialized view, and of the table with its rows, that names its pipeline; the option of the pipeline that
+/// names that table.
+pub const MATERIALIZED: &str = "materialized_view";
+/// The property of the table with the rows of a materialized view that names the tables it reads, by id.
+pub const MATERIALIZED_SOURCES: &str = "materialized_view.sources";
+
 impl TableDef {
+    /// The pipeline of a materialized view, or of the table with its rows.
+    pub fn materialized(&self) -> Option<&str> {
+        self.properties.get(MATERIALIZED).map(String::as_str)
+    }
+
     /// Tag columns in order of first arrival; names that no column has are left out.
     pub fn tags(&self) -> impl Iterator<Item = &Field> {
         self.properties

@@ -1,9 +1,11 @@
 //! What a table of a script says about its connector, before anything is opened.
 
 use arrow::datatypes::{DataType, Field, Schema};
+use cenote_codec::record::RecordFormat;
 use cenote_vocab::{Clock, Micros};
 
 use crate::filesystem::{FilesystemSink, FilesystemSinkOptions, FilesystemSource, FilesystemSourceOptions};
+use crate::format::FileFormat;
 use crate::single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 use crate::webhook::{WebhookOptions, WebhookSink};
 use crate::{
@@ -55,7 +57,7 @@ pub enum SinkOptions {
     /// Files of a place.
     Filesystem(FilesystemSinkOptions),
     /// Standard output of the process.
-    Stdout(cenote_codec::record::RecordFormat),
+    Stdout(RecordFormat),
     /// Calls.
     Webhook(WebhookOptions),
     /// Nowhere.
@@ -229,6 +231,17 @@ impl SinkOptions {
     /// True if the rows for it come with [`EVENT_TIME`](crate::EVENT_TIME) behind their columns.
     pub fn wants_event_time(&self) -> bool {
         matches!(self, Self::Filesystem(options) if options.wants_event_time())
+    }
+
+    /// True if rows that are taken back can be said.
+    pub fn is_debezium(&self) -> bool {
+        let is = |format: &FileFormat| matches!(format, FileFormat::Records(RecordFormat::DebeziumJson(_)));
+        match self {
+            Self::SingleFile(options) => is(&options.format),
+            Self::Filesystem(options) => is(options.format()),
+            Self::Stdout(format) => matches!(format, RecordFormat::DebeziumJson(_)),
+            Self::Webhook(_) | Self::Blackhole => false,
+        }
     }
 
     /// `Denied` if it writes to where this node lets nobody write.

@@ -10,7 +10,7 @@ use cenote_vocab::{Clock, Micros};
 
 use crate::pace::Pace;
 use crate::source::generated;
-use crate::{Error, Options, Pulled, Source, stamped};
+use crate::{Error, Options, Pulled, Source, Wanted, stamped};
 
 /// What `WITH (connector = 'impulse', …)` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +98,8 @@ impl Source for Impulse {
         "ext:impulse".to_owned()
     }
 
-    async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
-        self.pace.read(from, rows_max, now, |from, to| self.batch(from, to))
+    async fn read(&mut self, from: &str, wanted: Wanted) -> Result<Pulled, Error> {
+        self.pace.read(from, wanted, |from, to| self.batch(from, to))
     }
 
     async fn wait(&self, from: &str) {
@@ -117,6 +117,7 @@ mod tests {
     use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
     use super::*;
+    use crate::source::wanted;
 
     fn impulse(rate: f64, count: Option<u64>) -> Impulse {
         let options = ImpulseOptions {
@@ -131,24 +132,24 @@ mod tests {
     #[tokio::test]
     async fn rows_come_by_the_clock_and_the_same_behind_a_position() {
         let mut source = impulse(10.0, Some(25));
-        assert!(source.read("", 100, Micros(999_999)).await.expect("read").batches.is_empty());
-        let first = source.read("", 100, Micros(1_950_000)).await.expect("read");
+        assert!(source.read("", wanted(100, 999_999)).await.expect("read").batches.is_empty());
+        let first = source.read("", wanted(100, 1_950_000)).await.expect("read");
         assert_eq!((first.position.as_str(), first.ended), ("10", false));
         let counters = first.batches[0].column(0).as_primitive::<Int64Type>();
         assert_eq!(counters.values().to_vec(), (0..10).collect::<Vec<i64>>());
         let times = first.batches[0].column(2).as_primitive::<TimestampMicrosecondType>();
         assert_eq!((times.value(0), times.value(9)), (1_000_000, 1_900_000));
-        let rest = source.read("10", 7, Micros(99_000_000)).await.expect("read");
+        let rest = source.read("10", wanted(7, 99_000_000)).await.expect("read");
         assert_eq!((rest.position.as_str(), rest.ended), ("17", false));
-        let again = source.read("10", 7, Micros(1_000_000_000)).await.expect("read");
+        let again = source.read("10", wanted(7, 1_000_000_000)).await.expect("read");
         assert_eq!(again.batches, rest.batches);
-        let last = source.read("17", 100, Micros(99_000_000)).await.expect("read");
+        let last = source.read("17", wanted(100, 99_000_000)).await.expect("read");
         assert_eq!((last.position.as_str(), last.ended), ("25", true));
     }
 
     #[tokio::test]
     async fn a_position_of_another_source_is_refused() {
-        let error = impulse(1.0, None).read("7:1:2", 1, Micros(0)).await.expect_err("no counter");
+        let error = impulse(1.0, None).read("7:1:2", wanted(1, 0)).await.expect_err("no counter");
         assert_eq!(error.to_string(), "source impulse: position \"7:1:2\" is none of its own");
     }
 }

@@ -1,29 +1,31 @@
-//! A table of the lake as a source of appended rows: what it holds at the start, then what is inserted.
+//! A table of the lake as a source: what it holds at the start, then what is inserted, or all that changes.
 //!
 //! ```text
 //! ""  ─►  snapshot:S:file:row  ─►  S  ─►  txn  or  txn:file:position  (the change feed)
 //! ```
 //! Files of the snapshot are read by their smallest time, so that the watermark can follow. A hold keeps what is not read
-//! yet. Buffered rows are flushed when they are asked for: a feed knows files only.
+//! yet. Buffered rows are flushed when they are asked for: a feed knows files only. Changes are read by whole transactions,
+//! since rows of half a one are rows that never were.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, Int64Array, TimestampMicrosecondArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use cenote_catalog::{Hold, TableDef};
-use cenote_datafile::{RowSet, adapt, sql_schema};
+use cenote_datafile::{ROW_ID as ROW_ID_FIELD, RowSet, adapt, sql_schema};
 use cenote_ingest::Ingest;
 use cenote_table::{
     CHANGE_COLUMNS, ChangePosition, ChangeRequest, ChangeType, Expired, Lake, Predicate, ScanFile,
 };
-use cenote_vocab::{FieldId, FileId, Micros, Scope, Txn};
+use cenote_vocab::{Field, FieldId, FieldType, FileId, Micros, Scope, TableSchema, Txn};
 use futures::TryStreamExt;
 
-use crate::{Error, Pulled, Source, stamped};
+use crate::source::{ROW_ID, changed};
+use crate::{Error, Pulled, Source, Wanted, stamped};
 
 /// How often the buffer of the table is looked at: rows wait no longer than this for their flush.
 const FEED_DELAY: Duration = Duration::from_millis(250);
@@ -78,6 +80,15 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// What of a table is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LakeMode {
+    /// Rows that are inserted; others are counted.
+    Append,
+    /// Every change, each row with its weight.
+    Changes,
+}
+
 /// The reader of one table.
 pub struct LakeSource {
     lake: Lake,
@@ -85,6 +96,7 @@ pub struct LakeSource {
     scope: Scope,
     /// As it was planned.
     table: Arc<TableDef>,
+    mode: LakeMode,
     schema: SchemaRef,
     /// Name of the hold.
     holder: String,
@@ -107,9 +119,18 @@ impl LakeSource {
     }
 
     /// Of a table as it was planned; `holder` names the hold of its history.
-    pub fn new(lake: Lake, ingest: Ingest, scope: Scope, table: Arc<TableDef>, holder: String) -> Self {
-        let schema = stamped(&Self::columns(&table));
-        Self { lake, ingest, scope, table, schema, holder, hold: None, files: None }
+    pub fn new(
+        (lake, ingest): (Lake, Ingest),
+        scope: Scope,
+        (table, mode): (Arc<TableDef>, LakeMode),
+        holder: String,
+    ) -> Self {
+        let columns = Self::columns(&table);
+        let schema = match mode {
+            LakeMode::Append => stamped(&columns),
+            LakeMode::Changes => changed(&columns),
+        };
+        Self { lake, ingest, scope, table, mode, schema, holder, hold: None, files: None }
     }
 
     fn name(&self) -> String {
@@ -176,9 +197,9 @@ impl LakeSource {
     async fn read_snapshot(
         &mut self,
         (txn, mut file, mut row): (Txn, usize, usize),
-        rows_max: usize,
-        now: Micros,
+        wanted: Wanted,
     ) -> Result<Pulled, Error> {
+        let Wanted { rows_max, now, .. } = wanted;
         self.keep(txn, now).await?;
         self.load_files(txn).await?;
         let files = self.files.as_ref().map_or(&[][..], |(_, files)| files);
@@ -187,8 +208,9 @@ impl LakeSource {
         while file < files.len() && rows < rows_max {
             let vector = files[file].entry.vector.as_ref().map(|visible| visible.vector.clone());
             let (entry, live) = (&files[file].entry, RowSet::live(vector));
-            let wanted = &self.table.schema;
-            let mut stream = self.lake.read_file(&self.scope, &self.table, entry, live, wanted).await?;
+            let positions = live.clone().runs(entry.file.rows).flatten().collect::<Vec<u64>>();
+            let columns = self.columns_of_files();
+            let mut stream = self.lake.read_file(&self.scope, &self.table, entry, live, &columns).await?;
             let mut seen = 0;
             while rows < rows_max
                 && let Some(batch) = stream.try_next().await?
@@ -196,7 +218,9 @@ impl LakeSource {
                 let first = row.saturating_sub(seen).min(batch.num_rows());
                 let taken = (batch.num_rows() - first).min(rows_max - rows);
                 if taken > 0 {
-                    batches.push(self.stamp(&batch.slice(first, taken), now)?);
+                    let ids = self.row_ids(&batch, entry.row_id_start, &positions[seen..]);
+                    let come = Int64Array::from_value(1, batch.num_rows());
+                    batches.push(self.stamp(&batch, now, (ids, come))?.slice(first, taken));
                     row = seen + first + taken;
                     rows += taken;
                 }
@@ -212,13 +236,39 @@ impl LakeSource {
             .map(|(min, _)| Micros(min))
             .min();
         if file == files.len() && rows == 0 {
-            return self.read_feed(ChangePosition::end_of(txn), rows_max, now).await;
+            return self.read_feed(ChangePosition::end_of(txn), wanted).await;
         }
         let place = match file < files.len() {
             true => Place::Snapshot { txn, files: file, rows: row },
             false => Place::Feed(ChangePosition::end_of(txn)),
         };
-        Ok(pulled(batches, place, floor))
+        let reached = self.is_changes().then_some(txn);
+        Ok(Pulled { floor, reached, ..Pulled::of(batches, place.to_string()) })
+    }
+
+    fn is_changes(&self) -> bool {
+        self.mode == LakeMode::Changes
+    }
+
+    /// The columns that are read of files: the table's, and of changes who a row is.
+    fn columns_of_files(&self) -> Arc<TableSchema> {
+        let mut columns = TableSchema::clone(&self.table.schema);
+        if self.is_changes() {
+            columns.fields.push(Field::new(ROW_ID_FIELD, ROW_ID, FieldType::Int64));
+        }
+        Arc::new(columns)
+    }
+
+    /// Who the rows of a file's batch are: the ids that stand in it, else the file's first and their places.
+    fn row_ids(&self, batch: &RecordBatch, first: i64, positions: &[u64]) -> Int64Array {
+        let stored = batch.column_by_name(ROW_ID).and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let ids = (0..batch.num_rows()).zip(positions).map(|(at, position)| {
+            match stored.filter(|stored| stored.is_valid(at)) {
+                Some(stored) => stored.value(at),
+                None => first.saturating_add_unsigned(*position),
+            }
+        });
+        Int64Array::from_iter_values(ids)
     }
 
     async fn load_files(&mut self, txn: Txn) -> Result<(), Error> {
@@ -233,43 +283,69 @@ impl LakeSource {
         Ok(())
     }
 
-    /// Rows that were inserted after `after`.
-    async fn read_feed(
-        &mut self,
-        after: ChangePosition,
-        rows_max: usize,
-        now: Micros,
-    ) -> Result<Pulled, Error> {
+    /// What was inserted, or has changed, after `after`.
+    async fn read_feed(&mut self, after: ChangePosition, wanted: Wanted) -> Result<Pulled, Error> {
+        let Wanted { rows_max, now, upto } = wanted;
         self.keep(after.txn, now).await?;
-        if self.ingest.buffered(self.table.id).0 > 0 {
-            self.ingest.flush(&self.scope, &self.table).await?;
-        }
-        let head = self.lake.catalog.head(&self.scope).await?.txn;
-        let table = self.table_at(head).await?;
-        let request = ChangeRequest {
-            after,
-            to: head.max(after.txn),
-            types: vec![ChangeType::Insert],
-            expired: Expired::Hidden,
-            columns: self.columns_read(),
+        let upto = upto.max(after.txn);
+        let table = self.table_at(upto).await?;
+        let types = match self.mode {
+            LakeMode::Append => vec![ChangeType::Insert, ChangeType::Delete, ChangeType::UpdatePostimage],
+            LakeMode::Changes => ChangeType::ALL.to_vec(),
         };
+        let columns = self.columns_read();
+        let request = ChangeRequest { after, to: upto, types, expired: Expired::Hidden, columns };
         let mut changes = self.lake.changes(&self.scope, &table, request)?;
-        let (mut batches, mut rows) = (Vec::new(), 0);
-        let mut position = ChangePosition::end_of(head.max(after.txn));
+        let (mut batches, mut rows, mut skipped) = (Vec::new(), 0, 0);
+        let (mut position, mut reached) = (ChangePosition::end_of(upto), upto);
+        let mut last: Option<ChangePosition> = None;
         while let Some(batch) = changes.try_next().await.map_err(|error| self.gone(error))? {
-            let taken = batch.num_rows().min(rows_max - rows);
+            let txns = column(&batch, "_txn")?;
+            let taken = match last.filter(|_| rows >= rows_max) {
+                None if self.is_changes() => batch.num_rows(),
+                None => batch.num_rows().min(rows_max - rows),
+                // The rest of a transaction that was begun.
+                Some(last) if self.is_changes() => {
+                    txns.values().iter().take_while(|txn| **txn == last.txn.0).count()
+                }
+                Some(_) => 0,
+            };
+            let is_over = taken < batch.num_rows();
             let batch = batch.slice(0, taken);
-            rows += taken;
-            if rows >= rows_max {
-                position = last_position(&batch)?;
+            if taken > 0 {
+                last = Some(last_position(&batch)?);
+                rows += taken;
+                let (batch, more) = self.change(&batch, now)?;
+                skipped += more;
+                batches.push(batch);
             }
-            let columns: Vec<usize> = (CHANGE_COLUMNS.len()..batch.num_columns()).collect();
-            batches.push(self.stamp(&batch.project(&columns)?, now)?);
-            if rows >= rows_max {
+            if is_over && let Some(last) = last {
+                reached = last.txn;
+                position = if self.is_changes() { ChangePosition::end_of(last.txn) } else { last };
                 break;
             }
         }
-        Ok(pulled(batches, Place::Feed(position), None))
+        let reached = self.is_changes().then_some(reached);
+        Ok(Pulled { reached, skipped, ..Pulled::of(batches, Place::Feed(position).to_string()) })
+    }
+
+    /// A batch of changes in the columns of the source, and how many rows were left out.
+    fn change(&self, batch: &RecordBatch, now: Micros) -> Result<(RecordBatch, u64), Error> {
+        let kinds = batch.column_by_name("_change_type").and_then(|column| column.as_string_opt::<i32>());
+        let kinds = kinds.ok_or_else(no_places)?;
+        let ids = column(batch, "_row_id")?.clone();
+        let goes = [ChangeType::Delete.name(), ChangeType::UpdatePreimage.name()];
+        let weights = kinds.iter().flatten().map(|kind| if goes.contains(&kind) { -1 } else { 1 });
+        let weights = Int64Array::from_iter_values(weights);
+        let columns: Vec<usize> = (CHANGE_COLUMNS.len()..batch.num_columns()).collect();
+        if self.is_changes() {
+            return Ok((self.stamp(&batch.project(&columns)?, now, (ids, weights))?, 0));
+        }
+        let inserted: BooleanArray =
+            kinds.iter().map(|kind| Some(kind == Some(ChangeType::Insert.name()))).collect();
+        let kept = filter_record_batch(&batch.project(&columns)?, &inserted)?;
+        let skipped = (batch.num_rows() - kept.num_rows()) as u64;
+        Ok((self.stamp(&kept, now, (ids, weights))?, skipped))
     }
 
     fn columns_read(&self) -> Vec<FieldId> {
@@ -285,10 +361,16 @@ impl LakeSource {
         }
     }
 
-    /// The batch in the columns of the source, with the event time behind them.
-    fn stamp(&self, batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
+    /// The batch in the columns of the source, with the hidden ones behind them: of changes the ids and weights.
+    fn stamp(
+        &self,
+        batch: &RecordBatch,
+        now: Micros,
+        (ids, weights): (Int64Array, Int64Array),
+    ) -> Result<RecordBatch, Error> {
         let given = batch.schema();
-        let pairs = batch.columns().iter().zip(given.fields()).zip(self.schema.fields());
+        let wanted = &self.schema.fields()[..self.table.schema.fields.len()];
+        let pairs = batch.columns().iter().zip(given.fields()).zip(wanted);
         let mut columns: Vec<ArrayRef> =
             pairs.map(|((column, given), wanted)| adapt(column, given, wanted)).collect::<Result<_, _>>()?;
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -304,29 +386,29 @@ impl LakeSource {
             }
         };
         columns.push(times);
+        if self.is_changes() {
+            columns.extend([Arc::new(ids) as ArrayRef, Arc::new(weights)]);
+        }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }
 
-fn pulled(batches: Vec<RecordBatch>, place: Place, floor: Option<Micros>) -> Pulled {
-    let position = place.to_string();
-    Pulled { batches, places: Vec::new(), bad: Vec::new(), position, ended: false, floor }
+/// A column of every change.
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array, Error> {
+    let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    column.ok_or_else(no_places)
+}
+
+fn no_places() -> Error {
+    arrow::error::ArrowError::SchemaError("a batch of changes without places".into()).into()
 }
 
 /// The place of the last row of a batch of changes.
 fn last_position(batch: &RecordBatch) -> Result<ChangePosition, Error> {
     let last = batch.num_rows().saturating_sub(1);
-    let value = |name: &str| {
-        let column =
-            batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-        column.map(|column: &arrow::array::PrimitiveArray<Int64Type>| column.value(last))
-    };
-    match (value("_txn"), value("_file"), value("_pos").map(u64::try_from)) {
-        (Some(txn), Some(file), Some(Ok(position))) => {
-            Ok(ChangePosition { txn: Txn(txn), row: Some((FileId(file), position)) })
-        }
-        _ => Err(arrow::error::ArrowError::SchemaError("a batch of changes without places".into()).into()),
-    }
+    let value = |name: &str| column(batch, name).map(|column| column.value(last));
+    let position = u64::try_from(value("_pos")?).map_err(|_| no_places())?;
+    Ok(ChangePosition { txn: Txn(value("_txn")?), row: Some((FileId(value("_file")?), position)) })
 }
 
 #[async_trait]
@@ -339,20 +421,26 @@ impl Source for LakeSource {
         self.table.id.to_string()
     }
 
-    async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
-        match self.place(from)? {
-            Place::Start => {
-                if self.ingest.buffered(self.table.id).0 > 0 {
-                    self.ingest.flush(&self.scope, &self.table).await?;
-                }
-                let head = self.lake.catalog.head(&self.scope).await?.txn;
-                self.read_snapshot((head, 0, 0), rows_max, now).await
-            }
-            Place::Snapshot { txn, files, rows } => {
-                self.read_snapshot((txn, files, rows), rows_max, now).await
-            }
-            Place::Feed(position) => self.read_feed(position, rows_max, now).await,
+    async fn settle(&mut self) -> Result<(), Error> {
+        if self.ingest.buffered(self.table.id).0 > 0 {
+            self.ingest.flush(&self.scope, &self.table).await?;
         }
+        Ok(())
+    }
+
+    async fn read(&mut self, from: &str, wanted: Wanted) -> Result<Pulled, Error> {
+        match self.place(from)? {
+            Place::Start => self.read_snapshot((wanted.upto, 0, 0), wanted).await,
+            Place::Snapshot { txn, files, rows } => self.read_snapshot((txn, files, rows), wanted).await,
+            Place::Feed(position) => self.read_feed(position, wanted).await,
+        }
+    }
+
+    fn reached(&self, position: &str) -> Option<Option<Txn>> {
+        Some(match self.place(position) {
+            Ok(Place::Feed(position)) => Some(position.txn),
+            _ => None,
+        })
     }
 
     async fn wait(&self, from: &str) {

@@ -36,12 +36,12 @@ pub use filesystem::{
 };
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
-pub use lake::LakeSource;
+pub use lake::{LakeMode, LakeSource};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
-pub use source::{BadRow, EVENT_TIME, Pulled, RowPlace, Source, stamped};
+pub use source::{BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, stamped};
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

@@ -12,7 +12,7 @@ use cenote_vocab::{Clock, Micros};
 
 use crate::pace::Pace;
 use crate::source::generated;
-use crate::{Error, Options, Pulled, Source, stamped};
+use crate::{Error, Options, Pulled, Source, Wanted, stamped};
 
 /// Events of one round.
 const ROUND: u64 = 50;
@@ -148,8 +148,8 @@ impl Source for Nexmark {
         "ext:nexmark".to_owned()
     }
 
-    async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
-        self.pace.read(from, rows_max, now, |from, to| self.batch(from, to))
+    async fn read(&mut self, from: &str, wanted: Wanted) -> Result<Pulled, Error> {
+        self.pace.read(from, wanted, |from, to| self.batch(from, to))
     }
 
     async fn wait(&self, from: &str) {
@@ -430,6 +430,7 @@ mod tests {
     use arrow::datatypes::Int64Type;
 
     use super::*;
+    use crate::source::wanted;
 
     fn nexmark(random_start: u64) -> Nexmark {
         let options = NexmarkOptions {
@@ -443,18 +444,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_is_the_same_wherever_the_reader_begins() {
-        let whole = nexmark(0).read("", 1_000, Micros(0)).await.expect("read");
-        let rest = nexmark(0).read("400", 600, Micros(0)).await.expect("read");
+        let whole = nexmark(0).read("", wanted(1_000, 0)).await.expect("read");
+        let rest = nexmark(0).read("400", wanted(600, 0)).await.expect("read");
         assert_eq!(rest.batches, [whole.batches[0].slice(400, 600)]);
-        let other = nexmark(1).read("400", 600, Micros(0)).await.expect("read");
+        let other = nexmark(1).read("400", wanted(600, 0)).await.expect("read");
         assert_ne!(rest.batches, other.batches, "another start, other events");
-        let last = nexmark(0).read("9990", 600, Micros(0)).await.expect("read");
+        let last = nexmark(0).read("9990", wanted(600, 0)).await.expect("read");
         assert_eq!((last.position.as_str(), last.ended), ("10000", true));
     }
 
     #[tokio::test]
     async fn of_fifty_events_one_is_a_person_three_are_auctions_and_ids_count_up() {
-        let read = nexmark(0).read("", 5_000, Micros(0)).await.expect("read");
+        let read = nexmark(0).read("", wanted(5_000, 0)).await.expect("read");
         let batch = &read.batches[0];
         let there = |at: usize| (batch.num_rows() - batch.column(at).null_count()) * 50 / batch.num_rows();
         assert_eq!([there(0), there(1), there(2)], [1, 3, 46]);

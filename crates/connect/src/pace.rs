@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use cenote_vocab::{Clock, Micros};
 
-use crate::{Error, Pulled};
+use crate::{Error, Pulled, Wanted};
 
 /// Rows of one batch.
 const BATCH_ROWS: u64 = 8192;
@@ -43,16 +43,15 @@ impl Pace {
         position.parse().map_err(foreign)
     }
 
-    /// At most `rows_max` of the rows from a position on that are there by `now`; `batch` makes those of two numbers.
+    /// The rows from a position on, as far as they are there and wanted; `batch` makes those of two numbers.
     pub(crate) fn read(
         &self,
         from: &str,
-        rows_max: usize,
-        now: Micros,
+        wanted: Wanted,
         batch: impl Fn(u64, u64) -> Result<RecordBatch, Error>,
     ) -> Result<Pulled, Error> {
         let from = self.number(from)?;
-        let to = self.available(now).min(from.saturating_add(rows_max as u64)).max(from);
+        let to = self.available(wanted.now).min(from.saturating_add(wanted.rows_max as u64)).max(from);
         let mut batches = Vec::new();
         let mut at = from;
         while at < to {
@@ -61,14 +60,7 @@ impl Pace {
             at = until;
         }
         let ended = self.count.is_some_and(|count| to >= count);
-        Ok(Pulled {
-            batches,
-            places: Vec::new(),
-            bad: Vec::new(),
-            position: to.to_string(),
-            ended,
-            floor: None,
-        })
+        Ok(Pulled { ended, ..Pulled::of(batches, to.to_string()) })
     }
 
     /// Waits until the row at a position is there.

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_vocab::Micros;
+use cenote_vocab::{Micros, Txn};
 
 use crate::Error;
 
@@ -44,10 +44,27 @@ impl BadRow {
     }
 }
 
+/// The hidden column of changes, and of what follows from them: how many of the row come (above 0) or go. Never NULL.
+pub const WEIGHT: &str = "_weight";
+
+/// The hidden column of changes that says who a row of its table is.
+pub const ROW_ID: &str = "_row_id";
+
+/// What an epoch asks of a source.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Rows, about.
+    pub rows_max: usize,
+    /// The instant of the epoch.
+    pub now: Micros,
+    /// Tables of the lake are read up to here: the same for all of them.
+    pub upto: Txn,
+}
+
 /// What a source gave to an epoch.
 #[derive(Clone, Debug)]
 pub struct Pulled {
-    /// Rows, in the order of the source; the last column is [`EVENT_TIME`].
+    /// Rows, in the order of the source; behind their columns are the hidden ones.
     pub batches: Vec<RecordBatch>,
     /// Where the first row of each batch stands, the others behind it; empty where rows cannot be bad.
     pub places: Vec<RowPlace>,
@@ -59,19 +76,55 @@ pub struct Pulled {
     pub ended: bool,
     /// No row that is still to come of what was there at the start is before this; `None`: nothing is known.
     pub floor: Option<Micros>,
+    /// The rows are those of a table up to this transaction, whole: sources that say so are only right at the same one.
+    pub reached: Option<Txn>,
+    /// Changes that were left out, because only rows that are added were asked for.
+    pub skipped: u64,
+}
+
+impl Pulled {
+    /// Rows, and the position behind them.
+    pub(crate) fn of(batches: Vec<RecordBatch>, position: String) -> Self {
+        Self {
+            batches,
+            places: Vec::new(),
+            bad: Vec::new(),
+            position,
+            ended: false,
+            floor: None,
+            reached: None,
+            skipped: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn wanted(rows_max: usize, now: i64) -> Wanted {
+    Wanted { rows_max, now: Micros(now), upto: Txn(0) }
 }
 
 /// Rows with positions. One reader at a time.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Columns of its batches, [`EVENT_TIME`] included.
+    /// Columns of its batches, hidden ones included.
     fn schema(&self) -> SchemaRef;
 
     /// What lineage calls it: a table's id, or `ext:` and a name.
     fn node(&self) -> String;
 
-    /// The rows behind `from` that are there by `now`, about `rows_max` of them; an empty `from` is the start.
-    async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error>;
+    /// Makes what is durable readable, before it is decided up to where an epoch reads.
+    async fn settle(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The rows behind `from` that are there, as far as they are wanted; an empty `from` is the start.
+    async fn read(&mut self, from: &str, wanted: Wanted) -> Result<Pulled, Error>;
+
+    /// The transaction that a position is at, of a source that is a table of the lake; `None` within: before its first rows
+    /// are all read.
+    fn reached(&self, _position: &str) -> Option<Option<Txn>> {
+        None
+    }
 
     /// Waits until there may be rows behind `from`.
     async fn wait(&self, from: &str);
@@ -85,6 +138,15 @@ pub fn stamped(columns: &Schema) -> SchemaRef {
     let time = Field::new(EVENT_TIME, DataType::Timestamp(TimeUnit::Microsecond, None), false);
     Arc::new(Schema::new(
         columns.fields().iter().map(|field| field.as_ref().clone()).chain([time]).collect::<Vec<_>>(),
+    ))
+}
+
+/// The columns of a table's changes: with [`EVENT_TIME`], [`ROW_ID`] and [`WEIGHT`] behind them.
+pub fn changed(columns: &Schema) -> SchemaRef {
+    let hidden = [ROW_ID, WEIGHT].map(|name| Field::new(name, DataType::Int64, false));
+    let fields = stamped(columns);
+    Arc::new(Schema::new(
+        fields.fields().iter().map(|field| field.as_ref().clone()).chain(hidden).collect::<Vec<_>>(),
     ))
 }
 

@@ -120,7 +120,8 @@ impl Engine {
         self.inner.metrics.register(registry);
     }
 
-    pub(crate) fn lake(&self) -> &Lake {
+    /// The lake that it reads and writes.
+    pub fn lake(&self) -> &Lake {
         &self.inner.lake
     }
 

@@ -35,11 +35,12 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
-pub use pipeline::{InsertPlan, Pipelines, QueryPlan, StreamTables};
+pub use pipeline::{InsertPlan, NewView, Pipelines, StreamTables};
 pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
 };
 pub use session::{Session, SessionOptions, TransactionStatus};
+pub use statement::view_columns;
 pub use statement::{Class, Prepared};
 
 pub(crate) use metrics::Metrics;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cenote_catalog::{Identity, Pipeline, TableDef};
-use cenote_vocab::{ErrorKind, Scope};
+use cenote_vocab::{ErrorKind, Scope, Txn};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
@@ -29,6 +29,29 @@ pub trait Pipelines: Send + Sync {
     fn resume<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
     /// Stops it and forgets all of it; what it wrote stays.
     fn remove<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
+    /// Makes a materialized view and starts it.
+    fn create_view<'a>(&'a self, identity: &'a Identity, view: NewView) -> BoxFuture<'a, Result<(), Error>>;
+    /// Waits until a materialized view has all that is there now.
+    fn refresh_view<'a>(&'a self, scope: &'a Scope, view: &'a TableDef) -> BoxFuture<'a, Result<(), Error>>;
+    /// The transaction at which a pipeline's tables were read, if it runs and is at one.
+    fn reached(&self, pipeline: &Pipeline) -> Option<Txn>;
+    /// Drops a materialized view with its rows.
+    fn drop_view<'a>(
+        &'a self,
+        identity: &'a Identity,
+        view: &'a TableDef,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// A materialized view that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewView {
+    /// What will keep it up to date: under the view's name, with the view's query for a script.
+    pub pipeline: Pipeline,
+    /// The view whose place it takes once it has caught up.
+    pub replaces: Option<Arc<TableDef>>,
+    /// Whether the statement waits until it has.
+    pub wait: bool,
 }
 
 /// The tables of a streaming query.
@@ -48,15 +71,6 @@ pub struct InsertPlan {
     /// Where the rows go.
     pub target: Arc<TableDef>,
     /// The rows, in the order and types of its columns.
-    pub plan: LogicalPlan,
-    /// For optimising and running it.
-    pub state: SessionState,
-}
-
-/// A query that is planned, and not run.
-#[derive(Debug)]
-pub struct QueryPlan {
-    /// Its rows.
     pub plan: LogicalPlan,
     /// For optimising and running it.
     pub state: SessionState,
@@ -83,8 +97,12 @@ impl Session {
         Ok(InsertPlan { target, plan, state: binder.state().clone() })
     }
 
-    /// Plans a query of a pipeline, such as a view of its script.
-    pub async fn plan_query(&self, sql: &str, tables: &Arc<dyn StreamTables>) -> Result<QueryPlan, Error> {
+    /// Plans a query of a pipeline, such as a view of its script; with the state for optimising and running it.
+    pub async fn plan_query(
+        &self,
+        sql: &str,
+        tables: &Arc<dyn StreamTables>,
+    ) -> Result<(LogicalPlan, SessionState), Error> {
         let Parsed::Sql { statement, .. } = parse(sql)? else {
             return Err(Error::new(ErrorKind::Invalid, "expected a query"));
         };
@@ -94,7 +112,7 @@ impl Session {
         let mut binder = session.binder(snapshot);
         binder.read_streams(tables.clone()).map_err(|error| fault::of(error, sql))?;
         let plan = binder.plan(*statement, sql, &session.search_path()).await?;
-        Ok(QueryPlan { plan, state: binder.state().clone() })
+        Ok((plan, binder.state().clone()))
     }
 }
 

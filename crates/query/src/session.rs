@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use cenote_catalog::Identity;
-use cenote_vocab::ErrorKind;
+use cenote_vocab::{ErrorKind, Txn};
 use datafusion::common::ScalarValue;
 
 use crate::engine::{Engine, cancelled};
@@ -132,14 +132,14 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the implicit transaction, if it is still open: commits, or rolls back after a failure.
-    pub async fn end_implicit(&self, failed: bool) -> Result<(), Error> {
-        let Some(transaction) = self.inner.take_implicit() else { return Ok(()) };
+    /// Ends the implicit transaction, if it is still open: commits, or rolls back after a failure. Answers the commit, if any.
+    pub async fn end_implicit(&self, failed: bool) -> Result<Option<Txn>, Error> {
+        let Some(transaction) = self.inner.take_implicit() else { return Ok(None) };
         if failed || transaction.failed {
             self.inner.roll_back(transaction).await;
-            return Ok(());
+            return Ok(None);
         }
-        self.inner.commit(transaction, None).await.map(|_| ())
+        self.inner.commit(transaction, None).await
     }
 
     /// Whether a transaction is open.

@@ -13,6 +13,7 @@ mod insert;
 mod job;
 mod keyed;
 mod maintain;
+mod materialized;
 mod merge;
 mod pipeline;
 mod prepare;
@@ -28,6 +29,7 @@ mod update;
 mod upsert;
 mod view;
 
+pub use materialized::view_columns;
 pub use prepared::{Class, Prepared};
 
 pub(crate) use answer::{Answer, Guard, Returned, deadline, expired, timed_out};
@@ -157,7 +159,7 @@ async fn run_command(
         }
         Command::Verify { target, deep } => maintain::verify(session, target.as_deref(), *deep, guard).await,
         Command::Kill(id) => maintain::kill(session, id),
-        Command::Pipeline(statement) => pipeline::run(session, statement).await,
+        Command::Pipeline(statement) => Box::pin(pipeline::run(session, statement, guard)).await,
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,

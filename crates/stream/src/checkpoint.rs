@@ -1,8 +1,8 @@
 //! Where a pipeline stands after an epoch, as bytes: kept beside the epoch in the catalog.
 //!
 //! ```text
-//! "CNPS" version u8 │ length of the header u32 LE │ header, JSON │ held rows, unless they are an object
-//! held rows: one Arrow IPC stream per operator, one after the other; the header tells their lengths
+//! "CNPS" version u8 │ length of the header u32 LE │ header, JSON │ runs, unless they are an object │ blocks that are none
+//! runs: one Arrow IPC stream per operator, one after the other; the header tells their lengths
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,9 +19,13 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
+use crate::blocks::{Block, BlockHead};
+use crate::multiset::Multiset;
 
 const MAGIC: &[u8; 4] = b"CNPS";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first that is read: it knew no blocks.
+const VERSION_MIN: u8 = 1;
 /// Bytes before the header.
 const PREFIX: usize = 9;
 
@@ -58,18 +62,22 @@ pub(crate) struct Standing {
     /// What sinks outside of the lake hold, by name.
     #[serde(default)]
     pub(crate) sinks: BTreeMap<String, String>,
+    /// Changes of tables that were left out, because only rows that are added are read of them.
+    #[serde(default)]
+    pub(crate) rows_skipped: u64,
     /// All sources have ended, and everything was written.
     pub(crate) finished: bool,
 }
 
 /// What an operator holds.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) fingerprint: String,
+    /// Runs of panes.
     pub(crate) runs: Vec<RecordBatch>,
+    pub(crate) tables: Vec<Multiset>,
 }
 
-/// Held rows that are an object of the store.
+/// Runs that are an object of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StateObject {
     pub(crate) id: Uuid,
@@ -81,8 +89,10 @@ struct Header {
     standing: Standing,
     operators: Vec<Operator>,
     object: Option<StateObject>,
-    /// XXH3-64 of the held rows.
+    /// XXH3-64 of the runs.
     checksum: u64,
+    #[serde(default)]
+    blocks: Vec<BlockHead>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,35 +101,52 @@ struct Operator {
     bytes: usize,
 }
 
-/// Held rows as bytes, with what the header says of them.
+/// Runs as bytes, with what the header says of them.
 pub(crate) struct Body {
     operators: Vec<Operator>,
     pub(crate) bytes: Bytes,
 }
 
 impl Body {
-    /// The runs of all operators, with the columns of each.
-    pub(crate) fn encode(held: &[Held], schemas: &[SchemaRef]) -> Result<Self, Error> {
+    /// The runs of all operators by fingerprint, with the columns of each that has some.
+    pub(crate) fn encode<'a>(
+        operators: impl IntoIterator<Item = (&'a str, Option<&'a SchemaRef>, &'a [RecordBatch])>,
+    ) -> Result<Self, Error> {
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-        let (mut bytes, mut operators) = (Vec::new(), Vec::new());
-        for (held, schema) in held.iter().zip(schemas) {
+        let mut body = Self { operators: Vec::new(), bytes: Bytes::new() };
+        let mut bytes = Vec::new();
+        for (fingerprint, schema, runs) in operators {
             let from = bytes.len();
-            let mut writer = StreamWriter::try_new_with_options(&mut bytes, schema, options.clone())?;
-            for run in &held.runs {
-                writer.write(run)?;
+            if let Some(schema) = schema {
+                let mut writer = StreamWriter::try_new_with_options(&mut bytes, schema, options.clone())?;
+                for run in runs {
+                    writer.write(run)?;
+                }
+                writer.finish()?;
             }
-            writer.finish()?;
-            drop(writer);
-            operators.push(Operator { fingerprint: held.fingerprint.clone(), bytes: bytes.len() - from });
+            let fingerprint = fingerprint.to_owned();
+            body.operators.push(Operator { fingerprint, bytes: bytes.len() - from });
         }
-        Ok(Self { operators, bytes: bytes.into() })
+        body.bytes = bytes.into();
+        Ok(body)
     }
 }
 
 /// The bytes that stand beside the epoch. With an `object` the body is there.
-pub(crate) fn encode(standing: &Standing, body: Body, object: Option<StateObject>) -> Result<Bytes, Error> {
+pub(crate) fn encode(
+    standing: &Standing,
+    body: Body,
+    object: Option<StateObject>,
+    blocks: &[Block],
+) -> Result<Bytes, Error> {
     let checksum = xxh3_64(&body.bytes);
-    let header = Header { standing: standing.clone(), operators: body.operators, object, checksum };
+    let header = Header {
+        standing: standing.clone(),
+        operators: body.operators,
+        object,
+        checksum,
+        blocks: blocks.iter().map(|block| block.head.clone()).collect(),
+    };
     let header = serde_json::to_vec(&header).map_err(|error| Error::Invalid(format!("state: {error}")))?;
     let length =
         u32::try_from(header.len()).map_err(|_| Error::Invalid("state: the header is too long".into()))?;
@@ -131,13 +158,18 @@ pub(crate) fn encode(standing: &Standing, body: Body, object: Option<StateObject
     if object.is_none() {
         bytes.extend_from_slice(&body.bytes);
     }
+    for block in blocks {
+        bytes.extend_from_slice(block.inline.as_deref().unwrap_or_default());
+    }
     Ok(bytes.into())
 }
 
-/// A state that was read, before its held rows.
+/// A state that was read, before what its operators hold.
 pub(crate) struct Stored {
     pub(crate) standing: Standing,
     pub(crate) object: Option<StateObject>,
+    /// Those of the state with their bytes.
+    pub(crate) blocks: Vec<Block>,
     operators: Vec<Operator>,
     checksum: u64,
     inline: Bytes,
@@ -149,38 +181,60 @@ impl Stored {
         if bytes.len() < PREFIX || &bytes[..4] != MAGIC {
             return Err("it does not begin as a state".to_owned());
         }
-        if bytes[4] != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&bytes[4]) {
             return Err(format!("it is of version {}, this binary knows {VERSION}", bytes[4]));
         }
         let length = u32::from_le_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]) as usize;
         let header = bytes.get(PREFIX..PREFIX + length).ok_or("its header is cut off")?;
         let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
+        let mut rest = bytes.slice(PREFIX + length..);
+        let mut take = |bytes: usize| match bytes <= rest.len() {
+            true => Ok(rest.split_to(bytes)),
+            false => Err("it is cut off"),
+        };
+        let runs = header.operators.iter().map(|operator| operator.bytes).sum();
+        let inline = if header.object.is_none() { take(runs)? } else { Bytes::new() };
+        let mut blocks = Vec::new();
+        for head in header.blocks {
+            let bytes = usize::try_from(head.bytes).map_err(|error| error.to_string())?;
+            let inline = head.id.is_none().then(|| take(bytes)).transpose()?;
+            blocks.push(Block { head, inline });
+        }
         Ok(Self {
             standing: header.standing,
             object: header.object,
+            blocks,
             operators: header.operators,
             checksum: header.checksum,
-            inline: bytes.slice(PREFIX + length..),
+            inline,
         })
     }
 
-    /// What the operators hold; `object`: the bytes of the object, if there is one.
-    pub(crate) fn held(&self, object: Option<Bytes>) -> Result<Vec<Held>, String> {
+    /// By which operators it was made.
+    pub(crate) fn fingerprints(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.operators.iter().map(|operator| operator.fingerprint.as_str())
+    }
+
+    /// The runs of each operator; `object`: the bytes of the object, if there is one.
+    pub(crate) fn runs(&self, object: Option<Bytes>) -> Result<Vec<Vec<RecordBatch>>, String> {
         let body = object.unwrap_or_else(|| self.inline.clone());
         if xxh3_64(&body) != self.checksum {
             return Err("its checksum does not match".to_owned());
         }
         let mut from = 0;
-        let mut held = Vec::new();
+        let mut all = Vec::new();
         for operator in &self.operators {
             let bytes = body.get(from..from + operator.bytes).ok_or("it is cut off")?;
+            from += operator.bytes;
+            if bytes.is_empty() {
+                all.push(Vec::new());
+                continue;
+            }
             let reader =
                 StreamReader::try_new(Cursor::new(bytes), None).map_err(|error| error.to_string())?;
-            let runs = reader.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-            held.push(Held { fingerprint: operator.fingerprint.clone(), runs });
-            from += operator.bytes;
+            all.push(reader.collect::<Result<_, _>>().map_err(|error| error.to_string())?);
         }
-        Ok(held)
+        Ok(all)
     }
 }
 
@@ -205,47 +259,48 @@ mod tests {
             rows_late: 1,
             rows_bad: 4,
             sinks: BTreeMap::from([("out".to_owned(), "17".to_owned())]),
+            rows_skipped: 0,
             finished: false,
         }
     }
 
-    fn held() -> (Vec<Held>, Vec<SchemaRef>) {
+    fn runs() -> (SchemaRef, Vec<RecordBatch>) {
         let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
         let run = |values: Vec<i64>| {
             RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(values))]).expect("a batch")
         };
-        let full = Held { fingerprint: "a".into(), runs: vec![run(vec![1, 2]), run(vec![3])] };
-        let empty = Held { fingerprint: "b".into(), runs: Vec::new() };
-        (vec![full, empty], vec![schema.clone(), schema])
+        (schema.clone(), vec![run(vec![1, 2]), run(vec![3])])
+    }
+
+    fn body() -> Body {
+        let (schema, runs) = runs();
+        let operators = [("a", Some(&schema), &runs[..]), ("b", Some(&schema), &[]), ("c", None, &[])];
+        Body::encode(operators).expect("encodes")
     }
 
     #[test]
     fn a_state_is_read_as_it_was_written_beside_the_epoch_and_as_an_object() {
-        let (held, schemas) = held();
         for object in [None, Some(StateObject { id: Uuid::from_u128(7), bytes: 3 })] {
-            let body = Body::encode(&held, &schemas).expect("encodes");
-            let held_bytes = body.bytes.clone();
-            let bytes = encode(&standing(), body, object).expect("encodes");
+            let body = body();
+            let body_bytes = body.bytes.clone();
+            let bytes = encode(&standing(), body, object, &[]).expect("encodes");
             let stored = Stored::decode(&bytes).expect("decodes");
             assert_eq!((stored.standing.clone(), stored.object), (standing(), object));
-            let read = stored.held(object.map(|_| held_bytes)).expect("decodes");
-            assert_eq!(read.len(), 2);
-            assert_eq!((read[0].fingerprint.as_str(), &read[0].runs), ("a", &held[0].runs));
-            assert!(read[1].runs.is_empty());
+            assert_eq!(stored.fingerprints().collect::<Vec<_>>(), ["a", "b", "c"]);
+            let read = stored.runs(object.map(|_| body_bytes)).expect("decodes");
+            assert_eq!(read, [runs().1, Vec::new(), Vec::new()]);
         }
     }
 
     #[test]
     fn a_changed_byte_is_noticed() {
-        let (held, schemas) = held();
-        let body = Body::encode(&held, &schemas).expect("encodes");
-        let bytes = encode(&standing(), body, None).expect("encodes");
+        let bytes = encode(&standing(), body(), None, &[]).expect("encodes");
         let mut flipped = bytes.to_vec();
         let last = flipped.len() - 20;
         flipped[last] ^= 1;
         let stored = Stored::decode(&flipped.into()).expect("the header is whole");
-        assert_eq!(stored.held(None).expect_err("flipped"), "its checksum does not match");
-        for (cut, why) in [(3, "does not begin"), (20, "cut off")] {
+        assert_eq!(stored.runs(None).expect_err("flipped"), "its checksum does not match");
+        for (cut, why) in [(3, "does not begin"), (20, "cut off"), (bytes.len() - 1, "cut off")] {
             let error = Stored::decode(&bytes.slice(..cut)).err().expect("cut");
             assert!(error.contains(why), "{error}");
         }

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 
 use crate::Error;
 use crate::checkpoint::SourceState;
-use crate::feed::Feeds;
+use crate::feed::{Feed, Feeds};
 
 /// What came of looking for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,20 @@ impl Executor<'_> {
         let mut rows: Vec<RecordBatch> = self.engine.run_plan(&state, plan)?.try_collect().await?;
         rows.retain(|batch| batch.num_rows() > 0);
         Ok(rows)
+    }
+}
+
+impl Executor<'_> {
+    /// All rows of a plan that reads one feed.
+    pub(crate) async fn over(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        feed: &Feed,
+        rows: Vec<RecordBatch>,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let mut feeds = Feeds::default();
+        feeds.set(feed.id, rows);
+        self.run(plan, &feeds).await
     }
 }
 

@@ -54,6 +54,9 @@ pub enum Error {
     /// A source failed.
     #[error(transparent)]
     Connect(Box<cenote_connect::Error>),
+    /// Buffered rows of a target could not be made files.
+    #[error(transparent)]
+    Ingest(Box<cenote_ingest::Error>),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] cenote_catalog::Error),
@@ -77,6 +80,12 @@ pub enum Error {
 impl From<cenote_connect::Error> for Error {
     fn from(error: cenote_connect::Error) -> Self {
         Self::Connect(Box::new(error))
+    }
+}
+
+impl From<cenote_ingest::Error> for Error {
+    fn from(error: cenote_ingest::Error) -> Self {
+        Self::Ingest(Box::new(error))
     }
 }
 
@@ -121,6 +130,7 @@ impl Fault for Error {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Query(error) => error.kind(),
             Self::Connect(error) => error.kind(),
+            Self::Ingest(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::DataFile(error) => error.kind(),
@@ -134,6 +144,7 @@ impl Fault for Error {
         match self {
             Self::Query(error) => error.sqlstate(),
             Self::Connect(error) => error.sqlstate(),
+            Self::Ingest(error) => error.sqlstate(),
             Self::Catalog(error) => error.sqlstate(),
             Self::Table(error) => error.sqlstate(),
             Self::DataFile(error) => error.sqlstate(),
@@ -145,6 +156,7 @@ impl Fault for Error {
         match self {
             Self::Query(error) => error.hint(),
             Self::Connect(error) => error.hint(),
+            Self::Ingest(error) => error.hint(),
             Self::Catalog(error) => error.hint(),
             Self::Table(error) => error.hint(),
             _ => None,

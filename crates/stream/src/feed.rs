@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_connect::stamped;
+use cenote_connect::{ROW_ID, WEIGHT, changed, stamped};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
@@ -17,6 +18,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
+
+use crate::multiset::weighted;
 
 /// Names a feed in one pipeline.
 pub(crate) type FeedId = usize;
@@ -33,30 +36,91 @@ impl Feeds {
     }
 }
 
-/// A feed as the planner sees it. Its batches have [`EVENT_TIME`](cenote_connect::EVENT_TIME) as their last column, which
-/// is shown only where a window asks for it. It tells no statistics: a count of rows would become part of the plan.
+/// A feed as the planner sees it. Behind the columns that queries name its batches have hidden ones, such as
+/// [`EVENT_TIME`](cenote_connect::EVENT_TIME), which are shown only where something asks for them. It tells no statistics: a
+/// count of rows would become part of the plan.
 #[derive(Clone)]
 pub(crate) struct Feed {
     pub(crate) id: FeedId,
     /// Columns of its batches.
     all: SchemaRef,
+    /// Which of them are shown, and those.
+    places: Vec<usize>,
     shown: SchemaRef,
+    /// Columns that no two of its rows have the same values in, if that is known.
+    key: Option<Vec<usize>>,
+    /// Somebody was shown the ids of its rows.
+    shows_ids: Arc<AtomicBool>,
 }
 
 impl Feed {
-    /// A feed with these columns, event time left out.
+    /// A feed with these columns and the event time, of rows that are only added.
     pub(crate) fn new(id: FeedId, columns: SchemaRef) -> Self {
-        Self { id, all: stamped(&columns), shown: columns }
+        Self::hiding(id, stamped(&columns), columns)
+    }
+
+    /// A feed with these columns and their weight, of rows that may be taken back. No two rows have the same `key`.
+    pub(crate) fn updating(id: FeedId, columns: SchemaRef, key: Option<Vec<usize>>) -> Self {
+        Self { key, ..Self::hiding(id, weighted(&columns), columns) }
+    }
+
+    /// The changes of a table.
+    pub(crate) fn changes(id: FeedId, columns: SchemaRef, key: Option<Vec<usize>>) -> Self {
+        Self { key, ..Self::hiding(id, changed(&columns), columns) }
     }
 
     /// A feed of exactly these columns.
     pub(crate) fn exact(id: FeedId, columns: SchemaRef) -> Self {
-        Self { id, all: columns.clone(), shown: columns }
+        Self::hiding(id, columns.clone(), columns)
     }
 
-    /// The same, with the event time.
-    pub(crate) fn with_event_time(&self) -> Self {
-        Self { shown: self.all.clone(), ..self.clone() }
+    /// The same, no two rows of which have the same `key`.
+    pub(crate) fn with_key(self, key: Vec<usize>) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    fn hiding(id: FeedId, all: SchemaRef, columns: SchemaRef) -> Self {
+        Self {
+            id,
+            all,
+            places: (0..columns.fields().len()).collect(),
+            shown: columns,
+            key: None,
+            shows_ids: Arc::default(),
+        }
+    }
+
+    /// The same, with some of the hidden columns behind the others; `None` if it has not all of them.
+    pub(crate) fn showing(&self, hidden: &[&str]) -> Option<Self> {
+        let mut places = self.places.clone();
+        if hidden.contains(&ROW_ID) {
+            self.shows_ids.store(true, Ordering::Relaxed);
+        }
+        for name in hidden {
+            places.push(self.all.index_of(name).ok()?);
+        }
+        let shown = Arc::new(self.all.project(&places).ok()?);
+        Some(Self { places, shown, ..self.clone() })
+    }
+
+    /// True if something depends on the ids of its rows.
+    pub(crate) fn shows_ids(&self) -> bool {
+        self.shows_ids.load(Ordering::Relaxed)
+    }
+
+    /// True if its rows may be taken back.
+    pub(crate) fn is_updating(&self) -> bool {
+        self.all.index_of(WEIGHT).is_ok()
+    }
+
+    /// Columns that no two of its rows have the same values in, if that is known.
+    pub(crate) fn key(&self) -> Option<&[usize]> {
+        self.key.as_deref()
+    }
+
+    /// Columns that it shows.
+    pub(crate) fn columns(&self) -> SchemaRef {
+        self.shown.clone()
     }
 
     /// Columns of its batches.
@@ -87,8 +151,8 @@ impl PartitionStream for Feed {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let feeds = context.session_config().get_extension::<Feeds>();
         let rows = feeds.and_then(|feeds| feeds.rows.get(&self.id).cloned()).unwrap_or_default();
-        let shown: Vec<usize> = (0..self.shown.fields().len()).collect();
-        let rows = rows.into_iter().map(move |batch| Ok(batch.project(&shown)?));
+        let places = self.places.clone();
+        let rows = rows.into_iter().map(move |batch| Ok(batch.project(&places)?));
         Box::pin(RecordBatchStreamAdapter::new(self.shown.clone(), stream::iter(rows)))
     }
 }

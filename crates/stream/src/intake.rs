@@ -8,7 +8,7 @@ use arrow::compute::max;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use cenote_codec::record::{JsonOptions, RecordFormat, encode};
-use cenote_connect::{BadRow, Pulled, RowPlace};
+use cenote_connect::{BadRow, EVENT_TIME, Pulled, RowPlace};
 use cenote_vocab::Micros;
 
 use crate::Error;
@@ -127,9 +127,9 @@ fn has_times(shape: &Shape, batch: &RecordBatch) -> bool {
     batch.columns().get(shape.schema.fields().len() - 1).is_some_and(|times| times.null_count() == 0)
 }
 
-/// The latest of the times in the last column.
+/// The latest of the times at which rows happened.
 fn latest(batch: &RecordBatch) -> Option<i64> {
-    batch.columns().last()?.as_primitive_opt::<TimestampMicrosecondType>().and_then(max)
+    batch.column_by_name(EVENT_TIME)?.as_primitive_opt::<TimestampMicrosecondType>().and_then(max)
 }
 
 /// The rows, as if they happened now.

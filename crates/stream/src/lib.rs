@@ -10,17 +10,20 @@
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
 mod bad_rows;
+mod blocks;
 mod checkpoint;
 mod epoch;
 mod error;
 mod feed;
 mod intake;
+mod multiset;
 mod options;
 mod plan;
 mod printed;
 mod run;
 mod runtime;
 mod session;
+mod sink;
 mod streams;
 mod window;
 

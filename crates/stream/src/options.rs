@@ -8,9 +8,8 @@ use cenote_connect::interval_micros;
 use crate::Error;
 
 /// Options that are known by name and that this version cannot do.
-const LATER: [&str; 8] = [
+const LATER: [&str; 7] = [
     "parallelism",
-    "update_interval",
     "early_emit",
     "updating_ttl",
     "state_ttl",
@@ -53,6 +52,8 @@ pub struct PipelineOptions {
     pub bad_data: BadData,
     /// The table that keeps them; `None`: it is named as the pipeline, with `_bad` behind.
     pub bad_data_table: Option<String>,
+    /// Between two emissions of results that change, at least, while nothing is left behind.
+    pub update_interval: Duration,
     /// Failures in a row before a person is needed; `None`: no limit.
     pub restarts_max: Option<u32>,
 }
@@ -64,6 +65,7 @@ impl Default for PipelineOptions {
             idle_timeout: Some(Duration::from_secs(300)),
             bad_data: BadData::Fail,
             bad_data_table: None,
+            update_interval: Duration::from_secs(1),
             restarts_max: Some(20),
         }
     }
@@ -96,14 +98,21 @@ impl PipelineOptions {
             }
             "bad_data" => self.bad_data = BadData::parse(value)?,
             "bad_data.table" => self.bad_data_table = Some(value.to_owned()),
+            "update_interval" => {
+                let interval = micros().and_then(|micros| u64::try_from(micros).ok());
+                let interval = interval.ok_or_else(|| wrong("an interval of 0 or more"))?;
+                self.update_interval = Duration::from_micros(interval);
+            }
             "restarts_max" => {
                 let restarts: i64 = value.parse().map_err(|_| wrong("a whole number"))?;
                 self.restarts_max = u32::try_from(restarts).ok();
             }
+            // The table of a materialized view; the statement about pipelines does not take it.
+            cenote_catalog::MATERIALIZED => self.update_interval = Duration::ZERO,
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, restarts_max"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max"
                 )));
             }
         }
@@ -162,7 +171,7 @@ mod tests {
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, restarts_max",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

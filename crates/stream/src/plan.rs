@@ -1,43 +1,59 @@
 //! From a script to what an epoch runs.
 //!
 //! ```text
-//! script ─ query plans each INSERT over feeds ─ cut at windows ─►  sources
-//!                                                                    │ input: rows of the sources, no state
-//!                                                                  window stages: panes, state
-//!                                                                    │ closed windows, each whole
-//!                                                                  outputs: batch SQL over them ─► sinks
+//! script ─ query plans each INSERT over feeds ─ cut at state ─►  sources
+//!                                                                  │ rows, no state
+//!                                                                operators: panes of windows; rows and results of keys
+//!                                                                  │ closed windows, each whole; rows that come and go
+//!                                                                outputs: batch SQL over them ─► sinks
 //! ```
 
 mod check;
 mod cut;
-mod event_time;
 mod functions;
+mod grouped;
+mod hidden;
+mod key;
+mod keyed;
+mod operator;
 mod stage;
 mod table;
+mod updating;
+mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use arrow::datatypes::SchemaRef;
-use cenote_catalog::{Pipeline, TableDef};
-use cenote_connect::{Reach, stamped};
+use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
+use cenote_connect::{EVENT_TIME, Reach, WEIGHT, stamped};
 use cenote_query::{Engine, ScriptStatement, Session, SessionOptions, StreamTables, parse_script};
+use cenote_table::Lake;
+use cenote_vocab::Scope;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 
+pub(crate) use check::is_keyed;
+pub(crate) use operator::{Advanced, Moment, Operator};
 pub(crate) use stage::Stage;
+pub(crate) use view::shape;
 
 use crate::options::BadData;
-use crate::streams::{SinkPlan, SourceKind, SourcePlan, Streams, Target};
+use crate::streams::{ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
 use crate::{Error, PipelineOptions, bad_rows};
 
 /// What an epoch runs.
 pub(crate) struct PipelinePlan {
     pub(crate) options: PipelineOptions,
     pub(crate) sources: Vec<SourcePlan>,
-    /// Each before those that read what it closes.
-    pub(crate) stages: Vec<Stage>,
+    /// Each before those that read what it emits.
+    pub(crate) operators: Vec<Operator>,
     pub(crate) outputs: Vec<Output>,
     /// Sinks outside of the lake.
     pub(crate) sinks: Vec<SinkPlan>,
@@ -54,6 +70,7 @@ pub(crate) struct PipelinePlan {
 pub(crate) struct Output {
     pub(crate) target: Arc<TableDef>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) writes: Writes,
 }
 
 /// One INSERT into a sink outside of the lake.
@@ -65,6 +82,22 @@ pub(crate) struct SunkOutput {
     pub(crate) columns: SchemaRef,
 }
 
+/// What becomes of the rows of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// They are added.
+    Appends,
+    /// Each takes the place of the one with its key.
+    Upserts,
+    /// Their last column, the weight, says whether they come or go.
+    Changes,
+    /// The same, of a view: before the weight stand so many columns that tell its rows apart.
+    View {
+        /// How many.
+        keys: usize,
+    },
+}
+
 /// Plans a pipeline by the rights of its owner. Errors name what the script may not hold.
 pub(crate) async fn plan(
     engine: &Engine,
@@ -72,52 +105,78 @@ pub(crate) async fn plan(
     pipeline: &Pipeline,
     reach: &Reach,
 ) -> Result<PipelinePlan, Error> {
-    let path: Vec<String> =
-        pipeline.search_path.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-    let options = SessionOptions {
-        settings: vec![("search_path".to_owned(), path.join(", "))],
-        protocol: "pipeline",
-        ..SessionOptions::default()
-    };
-    let session = engine.open_session(owner, options).await?;
-    let now = Arc::new(AtomicI64::new(pipeline.created.0));
-    let mut planner = Planner {
-        session,
-        options: PipelineOptions::of(&pipeline.options)?,
-        streams: Arc::new(Streams::new(functions::functions(&now))),
-        stages: Vec::new(),
-        outputs: Vec::new(),
-        sunk: Vec::new(),
-        state: None,
-        reach,
-    };
+    let mut planner = Planner::open(engine, owner, pipeline, reach).await?;
+    if pipeline.options.contains_key(MATERIALIZED) {
+        return planner.view(pipeline).await;
+    }
     for statement in parse_script(&pipeline.script)? {
         planner.take(statement).await?;
     }
-    planner.finish(now, pipeline).await
+    planner.keep_bad_rows(pipeline).await?;
+    planner.finish()
 }
 
-struct Planner<'a> {
+struct Planner {
+    lake: Lake,
+    scope: Scope,
     session: Session,
-    reach: &'a Reach,
+    now: Arc<AtomicI64>,
     options: PipelineOptions,
     streams: Arc<Streams>,
-    stages: Vec<Stage>,
-    outputs: Vec<(Arc<TableDef>, LogicalPlan, Arc<dyn ExecutionPlan>)>,
+    operators: Vec<Operator>,
+    outputs: Vec<(LogicalPlan, Output)>,
     sunk: Vec<(LogicalPlan, SunkOutput)>,
+    bad_table: Option<Arc<TableDef>>,
     state: Option<SessionState>,
+    reach: Reach,
 }
 
-impl Planner<'_> {
+impl Planner {
+    async fn open(
+        engine: &Engine,
+        owner: cenote_catalog::Identity,
+        pipeline: &Pipeline,
+        reach: &Reach,
+    ) -> Result<Self, Error> {
+        let path: Vec<String> =
+            pipeline.search_path.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        let options = SessionOptions {
+            settings: vec![("search_path".to_owned(), path.join(", "))],
+            protocol: "pipeline",
+            ..SessionOptions::default()
+        };
+        let scope = owner.scope.clone();
+        let session = engine.open_session(owner, options).await?;
+        let now = Arc::new(AtomicI64::new(pipeline.created.0));
+        let kind = match pipeline.options.contains_key(MATERIALIZED) {
+            true => ScriptKind::View,
+            false => ScriptKind::Pipeline,
+        };
+        Ok(Self {
+            lake: engine.lake().clone(),
+            scope,
+            session,
+            options: PipelineOptions::of(&pipeline.options)?,
+            streams: Arc::new(Streams::new(functions::functions(&now), kind)),
+            now,
+            operators: Vec::new(),
+            outputs: Vec::new(),
+            sunk: Vec::new(),
+            bad_table: None,
+            state: None,
+            reach: reach.clone(),
+        })
+    }
+
     async fn take(&mut self, statement: ScriptStatement) -> Result<(), Error> {
         let tables: Arc<dyn StreamTables> = self.streams.clone();
         match statement {
             ScriptStatement::Table(table) => {
-                Box::pin(table::table(&self.session, &self.streams, self.reach, table)).await
+                Box::pin(table::table(&self.session, &self.streams, &self.reach, table)).await
             }
             ScriptStatement::View { name, sql } => {
-                let planned = Box::pin(self.session.plan_query(&sql, &tables)).await?;
-                self.streams.add_view(&name, sql, planned.plan)
+                let (plan, _) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
+                self.streams.add_view(&name, sql, plan)
             }
             ScriptStatement::Set { name, value } => self.options.set(&name, &value),
             ScriptStatement::Insert { target, has_columns, query, sql } => {
@@ -127,14 +186,20 @@ impl Planner<'_> {
                 };
                 let name = target.unwrap_or_default();
                 match named {
-                    Target::Lake => self.insert_lake(&sql, &tables).await,
+                    Target::Lake => {
+                        let insert = Box::pin(self.session.plan_insert(&sql, &tables)).await?;
+                        let state = narrow(insert.state);
+                        self.insert(insert.target, insert.plan, &state).await?;
+                        self.state.get_or_insert(state);
+                        Ok(())
+                    }
                     Target::Sink(_) | Target::Memory(_) if has_columns => Err(Error::Unsupported(format!(
                         "a column list of INSERT INTO {name}, whose columns match by position,"
                     ))),
                     Target::Sink(number) => self.insert_sink(number, &query, &tables).await,
                     Target::Memory(columns) => {
-                        let planned = Box::pin(self.session.plan_query(&query, &tables)).await?;
-                        self.streams.write_memory(&name, table::fitted(planned.plan, &columns, &name)?);
+                        let (plan, _) = Box::pin(self.session.plan_query(&query, &tables)).await?;
+                        self.streams.write_memory(&name, table::fitted(plan, &columns, &name)?);
                         Ok(())
                     }
                 }
@@ -145,107 +210,148 @@ impl Planner<'_> {
         }
     }
 
-    async fn insert_lake(&mut self, sql: &str, tables: &Arc<dyn StreamTables>) -> Result<(), Error> {
-        let insert = Box::pin(self.session.plan_insert(sql, tables)).await?;
-        let state = narrow(insert.state);
-        check::target(&insert.target)?;
-        let output = self.cut(insert.plan, &state).await?;
-        let (optimized, physical) = physical(&output, &state).await?;
-        self.outputs.push((insert.target, optimized, physical));
-        self.state.get_or_insert(state);
-        Ok(())
-    }
-
     async fn insert_sink(
         &mut self,
         number: usize,
         query: &str,
         tables: &Arc<dyn StreamTables>,
     ) -> Result<(), Error> {
-        let planned = Box::pin(self.session.plan_query(query, tables)).await?;
-        let state = narrow(planned.state);
-        let columns = || table::columns_of(&planned.plan);
+        let (plan, state) = Box::pin(self.session.plan_query(query, tables)).await?;
+        let state = narrow(state);
+        let columns = || table::columns_of(&plan);
         let Some(sink) = self.streams.sink_columns(number, columns) else { return Ok(()) };
         let declared = sink.columns.clone().unwrap_or_else(columns);
         sink.options.check(&declared)?;
-        let fitted = table::fitted(planned.plan, &declared, &sink.name)?;
-        let mut output = self.cut(fitted, &state).await?;
+        let fitted = table::fitted(plan, &declared, &sink.name)?;
+        let (mut output, rows) = self.cut(fitted, &state).await?;
+        if matches!(rows, cut::Rows::Updating) {
+            return Err(match sink.options.is_debezium() {
+                true => Error::Unsupported("updating rows into format 'debezium_json'".to_owned()),
+                false => Error::Invalid(
+                    "input is updating, but sink is not configured as an updating sink (hint: use format = \
+                     'debezium_json')"
+                        .to_owned(),
+                ),
+            });
+        }
         let mut columns = declared;
         if sink.options.wants_event_time() {
-            output = event_time::with_event_time(&output)?;
+            output = hidden::with_hidden(&output, &[EVENT_TIME])?;
             columns = stamped(&columns);
         }
-        let (optimized, plan) = physical(&output, &state).await?;
+        let optimized = state.optimize(&output)?;
+        let plan = state.create_physical_plan(&optimized).await?;
         self.sunk.push((optimized, SunkOutput { sink: number, plan, columns }));
         self.state.get_or_insert(state);
         Ok(())
     }
 
-    /// The part above all windows; what is below becomes stages.
-    async fn cut(&mut self, plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, Error> {
-        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-        check::functions(&plan)?;
-        let mut cut = cut::Cut::new(&self.streams);
-        let output = cut.cut(plan)?;
-        for stage in cut.into_stages() {
-            self.stages.push(Stage::plan(stage, &self.streams, state).await?);
+    async fn insert(
+        &mut self,
+        target: Arc<TableDef>,
+        plan: LogicalPlan,
+        state: &SessionState,
+    ) -> Result<(), Error> {
+        let (mut output, rows) = self.cut(plan, state).await?;
+        let writes = check::sink(&target, &rows, &output)?;
+        if writes == Writes::Changes {
+            check::steady(&output)?;
+            output = hidden::with_hidden(&output, &[WEIGHT])?;
         }
-        Ok(output)
+        let optimized = state.optimize(&output)?;
+        let plan = state.create_physical_plan(&optimized).await?;
+        self.outputs.push((optimized, Output { target, plan, writes }));
+        Ok(())
     }
 
-    async fn finish(self, now: Arc<AtomicI64>, pipeline: &Pipeline) -> Result<PipelinePlan, Error> {
+    /// Cuts a query at what holds state, which becomes operators.
+    async fn cut(
+        &mut self,
+        plan: LogicalPlan,
+        state: &SessionState,
+    ) -> Result<(LogicalPlan, cut::Rows), Error> {
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+        let plan = joined(plan, state)?;
+        check::functions(&plan)?;
+        let mut cut = cut::Cut::new(&self.streams);
+        let (output, rows) = cut.cut(plan)?;
+        for operator in cut.into_operators() {
+            self.operators.push(Operator::plan(operator, &self.streams, state).await?);
+        }
+        Ok((output, rows))
+    }
+
+    /// Sees to it that there is a table for rows that cannot be used, if they are to be kept.
+    async fn keep_bad_rows(&mut self, pipeline: &Pipeline) -> Result<(), Error> {
+        let keeps = |source: &SourcePlan| {
+            matches!(source.kind, SourceKind::Connector(_))
+                && source.bad_data.unwrap_or(self.options.bad_data) == BadData::Table
+        };
+        if !self.streams.sources().iter().any(keeps) {
+            return Ok(());
+        }
+        let name = match &self.options.bad_data_table {
+            Some(name) => name.clone(),
+            None => {
+                let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+                format!("{}.{}", quote(&pipeline.schema), quote(&format!("{}_bad", pipeline.name)))
+            }
+        };
+        let tables: Arc<dyn StreamTables> = self.streams.clone();
+        self.bad_table = Some(Box::pin(bad_rows::table(&self.session, &name, &tables)).await?);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<PipelinePlan, Error> {
         let state = self.state.ok_or_else(|| Error::Invalid("a pipeline needs an INSERT".to_owned()))?;
-        let plans =
-            self.outputs.iter().map(|(_, plan, _)| plan).chain(self.sunk.iter().map(|(plan, _)| plan));
+        let plans = self.outputs.iter().map(|(plan, _)| plan).chain(self.sunk.iter().map(|(plan, _)| plan));
         let mut read = check::feeds(plans)?;
-        read.extend(self.stages.iter().flat_map(|stage| &stage.reads));
+        read.extend(self.operators.iter().flat_map(Operator::reads));
         let sources: Vec<SourcePlan> =
             self.streams.sources().into_iter().filter(|source| read.contains(&source.feed)).collect();
         if sources.is_empty() {
             return Err(Error::Invalid("a pipeline needs a source".to_owned()));
         }
-        check::no_target_is_read(&sources, self.outputs.iter().map(|(target, _, _)| target))?;
-        let keeps = |source: &SourcePlan| {
-            matches!(source.kind, SourceKind::Connector(_))
-                && source.bad_data.unwrap_or(self.options.bad_data) == BadData::Table
-        };
-        let bad_table = match sources.iter().any(keeps) {
-            true => {
-                let name = match &self.options.bad_data_table {
-                    Some(name) => name.clone(),
-                    None => {
-                        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-                        format!("{}.{}", quote(&pipeline.schema), quote(&format!("{}_bad", pipeline.name)))
-                    }
-                };
-                let tables: Arc<dyn StreamTables> = self.streams.clone();
-                Some(Box::pin(bad_rows::table(&self.session, &name, &tables)).await?)
+        check::no_target_is_read(&sources, self.outputs.iter().map(|(_, output)| &output.target))?;
+        let outputs: Vec<Output> = self.outputs.into_iter().map(|(_, output)| output).collect();
+        for (at, output) in outputs.iter().enumerate().filter(|(_, output)| output.writes == Writes::Changes)
+        {
+            let shares = |other: &Output| other.target.id == output.target.id;
+            if outputs.iter().enumerate().any(|(other_at, other)| other_at != at && shares(other)) {
+                let name = output.target.full_name();
+                return Err(Error::Unsupported(format!("several INSERTs of updating rows into {name}")));
             }
-            false => None,
-        };
-        let outputs = self.outputs.into_iter().map(|(target, _, plan)| Output { target, plan });
+        }
         Ok(PipelinePlan {
             options: self.options,
             sources,
-            stages: self.stages,
-            outputs: outputs.collect(),
-            bad_table,
+            operators: self.operators,
+            outputs,
             sinks: self.streams.sinks(),
             sunk: self.sunk.into_iter().map(|(_, sunk)| sunk).collect(),
+            bad_table: self.bad_table,
             state,
-            now,
+            now: self.now,
         })
     }
 }
 
-/// The plan that runs, and what it was made of.
-async fn physical(
-    output: &LogicalPlan,
-    state: &SessionState,
-) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), Error> {
-    let optimized = state.optimize(output)?;
-    let physical = state.create_physical_plan(&optimized).await?;
-    Ok((optimized, physical))
+impl PipelinePlan {
+    /// True if rows that were written may be taken back.
+    pub(crate) fn is_updating(&self) -> bool {
+        self.outputs.iter().any(|output| matches!(output.writes, Writes::Changes | Writes::View { .. }))
+    }
+}
+
+/// Subqueries and lists of tables as joins, with their equalities apart.
+fn joined(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, Error> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+    ];
+    Ok(Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?)
 }
 
 /// One partition, and nothing that is decided by what a first epoch happened to hold.
@@ -253,6 +359,8 @@ fn narrow(mut state: SessionState) -> SessionState {
     let options = state.config_mut().options_mut();
     options.execution.target_partitions = 1;
     options.execution.collect_statistics = false;
+    // It mixes up columns of one name at several levels, such as hidden ones.
+    options.optimizer.enable_leaf_expression_pushdown = false;
     options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = false;

@@ -3,33 +3,32 @@
 //! Invariant: what is in memory is what the last commit said, and positions that have moved over nothing. An epoch that
 //! fails changes neither.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{
-    Commit, Committed, Facts, Input, NewFile, Op, Pipeline, Producer, ReadSet, TableChange, TableDef,
-};
-use cenote_connect::{AtBad, BadRow, Closing, EpochRows, LakeSource, Pulled, Reach, Sink, Source};
-use cenote_datafile::{Level, adapt, arrow_schema};
+use cenote_catalog::{Commit, Committed, Facts, Input, Pipeline, Producer, Reruns};
+use cenote_connect::{AtBad, BadRow, Closing, EpochRows, LakeSource, Pulled, Reach, Sink, Source, Wanted};
 use cenote_ingest::Ingest;
 use cenote_query::Engine;
-use cenote_table::{Lake, Written};
-use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, TableId};
+use cenote_table::Lake;
+use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::TryStreamExt;
 use futures::future::select_all;
+use uuid::Uuid;
 
+use crate::blocks::{self, Block, Changes, Layouts};
 use crate::checkpoint::{self, Body, Held, SourceState, Standing, StateObject, Stored};
 use crate::epoch::{Executor, Step, watermark};
 use crate::feed::{FeedId, Feeds};
 use crate::intake::{Intake, intake};
+use crate::multiset::Multiset;
 use crate::options::BadData;
-use crate::plan::{PipelinePlan, plan};
+use crate::plan::{Advanced, Moment, Operator, PipelinePlan, plan};
+use crate::sink::Sinks;
 use crate::streams::{SourceKind, SourcePlan};
-use crate::{Error, Limits};
+use crate::{Error, Limits, bad_rows};
 
 /// What pipelines of a node share. Cheap to clone.
 #[derive(Clone)]
@@ -52,14 +51,18 @@ pub struct Run {
     actor: String,
     plan: PipelinePlan,
     sources: Vec<Reader>,
-    /// By number.
-    sinks: Vec<Writer>,
+    /// Sinks outside of the lake, by number.
+    writers: Vec<Writer>,
     fence: Fence,
     epoch: Epoch,
     standing: Standing,
+    /// By operator.
     held: Vec<Held>,
     object: Option<StateObject>,
+    blocks: Vec<Block>,
     reservation: Reservation,
+    /// The last epoch left rows behind.
+    is_behind: bool,
     /// When this run began, µs.
     since: i64,
     committed: Committing,
@@ -89,8 +92,8 @@ struct Cut {
     feeds: Feeds,
     standing: Standing,
     rows: u64,
-    /// The watermark before and after.
-    watermark: (i64, i64),
+    moment: Moment,
+    is_full: bool,
     /// Rows that could not be used and are kept, with their source.
     bad: Vec<(String, BadRow)>,
 }
@@ -101,15 +104,16 @@ struct Ran {
     rows: Vec<Vec<RecordBatch>>,
     /// Of each output to a sink outside of the lake.
     sunk: Vec<Vec<RecordBatch>>,
-    held: Vec<Held>,
-    late: u64,
+    /// By operator.
+    advanced: Vec<Advanced>,
 }
 
 /// What an epoch wrote, before the commit.
 struct Staged {
-    written: Vec<(Arc<TableDef>, Written)>,
+    sinks: Sinks,
     state: bytes::Bytes,
     object: Option<StateObject>,
+    blocks: Vec<Block>,
 }
 
 impl Run {
@@ -136,7 +140,7 @@ impl Run {
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
-            sinks: Vec::new(),
+            writers: Vec::new(),
             fence,
             epoch,
             standing: Standing {
@@ -146,12 +150,15 @@ impl Run {
                 rows_in: 0,
                 rows_out: 0,
                 rows_late: 0,
+                rows_skipped: 0,
                 rows_bad: 0,
                 sinks: BTreeMap::new(),
                 finished: false,
             },
             held: Vec::new(),
             object: None,
+            blocks: Vec::new(),
+            is_behind: false,
             reservation: services.memory.reservation(),
             since: now.0,
             committed: Committing { at: now, took: Duration::ZERO },
@@ -162,9 +169,9 @@ impl Run {
             plan,
         };
         run.open_sources()?;
-        run.open_sinks()?;
+        run.open_writers()?;
         run.restore(known.and_then(|(_, _, state)| state)).await?;
-        run.restore_sinks().await?;
+        run.restore_writers().await?;
         run.clean().await?;
         Ok(run)
     }
@@ -177,11 +184,10 @@ impl Run {
                 BadData::Drop | BadData::Table => AtBad::GoOn,
             };
             let source: Box<dyn Source> = match &planned.kind {
-                SourceKind::Lake(table) => Box::new(LakeSource::new(
-                    lake.clone(),
-                    self.services.ingest.clone(),
+                SourceKind::Lake(table, mode) => Box::new(LakeSource::new(
+                    (lake.clone(), self.services.ingest.clone()),
                     self.scope.clone(),
-                    table.clone(),
+                    (table.clone(), *mode),
                     self.pipeline.producer(),
                 )),
                 SourceKind::Connector(options) => options.open(
@@ -206,21 +212,21 @@ impl Run {
         source.bad_data.unwrap_or(self.plan.options.bad_data)
     }
 
-    fn open_sinks(&mut self) -> Result<(), Error> {
+    fn open_writers(&mut self) -> Result<(), Error> {
         for planned in &self.plan.sinks {
             let Some(columns) = &planned.columns else {
                 return Err(Error::Invalid(format!("nothing is written into table '{}'", planned.name)));
             };
             let (owner, clock) = (self.pipeline.id, &self.services.lake.clock);
             let sink = planned.options.open(&planned.name, owner, columns, clock, &self.services.reach)?;
-            self.sinks.push(Writer { name: planned.name.clone(), sink });
+            self.writers.push(Writer { name: planned.name.clone(), sink });
         }
         Ok(())
     }
 
     /// Brings sinks outside of the lake to what the last commit said.
-    async fn restore_sinks(&mut self) -> Result<(), Error> {
-        for writer in &mut self.sinks {
+    async fn restore_writers(&mut self) -> Result<(), Error> {
+        for writer in &mut self.writers {
             let state = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
             writer.sink.restore(state).await?;
         }
@@ -231,44 +237,77 @@ impl Run {
     async fn restore(&mut self, state: Option<bytes::Bytes>) -> Result<(), Error> {
         let name = self.pipeline.full_name();
         let corrupt = |reason: String| Error::Corrupt { pipeline: name.clone(), reason };
+        let empty = |operator: &Operator| {
+            let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
+            Held { runs: Vec::new(), tables }
+        };
+        let mut held: Vec<Held> = self.plan.operators.iter().map(empty).collect();
         let Some(bytes) = state else {
-            self.held = self
-                .plan
-                .stages
-                .iter()
-                .map(|stage| Held { fingerprint: stage.fingerprint.clone(), runs: Vec::new() })
-                .collect();
+            self.held = held;
             return Ok(());
         };
         let stored = Stored::decode(&bytes).map_err(corrupt)?;
+        self.check(&stored)?;
         let body = match stored.object {
-            Some(object) => Some(self.services.lake.store.read(&self.object_path(object)).await?),
+            Some(object) => Some(self.services.lake.store.read(&self.object_path(object.id)).await?),
             None => None,
         };
-        let held = stored.held(body).map_err(corrupt)?;
-        self.check(&stored.standing, &held)?;
-        (self.standing, self.held, self.object) = (stored.standing, held, stored.object);
-        self.reserve(&self.held.clone())
+        for (held, runs) in held.iter_mut().zip(stored.runs(body).map_err(corrupt)?) {
+            held.runs = runs;
+        }
+        let changes = self.read_blocks(&stored.blocks).await?;
+        for (held, deltas) in held.iter_mut().zip(&changes) {
+            for (table, delta) in held.tables.iter_mut().zip(deltas) {
+                table.apply(delta);
+            }
+        }
+        (self.standing, self.held, self.object, self.blocks) =
+            (stored.standing, held, stored.object, stored.blocks);
+        let nothing = self.held.iter().map(|held| (&held.runs[..], &held.tables[..], &[][..]));
+        let bytes = memory(nothing);
+        self.reserve(bytes)
+    }
+
+    fn layouts(&self) -> Layouts<'_> {
+        self.plan.operators.iter().map(Operator::tables).collect()
+    }
+
+    /// The sum of blocks.
+    async fn read_blocks(&self, blocks: &[Block]) -> Result<Changes, Error> {
+        let layouts = self.layouts();
+        let mut changes = blocks::nothing(&layouts);
+        for block in blocks {
+            let bytes = match (&block.inline, block.head.id) {
+                (Some(bytes), _) => bytes.clone(),
+                (None, Some(id)) => self.services.lake.store.read(&self.object_path(id)).await?,
+                (None, None) => continue,
+            };
+            block.head.decode(&bytes, &layouts, &mut changes).map_err(|reason| {
+                let object = block.head.id.map(|id| format!(" ({})", self.object_path(id)));
+                let reason = reason + &object.unwrap_or_default();
+                Error::Corrupt { pipeline: self.pipeline.full_name(), reason }
+            })?;
+        }
+        Ok(changes)
     }
 
     /// Fails unless the plan is the one by which it was made.
-    fn check(&self, standing: &Standing, held: &[Held]) -> Result<(), Error> {
+    fn check(&self, stored: &Stored) -> Result<(), Error> {
         let differs = |operator: &str, difference: String| {
             Err(Error::State { operator: operator.to_owned(), difference })
         };
-        let stages = &self.plan.stages;
-        if stages.len() != held.len() {
-            return differs("windows", format!("there were {}, there are {}", held.len(), stages.len()));
+        let operators = &self.plan.operators;
+        let fingerprints = stored.fingerprints();
+        if operators.len() != fingerprints.len() {
+            let (were, are) = (fingerprints.len(), operators.len());
+            return differs("operators", format!("there were {were}, there are {are}"));
         }
-        for (stage, held) in stages.iter().zip(held) {
-            if stage.fingerprint != held.fingerprint {
-                return differs(
-                    &stage.name,
-                    format!("it was {}, it is {}", held.fingerprint, stage.fingerprint),
-                );
+        for (operator, was) in operators.iter().zip(fingerprints) {
+            if operator.fingerprint() != was {
+                return differs(operator.name(), format!("it was {was}, it is {}", operator.fingerprint()));
             }
         }
-        match self.sources.iter().find(|reader| !standing.sources.contains_key(&reader.name)) {
+        match self.sources.iter().find(|reader| !stored.standing.sources.contains_key(&reader.name)) {
             Some(reader) => differs(&reader.name, "the source was not read before".to_owned()),
             None => Ok(()),
         }
@@ -278,18 +317,24 @@ impl Run {
     async fn clean(&self) -> Result<(), Error> {
         let store = &self.services.lake.store;
         let all = cenote_store::pipeline_location(self.scope.tenant(), self.pipeline.id);
-        let kept = self.object.map(|object| self.object_path(object));
+        let kept = self.objects(self.object, &self.blocks);
         let mut listed = store.list(&all);
         while let Some(object) = listed.try_next().await? {
-            if Some(&object.path) != kept.as_ref() {
+            if !kept.contains(&object.path) {
                 store.delete(&object.path).await?;
             }
         }
         Ok(())
     }
 
-    fn object_path(&self, object: StateObject) -> object_store::path::Path {
-        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, object.id)
+    fn object_path(&self, id: Uuid) -> object_store::path::Path {
+        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, id)
+    }
+
+    /// All objects of a state.
+    fn objects(&self, object: Option<StateObject>, blocks: &[Block]) -> BTreeSet<object_store::path::Path> {
+        let ids = blocks.iter().filter_map(|block| block.head.id);
+        ids.chain(object.map(|object| object.id)).map(|id| self.object_path(id)).collect()
     }
 
     /// Runs an epoch if there is something to do. After an error the run must be opened again.
@@ -300,22 +345,30 @@ impl Run {
         let Some(cut) = self.cut().await? else { return Ok(Step::Idle) };
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let Ran { rows, sunk, held, late } = self.run(&cut).await?;
+        let Ran { rows, sunk, advanced } = self.run(&cut).await?;
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
-        standing.rows_late += late;
+        standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
         let outputs = rows.iter().chain(&sunk).flatten();
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
-        self.reserve(&held)?;
-        self.stage_sinks(epoch, &mut standing, &sunk).await?;
+        let held = self.held.iter().zip(&advanced);
+        self.reserve(memory(held.map(|(held, then)| (&then.runs[..], &held.tables[..], &then.deltas[..]))))?;
+        self.stage_writers(epoch, &mut standing, &sunk).await?;
         fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
-        let staged = self.stage(&standing, &held, rows, &cut.bad).await?;
+        let staged = self.stage(&standing, &advanced, rows, &cut.bad).await?;
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
-        let object = staged.object;
+        let (object, blocks) = (staged.object, staged.blocks.clone());
         let committed = self.commit(epoch, &standing, staged).await?;
         fail::fail_point!("epoch.commit", |_| Err(Error::FailPoint("epoch.commit")));
-        let before = self.object;
-        (self.epoch, self.standing, self.held, self.object) = (epoch, standing, held, object);
+        let before = self.objects(self.object, &self.blocks);
+        (self.epoch, self.standing, self.object, self.blocks) = (epoch, standing, object, blocks);
+        for (held, advanced) in self.held.iter_mut().zip(advanced) {
+            held.runs = advanced.runs;
+            for (table, delta) in held.tables.iter_mut().zip(&advanced.deltas) {
+                table.apply(delta);
+            }
+        }
+        self.is_behind = cut.is_full;
         self.finish(before).await?;
         fail::fail_point!("epoch.finish", |_| Err(Error::FailPoint("epoch.finish")));
         Ok(Step::Committed(committed.txn))
@@ -326,63 +379,94 @@ impl Run {
         let now = self.services.lake.clock.now().max(Micros(self.standing.now));
         let mut standing = Standing { now: now.0, ..self.standing.clone() };
         let mut feeds = Feeds::default();
-        let (mut rows, mut ended) = (0, false);
+        let (mut rows, mut ended, mut is_full) = (0, false, false);
         let rows_max = (self.services.limits.epoch_rows / self.sources.len().max(1)).max(1);
-        let delay = self.plan.options.watermark_delay;
+        let pulled = self.pull(rows_max, now).await?;
+        self.plan.now.store(now.0, Ordering::SeqCst);
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
         let mut bad = Vec::new();
-        self.plan.now.store(now.0, Ordering::SeqCst);
-        for reader in &mut self.sources {
+        for (reader, pulled) in pulled {
+            let reader = &self.sources[reader];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
-            if state.ended {
-                continue;
-            }
-            let pulled = reader.source.read(&state.position, rows_max, now).await?;
             let planned = &self.plan.sources[reader.planned];
-            let taken = intake(&executor, planned, &pulled, (now, delay)).await?;
-            let unusable = taken.bad.len() as u64;
+            let delay = self.plan.options.watermark_delay;
+            let intake = intake(&executor, planned, &pulled, (now, delay)).await?;
+            let unusable = intake.bad.len() as u64;
             standing.rows_bad += unusable;
-            match planned.bad_data.unwrap_or(self.plan.options.bad_data) {
+            match self.bad_data(planned) {
                 BadData::Drop => {}
-                BadData::Table => bad.extend(taken.bad.iter().map(|row| (planned.name.clone(), row.clone()))),
-                BadData::Fail => refuse(&planned.name, &taken.bad)?,
+                BadData::Table => {
+                    bad.extend(intake.bad.iter().map(|row| (planned.name.clone(), row.clone())))
+                }
+                BadData::Fail => refuse(&planned.name, &intake.bad)?,
             }
-            let good: u64 = taken.batches.iter().map(|batch| batch.num_rows() as u64).sum();
-            rows += good + unusable;
+            let good: u64 = intake.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            let taken = good + unusable;
+            rows += taken;
             ended |= pulled.ended;
-            note(state, &pulled, &taken, good + unusable, now);
-            feeds.set(reader.feed, taken.batches);
+            is_full |= taken >= rows_max as u64;
+            standing.rows_skipped += pulled.skipped;
+            note(state, &pulled, &intake, taken, now);
+            feeds.set(reader.feed, intake.batches);
         }
         standing.rows_in += rows;
         let (idle, times) = (self.plan.options.idle_timeout, (now.0, self.since));
         standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
-        let is_due = self.closes(watermark)? || self.is_sink_due(now) || self.is_commit_due(&standing, now);
-        if rows == 0 && !ended && !is_due {
+        let moment = Moment { watermark, is_first: self.epoch.0 == 0 };
+        let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
+        let is_due = self.is_due(moment)? || self.is_writer_due(now) || self.is_commit_due(&standing, now);
+        if !is_news && !is_due {
             // Nothing was there between the old positions and the new.
             self.standing.sources = standing.sources;
             return Ok(None);
         }
-        Ok(Some(Cut { feeds, standing, rows, watermark, bad }))
+        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad }))
     }
 
-    /// True if a sink has something to complete though no row came.
-    fn is_sink_due(&self, now: Micros) -> bool {
-        self.sinks.iter().any(|writer| self.due(writer).is_some_and(|due| due <= now))
+    /// What the sources give, by their place; tables whose changes are read all at one transaction.
+    async fn pull(&mut self, rows_max: usize, now: Micros) -> Result<Vec<(usize, Pulled)>, Error> {
+        for reader in &mut self.sources {
+            reader.source.settle().await?;
+        }
+        let head = self.services.lake.catalog.head(&self.scope).await?.txn;
+        let mut all: Vec<(usize, Pulled)> = Vec::new();
+        for (at, reader) in self.sources.iter_mut().enumerate() {
+            let state = self.standing.sources.get(&reader.name).filter(|state| !state.ended);
+            let Some(state) = state else { continue };
+            let wanted = Wanted { rows_max, now, upto: head };
+            all.push((at, reader.source.read(&state.position, wanted).await?));
+        }
+        let least = all.iter().filter_map(|(_, pulled)| pulled.reached).min();
+        for (at, pulled) in &mut all {
+            let (Some(reached), Some(least)) = (pulled.reached, least) else { continue };
+            let reader = &mut self.sources[*at];
+            let Some(state) = self.standing.sources.get(&reader.name) else { continue };
+            if reached > least {
+                let wanted = Wanted { rows_max: usize::MAX, now, upto: least };
+                *pulled = reader.source.read(&state.position, wanted).await?;
+            }
+        }
+        Ok(all)
     }
 
-    fn due(&self, writer: &Writer) -> Option<Micros> {
-        writer.sink.due(self.standing.sinks.get(&writer.name)?)
-    }
-
-    fn closes(&self, watermark: (i64, i64)) -> Result<bool, Error> {
-        for (stage, held) in self.plan.stages.iter().zip(&self.held) {
-            if stage.closes(&held.runs, watermark)? {
+    fn is_due(&self, moment: Moment) -> Result<bool, Error> {
+        for (operator, held) in self.plan.operators.iter().zip(&self.held) {
+            if operator.is_due(held, moment)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// True if a sink has something to complete though no row came.
+    fn is_writer_due(&self, now: Micros) -> bool {
+        self.writers.iter().any(|writer| self.due(writer).is_some_and(|due| due <= now))
+    }
+
+    fn due(&self, writer: &Writer) -> Option<Micros> {
+        writer.sink.due(self.standing.sinks.get(&writer.name)?)
     }
 
     /// History before the committed positions is kept for this pipeline: it should not lag behind for nothing.
@@ -393,16 +477,14 @@ impl Run {
             })
     }
 
-    /// The rows of each output, and what the operators hold then.
+    /// The rows of each output, and what becomes of the operators.
     async fn run(&self, cut: &Cut) -> Result<Ran, Error> {
         self.plan.now.store(cut.standing.now, Ordering::SeqCst);
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
         let mut feeds = cut.feeds.clone();
-        let (mut held, mut late) = (Vec::new(), 0);
-        for (stage, before) in self.plan.stages.iter().zip(&self.held) {
-            let advanced = stage.advance(&executor, &mut feeds, &before.runs, cut.watermark).await?;
-            late += advanced.late;
-            held.push(Held { fingerprint: stage.fingerprint.clone(), runs: advanced.held });
+        let mut advanced = Vec::new();
+        for (operator, held) in self.plan.operators.iter().zip(&self.held) {
+            advanced.push(operator.advance(&executor, &mut feeds, held, cut.moment).await?);
         }
         let mut rows = Vec::new();
         for output in &self.plan.outputs {
@@ -417,13 +499,11 @@ impl Run {
             sunk.push(fitted.collect::<Result<Vec<_>, _>>()?);
         }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
-        Ok(Ran { rows, sunk, held, late })
+        Ok(Ran { rows, sunk, advanced })
     }
 
     /// Fails if the node has no memory for what the operators will hold.
-    fn reserve(&mut self, held: &[Held]) -> Result<(), Error> {
-        let runs = held.iter().flat_map(|held| &held.runs);
-        let bytes: u64 = runs.map(|run| run.get_array_memory_size() as u64).sum();
+    fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
         let reserved = self.reservation.bytes();
         if bytes < reserved {
             self.reservation.shrink(reserved - bytes);
@@ -434,14 +514,14 @@ impl Run {
     }
 
     /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it.
-    async fn stage_sinks(
+    async fn stage_writers(
         &mut self,
         epoch: Epoch,
         standing: &mut Standing,
         sunk: &[Vec<RecordBatch>],
     ) -> Result<(), Error> {
         let closing = if standing.finished { Closing::Close } else { Closing::Open };
-        for (number, writer) in self.sinks.iter_mut().enumerate() {
+        for (number, writer) in self.writers.iter_mut().enumerate() {
             let of_it = self.plan.sunk.iter().zip(sunk).filter(|(output, _)| output.sink == number);
             let rows: Vec<RecordBatch> = of_it.flat_map(|(_, rows)| rows.iter().cloned()).collect();
             let before = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
@@ -456,78 +536,87 @@ impl Run {
     async fn stage(
         &self,
         standing: &Standing,
-        held: &[Held],
+        advanced: &[Advanced],
         rows: Vec<Vec<RecordBatch>>,
         bad: &[(String, BadRow)],
     ) -> Result<Staged, Error> {
         let lake = &self.services.lake;
-        let schemas: Vec<SchemaRef> =
-            self.plan.stages.iter().map(|stage| stage.held_schema().clone()).collect();
-        let body = Body::encode(held, &schemas)?;
+        let operators = self.plan.operators.iter().zip(advanced);
+        let body = Body::encode(
+            operators
+                .map(|(operator, then)| (operator.fingerprint(), operator.runs_schema(), &then.runs[..])),
+        )?;
         let mut object = None;
         if body.bytes.len() > self.services.limits.inline_state_bytes {
             let stored = StateObject { id: lake.ids.uuid(), bytes: body.bytes.len() as u64 };
-            lake.store.put(&self.object_path(stored), body.bytes.clone()).await?;
+            lake.store.put(&self.object_path(stored.id), body.bytes.clone()).await?;
             object = Some(stored);
         }
-        let state = checkpoint::encode(standing, body, object)?;
-        let mut staged = Staged { written: Vec::new(), state, object };
-        for (output, rows) in self.plan.outputs.iter().zip(rows) {
-            if rows.is_empty() {
-                continue;
-            }
-            match self.write(&output.target, rows).await {
-                Ok(written) => staged.written.push((output.target.clone(), written)),
-                Err(error) => {
-                    self.abandon(staged).await;
-                    return Err(error);
-                }
-            }
-        }
-        if let Some(table) = self.plan.bad_table.clone().filter(|_| !bad.is_empty()) {
-            let written = match crate::bad_rows::batch(bad, self.epoch.0 + 1) {
-                Ok(batch) => self.write(&table, vec![batch]).await,
-                Err(error) => Err(error),
-            };
-            match written {
-                Ok(written) => staged.written.push((table, written)),
-                Err(error) => {
-                    self.abandon(staged).await;
-                    return Err(error);
-                }
+        let kept = match &self.plan.bad_table {
+            Some(table) if !bad.is_empty() => Some((table.clone(), bad_rows::batch(bad, self.epoch.0 + 1)?)),
+            _ => None,
+        };
+        let blocks = self.next_blocks(advanced).await?;
+        let state = checkpoint::encode(standing, body, object, &blocks)?;
+        let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows, kept).await;
+        match sinks {
+            Ok(sinks) => Ok(Staged { sinks, state, object, blocks }),
+            Err(error) => {
+                self.forget(object, &blocks).await;
+                Err(error)
             }
         }
-        Ok(staged)
     }
 
-    async fn write(&self, target: &Arc<TableDef>, rows: Vec<RecordBatch>) -> Result<Written, Error> {
-        let mut writer = self.services.lake.writer(&self.scope, target.clone(), Level::Fresh);
-        for batch in rows {
-            let written = match fit(&batch, target) {
-                Ok(batch) => writer.write(batch).await.map_err(Error::from),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written {
-                writer.abandon().await;
-                return Err(error);
+    /// The blocks after an epoch that changes tables so.
+    async fn next_blocks(&self, advanced: &[Advanced]) -> Result<Vec<Block>, Error> {
+        let layouts = self.layouts();
+        let mut changes: Changes = advanced.iter().map(|advanced| advanced.deltas.clone()).collect();
+        let Some(new) = Block::encode(&changes, &layouts)? else { return Ok(self.blocks.clone()) };
+        let tables = || self.held.iter().flat_map(|held| &held.tables);
+        let live: u64 = tables().map(|table| table.len() as u64).sum();
+        let heads: Vec<_> = self.blocks.iter().map(|block| block.head.clone()).collect();
+        let inline_max = self.services.limits.inline_state_bytes;
+        let (kept, new) = match blocks::step(&heads, &new.head, live, inline_max) {
+            blocks::Step::Add => (self.blocks.len(), Some(new)),
+            blocks::Step::Merge(from) => {
+                let before = self.read_blocks(&self.blocks[from..]).await?;
+                for (into, from) in changes.iter_mut().flatten().zip(before.iter().flatten()) {
+                    into.merge(from);
+                }
+                (from, Block::encode(&changes, &layouts)?)
             }
-        }
-        Ok(writer.finish().await?)
-    }
-
-    /// Deletes what no commit took. Best effort: what stays is an orphan.
-    async fn abandon(&self, staged: Staged) {
-        for (table, written) in staged.written {
-            self.services.lake.abandon(&table, written).await;
-        }
-        if let Some(object) = staged.object
-            && let Err(error) = self.services.lake.store.delete(&self.object_path(object)).await
+            blocks::Step::Whole => {
+                for (into, table) in changes.iter_mut().flatten().zip(tables()) {
+                    into.merge(&table.whole());
+                }
+                (0, Block::encode(&changes, &layouts)?)
+            }
+        };
+        let mut blocks = self.blocks[..kept].to_vec();
+        let Some(mut new) = new else { return Ok(blocks) };
+        if new.head.bytes > inline_max as u64
+            && let Some(bytes) = new.inline.take()
         {
-            tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
+            let id = self.services.lake.ids.uuid();
+            self.services.lake.store.put(&self.object_path(id), bytes).await?;
+            new.head.id = Some(id);
+        }
+        blocks.push(new);
+        Ok(blocks)
+    }
+
+    /// Deletes objects that no commit will name. Best effort: what stays goes with the next start.
+    async fn forget(&self, object: Option<StateObject>, blocks: &[Block]) {
+        let kept = self.objects(self.object, &self.blocks);
+        for path in self.objects(object, blocks).difference(&kept) {
+            if let Err(error) = self.services.lake.store.delete(path).await {
+                tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
+            }
         }
     }
 
-    /// The one commit of the epoch.
+    /// The one commit of the epoch. Writes by key are planned again while others change the same rows.
     async fn commit(
         &mut self,
         epoch: Epoch,
@@ -535,58 +624,71 @@ impl Run {
         staged: Staged,
     ) -> Result<Committed, Error> {
         let catalog = self.services.lake.catalog.clone();
-        let base = catalog.head(&self.scope).await?.txn;
-        let mut files: BTreeMap<TableId, Vec<NewFile>> = BTreeMap::new();
-        for (table, written) in &staged.written {
-            files.entry(table.id).or_default().extend(written.clone().into_files());
-        }
-        let tables = files.into_iter().map(|(table, files)| TableChange {
-            table,
-            base,
-            read: ReadSet::None,
-            ops: vec![Op::Append { files }],
-        });
-        let commit = Commit {
-            commit_id: self.services.lake.ids.uuid(),
-            scope: self.scope.clone(),
-            producers: vec![Producer {
-                name: self.pipeline.producer(),
-                epoch,
-                fence: Some(self.fence),
-                state: Some(staged.state.clone()),
-                tables: None,
-            }],
-            facts: Facts {
-                operation: "pipeline".to_owned(),
-                actor: Some(self.actor.clone()),
-                message: Some(self.pipeline.full_name()),
-                inputs: self.inputs(standing),
-                ..Facts::default()
-            },
-            tables: tables.collect(),
-            objects: Vec::new(),
-        };
         let started = self.services.lake.clock.now();
-        match catalog.apply(commit).await {
-            Ok(committed) if committed.superseded => {
-                // The ledger knows this epoch from somebody else.
-                Err(cenote_catalog::Error::Fenced { name: format!("producer {}", self.pipeline.producer()) }
-                    .into())
-            }
-            Ok(committed) => {
-                let now = self.services.lake.clock.now();
-                self.committed = Committing { at: now, took: now.since(started) };
-                Ok(committed)
-            }
-            Err(error) => {
-                let is_known = !matches!(
-                    error,
-                    cenote_catalog::Error::OutcomeUnknown(_) | cenote_catalog::Error::Unavailable(_)
-                );
-                if is_known {
-                    self.abandon(staged).await;
+        let mut reruns = Reruns::new(self.services.lake.ids.clone());
+        loop {
+            let (lake, ingest) = (&self.services.lake, &self.services.ingest);
+            let planned = match staged.sinks.plan(lake, ingest, &self.scope).await {
+                Ok(planned) => planned,
+                Err(error) => {
+                    staged.sinks.abandon(&self.services.lake).await;
+                    self.forget(staged.object, &staged.blocks).await;
+                    return Err(error);
                 }
-                Err(error.into())
+            };
+            let commit = Commit {
+                commit_id: self.services.lake.ids.uuid(),
+                scope: self.scope.clone(),
+                producers: vec![Producer {
+                    name: self.pipeline.producer(),
+                    epoch,
+                    fence: Some(self.fence),
+                    state: Some(staged.state.clone()),
+                    tables: None,
+                }],
+                facts: Facts {
+                    operation: "pipeline".to_owned(),
+                    actor: Some(self.actor.clone()),
+                    message: Some(self.pipeline.full_name()),
+                    inputs: self.inputs(standing),
+                    ..Facts::default()
+                },
+                tables: planned.changes(),
+                objects: Vec::new(),
+            };
+            let error = match catalog.apply(commit).await {
+                Ok(committed) if committed.superseded => {
+                    // The ledger knows this epoch from somebody else.
+                    let name = format!("producer {}", self.pipeline.producer());
+                    return Err(cenote_catalog::Error::Fenced { name }.into());
+                }
+                Ok(committed) => {
+                    let now = self.services.lake.clock.now();
+                    self.committed = Committing { at: now, took: now.since(started) };
+                    return Ok(committed);
+                }
+                Err(error) => error,
+            };
+            let is_known = !matches!(
+                error,
+                cenote_catalog::Error::OutcomeUnknown(_) | cenote_catalog::Error::Unavailable(_)
+            );
+            if is_known {
+                planned.abandon(&self.services.lake).await;
+            }
+            let again = match staged.sinks.is_keyed() {
+                true => reruns.pause_after(error),
+                false => Err(error),
+            };
+            match again {
+                Ok(pause) => self.services.lake.clock.pause(pause).await,
+                Err(error) => {
+                    if is_known {
+                        staged.sinks.abandon(&self.services.lake).await;
+                        self.forget(staged.object, &staged.blocks).await;
+                    }
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -605,14 +707,14 @@ impl Run {
     }
 
     /// What follows a commit, and may be done again.
-    async fn finish(&mut self, before: Option<StateObject>) -> Result<(), Error> {
-        for writer in &mut self.sinks {
+    async fn finish(&mut self, before: BTreeSet<object_store::path::Path>) -> Result<(), Error> {
+        for writer in &mut self.writers {
             if let Some(state) = self.standing.sinks.get(&writer.name) {
                 writer.sink.finish(state).await?;
             }
         }
-        if let Some(object) = before {
-            self.services.lake.store.delete(&self.object_path(object)).await?;
+        for path in before.difference(&self.objects(self.object, &self.blocks)) {
+            self.services.lake.store.delete(path).await?;
         }
         for reader in &mut self.sources {
             if let Some(state) = self.standing.sources.get(&reader.name) {
@@ -644,14 +746,18 @@ impl Run {
             _ => idle_commit,
         };
         let now = self.services.lake.clock.now();
-        let due = self.sinks.iter().filter_map(|writer| self.due(writer)).min();
+        let due = self.writers.iter().filter_map(|writer| self.due(writer)).min();
         due.map_or(silence, |due| due.since(now).min(silence))
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.
     pub(crate) fn pace(&self) -> Duration {
         let limits = self.services.limits;
-        let apart = limits.epoch_interval.max(self.committed.took * limits.commits_apart);
+        let mut apart = limits.epoch_interval.max(self.committed.took * limits.commits_apart);
+        if self.plan.is_updating() && !self.is_behind {
+            // What is taken back soon is not worth showing.
+            apart = apart.max(self.plan.options.update_interval);
+        }
         let since = self.services.lake.clock.now().since(self.committed.at);
         apart.saturating_sub(since + self.committed.took)
     }
@@ -664,6 +770,20 @@ impl Run {
     /// Rows that were read, written, and too late, since the pipeline was made.
     pub fn counts(&self) -> (u64, u64, u64) {
         (self.standing.rows_in, self.standing.rows_out, self.standing.rows_late)
+    }
+
+    /// The transaction at which all tables were read, if the pipeline reads tables and is behind their first rows.
+    pub fn reached(&self) -> Option<Txn> {
+        let places = self.sources.iter().filter_map(|reader| {
+            let state = self.standing.sources.get(&reader.name)?;
+            reader.source.reached(&state.position)
+        });
+        places.min().flatten()
+    }
+
+    /// Changes of tables that were left out, because only rows that are added are read of them.
+    pub fn skipped(&self) -> u64 {
+        self.standing.rows_skipped
     }
 
     /// Event time that is over, µs.
@@ -686,9 +806,9 @@ fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
 }
 
 /// Where a source stands after what it gave.
-fn note(state: &mut SourceState, pulled: &Pulled, taken: &Intake, rows: u64, now: Micros) {
+fn note(state: &mut SourceState, pulled: &Pulled, intake: &Intake, rows: u64, now: Micros) {
     state.position.clone_from(&pulled.position);
-    state.time_max = taken.over.max(state.time_max);
+    state.time_max = intake.over.max(state.time_max);
     state.ended = pulled.ended;
     state.floor = pulled.floor.map(|floor| floor.0);
     if rows > 0 {
@@ -696,14 +816,18 @@ fn note(state: &mut SourceState, pulled: &Pulled, taken: &Intake, rows: u64, now
     }
 }
 
-/// The rows in the columns of their table. NULLs where none may be are the writer's to refuse: it names column and row.
-fn fit(batch: &RecordBatch, table: &TableDef) -> Result<RecordBatch, Error> {
-    let wanted = arrow_schema(&table.schema);
-    let given = batch.schema();
-    let columns = batch.columns().iter().zip(given.fields()).zip(wanted.fields());
-    let columns = columns.map(|((column, given), wanted)| adapt(column, given, wanted));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let fields = wanted.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-    let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+/// Bytes of runs, and of tables after a change of them.
+fn memory<'a>(
+    operators: impl Iterator<Item = (&'a [RecordBatch], &'a [Multiset], &'a [crate::multiset::Delta])>,
+) -> u64 {
+    let bytes = operators.map(|(runs, tables, deltas)| {
+        let runs: u64 = runs.iter().map(|run| run.get_array_memory_size() as u64).sum();
+        let tables: u64 = tables
+            .iter()
+            .enumerate()
+            .map(|(at, table)| deltas.get(at).map_or(table.bytes(), |delta| table.bytes_with(delta)))
+            .sum();
+        runs + tables
+    });
+    bytes.sum()
 }

@@ -1,18 +1,21 @@
 //! The pipelines of a node: one task for each that should run.
 
+mod views;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cenote_catalog::{Desired, Identity, Pipeline};
+use cenote_catalog::{Desired, Identity, Pipeline, TableDef};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
-use cenote_query::{Engine, Pipelines};
+use cenote_query::{Engine, NewView, Pipelines};
 use cenote_table::Lake;
-use cenote_vocab::{MemoryPool, Scope};
+use cenote_vocab::{MemoryPool, Scope, Txn};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -44,6 +47,8 @@ struct Inner {
 struct Running {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
+    /// The transaction at which its tables were read.
+    reached: watch::Receiver<Option<Txn>>,
 }
 
 /// Why a task of a pipeline ends.
@@ -81,6 +86,7 @@ impl Streams {
     pub async fn start(&self) -> Result<(), Error> {
         let catalog = &self.inner.services.lake.catalog;
         for scope in catalog.scopes().await? {
+            self.clean_views(&scope).await?;
             for pipeline in catalog.pipelines(&scope).await? {
                 let ended = matches!(pipeline.state.as_str(), "failed" | "finished");
                 if pipeline.desired == Desired::Running && !ended {
@@ -106,8 +112,10 @@ impl Streams {
         let stop = self.inner.stop.child_token();
         let id = pipeline.id;
         let (inner, scope, asked) = (self.inner.clone(), scope.clone(), stop.clone());
-        let task = self.inner.tasks.spawn(async move { inner.keep(&scope, pipeline, &asked).await });
-        self.inner.running.lock().insert(id, Running { stop, task });
+        let (reaches, reached) = watch::channel(None);
+        let task =
+            self.inner.tasks.spawn(async move { inner.keep(&scope, pipeline, &asked, &reaches).await });
+        self.inner.running.lock().insert(id, Running { stop, task, reached });
     }
 
     /// Ends a pipeline's task after the epoch that runs.
@@ -197,6 +205,34 @@ impl Pipelines for Streams {
     ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
         self.remove_now(scope, pipeline).map(outward).boxed()
     }
+
+    fn create_view<'a>(
+        &'a self,
+        identity: &'a Identity,
+        view: NewView,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.create_view_now(identity, view).map(outward).boxed()
+    }
+
+    fn refresh_view<'a>(
+        &'a self,
+        scope: &'a Scope,
+        view: &'a TableDef,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.refresh_view_now(scope, view).map(outward).boxed()
+    }
+
+    fn reached(&self, pipeline: &Pipeline) -> Option<Txn> {
+        self.inner.running.lock().get(&pipeline.id).and_then(|running| *running.reached.borrow())
+    }
+
+    fn drop_view<'a>(
+        &'a self,
+        identity: &'a Identity,
+        view: &'a TableDef,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.drop_view_now(identity, view).map(outward).boxed()
+    }
 }
 
 fn outward(result: Result<(), Error>) -> Result<(), cenote_query::Error> {
@@ -208,14 +244,20 @@ fn outward(result: Result<(), Error>) -> Result<(), cenote_query::Error> {
 
 impl Inner {
     /// Runs a pipeline until it ends, is stopped, or has failed for good.
-    async fn keep(&self, scope: &Scope, mut pipeline: Pipeline, stop: &CancellationToken) {
+    async fn keep(
+        &self,
+        scope: &Scope,
+        mut pipeline: Pipeline,
+        stop: &CancellationToken,
+        reaches: &watch::Sender<Option<Txn>>,
+    ) {
         let restarts_max =
             PipelineOptions::of(&pipeline.options).map_or(Some(0), |options| options.restarts_max);
         let clock = &self.services.lake.clock;
         let (mut failures, mut backoff) = (0, BACKOFF);
         loop {
             let began = clock.now();
-            let error = match self.drive(scope, &mut pipeline, stop).await {
+            let error = match self.drive(scope, &mut pipeline, stop, reaches).await {
                 Ok(End::Stopped) => return,
                 Ok(End::Finished) => return self.note(scope, &mut pipeline, "finished", None).await,
                 Ok(End::Fenced) => {
@@ -248,6 +290,7 @@ impl Inner {
         scope: &Scope,
         pipeline: &mut Pipeline,
         stop: &CancellationToken,
+        reaches: &watch::Sender<Option<Txn>>,
     ) -> Result<End, Error> {
         let opened = Box::pin(Run::of(self.services.clone(), scope, pipeline.clone()));
         let mut run = match opened.await {
@@ -258,7 +301,11 @@ impl Inner {
         self.note(scope, pipeline, "running", None).await;
         let mut was_idle = true;
         while !stop.is_cancelled() {
-            match run.step().await {
+            let step = run.step().await;
+            if step.is_ok() {
+                reaches.send_replace(run.reached());
+            }
+            match step {
                 Ok(Step::Finished) => return Ok(End::Finished),
                 Ok(Step::Committed(_)) => {
                     was_idle = false;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use cenote_catalog::TableDef;
-use cenote_connect::{LakeSource, SinkOptions, SourceOptions};
+use cenote_connect::{LakeMode, LakeSource, SinkOptions, SourceOptions};
 use cenote_query::StreamTables;
+use cenote_table::RowKey;
 use cenote_vocab::{ErrorKind, TableId};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
@@ -17,12 +18,13 @@ use parking_lot::Mutex;
 use crate::Error;
 use crate::feed::{Feed, FeedId};
 use crate::options::BadData;
+use crate::plan::is_keyed;
 
 /// Where rows come from.
 #[derive(Clone, Debug)]
 pub(crate) enum SourceKind {
     /// A table of the lake.
-    Lake(Arc<TableDef>),
+    Lake(Arc<TableDef>, LakeMode),
     /// A connector.
     Connector(Arc<SourceOptions>),
 }
@@ -93,9 +95,19 @@ pub(crate) enum Target {
     Lake,
 }
 
+/// What is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScriptKind {
+    /// A script that writes tables. Changes are read of tables whose rows have a key, of others what is inserted.
+    Pipeline,
+    /// The query of a view, which is always right: changes are read of all tables, and only keys that are kept are trusted.
+    View,
+}
+
 /// Names of a script while it is planned.
 pub(crate) struct Streams {
     functions: Vec<Arc<ScalarUDF>>,
+    kind: ScriptKind,
     state: Mutex<State>,
 }
 
@@ -110,8 +122,8 @@ struct State {
 }
 
 impl Streams {
-    pub(crate) fn new(functions: Vec<Arc<ScalarUDF>>) -> Self {
-        Self { functions, state: Mutex::default() }
+    pub(crate) fn new(functions: Vec<Arc<ScalarUDF>>, kind: ScriptKind) -> Self {
+        Self { functions, kind, state: Mutex::default() }
     }
 
     /// Makes the rows of a connector known under a name; what is made of them may take their place.
@@ -185,6 +197,25 @@ impl Streams {
         self.state.lock().next_feed()
     }
 
+    /// True for the query of a view.
+    pub(crate) fn is_view(&self) -> bool {
+        self.kind == ScriptKind::View
+    }
+
+    /// Where the columns of a table's key are; `None` if it has none, or one that nobody keeps.
+    fn key_places(&self, table: &TableDef) -> Option<Vec<usize>> {
+        if self.is_view() {
+            return Some(RowKey::of_dedup(table).ok()??.places().to_vec());
+        }
+        let key = RowKey::of(table).ok().flatten()?;
+        is_keyed(table).unwrap_or(false).then(|| key.places().to_vec())
+    }
+
+    /// True if something depends on the ids of a table's rows.
+    pub(crate) fn shows_ids(&self, table: TableId) -> bool {
+        self.state.lock().lake.get(&table).is_some_and(Feed::shows_ids)
+    }
+
     /// The sources that were named so far.
     pub(crate) fn sources(&self) -> Vec<SourcePlan> {
         self.state.lock().sources.clone()
@@ -246,12 +277,21 @@ impl StreamTables for Streams {
         if let Some(feed) = state.lake.get(&table.id) {
             return Arc::new(feed.clone());
         }
-        let feed = Feed::new(state.next_feed(), Arc::new(LakeSource::columns(table)));
+        let columns = Arc::new(LakeSource::columns(table));
+        // An option that cannot be understood is told by the one who reads the table.
+        let mode = match self.is_view() || is_keyed(table).unwrap_or(true) {
+            true => LakeMode::Changes,
+            false => LakeMode::Append,
+        };
+        let feed = match mode {
+            LakeMode::Append => Feed::new(state.next_feed(), columns),
+            LakeMode::Changes => Feed::changes(state.next_feed(), columns, self.key_places(table)),
+        };
         state.lake.insert(table.id, feed.clone());
         state.sources.push(SourcePlan {
             name: table.full_name(),
             feed: feed.id,
-            kind: SourceKind::Lake(table.clone()),
+            kind: SourceKind::Lake(table.clone(), mode),
             shape: None,
             event_time: EventTime::Source,
             bad_data: None,

@@ -39,6 +39,11 @@ pub(crate) enum WindowKind {
 }
 
 impl WindowKind {
+    /// True for windows that follow each other: each instant is in one.
+    pub(crate) fn is_tumbling(self) -> bool {
+        matches!(self, Self::Fixed(windows) if windows.slide == windows.width)
+    }
+
     /// What instants belong to: their pane, or a session of their own.
     pub(crate) fn of(self, times: &TimestampMicrosecondArray) -> StructArray {
         match self {

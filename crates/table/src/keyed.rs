@@ -78,8 +78,18 @@ pub struct KeyedChange {
 impl Lake {
     /// Begins a keyed write of `table`; `None` if its rows do not replace each other (option `dedup`).
     pub fn keyed_rows(&self, scope: &Scope, table: &Arc<TableDef>) -> Result<Option<KeyedRows>, Error> {
-        let Some(key) = RowKey::of_dedup(table)? else { return Ok(None) };
-        Ok(Some(KeyedRows {
+        let key = RowKey::of_dedup(table)?;
+        Ok(key.map(|key| self.keyed_by(scope, table, key)))
+    }
+
+    /// The same by the table's key, also if its rows do not replace each other by themselves; `None` if it has no key.
+    pub fn rows_by_key(&self, scope: &Scope, table: &Arc<TableDef>) -> Result<Option<KeyedRows>, Error> {
+        let key = RowKey::of(table)?;
+        Ok(key.map(|key| self.keyed_by(scope, table, key)))
+    }
+
+    fn keyed_by(&self, scope: &Scope, table: &Arc<TableDef>, key: RowKey) -> KeyedRows {
+        KeyedRows {
             lake: self.clone(),
             scope: scope.clone(),
             table: Arc::clone(table),
@@ -87,7 +97,7 @@ impl Lake {
             key,
             arrived: Vec::new(),
             rows: 0,
-        }))
+        }
     }
 }
 
@@ -99,6 +109,12 @@ impl KeyedRows {
         let keys = self.key.columns(&batch);
         self.arrived.push(Arrived { rows: Some(batch), keys });
         Ok(())
+    }
+
+    /// Deletes the rows that have the key of one of these, which have the table's columns.
+    pub fn delete_rows(&mut self, batch: &RecordBatch) {
+        let keys = self.key.columns(batch);
+        self.delete(keys);
     }
 
     /// Deletes the rows with these keys: one array for each of [`RowKey::fields`], of its type.

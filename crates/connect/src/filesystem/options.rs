@@ -169,6 +169,10 @@ impl FilesystemSinkOptions {
         Ok(taken)
     }
 
+    pub(crate) fn format(&self) -> &FileFormat {
+        &self.format
+    }
+
     /// True if rows go to files by when they happened.
     pub(crate) fn wants_event_time(&self) -> bool {
         self.partitioning.time_pattern.is_some()

@@ -17,7 +17,7 @@ use super::IN_PROGRESS;
 use super::options::FilesystemSourceOptions;
 use crate::connector::Column;
 use crate::file_reader::{FilePlace, FileReader};
-use crate::{Error, Pulled, Reach, Source};
+use crate::{Error, Pulled, Reach, Source, Wanted};
 
 /// Names that a position remembers where new files are looked for.
 const SEEN_MAX: usize = 100_000;
@@ -127,16 +127,10 @@ impl Source for FilesystemSource {
         format!("ext:{}", self.shown)
     }
 
-    async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
+    async fn read(&mut self, from: &str, wanted: Wanted) -> Result<Pulled, Error> {
         let mut place = self.place(from)?;
-        let mut pulled = Pulled {
-            batches: Vec::new(),
-            places: Vec::new(),
-            bad: Vec::new(),
-            position: String::new(),
-            ended: false,
-            floor: None,
-        };
+        let Wanted { rows_max, now, .. } = wanted;
+        let mut pulled = Pulled::of(Vec::new(), String::new());
         let mut rows = 0;
         while rows < rows_max {
             let (path, stands) = match place.file.take() {

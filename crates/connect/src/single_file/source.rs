@@ -5,14 +5,13 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use cenote_codec::record::AtBad;
-use cenote_vocab::Micros;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
 use super::SingleFileOptions;
 use crate::connector::Column;
 use crate::file_reader::{FilePlace, FileReader};
-use crate::{Error, Pulled, Reach, Source};
+use crate::{Error, Pulled, Reach, Source, Wanted};
 
 /// The reader of a file.
 pub struct SingleFileSource {
@@ -60,17 +59,12 @@ impl Source for SingleFileSource {
         format!("ext:file:/{}", self.path)
     }
 
-    async fn read(&mut self, from: &str, rows_max: usize, now: Micros) -> Result<Pulled, Error> {
+    async fn read(&mut self, from: &str, wanted: Wanted) -> Result<Pulled, Error> {
         let from = place(&self.name, from)?;
-        let part = self.reader.read(&self.path, from, rows_max, now).await?;
-        Ok(Pulled {
-            batches: part.batches,
-            places: part.places,
-            bad: part.bad,
-            position: format!("{}:{}", part.place.bytes, part.place.rows),
-            ended: part.at_end,
-            floor: None,
-        })
+        let part = self.reader.read(&self.path, from, wanted.rows_max, wanted.now).await?;
+        let position = format!("{}:{}", part.place.bytes, part.place.rows);
+        let (places, bad, ended) = (part.places, part.bad, part.at_end);
+        Ok(Pulled { places, bad, ended, ..Pulled::of(part.batches, position) })
     }
 
     async fn wait(&self, _from: &str) {}

@@ -115,15 +115,17 @@ impl Script<'_> {
         let (session, several) = (self.session, self.statements.len() > 1);
         let ran = self.run_each(results).await;
         let open = session.transaction_status() != TransactionStatus::Idle;
+        let mut last = None;
         if several && (ran.is_ok() || open) {
-            let ended = session.end_implicit(ran.is_err()).await;
-            if ran.is_ok() {
-                ended.map_err(|error| Problem::sql(&error, self.sql, 0))?;
-            } else if let Err(error) = ended {
-                tracing::debug!(%error, "a failed text could not be rolled back by hand; its session ends now");
+            match session.end_implicit(ran.is_err()).await {
+                Ok(txn) => last = txn,
+                Err(error) if ran.is_ok() => return Err(Problem::sql(&error, self.sql, 0)),
+                Err(error) => {
+                    tracing::debug!(%error, "a failed text could not be rolled back by hand; its session ends now");
+                }
             }
         }
-        let txn = ran?;
+        let txn = last.map(|txn| txn.0).or(ran?);
         if session.transaction_status() != TransactionStatus::Idle {
             let text = "the text ends inside a transaction: nothing of it was applied";
             return Err(Problem::bad_request(text).with("sqlstate", "25001").hinted("end it with COMMIT"));

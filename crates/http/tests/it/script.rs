@@ -45,6 +45,9 @@ async fn a_text_that_fails_leaves_nothing_and_names_its_statement() {
     let whole = node.sql("BEGIN; CREATE TABLE u (a BIGINT); INSERT INTO u VALUES (7); COMMIT").await;
     assert_eq!(whole.status.as_u16(), 200, "{}", whole.text());
     assert_eq!(node.rows("SELECT a FROM u").await, json!([[7]]));
+    let both = node.sql("INSERT INTO u VALUES (1); DELETE FROM u WHERE a = 1").await;
+    let head = node.rows("SELECT max(txn) FROM system.catalog.transactions").await;
+    assert_eq!(both.header("x-cenote-txn"), head[0][0].to_string(), "the commit of all of it");
     let rest = node.sql("INSERT INTO u VALUES (8); COMMIT; INSERT INTO u VALUES (9); SELECT 1 / 0").await;
     assert_eq!(rest.json()["statement"], 4, "{}", rest.text());
     assert_eq!(

@@ -120,6 +120,7 @@ pub(crate) enum Show {
     Pipelines { like: Option<String> },
     Pipeline(Vec<Ident>),
     CreatePipeline(Vec<Ident>),
+    MaterializedViews { like: Option<String> },
     All,
     Setting(String),
 }
@@ -147,7 +148,6 @@ const LATER: &[&[&str]] = &[
     &["CREATE", "JOB"],
     &["DROP", "JOB"],
     &["CREATE", "CATALOG"],
-    &["CREATE", "MATERIALIZED"],
     &["DROP", "CATALOG"],
 ];
 
@@ -376,6 +376,9 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
     } else if words.take(&["PIPELINES"]) {
         let like = if words.take(&["LIKE"]) { Some(words.text()?) } else { None };
         Show::Pipelines { like }
+    } else if words.take(&["MATERIALIZED", "VIEWS"]) {
+        let like = if words.take(&["LIKE"]) { Some(words.text()?) } else { None };
+        Show::MaterializedViews { like }
     } else if words.take(&["PIPELINE"]) {
         Show::Pipeline(words.object_name()?)
     } else if words.take(&["CREATE", "VIEW"]) {

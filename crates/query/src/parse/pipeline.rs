@@ -22,6 +22,18 @@ pub(crate) enum PipelineStatement {
     Pause(Vec<Ident>),
     /// `RESUME PIPELINE p`
     Resume(Vec<Ident>),
+    /// `CREATE [OR REPLACE] MATERIALIZED VIEW [IF NOT EXISTS] v [WITH (…)] AS query`
+    CreateView {
+        name: Vec<Ident>,
+        or_replace: bool,
+        if_not_exists: bool,
+        options: BTreeMap<String, String>,
+        query: String,
+    },
+    /// `DROP MATERIALIZED VIEW [IF EXISTS] v`
+    DropView { name: Vec<Ident>, if_exists: bool },
+    /// `REFRESH MATERIALIZED VIEW v [FULL]`
+    RefreshView { name: Vec<Ident>, full: bool },
 }
 
 impl PipelineStatement {
@@ -32,6 +44,9 @@ impl PipelineStatement {
             Self::Drop { .. } => "DROP PIPELINE",
             Self::Pause(_) => "PAUSE PIPELINE",
             Self::Resume(_) => "RESUME PIPELINE",
+            Self::CreateView { .. } => "CREATE MATERIALIZED VIEW",
+            Self::DropView { .. } => "DROP MATERIALIZED VIEW",
+            Self::RefreshView { .. } => "REFRESH MATERIALIZED VIEW",
         }
     }
 }
@@ -44,6 +59,7 @@ pub(super) fn pipeline(words: &mut Words<'_>) -> Result<Option<PipelineStatement
         &["RESTART", "PIPELINE"],
         &["CHECKPOINT", "PIPELINE"],
         &["EXPLAIN", "PIPELINE"],
+        &["ALTER", "MATERIALIZED", "VIEW"],
     ];
     if let Some(phrase) = later.iter().find(|phrase| words.take(phrase)) {
         return Err(unsupported(&phrase.join(" ")));
@@ -56,6 +72,15 @@ pub(super) fn pipeline(words: &mut Words<'_>) -> Result<Option<PipelineStatement
         }
         () if words.take(&["PAUSE", "PIPELINE"]) => PipelineStatement::Pause(words.object_name()?),
         () if words.take(&["RESUME", "PIPELINE"]) => PipelineStatement::Resume(words.object_name()?),
+        () if words.take(&["CREATE", "OR", "REPLACE", "MATERIALIZED", "VIEW"]) => create_view(words, true)?,
+        () if words.take(&["CREATE", "MATERIALIZED", "VIEW"]) => create_view(words, false)?,
+        () if words.take(&["DROP", "MATERIALIZED", "VIEW"]) => {
+            let if_exists = words.take(&["IF", "EXISTS"]);
+            PipelineStatement::DropView { name: words.object_name()?, if_exists }
+        }
+        () if words.take(&["REFRESH", "MATERIALIZED", "VIEW"]) => {
+            PipelineStatement::RefreshView { name: words.object_name()?, full: words.take(&["FULL"]) }
+        }
         () => return Ok(None),
     }))
 }
@@ -81,6 +106,20 @@ fn create(words: &mut Words<'_>) -> Result<PipelineStatement, Error> {
         None => return Err(words.unexpected("INSERT or a script in $$")),
     };
     Ok(PipelineStatement::Create { name, if_not_exists, options, script })
+}
+
+fn create_view(words: &mut Words<'_>, or_replace: bool) -> Result<PipelineStatement, Error> {
+    let if_not_exists = words.take(&["IF", "NOT", "EXISTS"]);
+    if or_replace && if_not_exists {
+        return Err(Error::new(ErrorKind::Invalid, "OR REPLACE and IF NOT EXISTS exclude each other"));
+    }
+    let name = words.object_name()?;
+    let options = if words.take(&["WITH"]) { options(words)? } else { BTreeMap::new() };
+    words.expect(&["AS"])?;
+    let Some(first) = words.peek() else { return Err(words.unexpected("a query")) };
+    let query = text_from(words.sql(), first).trim_end().trim_end_matches(';').to_owned();
+    words.skip(words.rest().len());
+    Ok(PipelineStatement::CreateView { name, or_replace, if_not_exists, options, query })
 }
 
 /// `(name = value, …)`; names in lower case, values as texts.
@@ -195,6 +234,9 @@ mod tests {
             ("ALTER PIPELINE p SET (a = 1)", "ALTER PIPELINE is not supported yet"),
             ("RESTART PIPELINE p", "RESTART PIPELINE is not supported yet"),
             ("PAUSE PIPELINE p now", "expected end of statement"),
+            ("CREATE MATERIALIZED VIEW v", "expected AS"),
+            ("CREATE OR REPLACE MATERIALIZED VIEW IF NOT EXISTS v AS SELECT 1", "exclude each other"),
+            ("REFRESH MATERIALIZED VIEW v now", "expected end of statement"),
         ] {
             let error = read(sql).unwrap_err().to_string();
             assert!(error.contains(expected), "{sql}: {error}");

@@ -91,6 +91,14 @@ impl<'a> Resolver<'a> {
     /// The table of the lake; views and made tables cannot be written.
     pub(crate) fn writable(&self, parts: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
         match self.find(parts, permission)? {
+            Found::Table(table) if table.materialized().is_some() => {
+                let what = match table.kind {
+                    cenote_catalog::TableKind::Table => "holds the rows of a materialized view",
+                    cenote_catalog::TableKind::View { .. } => "is a materialized view",
+                };
+                let text = format!("\"{}\" {what}: only its query changes it", table.full_name());
+                Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42809"))
+            }
             Found::Table(table) if table.kind == cenote_catalog::TableKind::Table => Ok(table),
             Found::Table(table) => {
                 Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is a view", table.full_name()))

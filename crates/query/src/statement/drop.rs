@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::{ObjectChange, TableKind};
+use cenote_catalog::{MATERIALIZED_SOURCES, Names, ObjectChange, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Fault, Permission};
 use sqlparser::ast::{ObjectType, Statement};
 
@@ -21,7 +21,7 @@ pub(crate) async fn drop_tables(
     prepared: &Prepared,
     guard: &Guard,
 ) -> Result<Answer, Error> {
-    let Statement::Drop { object_type, names, if_exists, purge, temporary, .. } = statement else {
+    let Statement::Drop { object_type, names, if_exists, purge, temporary, cascade, .. } = statement else {
         return Err(unsupported("this statement"));
     };
     let view = *object_type == ObjectType::View;
@@ -36,6 +36,7 @@ pub(crate) async fn drop_tables(
     let mut names_left = (*snapshot.names).clone();
     let (mut objects, mut dropped) = (Vec::new(), Vec::new());
     let mut notices = Vec::new();
+    let mut cascaded: Vec<Arc<TableDef>> = Vec::new();
     for name in names {
         let name = parts(name);
         let table = match resolver.find(&name, Permission::Delete) {
@@ -53,6 +54,17 @@ pub(crate) async fn drop_tables(
                 .with_sqlstate("42809")
                 .with_hint(format!("use {right}")));
         }
+        if table.materialized().is_some() {
+            let text = format!("\"{}\" belongs to a materialized view", table.full_name());
+            return Err(Error::new(ErrorKind::Invalid, text)
+                .with_sqlstate("42809")
+                .with_hint("use DROP MATERIALIZED VIEW"));
+        }
+        let readers = dependents(&names_left, &table);
+        if !readers.is_empty() && !*cascade {
+            return Err(depended_on(&table, &readers));
+        }
+        cascaded.extend(readers);
         names_left = without_table(&names_left, &table);
         dropped.push(table.id);
         objects.push(ObjectChange::DropTable {
@@ -61,6 +73,9 @@ pub(crate) async fn drop_tables(
             if_exists: *if_exists,
             view,
         });
+    }
+    for view in cascaded {
+        super::materialized::drop_cascading(session, &view).await?;
     }
     let mut answer = Answer::done(command);
     if !objects.is_empty() {
@@ -77,4 +92,30 @@ pub(crate) async fn drop_tables(
     }
     answer.notices = notices;
     Ok(answer)
+}
+
+/// Materialized views that read a table, or the rows of a materialized view.
+pub(crate) fn dependents(names: &Names, table: &TableDef) -> Vec<Arc<TableDef>> {
+    let is_its = |other: &&Arc<TableDef>| {
+        other.id == table.id
+            || (table.materialized().is_some() && other.materialized() == table.materialized())
+    };
+    let ids: Vec<String> = names.tables().filter(is_its).map(|other| other.id.to_string()).collect();
+    let reads = |rows: &&Arc<TableDef>| {
+        let sources = rows.properties.get(MATERIALIZED_SOURCES);
+        sources.is_some_and(|sources| sources.split(',').any(|id| ids.iter().any(|other| other == id)))
+    };
+    let readers: Vec<&Arc<TableDef>> = names.tables().filter(reads).collect();
+    let view_of = |rows: &&Arc<TableDef>| {
+        let mut views = names.tables().filter(|view| view.kind != TableKind::Table);
+        views.find(|view| view.materialized() == rows.materialized()).cloned()
+    };
+    readers.iter().filter_map(view_of).collect()
+}
+
+/// Says that others read what should go.
+pub(crate) fn depended_on(table: &TableDef, readers: &[Arc<TableDef>]) -> Error {
+    let readers: Vec<String> = readers.iter().map(|view| view.full_name()).collect();
+    let text = format!("materialized view {} reads \"{}\"", readers.join(", "), table.full_name());
+    Error::new(ErrorKind::Conflict, text).with_sqlstate("2BP01").with_hint("use CASCADE to drop it too")
 }

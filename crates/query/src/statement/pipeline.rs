@@ -6,18 +6,23 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Field;
-use cenote_catalog::{Desired, Pipeline};
+use cenote_catalog::{Desired, MATERIALIZED, Pipeline};
 use cenote_vocab::{ErrorKind, Permission, nearest};
 use sqlparser::ast::Ident;
 
-use super::Answer;
+use super::materialized::{self, IfTaken};
+use super::{Answer, Guard};
 use crate::Error;
 use crate::parse::{PipelineStatement, folded, unsupported};
 use crate::plan::{Resolver, denied};
 use crate::session::Inner;
 
 /// Runs one of them.
-pub(crate) async fn run(session: &Inner, statement: &PipelineStatement) -> Result<Answer, Error> {
+pub(crate) async fn run(
+    session: &Inner,
+    statement: &PipelineStatement,
+    guard: &Guard,
+) -> Result<Answer, Error> {
     session.refuse_in_transaction_block(statement.command())?;
     session.check_writable()?;
     let pipelines =
@@ -33,6 +38,10 @@ pub(crate) async fn run(session: &Inner, statement: &PipelineStatement) -> Resul
             pipelines.create(session.identity(), pipeline).await?;
         }
         PipelineStatement::Drop { name, if_exists } => match find(session, name).await {
+            Ok(pipeline) if pipeline.options.contains_key(MATERIALIZED) => {
+                let text = format!("pipeline {} keeps a materialized view", pipeline.full_name());
+                return Err(Error::new(ErrorKind::Invalid, text).with_hint("use DROP MATERIALIZED VIEW"));
+            }
             Ok(pipeline) => pipelines.remove(scope, own(session, pipeline)?).await?,
             Err(error) if *if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
                 return Ok(Answer::done(statement.command()).with_notice(format!("{error}, skipping")));
@@ -45,8 +54,31 @@ pub(crate) async fn run(session: &Inner, statement: &PipelineStatement) -> Resul
         PipelineStatement::Resume(name) => {
             pipelines.resume(scope, own(session, find(session, name).await?)?).await?;
         }
+        PipelineStatement::CreateView { name, or_replace, if_not_exists, options, query } => {
+            let if_taken = match (or_replace, if_not_exists) {
+                (true, _) => IfTaken::Replace,
+                (_, true) => IfTaken::Skip,
+                _ => IfTaken::Fail,
+            };
+            let notice = materialized::create(session, name, if_taken, options, query, guard).await?;
+            return Ok(noticed(Answer::done(statement.command()), notice));
+        }
+        PipelineStatement::DropView { name, if_exists } => {
+            let notice = materialized::drop(session, name, *if_exists).await?;
+            return Ok(noticed(Answer::done(statement.command()), notice));
+        }
+        PipelineStatement::RefreshView { name, full } => {
+            materialized::refresh(session, name, *full, guard).await?;
+        }
     }
     Ok(Answer::done(statement.command()))
+}
+
+fn noticed(answer: Answer, notice: Option<String>) -> Answer {
+    match notice {
+        Some(notice) => answer.with_notice(notice),
+        None => answer,
+    }
 }
 
 /// The pipeline to be made: of the asker, in a schema where tables may be made.
@@ -68,6 +100,9 @@ async fn new(
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     };
+    if options.contains_key(MATERIALIZED) {
+        return Err(Error::new(ErrorKind::Invalid, format!("invalid option '{MATERIALIZED}'")));
+    }
     let lake = session.engine().lake();
     Ok(Pipeline {
         id: lake.ids.uuid(),
@@ -109,7 +144,7 @@ async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, Error> {
     })
 }
 
-/// A pipeline is steered by its owner, and by admins.
+/// A pipeline is steered by its owner, and by admins; that of a view goes with the view.
 fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error> {
     let identity = session.identity();
     if pipeline.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {

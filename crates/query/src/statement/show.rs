@@ -9,7 +9,7 @@ use cenote_catalog::{TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::Ident;
 
-use super::{Answer, describe, history, pipeline};
+use super::{Answer, describe, history, materialized, pipeline};
 use crate::Error;
 use crate::parse::Show;
 use crate::plan::{CATALOG, Found, Resolver};
@@ -37,6 +37,7 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Tags => return history::tag_columns(),
         Show::Jobs => JOB_COLUMNS.iter().filter_map(|name| job_field(name)).collect(),
         Show::Pipelines { .. } | Show::Pipeline(_) => pipeline::shown_columns(),
+        Show::MaterializedViews { .. } => materialized::shown_columns(),
         Show::CreatePipeline(_) => vec![text("pipeline_name"), text("create_statement")],
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
@@ -96,6 +97,10 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
         Show::Pipelines { like } => {
             pipeline::shown(session, |name| like.as_deref().is_none_or(|pattern| is_like(name, pattern)))
                 .await?
+        }
+        Show::MaterializedViews { like } => {
+            let wanted = |name: &str| like.as_deref().is_none_or(|pattern| is_like(name, pattern));
+            materialized::shown(session, wanted).await?
         }
         Show::Pipeline(name) => pipeline::shown_one(session, name).await?,
         Show::CreatePipeline(name) => {

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cenote_catalog::TableDef;
-use cenote_table::Dedup;
+use cenote_table::{Dedup, RowKey};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
 
+use super::Writes;
+use super::cut::Rows;
 use super::functions::{NOW, is_window};
+use super::key::key_of;
 use crate::Error;
 use crate::feed::{Feed, FeedId};
 use crate::streams::{SourceKind, SourcePlan};
@@ -91,6 +94,20 @@ pub(super) fn volatile(plan: &LogicalPlan) -> Result<(), Error> {
     find(plan, volatile)?.map_or(Ok(()), Err)
 }
 
+/// Functions over rows that may be taken back: asked again for such a row they must answer the same.
+pub(super) fn steady(plan: &LogicalPlan) -> Result<(), Error> {
+    let volatile = |expr: &Expr| match expr {
+        Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Volatile => {
+            let name = call.func.name();
+            Some(Error::Invalid(format!(
+                "{name}() over rows that may be taken back would answer otherwise when they are"
+            )))
+        }
+        _ => None,
+    };
+    find(plan, volatile)?.map_or(Ok(()), Err)
+}
+
 /// Window functions that are left where none may be.
 pub(super) fn no_window(plan: &LogicalPlan) -> Result<(), Error> {
     let window = |expr: &Expr| {
@@ -100,25 +117,45 @@ pub(super) fn no_window(plan: &LogicalPlan) -> Result<(), Error> {
     find(plan, window)?.map_or(Ok(()), Err)
 }
 
-/// Rows are only appended.
-pub(super) fn target(table: &TableDef) -> Result<(), Error> {
-    match key_of(table)? {
-        None => Ok(()),
-        Some(key) => {
-            Err(Error::Unsupported(format!("a pipeline into {}, which has {key},", table.full_name())))
+/// What a pipeline does with its rows in a table.
+pub(super) fn sink(table: &TableDef, rows: &Rows, plan: &LogicalPlan) -> Result<Writes, Error> {
+    let name = table.full_name();
+    let is_keyed = is_keyed(table)?;
+    match rows {
+        Rows::Updating if !is_keyed => Err(Error::Invalid(
+            "input is updating, but sink is not configured as an updating sink (hint: use format = 'debezium_json')"
+                .to_owned(),
+        )),
+        Rows::Updating => {
+            let key = key_of(plan).ok_or_else(|| {
+                Error::Unsupported(format!("rows without a known key of their own into {name} by its key"))
+            })?;
+            let columns = &table.schema.fields;
+            let wanted = RowKey::of(table)?;
+            let places = wanted.iter().flat_map(RowKey::places).copied().collect::<BTreeSet<usize>>();
+            if key.is_subset(&places) {
+                return Ok(Writes::Changes);
+            }
+            let names = |places: &BTreeSet<usize>| {
+                let names = places.iter().filter_map(|at| columns.get(*at));
+                names.map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            Err(Error::Invalid(format!(
+                "rows are told apart by ({}), but the key of {name} is ({})",
+                names(&key),
+                names(&places)
+            )))
         }
+        _ => Ok(if is_keyed { Writes::Upserts } else { Writes::Appends }),
     }
 }
 
-/// What makes rows of a table take the place of others.
-fn key_of(table: &TableDef) -> Result<Option<&'static str>, Error> {
-    Ok(match Dedup::of(table)? {
-        Dedup::Last => Some("dedup = 'last'"),
-        Dedup::None => (!table.key_fields.is_empty()).then_some("a PRIMARY KEY"),
-    })
+/// True if rows of a table take the place of others.
+pub(crate) fn is_keyed(table: &TableDef) -> Result<bool, Error> {
+    Ok(Dedup::of(table)? == Dedup::Last || !table.key_fields.is_empty())
 }
 
-/// What is written is not read; and rows of a source are only added.
+/// What is written is not read.
 pub(super) fn no_target_is_read<'a>(
     sources: &[SourcePlan],
     targets: impl Iterator<Item = &'a Arc<TableDef>>,
@@ -126,16 +163,10 @@ pub(super) fn no_target_is_read<'a>(
     let read: Vec<&Arc<TableDef>> = sources
         .iter()
         .filter_map(|source| match &source.kind {
-            SourceKind::Lake(table) => Some(table),
+            SourceKind::Lake(table, _) => Some(table),
             SourceKind::Connector(_) => None,
         })
         .collect();
-    for table in &read {
-        if let Some(key) = key_of(table)? {
-            let name = table.full_name();
-            return Err(Error::Unsupported(format!("{name}, which has {key}, as the source of a pipeline")));
-        }
-    }
     for target in targets {
         if read.iter().any(|table| table.id == target.id) {
             return Err(Error::Invalid(format!("table {} is both read and written", target.full_name())));

@@ -1,11 +1,14 @@
-//! Cuts a query at its windows: below is what adds up rows, above is batch SQL over windows that are complete.
+//! Cuts a query at what holds rows between epochs: below is what adds up rows, above is batch SQL over windows that are
+//! complete, or over rows that may be taken back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
+use cenote_connect::{EVENT_TIME, WEIGHT};
 use datafusion::common::{Column, JoinType, TableReference};
 use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
@@ -14,8 +17,9 @@ use datafusion::logical_expr::{
 use datafusion::prelude::col;
 
 use super::check;
-use super::event_time::{event_time, with_event_time};
 use super::functions::{PaneOf, is_window, windows};
+use super::hidden::{hidden_column, with_hidden};
+use super::updating::{GroupedCut, KeyedCut};
 use crate::Error;
 use crate::feed::Feed;
 use crate::streams::Streams;
@@ -39,74 +43,95 @@ pub(super) struct StageCut {
 }
 
 /// What is known of the rows of a plan.
-enum Rows {
+pub(super) enum Rows {
     /// They come as they come.
     Open,
     /// All rows of a window come in one epoch; these columns hold the window.
     Closed(BTreeSet<usize>),
+    /// They come, and may be taken back.
+    Updating,
+}
+
+/// What holds rows between epochs, before its physical plan.
+pub(super) enum OperatorCut {
+    /// An aggregate over windows.
+    Windows(Box<StageCut>),
+    /// An aggregate whose states add up.
+    Grouped(Box<GroupedCut>),
+    /// Anything that is answered key by key.
+    Keyed(Box<KeyedCut>),
 }
 
 /// Cuts one query.
 pub(super) struct Cut<'a> {
-    streams: &'a Streams,
-    stages: Vec<StageCut>,
+    pub(super) streams: &'a Streams,
+    pub(super) operators: Vec<OperatorCut>,
 }
 
 impl<'a> Cut<'a> {
     pub(super) fn new(streams: &'a Streams) -> Self {
-        Self { streams, stages: Vec::new() }
+        Self { streams, operators: Vec::new() }
     }
 
-    /// The part above all windows, which reads feeds only.
-    pub(super) fn cut(&mut self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
-        let (plan, _) = self.node(plan)?;
+    /// The part above all operators, which reads feeds only, and what its rows are.
+    pub(super) fn cut(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Rows), Error> {
+        let (plan, rows) = self.node(plan)?;
         check::no_window(&plan)?;
-        Ok(plan)
+        Ok((plan, rows))
     }
 
-    /// The windows, each before those that read it.
-    pub(super) fn into_stages(self) -> Vec<StageCut> {
-        self.stages
+    /// The operators, each before those that read it.
+    pub(super) fn into_operators(self) -> Vec<OperatorCut> {
+        self.operators
     }
 
-    fn node(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Rows), Error> {
+    pub(super) fn node(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Rows), Error> {
         match plan {
             LogicalPlan::TableScan(scan) => {
-                check::feed_of(&scan)?;
-                Ok((LogicalPlan::TableScan(scan), Rows::Open))
+                let feed = check::feed_of(&scan)?;
+                let rows = if feed.is_updating() { Rows::Updating } else { Rows::Open };
+                Ok((LogicalPlan::TableScan(scan), rows))
             }
             LogicalPlan::Projection(projection) => {
                 let (input, rows) = self.node(Arc::unwrap_or_clone(projection.input))?;
                 let rows = match rows {
-                    Rows::Open => Rows::Open,
                     Rows::Closed(windows) => Rows::Closed(carried(&projection.expr, &input, &windows)),
+                    other => other,
                 };
                 Ok((LogicalPlan::Projection(Projection::try_new(projection.expr, Arc::new(input))?), rows))
             }
             LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => self.above(plan, |_, rows| Ok(rows)),
             LogicalPlan::Sort(ref sort) if sort.fetch.is_none() => self.above(plan, |_, rows| match rows {
-                Rows::Open => {
-                    Err(Error::Invalid("ORDER BY without LIMIT outside of closed windows".to_owned()))
-                }
-                closed => Ok(closed),
+                Rows::Closed(windows) => Ok(Rows::Closed(windows)),
+                _ => Err(Error::Invalid("ORDER BY without LIMIT outside of closed windows".to_owned())),
             }),
-            LogicalPlan::Window(ref window) => {
-                let calls = window.window_expr.clone();
-                self.above(plan, |input, rows| match rows {
+            LogicalPlan::Limit(_) => self.first_rows(plan),
+            LogicalPlan::Window(window) => {
+                let (input, rows) = self.node(Arc::unwrap_or_clone(window.input.clone()))?;
+                match rows {
                     Rows::Closed(windows)
-                        if calls.iter().all(|call| is_partitioned_by(call, input, &windows)) =>
+                        if window
+                            .window_expr
+                            .iter()
+                            .all(|call| is_partitioned_by(call, &input, &windows)) =>
                     {
-                        Ok(Rows::Closed(windows))
+                        let plan = LogicalPlan::Window(window);
+                        let expressions = plan.expressions();
+                        Ok((plan.with_new_exprs(expressions, vec![input])?, Rows::Closed(windows)))
                     }
-                    _ => {
-                        Err(Error::Unsupported("OVER that is not partitioned by a closed window".to_owned()))
-                    }
-                })
+                    rows => self.ranked(window, input, rows),
+                }
             }
-            LogicalPlan::Distinct(Distinct::All(_)) => self.above(plan, |_, rows| match rows {
-                Rows::Closed(windows) if !windows.is_empty() => Ok(Rows::Closed(windows)),
-                _ => Err(Error::Unsupported("DISTINCT without a closed window among its columns".to_owned())),
-            }),
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let (input, rows) = self.node(Arc::unwrap_or_clone(input))?;
+                match rows {
+                    Rows::Closed(windows) if !windows.is_empty() => {
+                        let distinct = Distinct::All(Arc::new(input));
+                        Ok((LogicalPlan::Distinct(distinct), Rows::Closed(windows)))
+                    }
+                    rows => self.distinct(input, rows),
+                }
+            }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(ref union) => {
                 let (mut inputs, mut all): (_, Option<Rows>) = (Vec::new(), None);
@@ -115,6 +140,7 @@ impl<'a> Cut<'a> {
                     inputs.push(input);
                     all = Some(match (all, rows) {
                         (None, rows) => rows,
+                        (Some(Rows::Updating), _) | (_, Rows::Updating) => Rows::Updating,
                         (Some(Rows::Closed(a)), Rows::Closed(b)) => {
                             Rows::Closed(a.intersection(&b).copied().collect())
                         }
@@ -162,14 +188,16 @@ impl<'a> Cut<'a> {
             (Some(at), None) => self.windowed(aggregate, at),
             (Some(_), Some(_)) => Err(Error::Invalid("several window functions in one GROUP BY".to_owned())),
             (None, _) => {
-                let groups = aggregate.group_expr.clone();
-                self.above(LogicalPlan::Aggregate(aggregate), |input, rows| match rows {
-                    Rows::Closed(windows) => match carried(&groups, input, &windows) {
-                        carried if carried.is_empty() => Err(updating()),
-                        carried => Ok(Rows::Closed(carried)),
-                    },
-                    Rows::Open => Err(updating()),
-                })
+                let (input, rows) = self.node(Arc::unwrap_or_clone(aggregate.input.clone()))?;
+                if let Rows::Closed(windows) = &rows {
+                    let carried = carried(&aggregate.group_expr, &input, windows);
+                    if !carried.is_empty() {
+                        let plan = LogicalPlan::Aggregate(aggregate);
+                        let expressions = plan.expressions();
+                        return Ok((plan.with_new_exprs(expressions, vec![input])?, Rows::Closed(carried)));
+                    }
+                }
+                self.grouped(aggregate, input, rows)
             }
         }
     }
@@ -177,18 +205,26 @@ impl<'a> Cut<'a> {
     /// What adds up rows goes into a stage; the rows of its closed windows stand where the aggregate stood.
     fn windowed(&mut self, aggregate: Aggregate, window_at: usize) -> Result<(LogicalPlan, Rows), Error> {
         let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
-        let (input, _) = self.node(Arc::unwrap_or_clone(aggregate.input))?;
+        let (input, rows) = self.node(Arc::unwrap_or_clone(aggregate.input.clone()))?;
         check::no_window(&input)?;
         check::volatile(&input)?;
         let windows = windows(&aggregate.group_expr[window_at])?;
+        if matches!(rows, Rows::Updating) {
+            return self.window_keys(aggregate, input, (window_at, windows));
+        }
         // Their rows come a µs before the watermark that closed them, which is too late for a window that ends there.
         let read = check::feeds([&input])?;
-        let is_session = |stage: &StageCut| matches!(stage.windows, WindowKind::Session(_));
-        if self.stages.iter().any(|stage| is_session(stage) && read.contains(&stage.output.id)) {
+        let is_read_session = |operator: &OperatorCut| match operator {
+            OperatorCut::Windows(stage) => {
+                matches!(stage.windows, WindowKind::Session(_)) && read.contains(&stage.output.id)
+            }
+            OperatorCut::Grouped(_) | OperatorCut::Keyed(_) => false,
+        };
+        if self.operators.iter().any(is_read_session) {
             return Err(Error::Unsupported("a window over session windows".to_owned()));
         }
-        let input = with_event_time(&input)?;
-        let time = event_time(&input)?;
+        let input = with_hidden(&input, &[EVENT_TIME])?;
+        let time = hidden_column(&input, 1)?;
 
         let mut columns = Vec::new();
         for (at, group) in aggregate.group_expr.iter().enumerate() {
@@ -203,17 +239,35 @@ impl<'a> Cut<'a> {
         check::no_window(&input)?;
 
         let output = Feed::new(self.streams.next_feed(), columns_of(&aggregate.schema));
-        let closed = closed(&output, &aggregate.schema)?;
+        let closed = named(&output, 0, &aggregate.schema)?;
         let groups = aggregate.group_expr.len();
-        self.stages.push(StageCut { input, groups, window_at, windows, functions, output, name });
+        let stage = StageCut { input, groups, window_at, windows, functions, output, name };
+        self.operators.push(OperatorCut::Windows(Box::new(stage)));
         Ok((closed, Rows::Closed(BTreeSet::from([window_at]))))
+    }
+
+    /// Windows of rows that may be taken back: keys like others, whose results change whenever their rows do.
+    fn window_keys(
+        &mut self,
+        mut aggregate: Aggregate,
+        input: LogicalPlan,
+        (window_at, windows): (usize, WindowKind),
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        if !windows.is_tumbling() {
+            let what = "hop and session windows over rows that may be taken back";
+            return Err(Error::Unsupported(what.to_owned()));
+        }
+        let input = with_hidden(&input, &[EVENT_TIME, WEIGHT])?;
+        aggregate.group_expr[window_at] = PaneOf::call(windows, hidden_column(&input, 2)?);
+        self.grouped_over(aggregate, input)
     }
 
     fn join(&mut self, join: Join) -> Result<(LogicalPlan, Rows), Error> {
         let (left, left_rows) = self.node(join.left.as_ref().clone())?;
         let (right, right_rows) = self.node(join.right.as_ref().clone())?;
-        let (Rows::Closed(left_windows), Rows::Closed(right_windows)) = (left_rows, right_rows) else {
-            return Err(Error::Unsupported("a join of streams that are not closed windows".to_owned()));
+        let (left_windows, right_windows) = match (left_rows, right_rows) {
+            (Rows::Closed(left), Rows::Closed(right)) => (left, right),
+            rows => return self.keyed_join(join, (left, right), rows),
         };
         let is_pair = |a: &Expr, b: &Expr| {
             place(a, &left).is_some_and(|at| left_windows.contains(&at))
@@ -228,7 +282,7 @@ impl<'a> Cut<'a> {
                 _ => false,
             });
         if !equal {
-            return Err(Error::Unsupported("a join of windows without equality of the windows".to_owned()));
+            return self.keyed_join(join, (left, right), (Rows::Open, Rows::Open));
         }
         let width = left.schema().fields().len();
         let shifted = right_windows.iter().map(|at| at + width);
@@ -246,12 +300,8 @@ impl<'a> Cut<'a> {
     }
 }
 
-fn updating() -> Error {
-    Error::Unsupported("an aggregate that is not grouped by a window".to_owned())
-}
-
 /// The place of a column among those of a plan.
-fn place(expr: &Expr, plan: &LogicalPlan) -> Option<usize> {
+pub(super) fn place(expr: &Expr, plan: &LogicalPlan) -> Option<usize> {
     match expr {
         Expr::Column(column) => plan.schema().maybe_index_of_column(column),
         Expr::Alias(alias) => place(&alias.expr, plan),
@@ -274,16 +324,31 @@ fn is_partitioned_by(call: &Expr, input: &LogicalPlan, windows: &BTreeSet<usize>
 }
 
 /// The aggregate function over columns that are added for it; literals stay, since some functions want them so.
-fn over_columns(function: &Expr, at: usize, columns: &mut Vec<Expr>) -> Result<Expr, Error> {
-    let Expr::AggregateFunction(call) = (match function {
-        Expr::Alias(alias) => alias.expr.as_ref(),
-        other => other,
-    }) else {
+pub(super) fn over_columns(function: &Expr, at: usize, columns: &mut Vec<Expr>) -> Result<Expr, Error> {
+    if let Some(call) = call(function).filter(|call| !call.params.order_by.is_empty()) {
+        return Err(Error::Unsupported(format!("ORDER BY in {}() in a window", call.func.name())));
+    }
+    over_ordered_columns(function, at, columns)
+}
+
+/// The call of an aggregate function.
+pub(super) fn call(function: &Expr) -> Option<&AggregateFunction> {
+    match function {
+        Expr::Alias(alias) => call(&alias.expr),
+        Expr::AggregateFunction(call) => Some(call),
+        _ => None,
+    }
+}
+
+/// The same, also if the function asks for an order of its rows.
+pub(super) fn over_ordered_columns(
+    function: &Expr,
+    at: usize,
+    columns: &mut Vec<Expr>,
+) -> Result<Expr, Error> {
+    let Some(call) = call(function) else {
         return Err(Error::Unsupported(format!("{} in a pipeline", function.schema_name())));
     };
-    if !call.params.order_by.is_empty() {
-        return Err(Error::Unsupported(format!("ORDER BY in {}() in a pipeline", call.func.name())));
-    }
     let mut column = |expr: &Expr| match expr {
         Expr::Literal(..) => expr.clone(),
         expr => {
@@ -295,25 +360,33 @@ fn over_columns(function: &Expr, at: usize, columns: &mut Vec<Expr>) -> Result<E
     let mut call = call.clone();
     call.params.args = call.params.args.iter().map(&mut column).collect();
     call.params.filter = call.params.filter.as_ref().map(|filter| Box::new(column(filter)));
+    for order in &mut call.params.order_by {
+        order.expr = column(&order.expr);
+    }
     Ok(Expr::AggregateFunction(call).alias(format!("f{at}")))
 }
 
 /// `c0…`, of the types of an aggregate's columns.
-fn columns_of(schema: &datafusion::common::DFSchema) -> Arc<Schema> {
+pub(super) fn columns_of(schema: &datafusion::common::DFSchema) -> Arc<Schema> {
     let fields = schema.fields().iter().enumerate();
     let fields = fields
         .map(|(at, field)| Field::new(format!("c{at}"), field.data_type().clone(), field.is_nullable()));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// A scan of closed windows, with the names of the aggregate that made them.
-fn closed(feed: &Feed, schema: &datafusion::common::DFSchema) -> Result<LogicalPlan, Error> {
+/// A scan of a feed's columns from one on, with the names that the node of this schema gave them.
+pub(super) fn named(
+    feed: &Feed,
+    from: usize,
+    schema: &datafusion::common::DFSchema,
+) -> Result<LogicalPlan, Error> {
     let table = TableReference::bare(format!("closed_{}", feed.id));
     let source = provider_as_source(Arc::new(feed.clone()));
     let scan = LogicalPlan::TableScan(TableScanBuilder::new(table.clone(), source).build()?);
-    let columns = schema.iter().enumerate().map(|(at, (qualifier, field))| {
-        Expr::Column(Column::new(Some(table.clone()), format!("c{at}")))
-            .alias_qualified(qualifier.cloned(), field.name())
+    let names: Vec<String> =
+        scan.schema().fields().iter().skip(from).map(|field| field.name().clone()).collect();
+    let columns = names.into_iter().zip(schema.iter()).map(|(name, (qualifier, field))| {
+        Expr::Column(Column::new(Some(table.clone()), name)).alias_qualified(qualifier.cloned(), field.name())
     });
     Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(scan))?))
 }

@@ -49,13 +49,6 @@ pub(crate) struct Stage {
     output: Feed,
 }
 
-/// What a stage holds after an epoch.
-pub(crate) struct Advanced {
-    pub(crate) held: Vec<RecordBatch>,
-    /// Rows that came too late.
-    pub(crate) late: u64,
-}
-
 impl Stage {
     pub(super) async fn plan(cut: StageCut, streams: &Streams, state: &SessionState) -> Result<Self, Error> {
         let optimized = state.optimize(&cut.input)?;
@@ -120,14 +113,14 @@ impl Stage {
     }
 
     /// Takes the rows of an epoch whose watermark goes from one place to another; closed windows become a feed.
-    /// What was held is not changed.
+    /// Answers what it holds then, and how many rows came too late. What was held is not changed.
     pub(crate) async fn advance(
         &self,
         executor: &Executor<'_>,
         feeds: &mut Feeds,
         held: &[RecordBatch],
         watermark: (i64, i64),
-    ) -> Result<Advanced, Error> {
+    ) -> Result<(Vec<RecordBatch>, u64), Error> {
         let rows = executor.run(&self.input, feeds).await?;
         let (rows, late) = self.on_time(rows, held, watermark.0)?;
         let mut runs = held.to_vec();
@@ -150,7 +143,7 @@ impl Stage {
         if open.len() > RUNS_MAX {
             open = self.part(executor, &self.merge, &self.panes, open).await?;
         }
-        Ok(Advanced { held: open, late })
+        Ok((open, late))
     }
 
     /// The rows that some window can still take, and how many came too late. Rows of one session are brought together.
@@ -205,9 +198,7 @@ impl Stage {
         if rows.is_empty() {
             return Ok(rows);
         }
-        let mut feeds = Feeds::default();
-        feeds.set(feed.id, rows);
-        executor.run(plan, &feeds).await
+        executor.over(plan, feed, rows).await
     }
 
     /// Rows of closed windows as the feed has them; each happened at the last µs of its window.
@@ -222,6 +213,6 @@ impl Stage {
     }
 }
 
-fn types(schema: &SchemaRef) -> Vec<String> {
+pub(super) fn types(schema: &SchemaRef) -> Vec<String> {
     schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect()
 }

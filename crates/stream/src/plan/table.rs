@@ -11,7 +11,7 @@ use cenote_vocab::TableSchema;
 use datafusion::common::{Column as ColumnName, ExprSchema};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 
-use super::event_time::{event_time, with_event_time};
+use super::hidden::{hidden_column, with_hidden};
 use super::{check, narrow};
 use crate::Error;
 use crate::feed::Feed;
@@ -237,12 +237,11 @@ impl Shaped<'_> {
             }
             None => inner,
         };
-        let planned = Box::pin(session.plan_query(&sql, &tables)).await?;
-        let (state, plan) = (planned.state, planned.plan);
+        let (plan, state) = Box::pin(session.plan_query(&sql, &tables)).await?;
         let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
         check::functions(&analyzed)?;
         check::no_window(&analyzed)?;
-        let timed = with_event_time(&analyzed)?;
+        let timed = with_hidden(&analyzed, &[EVENT_TIME])?;
         let logical = self.typed(timed)?;
         let logical = state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})?;
         Ok(ShapePlan { logical, visible: items.len(), state })
@@ -291,7 +290,7 @@ impl Shaped<'_> {
             ))),
         };
         let (happened, over) = match &self.watermark {
-            None => (event_time(&plan)?, None),
+            None => (hidden_column(&plan, 1)?, None),
             Some((column, expression)) => {
                 let happened = time(named(column)?)?;
                 let over = match expression.as_deref() {

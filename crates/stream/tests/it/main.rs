@@ -5,4 +5,5 @@ mod files;
 mod golden;
 mod life;
 mod scripts;
+mod views;
 mod world;

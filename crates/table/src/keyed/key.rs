@@ -35,7 +35,8 @@ impl RowKey {
         Self::with(table, &table.key_fields)
     }
 
-    fn of(table: &TableDef) -> Result<Option<Self>, Error> {
+    /// What tells the rows of a table apart, whether or not they replace each other; `None` if nothing does.
+    pub fn of(table: &TableDef) -> Result<Option<Self>, Error> {
         Self::with(table, &key_fields(table))
     }
 

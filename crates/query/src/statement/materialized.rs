@@ -1,0 +1,262 @@
+//! `CREATE MATERIALIZED VIEW`, `REFRESH`, `DROP`. How its rows are kept is not known here: who runs pipelines does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use cenote_catalog::{Desired, Pipeline, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, Permission, TableSchema};
+use sqlparser::ast::Ident;
+
+use super::Guard;
+use super::create_table::check_output_names;
+use super::drop::{depended_on, dependents};
+use crate::Error;
+use crate::parse::unsupported;
+use crate::pipeline::NewView;
+use crate::plan::{Found, Resolver, denied, visible};
+use crate::session::Inner;
+
+/// How a view is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfTaken {
+    /// The name must be free.
+    Fail,
+    /// What has the name stays.
+    Skip,
+    /// The view of this name goes.
+    Replace,
+}
+
+/// Makes one, of the asker.
+pub(crate) async fn create(
+    session: &Inner,
+    name: &[Ident],
+    if_taken: IfTaken,
+    options: &BTreeMap<String, String>,
+    sql: &str,
+    guard: &Guard,
+) -> Result<Option<String>, Error> {
+    let path = session.search_path();
+    let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
+    let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
+    let (schema, name) = resolver.creatable(name, Permission::Write)?;
+    let taken = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)).cloned();
+    let replaces = match (taken, if_taken) {
+        (None, _) => None,
+        (Some(_), IfTaken::Skip) => {
+            return Ok(Some(format!("materialized view \"{name}\" already exists, skipping")));
+        }
+        (Some(taken), IfTaken::Replace) => {
+            let taken = own(session, materialized(taken)?).await?;
+            refuse_if_read(session, &taken).await?;
+            Some(taken)
+        }
+        (Some(taken), IfTaken::Fail) => {
+            return Err(cenote_catalog::Error::TableExists(taken.full_name()).into());
+        }
+    };
+    let (wait, options) = view_options(options)?;
+    let lake = session.engine().lake();
+    let pipeline = Pipeline {
+        id: lake.ids.uuid(),
+        schema,
+        name,
+        owner: session.identity().token.id,
+        search_path: path,
+        script: sql.to_owned(),
+        options,
+        desired: Desired::Running,
+        state: "created".to_owned(),
+        error: None,
+        created: session.now(),
+        version: 1,
+    };
+    let view = NewView { pipeline, replaces, wait };
+    guard.run(Box::pin(async { runner(session)?.create_view(session.identity(), view).await })).await?;
+    Ok(None)
+}
+
+/// Waits until the view has everything that was there when it was asked; `full`: builds it anew.
+pub(crate) async fn refresh(session: &Inner, name: &[Ident], full: bool, guard: &Guard) -> Result<(), Error> {
+    let view = find(session, name, Permission::Read).await?;
+    let pipelines = runner(session)?;
+    let scope = &session.identity().scope;
+    if !full {
+        return guard.run(Box::pin(async { pipelines.refresh_view(scope, &view).await })).await;
+    }
+    let old = own(session, view).await?;
+    refuse_if_read(session, &old).await?;
+    let Some(pipeline) = pipeline_of(session, &old).await? else {
+        return Err(lost(&old));
+    };
+    let mut anew = pipeline.clone();
+    anew.id = session.engine().lake().ids.uuid();
+    (anew.name, anew.created) = (old.name.clone(), session.now());
+    let view = NewView { pipeline: anew, replaces: Some(old), wait: true };
+    guard.run(Box::pin(async { pipelines.create_view(session.identity(), view).await })).await
+}
+
+/// Drops it; answers a notice if there is none and that is well.
+pub(crate) async fn drop(session: &Inner, name: &[Ident], if_exists: bool) -> Result<Option<String>, Error> {
+    match find(session, name, Permission::Delete).await {
+        Ok(view) => {
+            let view = own(session, view).await?;
+            refuse_if_read(session, &view).await?;
+            runner(session)?.drop_view(session.identity(), &view).await?;
+            Ok(None)
+        }
+        Err(error) if if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
+            Ok(Some(format!("{error}, skipping")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Drops a view that reads what is dropped, and those that read it.
+pub(crate) async fn drop_cascading(session: &Inner, view: &TableDef) -> Result<(), Error> {
+    let mut all = vec![Arc::new(view.clone())];
+    let names = session.names().await?;
+    let mut at = 0;
+    while let Some(view) = all.get(at).cloned() {
+        let readers = dependents(&names, &view);
+        all.extend(
+            readers
+                .into_iter()
+                .filter(|reader| !all.iter().any(|known| known.id == reader.id))
+                .collect::<Vec<_>>(),
+        );
+        at += 1;
+    }
+    for view in all.iter().rev() {
+        let view = own(session, view.clone()).await?;
+        runner(session)?.drop_view(session.identity(), &view).await?;
+    }
+    Ok(())
+}
+
+/// What a view has is gone with it: those that read it must go first.
+async fn refuse_if_read(session: &Inner, view: &TableDef) -> Result<(), Error> {
+    let readers = dependents(&*session.names().await?, view);
+    if readers.is_empty() { Ok(()) } else { Err(depended_on(view, &readers)) }
+}
+
+/// Columns of `SHOW MATERIALIZED VIEWS`.
+pub(crate) fn shown_columns() -> Vec<arrow::datatypes::Field> {
+    let text = |name: &str| arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Utf8, true);
+    let as_of = arrow::datatypes::Field::new("as_of", arrow::datatypes::DataType::Int64, true);
+    vec![text("schema_name"), text("name"), text("state"), as_of, text("query"), text("error")]
+}
+
+/// The views that the asker may read and whose name is wanted.
+pub(crate) async fn shown(session: &Inner, wanted: impl Fn(&str) -> bool) -> Result<Vec<ArrayRef>, Error> {
+    let (names, identity) = (session.names().await?, session.identity());
+    let pipelines = session.engine().lake().catalog.pipelines(&identity.scope).await?;
+    let runner = session.engine().pipelines();
+    let mut rows: Vec<(&TableDef, &Pipeline)> = Vec::new();
+    for view in names.tables().filter(|table| table.kind != TableKind::Table && wanted(&table.name)) {
+        if !identity.allows(Permission::Read, &view.schema_name, Some(&view.name)) {
+            continue;
+        }
+        let is_its = |pipeline: &&Pipeline| view.materialized() == Some(pipeline.id.to_string().as_str());
+        rows.extend(pipelines.iter().find(is_its).map(|pipeline| (view.as_ref(), pipeline)));
+    }
+    let texts = |of: fn(&TableDef, &Pipeline) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(|(view, pipeline)| of(view, pipeline)).collect::<StringArray>())
+    };
+    let as_of = |pipeline: &Pipeline| runner.as_ref().and_then(|runner| runner.reached(pipeline));
+    let as_of: Int64Array = rows.iter().map(|(_, pipeline)| as_of(pipeline).map(|txn| txn.0)).collect();
+    Ok(vec![
+        texts(|view, _| Some(view.schema_name.clone())),
+        texts(|view, _| Some(view.name.clone())),
+        texts(|_, pipeline| Some(pipeline.state.clone())),
+        Arc::new(as_of),
+        texts(|_, pipeline| Some(pipeline.script.clone())),
+        texts(|_, pipeline| pipeline.error.clone()),
+    ])
+}
+
+fn runner(session: &Inner) -> Result<Arc<dyn crate::Pipelines>, Error> {
+    session.engine().pipelines().ok_or_else(|| unsupported("materialized views on a node that runs none"))
+}
+
+async fn find(session: &Inner, name: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
+    let (names, path) = (session.names().await?, session.search_path());
+    let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
+    match resolver.find(name, permission)? {
+        Found::Table(table) => materialized(table),
+        Found::System { .. } | Found::Made { .. } => {
+            Err(Error::new(ErrorKind::Denied, "system tables are read-only"))
+        }
+    }
+}
+
+/// The view, unless it is something else.
+fn materialized(table: Arc<TableDef>) -> Result<Arc<TableDef>, Error> {
+    if table.kind != TableKind::Table && table.materialized().is_some() {
+        return Ok(table);
+    }
+    let text = format!("\"{}\" is not a materialized view", table.full_name());
+    Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42809"))
+}
+
+async fn pipeline_of(session: &Inner, view: &TableDef) -> Result<Option<Pipeline>, Error> {
+    let all = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
+    Ok(all.into_iter().find(|pipeline| view.materialized() == Some(pipeline.id.to_string().as_str())))
+}
+
+fn lost(view: &TableDef) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("materialized view {} has lost its pipeline", view.full_name()))
+}
+
+/// A view is steered by its owner, and by admins.
+async fn own(session: &Inner, view: Arc<TableDef>) -> Result<Arc<TableDef>, Error> {
+    let identity = session.identity();
+    let owner = pipeline_of(session, &view).await?.map(|pipeline| pipeline.owner);
+    if owner.is_none_or(|owner| owner == identity.token.id) || identity.allows_everywhere(Permission::Admin) {
+        return Ok(view);
+    }
+    Err(denied(Permission::Admin, &format!("materialized view {}", view.full_name())))
+}
+
+/// Whether to wait for the first rows, and the options of the pipeline.
+fn view_options(options: &BTreeMap<String, String>) -> Result<(bool, BTreeMap<String, String>), Error> {
+    let (mut wait, mut others) = (false, BTreeMap::new());
+    for (name, value) in options {
+        match (name.as_str(), value.to_lowercase().as_str()) {
+            ("wait", "true" | "on") => wait = true,
+            ("wait", "false" | "off") => wait = false,
+            ("wait", _) => {
+                let text = format!("option 'wait' is true or false, got '{value}'");
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
+            }
+            ("watermark", _) => return Err(unsupported("option 'watermark' of a materialized view")),
+            ("restarts_max", _) => {
+                others.insert(name.clone(), value.clone());
+            }
+            _ => {
+                let text = format!(
+                    "invalid option '{name}' of a materialized view; supported are wait, restarts_max"
+                );
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
+            }
+        }
+    }
+    Ok((wait, others))
+}
+
+/// The columns of a materialized view whose query answers these: all of types that a table stores.
+pub fn view_columns(outputs: &arrow::datatypes::Schema) -> Result<TableSchema, Error> {
+    let mut fields: Vec<Field> = Vec::new();
+    for (at, output) in outputs.fields().iter().enumerate() {
+        let name = visible(output.name()).to_owned();
+        let field_type = cenote_datafile::field_type(output).map_err(cenote_table::Error::from)?;
+        if field_type == FieldType::Unknown {
+            let text = format!("column \"{name}\" of a materialized view has no type");
+            return Err(Error::new(ErrorKind::Invalid, text).with_hint("cast it"));
+        }
+        fields.push(Field::new(FieldId(i32::try_from(at + 1).unwrap_or(i32::MAX)), name, field_type));
+    }
+    check_output_names(&fields)?;
+    Ok(cenote_catalog::first_schema(fields)?)
+}

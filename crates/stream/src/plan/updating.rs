@@ -1,0 +1,603 @@
+//! Operators of rows that may be taken back: what a node of a query becomes that cannot wait for its last row.
+//!
+//! ```text
+//! aggregate over rows that are added, or of sums and counts  ─►  Grouped: states of groups add up
+//! every other aggregate, ranks, first rows, joins            ─►  Keyed: keys that were touched are answered again
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use cenote_connect::WEIGHT;
+use datafusion::common::{JoinType, ScalarValue};
+use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, Filter, Join, LogicalPlan, Projection, Sort, SortExpr, Window, cast, when,
+};
+use datafusion::prelude::{col, lit};
+
+use super::check;
+use super::cut::{
+    Cut, OperatorCut, Rows, call, columns_of, named, over_columns, over_ordered_columns, place,
+};
+use super::hidden::{columns, hidden_column, with_hidden};
+use super::key::{key_of, with_keys};
+use crate::Error;
+use crate::feed::Feed;
+
+/// An aggregate whose states of a group add up.
+pub(super) struct GroupedCut {
+    /// Columns `g0…` to group by, then `a1…` for the functions. No state below.
+    pub(super) input: LogicalPlan,
+    pub(super) groups: usize,
+    /// Over the columns of the input.
+    pub(super) functions: Vec<Expr>,
+    /// Over rows that may be taken back: what the sums mean. The first of them is the number of rows.
+    pub(super) meaning: Option<Meaning>,
+    /// Results are only added, since they never change.
+    pub(super) is_append: bool,
+    pub(super) output: Feed,
+    pub(super) name: String,
+}
+
+/// Results of sums.
+pub(super) struct Meaning {
+    pub(super) sums: Feed,
+    pub(super) plan: LogicalPlan,
+}
+
+/// A part of a query whose answer for a key depends on the rows with that key only.
+pub(super) struct KeyedCut {
+    pub(super) inputs: Vec<KeyedInput>,
+    /// The answer of the query over its inputs' rows. If it is kept, the key stands first.
+    pub(super) answer: LogicalPlan,
+    /// Columns of the key.
+    pub(super) keys: usize,
+    /// The answer is kept: asked again it may be another, as sums of floats are.
+    pub(super) is_kept: bool,
+    /// Answers are there without any row.
+    pub(super) is_whole: bool,
+    /// Answers are only added.
+    pub(super) is_append: bool,
+    pub(super) output: Feed,
+    pub(super) name: String,
+}
+
+/// One side of it.
+pub(super) struct KeyedInput {
+    /// The key `k0…`, columns `c0…`, and the weight. No state below.
+    pub(super) plan: LogicalPlan,
+    /// What the answer reads: the same without the weight.
+    pub(super) rows: Feed,
+}
+
+impl Cut<'_> {
+    /// An aggregate that is not grouped by a window.
+    pub(super) fn grouped(
+        &mut self,
+        aggregate: Aggregate,
+        input: LogicalPlan,
+        rows: Rows,
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        check::no_window(&input)?;
+        check::volatile(&input)?;
+        if matches!(rows, Rows::Updating) {
+            let input = with_hidden(&input, &[WEIGHT])?;
+            return self.grouped_over(aggregate, input);
+        }
+        if aggregate.aggr_expr.iter().any(is_ordered) {
+            let input = super::hidden::with_columns(input, vec![lit(1_i64).alias(WEIGHT)])?;
+            return self.answered_again(aggregate, input);
+        }
+        let mut columns = group_columns(&aggregate);
+        let functions = aggregate.aggr_expr.iter().enumerate();
+        let functions = functions.map(|(at, function)| over_columns(function, at, &mut columns));
+        let functions = functions.collect::<Result<Vec<_>, _>>()?;
+        let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
+        check::volatile(&input)?;
+        check::no_window(&input)?;
+        self.add_grouped(&aggregate, input, functions, None)
+    }
+
+    /// The same over rows whose last column is their weight.
+    pub(super) fn grouped_over(
+        &mut self,
+        aggregate: Aggregate,
+        input: LogicalPlan,
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        check::steady(&input)?;
+        let weight = hidden_column(&input, 1)?;
+        let mut columns = group_columns(&aggregate);
+        let mut sums = Sums { weight, columns: Vec::new(), functions: Vec::new() };
+        sums.add(sums.weight.clone());
+        let mut values = Vec::new();
+        for function in &aggregate.aggr_expr {
+            match call(function).map(|call| sums.value(call, &input)).transpose()?.flatten() {
+                Some(value) => values.push(value),
+                None => return self.answered_again(aggregate, input),
+            }
+        }
+        columns.extend(sums.columns);
+        let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
+        check::steady(&input)?;
+        check::no_window(&input)?;
+        let meaning = self.meaning(&aggregate, &input, &sums.functions, values)?;
+        self.add_grouped(&aggregate, input, sums.functions, Some(meaning))
+    }
+
+    fn meaning(
+        &self,
+        aggregate: &Aggregate,
+        input: &LogicalPlan,
+        functions: &[Expr],
+        values: Vec<Expr>,
+    ) -> Result<Meaning, Error> {
+        let groups: Vec<Expr> = (0..aggregate.group_expr.len()).map(|at| col(format!("g{at}"))).collect();
+        let summed = Aggregate::try_new(Arc::new(input.clone()), groups.clone(), functions.to_vec())?;
+        let fields = summed.schema.fields().iter().enumerate().map(|(at, field)| {
+            let name = if at < groups.len() { format!("g{at}") } else { format!("f{}", at - groups.len()) };
+            Field::new(name, field.data_type().clone(), true)
+        });
+        let sums = Feed::exact(self.streams.next_feed(), Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+        let mut plan = scan(&sums)?;
+        if !groups.is_empty() {
+            plan = LogicalPlan::Filter(Filter::try_new(col("f0").gt(lit(0_i64)), Arc::new(plan))?);
+        }
+        let types = aggregate.schema.fields().iter().skip(groups.len()).map(|field| field.data_type());
+        let values = values.into_iter().zip(types).enumerate();
+        let values =
+            values.map(|(at, (value, data_type))| cast(value, data_type.clone()).alias(format!("v{at}")));
+        let columns = groups.iter().cloned().chain(values).collect();
+        let plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?);
+        Ok(Meaning { sums, plan })
+    }
+
+    fn add_grouped(
+        &mut self,
+        aggregate: &Aggregate,
+        input: LogicalPlan,
+        functions: Vec<Expr>,
+        meaning: Option<Meaning>,
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        let groups = aggregate.group_expr.len();
+        let is_append = functions.is_empty() && meaning.is_none();
+        let output = self.output(columns_of(&aggregate.schema), is_append, Some((0..groups).collect()));
+        let plan = named(&output, 0, &aggregate.schema)?;
+        let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
+        let cut = GroupedCut { input, groups, functions, meaning, is_append, output, name };
+        self.operators.push(OperatorCut::Grouped(Box::new(cut)));
+        Ok((plan, if is_append { Rows::Open } else { Rows::Updating }))
+    }
+
+    /// An aggregate over rows, the last column of which is their weight, that is computed anew for groups that were touched.
+    fn answered_again(
+        &mut self,
+        aggregate: Aggregate,
+        input: LogicalPlan,
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        let weight = hidden_column(&input, 1)?;
+        let keys = aggregate.group_expr.len();
+        let mut columns = group_columns(&aggregate);
+        let functions = aggregate.aggr_expr.iter().enumerate();
+        let functions = functions.map(|(at, function)| over_ordered_columns(function, at, &mut columns));
+        let functions = functions.collect::<Result<Vec<_>, _>>()?;
+        columns.push(weight.alias(WEIGHT));
+        let plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
+        check::steady(&plan)?;
+        check::no_window(&plan)?;
+        let rows = self.rows_of(&plan);
+        let groups = (0..keys).map(|at| col(format!("g{at}"))).collect();
+        let answer = Aggregate::try_new(Arc::new(scan(&rows)?), groups, functions)?;
+        let output = self.output(columns_of(&aggregate.schema), false, Some((0..keys).collect()));
+        let named = named(&output, 0, &aggregate.schema)?;
+        self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
+            inputs: vec![KeyedInput { plan, rows }],
+            answer: LogicalPlan::Aggregate(answer),
+            keys,
+            is_kept: true,
+            is_whole: keys == 0,
+            is_append: false,
+            output,
+            name: LogicalPlan::Aggregate(aggregate).display().to_string(),
+        })));
+        Ok((named, Rows::Updating))
+    }
+
+    /// DISTINCT: groups without functions.
+    pub(super) fn distinct(&mut self, input: LogicalPlan, rows: Rows) -> Result<(LogicalPlan, Rows), Error> {
+        let groups = columns(&input).collect();
+        let aggregate = Aggregate::try_new(Arc::new(input.clone()), groups, Vec::new())?;
+        self.grouped(aggregate, input, rows)
+    }
+
+    /// `OVER`, partition by partition.
+    pub(super) fn ranked(
+        &mut self,
+        window: Window,
+        input: LogicalPlan,
+        rows: Rows,
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        let mut partitions = window.window_expr.iter().map(partition);
+        let by = partitions.next().flatten().unwrap_or_default();
+        if !partitions.all(|other| other.as_ref() == Some(&by)) {
+            let what = "OVER with different PARTITION BY in one query";
+            return Err(Error::Unsupported(format!("{what} of a pipeline")));
+        }
+        let name = LogicalPlan::Window(window.clone()).display().to_string();
+        let key = self.key_of_ranks(&window, &by, &input);
+        let keys = by.len();
+        let (side, named_rows) = self.side(&input, by, matches!(rows, Rows::Updating))?;
+        // The key stands before the node's own columns, so that its answers can be found again.
+        let key_columns: Vec<Expr> = (0..keys).map(|at| col(format!("k{at}"))).collect();
+        let all = scan(&side.rows)?;
+        let own = named_columns(&all, keys, &input);
+        let all = Projection::try_new(key_columns.into_iter().chain(own).collect(), Arc::new(all))?;
+        drop(named_rows);
+        let (all, ids) = match self.streams.is_view() {
+            true => with_keys(&LogicalPlan::Projection(all), "rank")?,
+            false => (LogicalPlan::Projection(all), 0),
+        };
+        let width = all.schema().fields().len() - ids;
+        let answer = Window::try_new(window.window_expr.clone(), Arc::new(all))?;
+        // Ids of rows stand behind the ranks.
+        let mut order: Vec<Expr> = columns(&LogicalPlan::Window(answer.clone())).collect();
+        let ids: Vec<Expr> = order.drain(width..width + ids).collect();
+        let key = if ids.is_empty() { key } else { Some((order.len()..order.len() + ids.len()).collect()) };
+        order.extend(ids);
+        let answer = Projection::try_new(order, Arc::new(LogicalPlan::Window(answer)))?;
+        let output = self.output(columns_of(&answer.schema), false, key);
+        let named = named(&output, keys, &window.schema)?;
+        self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
+            inputs: vec![side],
+            answer: LogicalPlan::Projection(answer),
+            keys,
+            is_kept: true,
+            is_whole: false,
+            is_append: false,
+            output,
+            name,
+        })));
+        Ok((named, Rows::Updating))
+    }
+
+    /// Ranks do not make rows the same; without a key of the rows the number in the partition is one.
+    fn key_of_ranks(&self, window: &Window, by: &[Expr], input: &LogicalPlan) -> Option<Vec<usize>> {
+        if let Some(key) = key_of(input) {
+            return Some(key.into_iter().map(|at| at + by.len()).collect());
+        }
+        let width = input.schema().fields().len();
+        let number = window.window_expr.iter().position(|call| function_name(call) == Some("row_number"))?;
+        let places = by.iter().map(|expr| place(expr, input).map(|at| at + by.len()));
+        let places: Option<Vec<usize>> = places.collect();
+        Some(places?.into_iter().chain([by.len() + width + number]).collect())
+    }
+
+    /// `ORDER BY … LIMIT`: the first rows of all.
+    pub(super) fn first_rows(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Rows), Error> {
+        let name = plan.display().to_string();
+        let Some(sort) = sort_below(&plan) else {
+            return Err(Error::Unsupported("LIMIT in a pipeline".to_owned()));
+        };
+        let (input, rows) = self.node(Arc::unwrap_or_clone(sort.input.clone()))?;
+        check::no_window(&input)?;
+        let (side, named_rows) = self.side(&input, Vec::new(), matches!(rows, Rows::Updating))?;
+        // Rows that compare equal follow each other by their content, so that it is always the same ones that are first.
+        let mut order = sort.expr.clone();
+        order.extend(columns(&named_rows).map(|column| SortExpr::new(column, true, false)));
+        let sorted = Sort { expr: order, input: Arc::new(named_rows), fetch: None };
+        let answer = with_sort(&plan, LogicalPlan::Sort(sorted))?;
+        let (answer, key) = match self.streams.is_view() {
+            true => {
+                let (answer, ids) = with_keys(&answer, "first")?;
+                let all = answer.schema().fields().len();
+                (answer, Some((all - ids..all).collect()))
+            }
+            false => (answer, None),
+        };
+        let output = self.output(columns_of(answer.schema()), false, key);
+        let named = named(&output, 0, plan.schema())?;
+        self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
+            inputs: vec![side],
+            answer,
+            keys: 0,
+            is_kept: true,
+            is_whole: false,
+            is_append: false,
+            output,
+            name,
+        })));
+        Ok((named, Rows::Updating))
+    }
+
+    /// A join on equality of some expressions.
+    pub(super) fn keyed_join(
+        &mut self,
+        join: Join,
+        (left, right): (LogicalPlan, LogicalPlan),
+        (left_rows, right_rows): (Rows, Rows),
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        let kind = join.join_type;
+        if join.null_aware {
+            return Err(Error::Unsupported("NOT IN in a pipeline".to_owned()));
+        }
+        if matches!(kind, JoinType::LeftMark | JoinType::RightMark) {
+            return Err(Error::Unsupported("a subquery below OR or NOT in a pipeline".to_owned()));
+        }
+        if join.on.is_empty() {
+            return Err(Error::Invalid("Updating joins must include an equijoin condition".to_owned()));
+        }
+        let name = LogicalPlan::Join(join.clone()).display().to_string();
+        for (a, b) in &join.on {
+            let (a, b) = (a.get_type(left.schema())?, b.get_type(right.schema())?);
+            if a != b {
+                return Err(Error::Unsupported(format!("a join of {a} with {b} in a pipeline")));
+            }
+        }
+        let (left_on, right_on): (Vec<Expr>, Vec<Expr>) = join.on.iter().cloned().unzip();
+        let key = join_key(&join, &left, &right);
+        let updates = [left_rows, right_rows].map(|rows| matches!(rows, Rows::Updating));
+        let (left_side, left_named) = self.side(&left, left_on, updates[0])?;
+        let (right_side, right_named) = self.side(&right, right_on, updates[1])?;
+        let (left_ids, right_ids, left_named, right_named) = match self.streams.is_view() {
+            true => {
+                let (left, left_ids) = with_keys(&left_named, "left")?;
+                let (right, right_ids) = with_keys(&right_named, "right")?;
+                (left_ids, right_ids, left, right)
+            }
+            false => (0, 0, left_named, right_named),
+        };
+        let widths = [&left, &right].map(|side| side.schema().fields().len());
+        let answer = Join::try_new(
+            Arc::new(left_named),
+            Arc::new(right_named),
+            join.on.clone(),
+            join.filter.clone(),
+            kind,
+            join.join_constraint,
+            join.null_equality,
+            false,
+        )?;
+        let answer = LogicalPlan::Join(answer);
+        check::steady(&answer)?;
+        let is_append = updates == [false, false] && kind == JoinType::Inner;
+        let (answer, key) = match self.streams.is_view() {
+            true => ids_last(answer, kind, (widths, [left_ids, right_ids]))?,
+            false => (answer, key),
+        };
+        let output = self.output(columns_of(answer.schema()), is_append, key);
+        let named = named(&output, 0, &join.schema)?;
+        self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
+            inputs: vec![left_side, right_side],
+            answer,
+            keys: join.on.len(),
+            is_kept: false,
+            is_whole: false,
+            is_append,
+            output,
+            name,
+        })));
+        Ok((named, if is_append { Rows::Open } else { Rows::Updating }))
+    }
+
+    /// An input of an operator, and a plan over its rows with the names that they had.
+    fn side(
+        &self,
+        input: &LogicalPlan,
+        keys: Vec<Expr>,
+        is_updating: bool,
+    ) -> Result<(KeyedInput, LogicalPlan), Error> {
+        check::no_window(input)?;
+        check::volatile(input)?;
+        let count = keys.len();
+        // Rows of a view are told apart wherever they go.
+        let (told_apart, ids) = match self.streams.is_view() {
+            true => with_keys(input, "id")?,
+            false => (input.clone(), 0),
+        };
+        let weighted = with_hidden(&told_apart, &[WEIGHT])?;
+        let mut all: Vec<Expr> =
+            keys.into_iter().enumerate().map(|(at, key)| key.alias(format!("k{at}"))).collect();
+        let width = told_apart.schema().fields().len();
+        let own = columns(&weighted).take(width).enumerate();
+        all.extend(own.map(|(at, column)| column.alias(format!("c{at}"))));
+        all.push(hidden_column(&weighted, 1)?.alias(WEIGHT));
+        let plan = LogicalPlan::Projection(Projection::try_new(all, Arc::new(weighted))?);
+        check::volatile(&plan)?;
+        if is_updating {
+            check::steady(&plan)?;
+        }
+        let mut rows = self.rows_of(&plan);
+        if self.streams.is_view() {
+            rows = rows.with_key((count + width - ids..count + width).collect());
+        }
+        let named = named(&rows, count, input.schema())?;
+        Ok((KeyedInput { plan, rows }, named))
+    }
+
+    /// A feed of a plan's columns but the last, the weight.
+    fn rows_of(&self, plan: &LogicalPlan) -> Feed {
+        let fields = plan.schema().fields();
+        let columns: Vec<Arc<Field>> = fields.iter().take(fields.len() - 1).cloned().collect();
+        Feed::exact(self.streams.next_feed(), Arc::new(Schema::new(columns)))
+    }
+
+    fn output(&self, columns: Arc<Schema>, is_append: bool, key: Option<Vec<usize>>) -> Feed {
+        let id = self.streams.next_feed();
+        match is_append {
+            true => Feed::exact(id, columns),
+            false => Feed::updating(id, columns, key),
+        }
+    }
+}
+
+/// Sums from which the results of functions follow.
+struct Sums {
+    weight: Expr,
+    columns: Vec<Expr>,
+    functions: Vec<Expr>,
+}
+
+impl Sums {
+    /// The sum of an expression; answers the column that it will be.
+    fn add(&mut self, expr: Expr) -> Expr {
+        let at = self.functions.len();
+        self.columns.push(expr.alias(format!("a{at}")));
+        self.functions.push(sum(col(format!("a{at}"))).alias(format!("f{at}")));
+        col(format!("f{at}"))
+    }
+
+    /// What a function's result follows from, if it follows from sums that are exact.
+    fn value(&mut self, call: &AggregateFunction, input: &LogicalPlan) -> Result<Option<Expr>, Error> {
+        if call.params.distinct || !call.params.order_by.is_empty() || call.params.args.len() != 1 {
+            return Ok(None);
+        }
+        let [argument] = call.params.args.as_slice() else { return Ok(None) };
+        let mut counts = argument.clone().is_not_null();
+        if let Some(filter) = &call.params.filter {
+            counts = filter.as_ref().clone().is_true().and(counts);
+        }
+        let number = match call.func.name() {
+            "count" => None,
+            "sum" if is_whole_number(&argument.get_type(input.schema())?) => Some(argument.clone()),
+            "avg" => match argument {
+                Expr::Cast(inner) if is_whole_number(&inner.expr.get_type(input.schema())?) => {
+                    Some(inner.expr.as_ref().clone())
+                }
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let count = when(counts.clone(), self.weight.clone()).otherwise(lit(0_i64))?;
+        let count = self.add(count);
+        let none = lit(ScalarValue::Int64(Some(0)));
+        let Some(number) = number else {
+            return Ok(Some(when(count.clone().is_null(), none.clone()).otherwise(count)?));
+        };
+        let wide = |expr: Expr| cast(expr, DataType::Decimal128(38, 0));
+        let scaled = wide(wide(number) * wide(self.weight.clone()));
+        let zero = wide(lit(0_i64));
+        let total = self.add(when(counts, scaled).otherwise(zero)?);
+        let value = match call.func.name() {
+            "avg" => cast(total, DataType::Float64) / cast(count.clone(), DataType::Float64),
+            _ => total,
+        };
+        Ok(Some(when(count.gt(none), value).end()?))
+    }
+}
+
+fn is_whole_number(data_type: &DataType) -> bool {
+    data_type.is_integer()
+}
+
+fn is_ordered(function: &Expr) -> bool {
+    call(function).is_some_and(|call| !call.params.order_by.is_empty())
+}
+
+fn group_columns(aggregate: &Aggregate) -> Vec<Expr> {
+    let groups = aggregate.group_expr.iter().enumerate();
+    groups.map(|(at, group)| group.clone().alias(format!("g{at}"))).collect()
+}
+
+/// What the rows of a call of a window function are kept apart by.
+fn partition(call: &Expr) -> Option<Vec<Expr>> {
+    match call {
+        Expr::WindowFunction(call) => Some(call.params.partition_by.clone()),
+        Expr::Alias(alias) => partition(&alias.expr),
+        _ => None,
+    }
+}
+
+fn function_name(call: &Expr) -> Option<&str> {
+    match call {
+        Expr::WindowFunction(call) => Some(call.fun.name()),
+        Expr::Alias(alias) => function_name(&alias.expr),
+        _ => None,
+    }
+}
+
+/// The order of a LIMIT.
+fn sort_below(plan: &LogicalPlan) -> Option<&Sort> {
+    match plan {
+        LogicalPlan::Sort(sort) => Some(sort),
+        LogicalPlan::Limit(limit) => sort_below(&limit.input),
+        LogicalPlan::Projection(projection) => sort_below(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => sort_below(&alias.input),
+        _ => None,
+    }
+}
+
+/// The plan over another sort.
+fn with_sort(plan: &LogicalPlan, sort: LogicalPlan) -> Result<LogicalPlan, Error> {
+    if matches!(plan, LogicalPlan::Sort(_)) {
+        return Ok(sort);
+    }
+    let inputs = plan.inputs();
+    let [input] = inputs.as_slice() else {
+        return Err(Error::Unsupported("LIMIT over several inputs in a pipeline".to_owned()));
+    };
+    Ok(plan.with_new_exprs(plan.expressions(), vec![with_sort(input, sort)?])?)
+}
+
+/// Columns that tell the rows of a join apart: of one side, if each of its rows meets one of the other at most.
+fn join_key(join: &Join, left: &LogicalPlan, right: &LogicalPlan) -> Option<Vec<usize>> {
+    let width = left.schema().fields().len();
+    let meets_one = |key: &Option<BTreeSet<usize>>, on: Vec<Option<usize>>| {
+        let on: BTreeSet<usize> = on.into_iter().flatten().collect();
+        key.as_ref().is_some_and(|key| key.is_subset(&on))
+    };
+    let (left_key, right_key) = (key_of(left), key_of(right));
+    let left_is_one = meets_one(&left_key, join.on.iter().map(|(a, _)| place(a, left)).collect());
+    let right_is_one = meets_one(&right_key, join.on.iter().map(|(_, b)| place(b, right)).collect());
+    let of_left = |key: BTreeSet<usize>| key.into_iter().collect();
+    let of_right = |key: BTreeSet<usize>| key.into_iter().map(|at| at + width).collect();
+    match join.join_type {
+        JoinType::LeftSemi | JoinType::LeftAnti => left_key.map(of_left),
+        JoinType::RightSemi | JoinType::RightAnti => right_key.map(of_left),
+        JoinType::Inner | JoinType::Left if right_is_one => left_key.map(of_left),
+        JoinType::Inner | JoinType::Right if left_is_one => right_key.map(of_right),
+        _ => Some(left_key?.into_iter().chain(right_key?.into_iter().map(|at| at + width)).collect()),
+    }
+}
+
+/// A join of rows with ids: the ids of both sides behind all other columns, and where they are then.
+fn ids_last(
+    join: LogicalPlan,
+    kind: JoinType,
+    (widths, ids): ([usize; 2], [usize; 2]),
+) -> Result<(LogicalPlan, Option<Vec<usize>>), Error> {
+    let all: Vec<Expr> = columns(&join).collect();
+    let (from_left, from_right) = match kind {
+        JoinType::LeftSemi | JoinType::LeftAnti => (true, false),
+        JoinType::RightSemi | JoinType::RightAnti => (false, true),
+        _ => (true, true),
+    };
+    let mut sides = all.into_iter();
+    let (mut own, mut keys) = (Vec::new(), Vec::new());
+    for (is_there, (width, ids)) in [from_left, from_right].into_iter().zip(widths.into_iter().zip(ids)) {
+        if is_there {
+            own.extend(sides.by_ref().take(width));
+            keys.extend(sides.by_ref().take(ids));
+        }
+    }
+    let key = (own.len()..own.len() + keys.len()).collect();
+    own.extend(keys);
+    Ok((LogicalPlan::Projection(Projection::try_new(own, Arc::new(join))?), Some(key)))
+}
+
+fn scan(feed: &Feed) -> Result<LogicalPlan, Error> {
+    let name = format!("rows_{}", feed.id);
+    let source = datafusion::datasource::provider_as_source(Arc::new(feed.clone()));
+    let scan = datafusion::logical_expr::logical_plan::TableScanBuilder::new(name, source).build()?;
+    Ok(LogicalPlan::TableScan(scan))
+}
+
+/// Columns of a scan from one on, with the names of a plan.
+fn named_columns(scan: &LogicalPlan, from: usize, plan: &LogicalPlan) -> Vec<Expr> {
+    let names = plan.schema().iter();
+    let columns = columns(scan).skip(from).zip(names);
+    columns
+        .map(|(column, (qualifier, field))| column.alias_qualified(qualifier.cloned(), field.name()))
+        .collect()
+}

@@ -1,0 +1,262 @@
+//! Materialized views: after REFRESH each equals its query, whatever happened to what it reads.
+
+use cenote_vocab::{ErrorKind, Fault};
+
+use crate::world::World;
+
+/// Names and queries; `rows` is a table without a key, `named` another.
+const VIEWS: [(&str, &str); 12] = [
+    (
+        "sums",
+        "SELECT k, count(*) AS n, sum(v) AS total, avg(v) AS mean, count(v) AS vs FROM facts GROUP BY k",
+    ),
+    (
+        "extremes",
+        "SELECT k, min(v) AS least, max(f) AS most, count(DISTINCT v) AS kinds FROM facts GROUP BY k",
+    ),
+    ("one", "SELECT count(*) AS n, sum(v) AS total, max(v) AS most FROM facts"),
+    ("hidden_groups", "SELECT count(*) AS n FROM facts GROUP BY k, f"),
+    ("filtered", "SELECT v + 1 AS next, k FROM facts WHERE v % 2 = 0"),
+    (
+        "inner_joined",
+        "SELECT facts.v, named.name FROM facts JOIN named ON facts.k = named.k AND facts.v > named.least",
+    ),
+    (
+        "left_joined",
+        "SELECT facts.v, named.name FROM facts LEFT JOIN named ON facts.k = named.k AND facts.v > named.least",
+    ),
+    ("full_joined", "SELECT facts.v, named.name, named.k FROM facts FULL JOIN named ON facts.k = named.k"),
+    ("kinds", "SELECT DISTINCT k, v % 3 AS part FROM facts"),
+    ("first_ones", "SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY v, f, id) AS place FROM facts"),
+    ("both", "SELECT k, v FROM facts WHERE v < 5 UNION ALL SELECT k, least FROM named"),
+    (
+        "joined_sums",
+        "SELECT named.name, sum(s.total) AS total FROM (SELECT k, sum(v) AS total FROM facts GROUP BY k) s \
+         JOIN named ON s.k = named.k WHERE s.k NOT LIKE 'x%' GROUP BY named.name",
+    ),
+];
+
+/// Chance that repeats.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    fn key(&mut self) -> String {
+        match self.below(7) {
+            0 => "NULL".to_owned(),
+            key => format!("'k{key}'"),
+        }
+    }
+
+    /// A statement that changes some rows.
+    fn change(&mut self, next_id: &mut u64) -> String {
+        let key = self.key();
+        let (number, other) = (self.below(20), self.below(9));
+        match self.below(8) {
+            0 => format!("DELETE FROM facts WHERE v % 9 = {other}"),
+            1 => format!("UPDATE facts SET k = {key} WHERE v % 11 = {other}"),
+            2 => format!("UPDATE facts SET v = v + 1, f = f / 2 WHERE k = {key}"),
+            3 => format!("UPDATE named SET least = {number} WHERE k = {key}"),
+            4 => format!("DELETE FROM named WHERE least % 5 = {}", other % 5),
+            5 => format!("INSERT INTO named VALUES ({key}, 'n{other}', {number})"),
+            _ => {
+                let rows: Vec<String> = (0..=number)
+                    .map(|_| {
+                        *next_id += 1;
+                        let (key, value) = (self.key(), self.below(30));
+                        let value = if value == 0 { "NULL".to_owned() } else { value.to_string() };
+                        format!("({next_id}, {key}, {value}, {}.25)", self.below(4))
+                    })
+                    .collect();
+                format!("INSERT INTO facts VALUES {}", rows.join(", "))
+            }
+        }
+    }
+}
+
+async fn sorted(world: &World, sql: &str) -> Vec<String> {
+    let mut rows = world.client.rows(sql).await;
+    rows.sort();
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_equals_its_query_after_inserts_updates_and_deletes_by_chance() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE facts (id BIGINT, k TEXT, v BIGINT, f DOUBLE)",
+        "CREATE TABLE named (k TEXT, name TEXT, least BIGINT)",
+        "INSERT INTO named SELECT 'k' || value::TEXT, 'n' || (value % 3)::TEXT, value FROM range(0, 5)",
+        "INSERT INTO facts SELECT value, 'k' || (value % 6)::TEXT, value % 13, (value % 4) * 0.5 FROM range(0, 60)",
+    ] {
+        world.client.rows(sql).await;
+    }
+    let mut chance = Chance(20_261_120);
+    let mut next_id = 1000;
+    for (name, query) in VIEWS {
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} WITH (wait = true) AS {query}")).await;
+        assert_eq!(
+            sorted(&world, &format!("SELECT * FROM {name}")).await,
+            sorted(&world, query).await,
+            "{name}"
+        );
+    }
+    for round in 0..6 {
+        for _ in 0..4 {
+            let change = chance.change(&mut next_id);
+            world.client.rows(&change).await;
+        }
+        if round == 3 {
+            world.client.rows("OPTIMIZE facts").await;
+        }
+        for (name, query) in VIEWS {
+            world.client.rows(&format!("REFRESH MATERIALIZED VIEW {name}")).await;
+            let (got, expected) =
+                (sorted(&world, &format!("SELECT * FROM {name}")).await, sorted(&world, query).await);
+            assert_eq!(got, expected, "{name} in round {round}");
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_of_a_view_joined_with_itself_never_shows_rows_of_two_transactions() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (k BIGINT, v BIGINT)").await;
+    world.client.rows("INSERT INTO src SELECT value % 3, value FROM range(0, 9)").await;
+    world.client.rows("CREATE MATERIALIZED VIEW sums WITH (wait = true) AS SELECT k, sum(v) AS total FROM src GROUP BY k").await;
+    world
+        .client
+        .rows("CREATE MATERIALIZED VIEW pairs WITH (wait = true) AS SELECT a.k, a.total AS a, b.total AS b FROM sums a JOIN sums b ON a.k = b.k")
+        .await;
+    for round in 0..20 {
+        world.client.rows(&format!("INSERT INTO src SELECT value % 3, {round} FROM range(0, 9)")).await;
+        assert_eq!(world.client.rows("SELECT count(*) FROM pairs WHERE a <> b").await, ["0"]);
+    }
+    for view in ["sums", "pairs"] {
+        world.client.rows(&format!("REFRESH MATERIALIZED VIEW {view}")).await;
+    }
+    let expected = world.client.rows("SELECT k, sum(v), sum(v) FROM src GROUP BY k ORDER BY k").await;
+    assert_eq!(world.client.rows("SELECT * FROM pairs ORDER BY k").await, expected);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_of_ingested_rows_and_of_windows_goes_on_after_a_restart() {
+    let world = World::new().await;
+    world
+        .node
+        .write("cpu,host=a usage=1 1767225600\ncpu,host=b usage=2 1767225601\ncpu,host=a usage=4 1767225700")
+        .await;
+    world
+        .client
+        .rows("CREATE MATERIALIZED VIEW minutes WITH (wait = true) AS SELECT w.start AS start, host, n, total FROM (SELECT tumble(INTERVAL '1 minute') AS w, host, count(*) AS n, sum(usage) AS total FROM cpu GROUP BY 1, 2)")
+        .await;
+    world
+        .client
+        .rows(
+            "CREATE MATERIALIZED VIEW busy WITH (wait = true) AS SELECT host, usage FROM cpu WHERE usage > 1",
+        )
+        .await;
+    let minutes = "SELECT * FROM minutes ORDER BY 1, 2";
+    assert_eq!(
+        world.client.rows(minutes).await,
+        ["2026-01-01T00:00:00|a|1|1.0", "2026-01-01T00:00:00|b|1|2.0", "2026-01-01T00:01:00|a|1|4.0"]
+    );
+    world.streams.stop().await;
+    world.node.write("cpu,host=a usage=8 1767225601").await;
+    world.client.rows("DELETE FROM cpu WHERE host = 'b'").await;
+    let again = world.other_streams();
+    again.start().await.expect("starts");
+    let batch = "SELECT date_bin(INTERVAL '1 minute', time), host, count(*), sum(usage) FROM cpu GROUP BY 1, 2 ORDER BY 1, 2";
+    let expected = world.client.rows(batch).await;
+    cenote_testkit::settles("the view to follow", cenote_testkit::PATIENCE, async || {
+        world.client.rows(minutes).await == expected
+    })
+    .await;
+    cenote_testkit::settles("the other view to follow", cenote_testkit::PATIENCE, async || {
+        world.client.rows("SELECT * FROM busy ORDER BY usage").await == ["a|4.0", "a|8.0"]
+    })
+    .await;
+    again.stop().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_made_replaced_refreshed_and_dropped_and_only_its_query_changes_it() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (k TEXT, v BIGINT)").await;
+    world.client.rows("INSERT INTO src VALUES ('a', 1), ('b', 2), ('a', 3)").await;
+    let make =
+        "CREATE MATERIALIZED VIEW v WITH (wait = true) AS SELECT k, sum(v) AS total FROM src GROUP BY k";
+    world.client.rows(make).await;
+    assert!(world.client.error(make).await.to_string().contains("already exists"));
+    let again = make.replace("VIEW v", "VIEW IF NOT EXISTS v");
+    assert_eq!(world.client.outcome(&again).await.notices.len(), 1);
+    assert_eq!(world.client.rows("SELECT * FROM v ORDER BY 1").await, ["a|4", "b|2"]);
+    let shown = world.client.rows("SHOW MATERIALIZED VIEWS LIKE 'v'").await;
+    assert!(shown.len() == 1 && shown[0].starts_with("default|v|running|"), "{shown:?}");
+    for (sql, expected) in [
+        ("INSERT INTO v VALUES ('x', 1)", "is a materialized view: only its query changes it"),
+        ("DELETE FROM v", "is a materialized view: only its query changes it"),
+        ("DROP VIEW v", "belongs to a materialized view"),
+        ("DROP TABLE src", "materialized view default.v reads"),
+        ("DROP MATERIALIZED VIEW src", "is not a materialized view"),
+        ("REFRESH MATERIALIZED VIEW nowhere", "does not exist"),
+        (
+            "CREATE PIPELINE p WITH (materialized_view = '1') AS INSERT INTO src SELECT k, v FROM src",
+            "invalid option 'materialized_view'",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW w AS SELECT k, now() AS at FROM src",
+            "now() over rows that may be taken back",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW w AS SELECT k, random() AS r FROM src",
+            "random() over rows that may be taken back",
+        ),
+        ("CREATE MATERIALIZED VIEW w AS SELECT 1 AS one", "would come in every epoch"),
+        (
+            "CREATE MATERIALIZED VIEW w AS SELECT k FROM src LIMIT 1",
+            "LIMIT in a pipeline is not supported yet",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW w AS SELECT a.k FROM src a JOIN src b ON a.v < b.v",
+            "Updating joins must include an equijoin condition",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW w WITH (watermark = 'x') AS SELECT k FROM src",
+            "option 'watermark' of a materialized view is not supported yet",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW w WITH (speed = 1) AS SELECT k FROM src",
+            "invalid option 'speed' of a materialized view",
+        ),
+        ("CREATE MATERIALIZED VIEW w AS SELECT k AS _key FROM src", "a column \"_key\" of its own"),
+    ] {
+        let error = world.client.error(sql).await.to_string();
+        assert!(error.contains(expected), "{sql}\n  {error}");
+    }
+    world
+        .client
+        .rows("CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT k, count(*) AS n FROM src GROUP BY k")
+        .await;
+    assert_eq!(world.client.rows("SELECT * FROM v ORDER BY 1").await, ["a|2", "b|1"]);
+    world.client.rows("REFRESH MATERIALIZED VIEW v FULL").await;
+    assert_eq!(world.client.rows("SELECT * FROM v ORDER BY 1").await, ["a|2", "b|1"]);
+    assert_eq!(world.client.rows("SELECT count(*) FROM system.stream.pipelines").await, ["1"]);
+    world.client.rows("CREATE MATERIALIZED VIEW w WITH (wait = true) AS SELECT sum(n) AS n FROM v").await;
+    assert_eq!(world.client.rows("SELECT n FROM w").await, ["3"]);
+    assert_eq!(world.client.error("DROP MATERIALIZED VIEW v").await.kind(), ErrorKind::Conflict);
+    world.client.rows("DROP TABLE src CASCADE").await;
+    for view in ["v", "w"] {
+        assert_eq!(world.client.error(&format!("SELECT * FROM {view}")).await.kind(), ErrorKind::NotFound);
+    }
+    assert!(world.client.rows("SHOW PIPELINES").await.is_empty());
+    assert_eq!(world.client.outcome("DROP MATERIALIZED VIEW IF EXISTS v").await.notices.len(), 1);
+    world.stop().await;
+}
