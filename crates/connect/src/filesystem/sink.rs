@@ -303,5 +303,4 @@ impl Sink for FilesystemSink {
 }
 
 #[cfg(test)]
-#[path = "sink_tests.rs"]
 mod tests;
