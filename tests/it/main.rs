@@ -14,6 +14,7 @@ mod limits;
 mod model;
 mod pipelines;
 mod process;
+mod run;
 mod slt;
 mod snapshot;
 mod storm;

@@ -12,7 +12,7 @@ use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
 use cenote_postgres::{Postgres, PostgresOptions};
 use cenote_query::{Engine, QueryOptions};
 use cenote_store::{Secret, StorageOptions, Store};
-use cenote_stream::{Limits, Streams};
+use cenote_stream::{Limits, Reach, Streams};
 use cenote_table::{Changing, Dedup, Lake, TableOptions};
 use cenote_vocab::{Clock, Ids, MemoryPool, Permissions};
 use parking_lot::Mutex;
@@ -149,6 +149,14 @@ impl Node {
         ports: PortChoice,
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
+        // Without doors nobody else can ask: connectors may what the user of the process may.
+        let reach = match ports {
+            PortChoice::Closed => Reach::Everything,
+            PortChoice::AsConfigured | PortChoice::NextFree => Reach::Named {
+                paths: config.list("security.allowed_paths").into_iter().map(PathBuf::from).collect(),
+                urls: config.list("security.allowed_urls"),
+            },
+        };
         let mut data_dir = DataDir::open(&config.data_dir(), &ids)?;
         empty_spill_directory(config)?;
         let tasks = TaskTracker::new();
@@ -223,7 +231,7 @@ impl Node {
         let streams = Arc::new(Streams::new(
             (engine.clone(), lake.clone(), ingest.clone()),
             stream_memory,
-            Limits::default(),
+            (Limits::default(), reach),
             &tasks,
             parts_stop.child_token(),
         ));

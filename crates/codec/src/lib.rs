@@ -7,6 +7,7 @@
 //! Every [`Rows::batch`] has a column `time`, `Timestamp(Microsecond)` without zone, non-null, first; the other
 //! columns are nullable and Int64, Float64, Boolean, Utf8, Binary, Timestamp(Microsecond) or Null. Nothing
 //! here knows tables or the catalog: what a table already knows of a column comes in by [`KnownColumns`].
+//! Streams read and write the records of [`record`], whose columns are declared.
 //! Invariant: no length that a body claims is allocated before it is checked against the bytes that are left.
 //!
 //! ```
@@ -30,6 +31,7 @@ mod item;
 pub mod json;
 pub mod line_protocol;
 pub mod message_pack;
+pub mod record;
 mod table;
 mod time;
 mod value;

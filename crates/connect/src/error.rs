@@ -43,6 +43,57 @@ pub enum Error {
         /// The position.
         position: String,
     },
+    /// A place that this node does not let connectors touch.
+    #[error("{0}")]
+    Denied(String),
+    /// The file that a source reads is not there.
+    #[error("source {source_name}: {path} is missing")]
+    Missing {
+        /// The source.
+        source_name: String,
+        /// The file.
+        path: String,
+    },
+    /// A file cannot be read.
+    #[error("source {source_name}: {path}: {reason}")]
+    Unreadable {
+        /// The source.
+        source_name: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A sink is no longer what the last commit left.
+    #[error("sink {sink_name}: {reason}")]
+    SinkChanged {
+        /// The sink.
+        sink_name: String,
+        /// What is other than it was.
+        reason: String,
+    },
+    /// A sink did not take rows; later it may.
+    #[error("sink {sink_name}: {reason}")]
+    SinkUnavailable {
+        /// The sink.
+        sink_name: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A sink refuses a row.
+    #[error("sink {sink_name}: {reason}")]
+    SinkRefused {
+        /// The sink.
+        sink_name: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Records that cannot be made.
+    #[error(transparent)]
+    Codec(#[from] cenote_codec::Error),
+    /// Object storage failed.
+    #[error(transparent)]
+    Store(#[from] cenote_store::Error),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] cenote_catalog::Error),
@@ -69,10 +120,18 @@ impl From<cenote_ingest::Error> for Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Options(_) | Self::NoEventTime { .. } | Self::Changed { .. } => ErrorKind::Invalid,
+            Self::Options(_)
+            | Self::NoEventTime { .. }
+            | Self::Changed { .. }
+            | Self::Unreadable { .. }
+            | Self::SinkRefused { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
-            Self::Gone { .. } => ErrorKind::NotFound,
-            Self::Position { .. } => ErrorKind::Corrupt,
+            Self::Gone { .. } | Self::Missing { .. } => ErrorKind::NotFound,
+            Self::Position { .. } | Self::SinkChanged { .. } => ErrorKind::Corrupt,
+            Self::SinkUnavailable { .. } => ErrorKind::Unavailable,
+            Self::Denied(_) => ErrorKind::Denied,
+            Self::Codec(error) => error.kind(),
+            Self::Store(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::Ingest(error) => error.kind(),
@@ -84,6 +143,7 @@ impl Fault for Error {
     fn sqlstate(&self) -> SqlState {
         match self {
             Self::Options(_) => SqlState("22023"),
+            Self::Store(error) => error.sqlstate(),
             Self::Catalog(error) => error.sqlstate(),
             Self::Table(error) => error.sqlstate(),
             Self::Ingest(error) => error.sqlstate(),

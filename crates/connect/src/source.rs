@@ -13,6 +13,37 @@ use crate::Error;
 /// The hidden last column of every batch: when the row happened, µs UTC, never NULL.
 pub const EVENT_TIME: &str = "_timestamp";
 
+/// Where a row stands in its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPlace {
+    /// A file, or another part of the source.
+    pub partition: Arc<str>,
+    /// Its number there, from 0.
+    pub offset: u64,
+}
+
+/// A row that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// Where it stands.
+    pub place: RowPlace,
+    /// As it was read, at most [`BadRow::RAW_BYTES_MAX`].
+    pub raw: String,
+    /// What is wrong; names the column.
+    pub reason: String,
+}
+
+impl BadRow {
+    /// Bytes of a bad row that are kept.
+    pub const RAW_BYTES_MAX: usize = 64 << 10;
+
+    /// A bad row; bytes that are no UTF-8 become U+FFFD.
+    pub fn new(place: RowPlace, raw: &[u8], reason: String) -> Self {
+        let raw = String::from_utf8_lossy(&raw[..raw.len().min(Self::RAW_BYTES_MAX)]).into_owned();
+        Self { place, raw, reason }
+    }
+}
+
 /// The hidden column of changes, and of what follows from them: how many of the row come (above 0) or go. Never NULL.
 pub const WEIGHT: &str = "_weight";
 
@@ -35,6 +66,10 @@ pub struct Wanted {
 pub struct Pulled {
     /// Rows, in the order of the source; behind their columns are the hidden ones.
     pub batches: Vec<RecordBatch>,
+    /// Where the first row of each batch stands, the others behind it; empty where rows cannot be bad.
+    pub places: Vec<RowPlace>,
+    /// Rows that could not be decoded.
+    pub bad: Vec<BadRow>,
     /// Behind them.
     pub position: String,
     /// True if there will never be more.
@@ -50,7 +85,16 @@ pub struct Pulled {
 impl Pulled {
     /// Rows, and the position behind them.
     pub(crate) fn of(batches: Vec<RecordBatch>, position: String) -> Self {
-        Self { batches, position, ended: false, floor: None, reached: None, skipped: 0 }
+        Self {
+            batches,
+            places: Vec::new(),
+            bad: Vec::new(),
+            position,
+            ended: false,
+            floor: None,
+            reached: None,
+            skipped: 0,
+        }
     }
 }
 

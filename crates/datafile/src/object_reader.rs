@@ -17,14 +17,14 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 const FOOTER_HINT_BYTES: usize = 64 << 10;
 
 /// An object of known size.
-pub(crate) struct ObjectReader {
+pub struct ObjectReader {
     objects: Arc<dyn ObjectStore>,
     path: Path,
     size: u64,
 }
 
 impl ObjectReader {
-    pub(crate) fn new(objects: Arc<dyn ObjectStore>, path: Path, size: u64) -> Self {
+    pub fn new(objects: Arc<dyn ObjectStore>, path: Path, size: u64) -> Self {
         Self { objects, path, size }
     }
 

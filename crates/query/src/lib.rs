@@ -21,6 +21,7 @@ mod pipeline;
 mod plan;
 mod registry;
 mod scan;
+mod script;
 mod session;
 mod settings;
 mod statement;
@@ -34,8 +35,11 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
-pub use pipeline::{InsertPlan, NewView, Pipelines, ScriptStatement, StreamTables, parse_script};
+pub use pipeline::{InsertPlan, NewView, Pipelines, StreamTables};
 pub use plan::STACK_BYTES;
+pub use script::{
+    ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
+};
 pub use session::{Session, SessionOptions, TransactionStatus};
 pub use statement::view_columns;
 pub use statement::{Class, Prepared};

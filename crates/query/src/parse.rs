@@ -23,6 +23,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use alter::{Action, AlterSchema, AlterTable, Comment, NewColumn, Position};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
+pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};
 
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};

@@ -1,6 +1,5 @@
 //! What pipelines need of SQL: who runs them, and plans whose tables are given by the one who plans.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_catalog::{Identity, Pipeline, TableDef};
@@ -13,7 +12,7 @@ use datafusion::sql::parser::Statement as AnyStatement;
 use futures::future::BoxFuture;
 use sqlparser::ast::Statement as SqlStatement;
 
-use crate::parse::{Parsed, Words, options, parse, tokenize};
+use crate::parse::{Parsed, parse};
 use crate::plan::{Snapshot, fault};
 use crate::session::Session;
 use crate::{Engine, Error, statement};
@@ -57,8 +56,9 @@ pub struct NewView {
 
 /// The tables of a streaming query.
 pub trait StreamTables: Send + Sync {
-    /// The table that the script itself has under this bare name; it hides one of the lake.
-    fn local(&self, name: &str) -> Option<Arc<dyn TableProvider>>;
+    /// The table that the script itself has under this bare name, in any case; it hides one of the lake. An error if
+    /// it cannot be read.
+    fn local(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, Error>;
     /// What stands for a table of the lake that the query reads, with the table's columns.
     fn lake(&self, table: &Arc<TableDef>) -> Arc<dyn TableProvider>;
     /// Functions of such queries; one hides another of its name.
@@ -124,112 +124,5 @@ impl Engine {
         plan: Arc<dyn ExecutionPlan>,
     ) -> datafusion::common::Result<SendableRecordBatchStream> {
         self.base().stream(state, plan)
-    }
-}
-
-/// A statement of a script that makes something local to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScriptStatement {
-    /// `CREATE [TEMPORARY] TABLE t WITH (…)`
-    ConnectorTable {
-        /// Its name.
-        name: String,
-        /// Names in lower case, values as texts.
-        options: BTreeMap<String, String>,
-    },
-    /// `CREATE VIEW v AS query`, `CREATE TABLE v AS query`
-    View {
-        /// Its name.
-        name: String,
-        /// The query.
-        sql: String,
-    },
-    /// `SET name = value`
-    Set {
-        /// In lower case.
-        name: String,
-        /// As text.
-        value: String,
-    },
-    /// `INSERT INTO …`
-    Insert(String),
-}
-
-/// The statements of a pipeline's script, in order. Errors name the statement's place in the text of its own.
-pub fn parse_script(script: &str) -> Result<Vec<ScriptStatement>, Error> {
-    crate::parse::split(script)?.iter().map(|sql| script_statement(sql)).collect()
-}
-
-fn script_statement(sql: &str) -> Result<ScriptStatement, Error> {
-    let tokens = tokenize(sql)?;
-    let mut words = Words::new(sql, &tokens);
-    if words.take(&["INSERT"]) {
-        return Ok(ScriptStatement::Insert(sql.to_owned()));
-    }
-    if words.take(&["SET"]) {
-        let parts = words.object_name()?;
-        let name = parts.iter().map(|part| part.value.to_lowercase()).collect::<Vec<_>>().join(".");
-        if !words.take_token(&sqlparser::tokenizer::Token::Eq) {
-            words.expect(&["TO"])?;
-        }
-        let value = crate::parse::option_value(&mut words)?;
-        words.end()?;
-        return Ok(ScriptStatement::Set { name, value });
-    }
-    let view = words.take(&["CREATE", "VIEW"]);
-    if !view && !words.take(&["CREATE", "TABLE"]) {
-        let first = words.peek().map_or_else(String::new, |token| token.token.to_string().to_uppercase());
-        return Err(crate::parse::unsupported(&format!("{first} in a pipeline")));
-    }
-    let name = crate::parse::folded(&words.ident()?);
-    if words.take(&["AS"]) {
-        let Some(first) = words.peek() else { return Err(words.unexpected("a query")) };
-        return Ok(ScriptStatement::View { name, sql: crate::parse::text_from(sql, first).to_owned() });
-    }
-    if view {
-        return Err(words.unexpected("AS"));
-    }
-    if words.peek().is_some_and(|token| token.token == sqlparser::tokenizer::Token::LParen) {
-        return Err(crate::parse::unsupported("a column list of a connector table"));
-    }
-    words.expect(&["WITH"])?;
-    let options = options(&mut words)?;
-    words.end()?;
-    Ok(ScriptStatement::ConnectorTable { name, options })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_script_makes_tables_and_views_and_writes() {
-        let script = "CREATE TABLE s WITH (connector = 'impulse', event_rate = 10);\n\
-                      CREATE VIEW v AS SELECT ';' FROM s; SET updating_ttl = INTERVAL '1 hour'; INSERT INTO t SELECT * FROM v";
-        let options = [("connector", "impulse"), ("event_rate", "10")];
-        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        assert_eq!(
-            parse_script(script).unwrap(),
-            [
-                ScriptStatement::ConnectorTable { name: "s".into(), options },
-                ScriptStatement::View { name: "v".into(), sql: "SELECT ';' FROM s".into() },
-                ScriptStatement::Set { name: "updating_ttl".into(), value: "1 hour".into() },
-                ScriptStatement::Insert("INSERT INTO t SELECT * FROM v".into()),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_script_may_not_hold_is_named() {
-        for (script, expected) in [
-            ("SELECT 1", "SELECT in a pipeline is not supported yet"),
-            ("DELETE FROM t", "DELETE in a pipeline is not supported yet"),
-            ("CREATE TABLE t (a INT) WITH (connector = 'impulse')", "a column list of a connector table"),
-            ("CREATE TABLE t", "expected WITH"),
-            ("CREATE VIEW v SELECT 1", "expected AS"),
-        ] {
-            let error = parse_script(script).unwrap_err().to_string();
-            assert!(error.contains(expected), "{script}: {error}");
-        }
     }
 }

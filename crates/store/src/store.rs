@@ -85,6 +85,12 @@ impl Store {
         }
     }
 
+    /// Gives an object another path; one that stands there is replaced.
+    pub async fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.objects.rename(from, to).await.map_err(|source| Error::from_store(from, source))?;
+        self.make_durable(to).await
+    }
+
     /// Deletes an object; one that is not there is fine.
     pub async fn delete(&self, path: &Path) -> Result<(), Error> {
         match self.objects.delete(path).await {

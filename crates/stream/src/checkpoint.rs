@@ -34,7 +34,7 @@ const PREFIX: usize = 9;
 pub(crate) struct SourceState {
     /// Everything before it was read.
     pub(crate) position: String,
-    /// The latest event time that was seen, µs.
+    /// Event time that is over by the rows that were seen, µs: the latest of what each said.
     pub(crate) time_max: Option<i64>,
     /// When a row came last, µs; none came yet: when the pipeline was made.
     pub(crate) seen: i64,
@@ -56,6 +56,12 @@ pub(crate) struct Standing {
     pub(crate) rows_in: u64,
     pub(crate) rows_out: u64,
     pub(crate) rows_late: u64,
+    /// Rows that could not be used.
+    #[serde(default)]
+    pub(crate) rows_bad: u64,
+    /// What sinks outside of the lake hold, by name.
+    #[serde(default)]
+    pub(crate) sinks: BTreeMap<String, String>,
     /// Changes of tables that were left out, because only rows that are added are read of them.
     #[serde(default)]
     pub(crate) rows_skipped: u64,
@@ -251,6 +257,8 @@ mod tests {
             rows_in: 3,
             rows_out: 2,
             rows_late: 1,
+            rows_bad: 4,
+            sinks: BTreeMap::from([("out".to_owned(), "17".to_owned())]),
             rows_skipped: 0,
             finished: false,
         }

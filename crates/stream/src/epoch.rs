@@ -63,22 +63,14 @@ impl Executor<'_> {
     }
 }
 
-/// How late rows may be, and for how long a source may be silent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// µs
-    pub(crate) delay: i64,
-    pub(crate) idle: Option<Duration>,
-}
-
 /// Event time that is over: the least of the sources that may still bring something. It never falls.
 ///
-/// A source without any row holds it, until it was silent for long enough since `since`, when the pipeline began to run;
+/// How late rows may come is in what their source has seen. A source without any row holds it, until it was silent for as long as `idle` says since `since`, when the pipeline began to run;
 /// if nothing is left to wait for but silence, it stays. All ended: everything is over.
 pub(crate) fn watermark<'a>(
     before: i64,
     sources: impl Iterator<Item = &'a SourceState> + Clone,
-    patience: Patience,
+    idle: Option<Duration>,
     (now, since): (i64, i64),
 ) -> i64 {
     if sources.clone().all(|source| source.ended) {
@@ -86,12 +78,10 @@ pub(crate) fn watermark<'a>(
     }
     let is_idle = |source: &SourceState| {
         let silent = u64::try_from(now.saturating_sub(source.seen.max(since))).unwrap_or(0);
-        patience.idle.is_some_and(|timeout| Duration::from_micros(silent) >= timeout)
+        idle.is_some_and(|timeout| Duration::from_micros(silent) >= timeout)
     };
-    let reached = |source: &SourceState| {
-        let seen = source.time_max.map_or(i64::MIN, |time| time.saturating_sub(patience.delay));
-        seen.min(source.floor.unwrap_or(i64::MAX))
-    };
+    let reached =
+        |source: &SourceState| source.time_max.unwrap_or(i64::MIN).min(source.floor.unwrap_or(i64::MAX));
     let least = sources.filter(|source| !source.ended && !is_idle(source)).map(reached).min();
     least.map_or(before, |least| least.max(before))
 }
@@ -100,30 +90,30 @@ pub(crate) fn watermark<'a>(
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { delay: 10, idle: Some(Duration::from_micros(100)) };
+    const IDLE: Option<Duration> = Some(Duration::from_micros(100));
 
     fn source(time_max: Option<i64>, seen: i64) -> SourceState {
         SourceState { time_max, seen, ..SourceState::default() }
     }
 
     fn at(before: i64, sources: &[SourceState], now: i64) -> i64 {
-        watermark(before, sources.iter(), PATIENCE, (now, 0))
+        watermark(before, sources.iter(), IDLE, (now, 0))
     }
 
     #[test]
     fn the_slowest_source_holds_the_watermark_and_it_never_falls() {
-        assert_eq!(at(i64::MIN, &[source(Some(50), 0), source(Some(30), 0)], 10), 20);
-        assert_eq!(at(25, &[source(Some(50), 0), source(Some(30), 0)], 10), 25);
-        assert_eq!(at(i64::MIN, &[source(Some(50), 0), source(None, 0)], 10), i64::MIN);
+        assert_eq!(at(i64::MIN, &[source(Some(40), 0), source(Some(20), 0)], 10), 20);
+        assert_eq!(at(25, &[source(Some(40), 0), source(Some(20), 0)], 10), 25);
+        assert_eq!(at(i64::MIN, &[source(Some(40), 0), source(None, 0)], 10), i64::MIN);
     }
 
     #[test]
     fn a_silent_source_lets_go_after_its_time_and_silence_alone_moves_nothing() {
-        let sources = [source(Some(50), 150), source(None, 0)];
+        let sources = [source(Some(40), 150), source(None, 0)];
         assert_eq!(at(i64::MIN, &sources, 99), i64::MIN);
         assert_eq!(at(i64::MIN, &sources, 200), 40);
         assert_eq!(at(40, &sources, 500), 40);
-        let restarted = watermark(i64::MIN, sources.iter(), PATIENCE, (500, 450));
+        let restarted = watermark(i64::MIN, sources.iter(), IDLE, (500, 450));
         assert_eq!(restarted, i64::MIN, "a pause makes nobody idle");
     }
 
@@ -136,9 +126,9 @@ mod tests {
 
     #[test]
     fn at_the_end_of_all_sources_everything_is_over() {
-        let mut ended = source(Some(50), 0);
+        let mut ended = source(Some(40), 0);
         ended.ended = true;
-        assert_eq!(at(7, &[ended.clone(), source(Some(30), 10)], 10), 20);
+        assert_eq!(at(7, &[ended.clone(), source(Some(20), 10)], 10), 20);
         assert_eq!(at(7, &[ended], 10), i64::MAX);
     }
 }

@@ -28,6 +28,18 @@ pub enum Error {
         /// Who refused.
         source: cenote_vocab::OutOfMemory,
     },
+    /// A row that cannot be used.
+    #[error("source {source_name}: {partition}, offset {offset}: {reason}")]
+    BadRow {
+        /// The source.
+        source_name: String,
+        /// The part of the source.
+        partition: String,
+        /// Its number there.
+        offset: u64,
+        /// What is wrong; names the column.
+        reason: String,
+    },
     /// Stored state that is damaged.
     #[error("state of pipeline {pipeline} is damaged: {reason}")]
     Corrupt {
@@ -112,7 +124,7 @@ impl From<arrow::error::ArrowError> for Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid(_) | Self::State { .. } => ErrorKind::Invalid,
+            Self::Invalid(_) | Self::State { .. } | Self::BadRow { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::StateMemory { .. } => ErrorKind::Exhausted,
             Self::Corrupt { .. } => ErrorKind::Corrupt,

@@ -9,14 +9,17 @@
 //! hold become true together, or not at all. So a start after a crash only reads the last commit and goes on.
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
+mod bad_rows;
 mod blocks;
 mod checkpoint;
 mod epoch;
 mod error;
 mod feed;
+mod intake;
 mod multiset;
 mod options;
 mod plan;
+mod printed;
 mod run;
 mod runtime;
 mod session;
@@ -24,8 +27,10 @@ mod sink;
 mod streams;
 mod window;
 
+pub use cenote_connect::Reach;
 pub use epoch::Step;
 pub use error::Error;
-pub use options::{Limits, PipelineOptions};
+pub use options::{BadData, Limits, PipelineOptions};
+pub use printed::printed;
 pub use run::Run;
 pub use runtime::Streams;

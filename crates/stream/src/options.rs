@@ -8,24 +8,50 @@ use cenote_connect::interval_micros;
 use crate::Error;
 
 /// Options that are known by name and that this version cannot do.
-const LATER: [&str; 8] = [
+const LATER: [&str; 7] = [
     "parallelism",
     "early_emit",
     "updating_ttl",
     "state_ttl",
     "late_rows",
-    "bad_data",
     "checkpoint_interval",
     "key_groups",
 ];
 
-/// `WITH (…)` and `SET` of a pipeline.
+/// What becomes of rows that cannot be used: they cannot be decoded, have no event time, or a column of them cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadData {
+    /// The pipeline fails, naming the row.
+    Fail,
+    /// They are counted.
+    Drop,
+    /// They are kept in a table.
+    Table,
+}
+
+impl BadData {
+    /// `fail`, `drop`, `table`
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        match text.to_lowercase().as_str() {
+            "fail" => Ok(Self::Fail),
+            "drop" => Ok(Self::Drop),
+            "table" => Ok(Self::Table),
+            _ => Err(Error::Invalid(format!("option 'bad_data' is fail, drop or table, got '{text}'"))),
+        }
+    }
+}
+
+/// `WITH (…)` and `SET` of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineOptions {
     /// How late rows may come, in µs.
     pub watermark_delay: i64,
     /// After so long without rows a source no longer holds the watermark; `None`: it always does.
     pub idle_timeout: Option<Duration>,
+    /// What becomes of rows that cannot be used.
+    pub bad_data: BadData,
+    /// The table that keeps them; `None`: it is named as the pipeline, with `_bad` behind.
+    pub bad_data_table: Option<String>,
     /// Between two emissions of results that change, at least, while nothing is left behind.
     pub update_interval: Duration,
     /// Failures in a row before a person is needed; `None`: no limit.
@@ -37,6 +63,8 @@ impl Default for PipelineOptions {
         Self {
             watermark_delay: 1_000_000,
             idle_timeout: Some(Duration::from_secs(300)),
+            bad_data: BadData::Fail,
+            bad_data_table: None,
             update_interval: Duration::from_secs(1),
             restarts_max: Some(20),
         }
@@ -68,6 +96,8 @@ impl PipelineOptions {
                 self.idle_timeout =
                     u64::try_from(timeout).ok().filter(|micros| *micros > 0).map(Duration::from_micros);
             }
+            "bad_data" => self.bad_data = BadData::parse(value)?,
+            "bad_data.table" => self.bad_data_table = Some(value.to_owned()),
             "update_interval" => {
                 let interval = micros().and_then(|micros| u64::try_from(micros).ok());
                 let interval = interval.ok_or_else(|| wrong("an interval of 0 or more"))?;
@@ -82,7 +112,7 @@ impl PipelineOptions {
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, update_interval, restarts_max"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max"
                 )));
             }
         }
@@ -136,11 +166,12 @@ mod tests {
         assert_eq!(of("restarts_max", "-1").expect("fits").restarts_max, None);
         for (name, value, message) in [
             ("watermark_delay", "soon", "option 'watermark_delay' is an interval of 0 or more, got 'soon'"),
+            ("bad_data", "keep", "option 'bad_data' is fail, drop or table, got 'keep'"),
             ("early_emit", "1s", "option 'early_emit' is not supported yet"),
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, update_interval, restarts_max",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

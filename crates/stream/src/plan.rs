@@ -17,14 +17,16 @@ mod key;
 mod keyed;
 mod operator;
 mod stage;
+mod table;
 mod updating;
 mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use arrow::datatypes::SchemaRef;
 use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
-use cenote_connect::WEIGHT;
+use cenote_connect::{EVENT_TIME, Reach, WEIGHT, stamped};
 use cenote_query::{Engine, ScriptStatement, Session, SessionOptions, StreamTables, parse_script};
 use cenote_table::Lake;
 use cenote_vocab::Scope;
@@ -42,8 +44,9 @@ pub(crate) use operator::{Advanced, Moment, Operator};
 pub(crate) use stage::Stage;
 pub(crate) use view::shape;
 
-use crate::streams::{ScriptKind, SourcePlan, Streams};
-use crate::{Error, PipelineOptions};
+use crate::options::BadData;
+use crate::streams::{ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
+use crate::{Error, PipelineOptions, bad_rows};
 
 /// What an epoch runs.
 pub(crate) struct PipelinePlan {
@@ -52,6 +55,11 @@ pub(crate) struct PipelinePlan {
     /// Each before those that read what it emits.
     pub(crate) operators: Vec<Operator>,
     pub(crate) outputs: Vec<Output>,
+    /// Sinks outside of the lake.
+    pub(crate) sinks: Vec<SinkPlan>,
+    pub(crate) sunk: Vec<SunkOutput>,
+    /// Keeps rows that could not be used, if they are to be kept.
+    pub(crate) bad_table: Option<Arc<TableDef>>,
     /// For running the plans.
     pub(crate) state: SessionState,
     /// What `now()` answers in the epoch that runs.
@@ -63,6 +71,15 @@ pub(crate) struct Output {
     pub(crate) target: Arc<TableDef>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     pub(crate) writes: Writes,
+}
+
+/// One INSERT into a sink outside of the lake.
+pub(crate) struct SunkOutput {
+    /// By number.
+    pub(crate) sink: usize,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// Columns of its rows.
+    pub(crate) columns: SchemaRef,
 }
 
 /// What becomes of the rows of an output.
@@ -86,14 +103,16 @@ pub(crate) async fn plan(
     engine: &Engine,
     owner: cenote_catalog::Identity,
     pipeline: &Pipeline,
+    reach: &Reach,
 ) -> Result<PipelinePlan, Error> {
-    let mut planner = Planner::open(engine, owner, pipeline).await?;
+    let mut planner = Planner::open(engine, owner, pipeline, reach).await?;
     if pipeline.options.contains_key(MATERIALIZED) {
         return planner.view(pipeline).await;
     }
     for statement in parse_script(&pipeline.script)? {
         planner.take(statement).await?;
     }
+    planner.keep_bad_rows(pipeline).await?;
     planner.finish()
 }
 
@@ -106,7 +125,10 @@ struct Planner {
     streams: Arc<Streams>,
     operators: Vec<Operator>,
     outputs: Vec<(LogicalPlan, Output)>,
+    sunk: Vec<(LogicalPlan, SunkOutput)>,
+    bad_table: Option<Arc<TableDef>>,
     state: Option<SessionState>,
+    reach: Reach,
 }
 
 impl Planner {
@@ -114,6 +136,7 @@ impl Planner {
         engine: &Engine,
         owner: cenote_catalog::Identity,
         pipeline: &Pipeline,
+        reach: &Reach,
     ) -> Result<Self, Error> {
         let path: Vec<String> =
             pipeline.search_path.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
@@ -138,27 +161,89 @@ impl Planner {
             now,
             operators: Vec::new(),
             outputs: Vec::new(),
+            sunk: Vec::new(),
+            bad_table: None,
             state: None,
+            reach: reach.clone(),
         })
     }
 
     async fn take(&mut self, statement: ScriptStatement) -> Result<(), Error> {
         let tables: Arc<dyn StreamTables> = self.streams.clone();
         match statement {
-            ScriptStatement::ConnectorTable { name, options } => self.streams.add_connector(&name, options),
+            ScriptStatement::Table(table) => {
+                Box::pin(table::table(&self.session, &self.streams, &self.reach, table)).await
+            }
             ScriptStatement::View { name, sql } => {
                 let (plan, _) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
                 self.streams.add_view(&name, sql, plan)
             }
             ScriptStatement::Set { name, value } => self.options.set(&name, &value),
-            ScriptStatement::Insert(sql) => {
-                let insert = Box::pin(self.session.plan_insert(&sql, &tables)).await?;
-                let state = narrow(insert.state);
-                self.insert(insert.target, insert.plan, &state).await?;
-                self.state.get_or_insert(state);
-                Ok(())
+            ScriptStatement::Insert { target, has_columns, query, sql } => {
+                let named = match &target {
+                    Some(name) => self.streams.target(name)?,
+                    None => Target::Lake,
+                };
+                let name = target.unwrap_or_default();
+                match named {
+                    Target::Lake => {
+                        let insert = Box::pin(self.session.plan_insert(&sql, &tables)).await?;
+                        let state = narrow(insert.state);
+                        self.insert(insert.target, insert.plan, &state).await?;
+                        self.state.get_or_insert(state);
+                        Ok(())
+                    }
+                    Target::Sink(_) | Target::Memory(_) if has_columns => Err(Error::Unsupported(format!(
+                        "a column list of INSERT INTO {name}, whose columns match by position,"
+                    ))),
+                    Target::Sink(number) => self.insert_sink(number, &query, &tables).await,
+                    Target::Memory(columns) => {
+                        let (plan, _) = Box::pin(self.session.plan_query(&query, &tables)).await?;
+                        self.streams.write_memory(&name, table::fitted(plan, &columns, &name)?);
+                        Ok(())
+                    }
+                }
             }
+            ScriptStatement::Query(_) => Err(Error::Invalid(
+                "a SELECT whose rows go nowhere: write INSERT INTO a table before it".to_owned(),
+            )),
         }
+    }
+
+    async fn insert_sink(
+        &mut self,
+        number: usize,
+        query: &str,
+        tables: &Arc<dyn StreamTables>,
+    ) -> Result<(), Error> {
+        let (plan, state) = Box::pin(self.session.plan_query(query, tables)).await?;
+        let state = narrow(state);
+        let columns = || table::columns_of(&plan);
+        let Some(sink) = self.streams.sink_columns(number, columns) else { return Ok(()) };
+        let declared = sink.columns.clone().unwrap_or_else(columns);
+        sink.options.check(&declared)?;
+        let fitted = table::fitted(plan, &declared, &sink.name)?;
+        let (mut output, rows) = self.cut(fitted, &state).await?;
+        if matches!(rows, cut::Rows::Updating) {
+            return Err(match sink.options.is_debezium() {
+                true => Error::Unsupported("updating rows into format 'debezium_json'".to_owned()),
+                false => Error::Invalid(
+                    "input is updating, but sink is not configured as an updating sink (hint: use format = \
+                     'debezium_json')"
+                        .to_owned(),
+                ),
+            });
+        }
+        let mut columns = declared;
+        if sink.options.wants_event_time() {
+            output = hidden::with_hidden(&output, &[EVENT_TIME])?;
+            columns = stamped(&columns);
+        }
+        let optimized = state.optimize(&output)?;
+        let plan = state.create_physical_plan(&optimized).await?;
+        self.sunk.push((optimized, SunkOutput { sink: number, plan, columns }));
+        self.state.get_or_insert(state);
+        Ok(())
     }
 
     async fn insert(
@@ -196,9 +281,31 @@ impl Planner {
         Ok((output, rows))
     }
 
+    /// Sees to it that there is a table for rows that cannot be used, if they are to be kept.
+    async fn keep_bad_rows(&mut self, pipeline: &Pipeline) -> Result<(), Error> {
+        let keeps = |source: &SourcePlan| {
+            matches!(source.kind, SourceKind::Connector(_))
+                && source.bad_data.unwrap_or(self.options.bad_data) == BadData::Table
+        };
+        if !self.streams.sources().iter().any(keeps) {
+            return Ok(());
+        }
+        let name = match &self.options.bad_data_table {
+            Some(name) => name.clone(),
+            None => {
+                let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+                format!("{}.{}", quote(&pipeline.schema), quote(&format!("{}_bad", pipeline.name)))
+            }
+        };
+        let tables: Arc<dyn StreamTables> = self.streams.clone();
+        self.bad_table = Some(Box::pin(bad_rows::table(&self.session, &name, &tables)).await?);
+        Ok(())
+    }
+
     fn finish(self) -> Result<PipelinePlan, Error> {
         let state = self.state.ok_or_else(|| Error::Invalid("a pipeline needs an INSERT".to_owned()))?;
-        let mut read = check::feeds(self.outputs.iter().map(|(plan, _)| plan))?;
+        let plans = self.outputs.iter().map(|(plan, _)| plan).chain(self.sunk.iter().map(|(plan, _)| plan));
+        let mut read = check::feeds(plans)?;
         read.extend(self.operators.iter().flat_map(Operator::reads));
         let sources: Vec<SourcePlan> =
             self.streams.sources().into_iter().filter(|source| read.contains(&source.feed)).collect();
@@ -220,6 +327,9 @@ impl Planner {
             sources,
             operators: self.operators,
             outputs,
+            sinks: self.streams.sinks(),
+            sunk: self.sunk.into_iter().map(|(_, sunk)| sunk).collect(),
+            bad_table: self.bad_table,
             state,
             now: self.now,
         })

@@ -7,11 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Commit, Committed, Facts, Input, Pipeline, Producer, Reruns};
-use cenote_connect::{EVENT_TIME, Impulse, LakeSource, Nexmark, Pulled, Source, Wanted};
+use cenote_connect::{AtBad, BadRow, Closing, EpochRows, LakeSource, Pulled, Reach, Sink, Source, Wanted};
 use cenote_ingest::Ingest;
 use cenote_query::Engine;
 use cenote_table::Lake;
@@ -22,13 +20,15 @@ use uuid::Uuid;
 
 use crate::blocks::{self, Block, Changes, Layouts};
 use crate::checkpoint::{self, Body, Held, SourceState, Standing, StateObject, Stored};
-use crate::epoch::{Executor, Patience, Step, watermark};
+use crate::epoch::{Executor, Step, watermark};
 use crate::feed::{FeedId, Feeds};
+use crate::intake::{Intake, intake};
 use crate::multiset::Multiset;
+use crate::options::BadData;
 use crate::plan::{Advanced, Moment, Operator, PipelinePlan, plan};
 use crate::sink::Sinks;
-use crate::streams::SourceKind;
-use crate::{Error, Limits};
+use crate::streams::{SourceKind, SourcePlan};
+use crate::{Error, Limits, bad_rows};
 
 /// What pipelines of a node share. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub(crate) struct Services {
     /// Memory for what operators hold.
     pub(crate) memory: MemoryPool,
     pub(crate) limits: Limits,
+    /// What connectors may touch.
+    pub(crate) reach: Reach,
 }
 
 /// A pipeline between its epochs.
@@ -49,6 +51,8 @@ pub struct Run {
     actor: String,
     plan: PipelinePlan,
     sources: Vec<Reader>,
+    /// Sinks outside of the lake, by number.
+    writers: Vec<Writer>,
     fence: Fence,
     epoch: Epoch,
     standing: Standing,
@@ -67,7 +71,14 @@ pub struct Run {
 struct Reader {
     name: String,
     feed: FeedId,
+    /// Its plan, by number.
+    planned: usize,
     source: Box<dyn Source>,
+}
+
+struct Writer {
+    name: String,
+    sink: Box<dyn Sink>,
 }
 
 /// When the last epoch was committed, and how long that took.
@@ -83,6 +94,18 @@ struct Cut {
     rows: u64,
     moment: Moment,
     is_full: bool,
+    /// Rows that could not be used and are kept, with their source.
+    bad: Vec<(String, BadRow)>,
+}
+
+/// What an epoch gave.
+struct Ran {
+    /// Of each output.
+    rows: Vec<Vec<RecordBatch>>,
+    /// Of each output to a sink outside of the lake.
+    sunk: Vec<Vec<RecordBatch>>,
+    /// By operator.
+    advanced: Vec<Advanced>,
 }
 
 /// What an epoch wrote, before the commit.
@@ -100,23 +123,24 @@ impl Run {
     pub async fn open(
         (engine, lake, ingest): (Engine, Lake, Ingest),
         memory: MemoryPool,
-        limits: Limits,
+        (limits, reach): (Limits, Reach),
         scope: &Scope,
         pipeline: Pipeline,
     ) -> Result<Self, Error> {
-        Self::of(Services { engine, lake, ingest, memory, limits }, scope, pipeline).await
+        Self::of(Services { engine, lake, ingest, memory, limits, reach }, scope, pipeline).await
     }
 
     pub(crate) async fn of(services: Services, scope: &Scope, pipeline: Pipeline) -> Result<Self, Error> {
         let catalog = &services.lake.catalog;
         let owner = catalog.owner(scope, pipeline.owner).await?;
         let actor = owner.token.name.clone();
-        let plan = Box::pin(plan(&services.engine, owner, &pipeline)).await?;
+        let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach)).await?;
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
+            writers: Vec::new(),
             fence,
             epoch,
             standing: Standing {
@@ -127,6 +151,8 @@ impl Run {
                 rows_out: 0,
                 rows_late: 0,
                 rows_skipped: 0,
+                rows_bad: 0,
+                sinks: BTreeMap::new(),
                 finished: false,
             },
             held: Vec::new(),
@@ -142,15 +168,21 @@ impl Run {
             actor,
             plan,
         };
-        run.open_sources();
+        run.open_sources()?;
+        run.open_writers()?;
         run.restore(known.and_then(|(_, _, state)| state)).await?;
+        run.restore_writers().await?;
         run.clean().await?;
         Ok(run)
     }
 
-    fn open_sources(&mut self) {
+    fn open_sources(&mut self) -> Result<(), Error> {
         let lake = &self.services.lake;
-        for planned in &self.plan.sources {
+        for (number, planned) in self.plan.sources.iter().enumerate() {
+            let at_bad = match self.bad_data(planned) {
+                BadData::Fail => AtBad::Stop,
+                BadData::Drop | BadData::Table => AtBad::GoOn,
+            };
             let source: Box<dyn Source> = match &planned.kind {
                 SourceKind::Lake(table, mode) => Box::new(LakeSource::new(
                     (lake.clone(), self.services.ingest.clone()),
@@ -158,19 +190,47 @@ impl Run {
                     (table.clone(), *mode),
                     self.pipeline.producer(),
                 )),
-                SourceKind::Impulse(options) => {
-                    Box::new(Impulse::new(options.clone(), self.pipeline.created, lake.clock.clone()))
-                }
-                SourceKind::Nexmark(options) => {
-                    Box::new(Nexmark::new(options.clone(), self.pipeline.created, lake.clock.clone()))
-                }
+                SourceKind::Connector(options) => options.open(
+                    &planned.name,
+                    at_bad,
+                    (self.pipeline.created, &lake.clock),
+                    &self.services.reach,
+                )?,
             };
-            self.sources.push(Reader { name: planned.name.clone(), feed: planned.feed, source });
+            let name = planned.name.clone();
+            self.sources.push(Reader { name, feed: planned.feed, planned: number, source });
             self.standing.sources.insert(
                 planned.name.clone(),
                 SourceState { seen: self.pipeline.created.0, ..SourceState::default() },
             );
         }
+        Ok(())
+    }
+
+    /// What becomes of rows of a source that cannot be used.
+    fn bad_data(&self, source: &SourcePlan) -> BadData {
+        source.bad_data.unwrap_or(self.plan.options.bad_data)
+    }
+
+    fn open_writers(&mut self) -> Result<(), Error> {
+        for planned in &self.plan.sinks {
+            let Some(columns) = &planned.columns else {
+                return Err(Error::Invalid(format!("nothing is written into table '{}'", planned.name)));
+            };
+            let (owner, clock) = (self.pipeline.id, &self.services.lake.clock);
+            let sink = planned.options.open(&planned.name, owner, columns, clock, &self.services.reach)?;
+            self.writers.push(Writer { name: planned.name.clone(), sink });
+        }
+        Ok(())
+    }
+
+    /// Brings sinks outside of the lake to what the last commit said.
+    async fn restore_writers(&mut self) -> Result<(), Error> {
+        for writer in &mut self.writers {
+            let state = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
+            writer.sink.restore(state).await?;
+        }
+        Ok(())
     }
 
     /// Takes what the last commit said, if there was one.
@@ -285,14 +345,17 @@ impl Run {
         let Some(cut) = self.cut().await? else { return Ok(Step::Idle) };
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let (rows, advanced) = self.run(&cut).await?;
+        let Ran { rows, sunk, advanced } = self.run(&cut).await?;
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
         standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
-        standing.rows_out += rows.iter().flatten().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let outputs = rows.iter().chain(&sunk).flatten();
+        standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
         let held = self.held.iter().zip(&advanced);
         self.reserve(memory(held.map(|(held, then)| (&then.runs[..], &held.tables[..], &then.deltas[..]))))?;
-        let staged = self.stage(&standing, &advanced, rows).await?;
+        self.stage_writers(epoch, &mut standing, &sunk).await?;
+        fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
+        let staged = self.stage(&standing, &advanced, rows, &cut.bad).await?;
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
         let (object, blocks) = (staged.object, staged.blocks.clone());
         let committed = self.commit(epoch, &standing, staged).await?;
@@ -318,32 +381,48 @@ impl Run {
         let mut feeds = Feeds::default();
         let (mut rows, mut ended, mut is_full) = (0, false, false);
         let rows_max = (self.services.limits.epoch_rows / self.sources.len().max(1)).max(1);
-        for (reader, pulled) in self.pull(rows_max, now).await? {
+        let pulled = self.pull(rows_max, now).await?;
+        self.plan.now.store(now.0, Ordering::SeqCst);
+        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let mut bad = Vec::new();
+        for (reader, pulled) in pulled {
             let reader = &self.sources[reader];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
-            let taken: u64 = pulled.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            let planned = &self.plan.sources[reader.planned];
+            let delay = self.plan.options.watermark_delay;
+            let intake = intake(&executor, planned, &pulled, (now, delay)).await?;
+            let unusable = intake.bad.len() as u64;
+            standing.rows_bad += unusable;
+            match self.bad_data(planned) {
+                BadData::Drop => {}
+                BadData::Table => {
+                    bad.extend(intake.bad.iter().map(|row| (planned.name.clone(), row.clone())))
+                }
+                BadData::Fail => refuse(&planned.name, &intake.bad)?,
+            }
+            let good: u64 = intake.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            let taken = good + unusable;
             rows += taken;
             ended |= pulled.ended;
             is_full |= taken >= rows_max as u64;
             standing.rows_skipped += pulled.skipped;
-            note(state, &pulled, taken, now);
-            feeds.set(reader.feed, pulled.batches);
+            note(state, &pulled, &intake, taken, now);
+            feeds.set(reader.feed, intake.batches);
         }
         standing.rows_in += rows;
-        let options = self.plan.options;
-        let patience = Patience { delay: options.watermark_delay, idle: options.idle_timeout };
-        let times = (now.0, self.since);
-        standing.watermark = watermark(self.standing.watermark, standing.sources.values(), patience, times);
+        let (idle, times) = (self.plan.options.idle_timeout, (now.0, self.since));
+        standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
         let moment = Moment { watermark, is_first: self.epoch.0 == 0 };
         let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
-        if !is_news && !self.is_due(moment)? && !self.is_commit_due(&standing, now) {
+        let is_due = self.is_due(moment)? || self.is_writer_due(now) || self.is_commit_due(&standing, now);
+        if !is_news && !is_due {
             // Nothing was there between the old positions and the new.
             self.standing.sources = standing.sources;
             return Ok(None);
         }
-        Ok(Some(Cut { feeds, standing, rows, moment, is_full }))
+        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad }))
     }
 
     /// What the sources give, by their place; tables whose changes are read all at one transaction.
@@ -381,6 +460,15 @@ impl Run {
         Ok(false)
     }
 
+    /// True if a sink has something to complete though no row came.
+    fn is_writer_due(&self, now: Micros) -> bool {
+        self.writers.iter().any(|writer| self.due(writer).is_some_and(|due| due <= now))
+    }
+
+    fn due(&self, writer: &Writer) -> Option<Micros> {
+        writer.sink.due(self.standing.sinks.get(&writer.name)?)
+    }
+
     /// History before the committed positions is kept for this pipeline: it should not lag behind for nothing.
     fn is_commit_due(&self, standing: &Standing, now: Micros) -> bool {
         now.since(self.committed.at) >= self.services.limits.idle_commit
@@ -390,20 +478,28 @@ impl Run {
     }
 
     /// The rows of each output, and what becomes of the operators.
-    async fn run(&self, cut: &Cut) -> Result<(Vec<Vec<RecordBatch>>, Vec<Advanced>), Error> {
+    async fn run(&self, cut: &Cut) -> Result<Ran, Error> {
         self.plan.now.store(cut.standing.now, Ordering::SeqCst);
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
         let mut feeds = cut.feeds.clone();
-        let mut all = Vec::new();
+        let mut advanced = Vec::new();
         for (operator, held) in self.plan.operators.iter().zip(&self.held) {
-            all.push(operator.advance(&executor, &mut feeds, held, cut.moment).await?);
+            advanced.push(operator.advance(&executor, &mut feeds, held, cut.moment).await?);
         }
         let mut rows = Vec::new();
         for output in &self.plan.outputs {
             rows.push(executor.run(&output.plan, &feeds).await?);
         }
+        let mut sunk = Vec::new();
+        for output in &self.plan.sunk {
+            let rows = executor.run(&output.plan, &feeds).await?;
+            let fitted = rows
+                .iter()
+                .map(|batch| RecordBatch::try_new(output.columns.clone(), batch.columns().to_vec()));
+            sunk.push(fitted.collect::<Result<Vec<_>, _>>()?);
+        }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
-        Ok((rows, all))
+        Ok(Ran { rows, sunk, advanced })
     }
 
     /// Fails if the node has no memory for what the operators will hold.
@@ -417,12 +513,32 @@ impl Run {
         self.reservation.try_grow(bytes - reserved).map_err(|source| Error::StateMemory { pipeline, source })
     }
 
+    /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it.
+    async fn stage_writers(
+        &mut self,
+        epoch: Epoch,
+        standing: &mut Standing,
+        sunk: &[Vec<RecordBatch>],
+    ) -> Result<(), Error> {
+        let closing = if standing.finished { Closing::Close } else { Closing::Open };
+        for (number, writer) in self.writers.iter_mut().enumerate() {
+            let of_it = self.plan.sunk.iter().zip(sunk).filter(|(output, _)| output.sink == number);
+            let rows: Vec<RecordBatch> = of_it.flat_map(|(_, rows)| rows.iter().cloned()).collect();
+            let before = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
+            let rows = EpochRows { epoch: epoch.0, now: Micros(standing.now), rows: &rows, closing };
+            let state = writer.sink.stage(before, rows).await?;
+            standing.sinks.insert(writer.name.clone(), state);
+        }
+        Ok(())
+    }
+
     /// Output becomes files, and what operators hold becomes bytes.
     async fn stage(
         &self,
         standing: &Standing,
         advanced: &[Advanced],
         rows: Vec<Vec<RecordBatch>>,
+        bad: &[(String, BadRow)],
     ) -> Result<Staged, Error> {
         let lake = &self.services.lake;
         let operators = self.plan.operators.iter().zip(advanced);
@@ -436,9 +552,13 @@ impl Run {
             lake.store.put(&self.object_path(stored.id), body.bytes.clone()).await?;
             object = Some(stored);
         }
+        let kept = match &self.plan.bad_table {
+            Some(table) if !bad.is_empty() => Some((table.clone(), bad_rows::batch(bad, self.epoch.0 + 1)?)),
+            _ => None,
+        };
         let blocks = self.next_blocks(advanced).await?;
         let state = checkpoint::encode(standing, body, object, &blocks)?;
-        let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows).await;
+        let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows, kept).await;
         match sinks {
             Ok(sinks) => Ok(Staged { sinks, state, object, blocks }),
             Err(error) => {
@@ -588,6 +708,11 @@ impl Run {
 
     /// What follows a commit, and may be done again.
     async fn finish(&mut self, before: BTreeSet<object_store::path::Path>) -> Result<(), Error> {
+        for writer in &mut self.writers {
+            if let Some(state) = self.standing.sinks.get(&writer.name) {
+                writer.sink.finish(state).await?;
+            }
+        }
         for path in before.difference(&self.objects(self.object, &self.blocks)) {
             self.services.lake.store.delete(path).await?;
         }
@@ -616,10 +741,13 @@ impl Run {
     /// How long nothing may happen before silence itself changes something.
     fn silence(&self) -> Duration {
         let idle_commit = self.services.limits.idle_commit;
-        match self.plan.options.idle_timeout {
+        let silence = match self.plan.options.idle_timeout {
             Some(timeout) if self.sources.len() > 1 => timeout.min(idle_commit),
             _ => idle_commit,
-        }
+        };
+        let now = self.services.lake.clock.now();
+        let due = self.writers.iter().filter_map(|writer| self.due(writer)).min();
+        due.map_or(silence, |due| due.since(now).min(silence))
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.
@@ -632,6 +760,11 @@ impl Run {
         }
         let since = self.services.lake.clock.now().since(self.committed.at);
         apart.saturating_sub(since + self.committed.took)
+    }
+
+    /// Rows that could not be used, since the pipeline was made.
+    pub fn bad(&self) -> u64 {
+        self.standing.rows_bad
     }
 
     /// Rows that were read, written, and too late, since the pipeline was made.
@@ -659,14 +792,23 @@ impl Run {
     }
 }
 
+/// Fails at the first row that cannot be used.
+fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
+    match bad.first() {
+        None => Ok(()),
+        Some(row) => Err(Error::BadRow {
+            source_name: source.to_owned(),
+            partition: row.place.partition.to_string(),
+            offset: row.place.offset,
+            reason: row.reason.clone(),
+        }),
+    }
+}
+
 /// Where a source stands after what it gave.
-fn note(state: &mut SourceState, pulled: &Pulled, rows: u64, now: Micros) {
-    let latest = |batch: &RecordBatch| {
-        let times = batch.column_by_name(EVENT_TIME)?.as_primitive_opt::<TimestampMicrosecondType>()?;
-        arrow::compute::max(times)
-    };
+fn note(state: &mut SourceState, pulled: &Pulled, intake: &Intake, rows: u64, now: Micros) {
     state.position.clone_from(&pulled.position);
-    state.time_max = pulled.batches.iter().filter_map(latest).max().max(state.time_max);
+    state.time_max = intake.over.max(state.time_max);
     state.ended = pulled.ended;
     state.floor = pulled.floor.map(|floor| floor.0);
     if rows > 0 {

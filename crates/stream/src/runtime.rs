@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cenote_catalog::{Desired, Identity, Pipeline, TableDef};
+use cenote_connect::Reach;
 use cenote_ingest::Ingest;
 use cenote_query::{Engine, NewView, Pipelines};
 use cenote_table::Lake;
@@ -61,15 +62,16 @@ enum End {
 }
 
 impl Streams {
-    /// Makes what is needed and starts nothing. Pipelines run on `tasks` until `stop`; `memory` is for what they hold.
+    /// Makes what is needed and starts nothing. Pipelines run on `tasks` until `stop`; `memory` is for what they hold, `reach`
+    /// says what their connectors may touch.
     pub fn new(
         (engine, lake, ingest): (Engine, Lake, Ingest),
         memory: MemoryPool,
-        limits: Limits,
+        (limits, reach): (Limits, Reach),
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let services = Services { engine, lake, ingest, memory, limits };
+        let services = Services { engine, lake, ingest, memory, limits, reach };
         let inner = Inner {
             services,
             tasks: tasks.clone(),
@@ -130,7 +132,7 @@ impl Streams {
     async fn create_now(&self, identity: &Identity, pipeline: Pipeline) -> Result<(), Error> {
         let _alone = self.inner.statements.lock().await;
         let services = &self.inner.services;
-        Box::pin(plan::plan(&services.engine, identity.clone(), &pipeline)).await?;
+        Box::pin(plan::plan(&services.engine, identity.clone(), &pipeline, &services.reach)).await?;
         services.lake.catalog.create_pipeline(&identity.scope, &pipeline).await?;
         if pipeline.desired == Desired::Running {
             self.spawn(&identity.scope, pipeline);

@@ -32,14 +32,18 @@ pub(crate) struct Planned {
 }
 
 impl Sinks {
-    /// Rows that are added become files; those by key are gathered.
+    /// Rows that are added become files; those by key are gathered. `bad` rows are added to a table of their own.
     pub(crate) async fn write(
         lake: &Lake,
         scope: &Scope,
         outputs: &[Output],
         rows: Vec<Vec<RecordBatch>>,
+        bad: Option<(Arc<TableDef>, RecordBatch)>,
     ) -> Result<Self, Error> {
         let mut sinks = Self { appended: Vec::new(), keyed: Vec::new() };
+        if let Some((table, rows)) = bad {
+            sinks.appended.push((table.clone(), append(lake, scope, &table, vec![rows]).await?));
+        }
         let mut gathered: BTreeMap<TableId, (Arc<TableDef>, KeyedRows)> = BTreeMap::new();
         for (output, rows) in outputs.iter().zip(rows) {
             if rows.is_empty() {

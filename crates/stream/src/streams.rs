@@ -1,20 +1,23 @@
-//! What a script reads: tables of the lake, connector tables and views of its own.
+//! What a script reads and writes: tables of the lake, and tables, views and named streams of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use cenote_catalog::TableDef;
-use cenote_connect::{Impulse, ImpulseOptions, LakeMode, LakeSource, Nexmark, NexmarkOptions, Options};
+use cenote_connect::{LakeMode, LakeSource, SinkOptions, SourceOptions};
 use cenote_query::StreamTables;
 use cenote_table::RowKey;
-use cenote_vocab::TableId;
+use cenote_vocab::{ErrorKind, TableId};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
-use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDF};
+use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
 use crate::Error;
 use crate::feed::{Feed, FeedId};
+use crate::options::BadData;
 use crate::plan::is_keyed;
 
 /// Where rows come from.
@@ -22,10 +25,28 @@ use crate::plan::is_keyed;
 pub(crate) enum SourceKind {
     /// A table of the lake.
     Lake(Arc<TableDef>, LakeMode),
-    /// The counter.
-    Impulse(ImpulseOptions),
-    /// The auction house.
-    Nexmark(NexmarkOptions),
+    /// A connector.
+    Connector(Arc<SourceOptions>),
+}
+
+/// What makes the rows of a table of those of its connector.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// Rows of the connector.
+    pub(crate) raw: FeedId,
+    /// The table's columns, when each row happened, and what is over by then.
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// The table's columns and when each row happened.
+    pub(crate) schema: SchemaRef,
+}
+
+/// When rows of a source happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventTime {
+    /// What the source says.
+    Source,
+    /// The instant of the epoch.
+    Ingest,
 }
 
 /// A source that a pipeline reads.
@@ -35,6 +56,43 @@ pub(crate) struct SourcePlan {
     pub(crate) name: String,
     pub(crate) feed: FeedId,
     pub(crate) kind: SourceKind,
+    pub(crate) shape: Option<Shape>,
+    pub(crate) event_time: EventTime,
+    /// What becomes of rows that cannot be used; `None`: what the pipeline says.
+    pub(crate) bad_data: Option<BadData>,
+}
+
+/// A sink that a pipeline writes.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkPlan {
+    /// Its name in the script, in lower case: what its state is kept under.
+    pub(crate) name: String,
+    pub(crate) options: SinkOptions,
+    /// `None` until something is written, where the table declares no columns.
+    pub(crate) columns: Option<SchemaRef>,
+}
+
+/// What a name of a script is.
+#[derive(Clone)]
+enum Local {
+    /// Rows of a connector.
+    Source(Feed),
+    /// A query with a name.
+    View(Arc<dyn TableProvider>),
+    /// Rows go there; by number.
+    Sink(usize),
+    /// What was written is read under another name.
+    Memory { columns: SchemaRef, written: Vec<LogicalPlan>, is_read: bool },
+}
+
+/// Where an INSERT of a script goes.
+pub(crate) enum Target {
+    /// A sink, by number.
+    Sink(usize),
+    /// A named stream of these columns.
+    Memory(SchemaRef),
+    /// A table of the lake.
+    Lake,
 }
 
 /// What is planned.
@@ -55,10 +113,11 @@ pub(crate) struct Streams {
 
 #[derive(Default)]
 struct State {
-    /// By name: what the script has made.
-    local: BTreeMap<String, Arc<dyn TableProvider>>,
+    /// By name in lower case: what the script has made.
+    local: BTreeMap<String, Local>,
     lake: BTreeMap<TableId, Feed>,
     sources: Vec<SourcePlan>,
+    sinks: Vec<SinkPlan>,
     feeds: FeedId,
 }
 
@@ -67,25 +126,70 @@ impl Streams {
         Self { functions, kind, state: Mutex::default() }
     }
 
-    /// Makes a connector table known.
-    pub(crate) fn add_connector(&self, name: &str, options: BTreeMap<String, String>) -> Result<(), Error> {
-        let mut options = Options::new(options);
-        let connector = options.require("connector")?;
-        let (kind, columns) = match connector.as_str() {
-            "impulse" => (SourceKind::Impulse(ImpulseOptions::take(&mut options)?), Impulse::columns()),
-            "nexmark" => (SourceKind::Nexmark(NexmarkOptions::take(&mut options)?), Nexmark::columns()),
-            other => return Err(Error::Unsupported(format!("connector '{other}'"))),
-        };
-        options.end()?;
+    /// Makes the rows of a connector known under a name; what is made of them may take their place.
+    pub(crate) fn add_source(&self, source: SourcePlan, feed: Feed) -> Result<(), Error> {
         let mut state = self.state.lock();
-        let feed = Feed::new(state.next_feed(), Arc::new(columns));
-        state.sources.push(SourcePlan { name: name.to_owned(), feed: feed.id, kind });
-        state.add(name, Arc::new(feed))
+        state.add(&source.name, Local::Source(feed))?;
+        state.sources.push(source);
+        Ok(())
+    }
+
+    /// Takes the source of a name, with its feed, back.
+    pub(crate) fn take_source(&self, name: &str) -> Option<SourcePlan> {
+        let mut state = self.state.lock();
+        let at = state.sources.iter().position(|source| source.name == name)?;
+        state.local.remove(&name.to_lowercase());
+        Some(state.sources.remove(at))
+    }
+
+    /// Makes a sink known.
+    pub(crate) fn add_sink(&self, name: &str, sink: SinkPlan) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let number = state.sinks.len();
+        state.add(name, Local::Sink(number))?;
+        state.sinks.push(sink);
+        Ok(())
+    }
+
+    /// Makes a named stream known.
+    pub(crate) fn add_memory(&self, name: &str, columns: SchemaRef) -> Result<(), Error> {
+        self.state.lock().add(name, Local::Memory { columns, written: Vec::new(), is_read: false })
     }
 
     /// Makes a view known.
     pub(crate) fn add_view(&self, name: &str, sql: String, plan: LogicalPlan) -> Result<(), Error> {
-        self.state.lock().add(name, Arc::new(ViewTable::new(plan, Some(sql))))
+        self.state.lock().add(name, Local::View(Arc::new(ViewTable::new(plan, Some(sql)))))
+    }
+
+    /// What an INSERT into this name of one part writes. An error for what cannot be written.
+    pub(crate) fn target(&self, name: &str) -> Result<Target, Error> {
+        let no =
+            |kind| Error::Invalid(format!("attempted to insert into table '{name}', but it is a {kind}"));
+        match self.state.lock().local.get(&name.to_lowercase()) {
+            None => Ok(Target::Lake),
+            Some(Local::Sink(number)) => Ok(Target::Sink(*number)),
+            Some(Local::Memory { is_read: true, .. }) => {
+                Err(Error::Invalid(format!("memory table '{name}' is written after it was read")))
+            }
+            Some(Local::Memory { columns, .. }) => Ok(Target::Memory(columns.clone())),
+            Some(Local::Source(_)) => Err(no("source")),
+            Some(Local::View(_)) => Err(no("view")),
+        }
+    }
+
+    /// Adds rows to a named stream.
+    pub(crate) fn write_memory(&self, name: &str, rows: LogicalPlan) {
+        if let Some(Local::Memory { written, .. }) = self.state.lock().local.get_mut(&name.to_lowercase()) {
+            written.push(rows);
+        }
+    }
+
+    /// The columns of a sink; those of its first rows, if it declares none.
+    pub(crate) fn sink_columns(&self, number: usize, first: impl FnOnce() -> SchemaRef) -> Option<SinkPlan> {
+        let mut state = self.state.lock();
+        let sink = state.sinks.get_mut(number)?;
+        sink.columns.get_or_insert_with(first);
+        Some(sink.clone())
     }
 
     /// A feed that no other has.
@@ -116,6 +220,11 @@ impl Streams {
     pub(crate) fn sources(&self) -> Vec<SourcePlan> {
         self.state.lock().sources.clone()
     }
+
+    /// The sinks that were named so far.
+    pub(crate) fn sinks(&self) -> Vec<SinkPlan> {
+        self.state.lock().sinks.clone()
+    }
 }
 
 impl State {
@@ -124,17 +233,43 @@ impl State {
         self.feeds
     }
 
-    fn add(&mut self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), Error> {
-        match self.local.insert(name.to_owned(), table) {
+    fn add(&mut self, name: &str, local: Local) -> Result<(), Error> {
+        match self.local.insert(name.to_lowercase(), local) {
             None => Ok(()),
             Some(_) => Err(Error::Invalid(format!("table \"{name}\" is made twice"))),
         }
     }
 }
 
+/// All rows of several plans.
+fn union(plans: &[LogicalPlan]) -> datafusion::common::Result<Option<LogicalPlan>> {
+    let Some((first, rest)) = plans.split_first() else { return Ok(None) };
+    let mut all = LogicalPlanBuilder::from(first.clone());
+    for plan in rest {
+        all = all.union(plan.clone())?;
+    }
+    all.build().map(Some)
+}
+
 impl StreamTables for Streams {
-    fn local(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
-        self.state.lock().local.get(name).cloned()
+    fn local(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, cenote_query::Error> {
+        let invalid = |message: String| cenote_query::Error::new(ErrorKind::Invalid, message);
+        match self.state.lock().local.get_mut(&name.to_lowercase()) {
+            None => Ok(None),
+            Some(Local::Source(feed)) => Ok(Some(Arc::new(feed.clone()))),
+            Some(Local::View(view)) => Ok(Some(view.clone())),
+            Some(Local::Sink(_)) => {
+                Err(invalid(format!("attempted to read from table '{name}', but it is a sink")))
+            }
+            Some(Local::Memory { written, is_read, .. }) => {
+                *is_read = true;
+                let rows = union(written).map_err(|error| invalid(error.to_string()))?;
+                let rows = rows.ok_or_else(|| {
+                    invalid(format!("Can't query from memory table {name} without first inserting into it."))
+                })?;
+                Ok(Some(Arc::new(ViewTable::new(rows, None))))
+            }
+        }
     }
 
     fn lake(&self, table: &Arc<TableDef>) -> Arc<dyn TableProvider> {
@@ -153,8 +288,14 @@ impl StreamTables for Streams {
             LakeMode::Changes => Feed::changes(state.next_feed(), columns, self.key_places(table)),
         };
         state.lake.insert(table.id, feed.clone());
-        let kind = SourceKind::Lake(table.clone(), mode);
-        state.sources.push(SourcePlan { name: table.full_name(), feed: feed.id, kind });
+        state.sources.push(SourcePlan {
+            name: table.full_name(),
+            feed: feed.id,
+            kind: SourceKind::Lake(table.clone(), mode),
+            shape: None,
+            event_time: EventTime::Source,
+            bad_data: None,
+        });
         Arc::new(feed)
     }
 

@@ -340,7 +340,7 @@ impl Embedded {
     }
 }
 
-fn fault(error: &dyn Fault) -> Failure {
+pub(super) fn fault(error: &dyn Fault) -> Failure {
     let kind = match error.kind() {
         ErrorKind::Unauthenticated | ErrorKind::Denied => FailureKind::Denied,
         ErrorKind::Unavailable => FailureKind::Unreachable,
@@ -354,7 +354,7 @@ fn fault(error: &dyn Fault) -> Failure {
     }
 }
 
-fn sql_fault(error: &cenote_query::Error, sql: &str) -> Failure {
+pub(super) fn sql_fault(error: &cenote_query::Error, sql: &str) -> Failure {
     let place = error.place();
     Failure {
         message: error.report(sql),

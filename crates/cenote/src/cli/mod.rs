@@ -10,6 +10,7 @@ mod history;
 mod import;
 mod logging;
 mod repl;
+mod run;
 mod serve;
 mod sql;
 mod status;
@@ -38,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   cenote serve                                     start a node in ./cenote-data
   cenote sql -c 'SELECT * FROM cpu LIMIT 3'        ask a running node
   cenote import rows.csv --table readings          load a file, once however often it is run
+  cenote run query.sql                             streaming SQL over files and generators, rows to stdout
   cenote demo                                      see it work with this machine's own readings";
 
 /// Flags that every command takes.
@@ -93,6 +95,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Ask: interactive on a terminal, else -c, -f or stdin as a script.
     Sql(sql::SqlArgs),
+    /// Run a script of streaming SQL in the foreground, in a node of its own.
+    Run(run::RunArgs),
     /// Load files into a table; a file that was loaded is not loaded again.
     Import(import::ImportArgs),
     /// Make, list and end tokens.
@@ -141,6 +145,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Version(arguments) => version::run(&arguments),
         Command::Serve(arguments) => runtime()?.block_on(serve::run(&global, &arguments)),
         Command::Sql(arguments) => runtime()?.block_on(sql::run(&global, arguments)),
+        Command::Run(arguments) => runtime()?.block_on(run::run(&global, &arguments)),
         Command::Import(arguments) => runtime()?.block_on(import::run(&global, &arguments)),
         Command::Token(command) => runtime()?.block_on(token::run(&global, command)),
         Command::Status(arguments) => runtime()?.block_on(status::run(&global, &arguments)),

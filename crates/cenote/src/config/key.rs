@@ -261,6 +261,18 @@ pub const KEYS: &[Key] = &[
     key("query.spill_dir", Kind::Text, "", "Directory of spilled data; empty: `tmp` in the data directory."),
     key("query.spill_max", Kind::Size, "100GiB", "Most bytes spilled at a time."),
     key("query.staged_bytes_max", Kind::Size, "10GiB", "Most bytes staged by one transaction."),
+    key(
+        "security.allowed_paths",
+        Kind::Text,
+        "",
+        "Directories and files that connectors of pipelines may read and write, with commas between.",
+    ),
+    key(
+        "security.allowed_urls",
+        Kind::Text,
+        "",
+        "Beginnings of URLs that connectors of pipelines may call, with commas between.",
+    ),
     key("log.level", Kind::Text, "info", "`error`, `warn`, `info`, `debug`, or filters per target."),
     key(
         "log.format",

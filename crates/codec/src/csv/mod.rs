@@ -15,7 +15,8 @@ use crate::time::resolve_values;
 use crate::value::{Kind, Value};
 use crate::{Decoded, Error, KnownColumns, Limits, Precision};
 
-use records::{RawCell, Records};
+use records::RawCell;
+pub(crate) use records::Records;
 
 /// How to read a body; the names are those of the HTTP parameters.
 #[derive(Clone, Debug)]

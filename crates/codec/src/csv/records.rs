@@ -7,24 +7,24 @@ use crate::Error;
 
 /// One cell as it stands in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RawCell<'a> {
+pub(crate) struct RawCell<'a> {
     /// Without the outer quotes.
     text: &'a str,
-    pub(super) quoted: bool,
+    pub(crate) quoted: bool,
     /// Holds doubled quotes.
     escaped: bool,
 }
 
 impl<'a> RawCell<'a> {
     /// The cell's text, doubled quotes made one.
-    pub(super) fn text(&self) -> Cow<'a, str> {
+    pub(crate) fn text(&self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(self.text.replace("\"\"", "\"")) } else { Cow::Borrowed(self.text) }
     }
 }
 
 /// The records of a body, one after the other.
 #[derive(Clone, Debug)]
-pub(super) struct Records<'a> {
+pub(crate) struct Records<'a> {
     rest: &'a str,
     delimiter: u8,
     /// Records given so far.
@@ -32,22 +32,22 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(text: &'a str, delimiter: u8) -> Self {
+    pub(crate) fn new(text: &'a str, delimiter: u8) -> Self {
         Self { rest: text, delimiter, count: 0 }
     }
 
     /// Records given so far.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Counts from 1 again.
-    pub(super) fn restart_count(&mut self) {
+    pub(crate) fn restart_count(&mut self) {
         self.count = 0;
     }
 
     /// Reads the next record into `cells`; false at the end. Empty lines are no records.
-    pub(super) fn read(&mut self, cells: &mut Vec<RawCell<'a>>) -> Result<bool, Error> {
+    pub(crate) fn read(&mut self, cells: &mut Vec<RawCell<'a>>) -> Result<bool, Error> {
         cells.clear();
         loop {
             match self.rest.as_bytes() {

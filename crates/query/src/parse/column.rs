@@ -26,7 +26,7 @@ pub(super) fn path(words: &mut Words<'_>) -> Result<Vec<Ident>, Error> {
 }
 
 /// A type: one of SQL, `STRUCT(a T [NOT NULL], …)`, `MAP(K, V)`, and lists of it, `T[]` and `T[n]`. Ids are 0.
-pub(super) fn field_type(words: &mut Words<'_>, column: &str) -> Result<FieldType, Error> {
+pub(crate) fn field_type(words: &mut Words<'_>, column: &str) -> Result<FieldType, Error> {
     nested(words, column, 1)
 }
 

@@ -154,9 +154,26 @@ fn option_name(words: &mut Words<'_>) -> Result<String, Error> {
     Ok(parts.iter().map(|part| part.value.to_lowercase()).collect::<Vec<_>>().join("."))
 }
 
-/// A text, a number, a word, or an interval as its text.
+/// A text, a number, a word, an interval as its text, or a list of them with commas between.
 pub(crate) fn option_value(words: &mut Words<'_>) -> Result<String, Error> {
-    let _ = words.take(&["INTERVAL"]);
+    if words.take_token(&Token::LBracket) {
+        let mut values = vec![option_value(words)?];
+        while words.take_token(&Token::Comma) {
+            values.push(option_value(words)?);
+        }
+        let ended = words.take_token(&Token::RBracket);
+        return if ended { Ok(values.join(",")) } else { Err(words.unexpected(", or ]")) };
+    }
+    if words.take(&["INTERVAL"]) {
+        let length = words.text()?;
+        return Ok(match words.peek().map(|token| &token.token) {
+            Some(Token::Word(unit)) => {
+                words.next();
+                format!("{length} {}", unit.value)
+            }
+            _ => length,
+        });
+    }
     let sign = if words.take_token(&Token::Minus) { "-" } else { "" };
     match words.peek().map(|token| &token.token) {
         Some(Token::Number(digits, _)) => {

@@ -136,6 +136,22 @@ impl<'a> Words<'a> {
         if text.is_empty() { Err(self.unexpected("an expression")) } else { Ok(text.trim_end().to_owned()) }
     }
 
+    /// The text of an expression, up to a token outside of parentheses that ends it.
+    pub(crate) fn expression_until(&mut self, is_end: impl Fn(&Token) -> bool) -> Result<String, Error> {
+        let mut parts = Vec::new();
+        let mut depth = 0_usize;
+        while let Some(token) = self.peek().filter(|token| depth > 0 || !is_end(&token.token)) {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            parts.push(token.token.to_string());
+            self.at += 1;
+        }
+        if parts.is_empty() { Err(self.unexpected("an expression")) } else { Ok(parts.join(" ")) }
+    }
+
     /// Fails unless the statement is over.
     pub(crate) fn end(&self) -> Result<(), Error> {
         if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("end of statement")) }

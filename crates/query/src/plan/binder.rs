@@ -341,7 +341,7 @@ impl<'a> Binder<'a> {
                 return Err(unsupported("reading a version of a table in a pipeline"));
             }
             if let [name] = reference.name.as_slice()
-                && let Some(table) = streams.local(&folded(name))
+                && let Some(table) = streams.local(&name.value)?
             {
                 self.columns.extend(table.schema().fields().iter().map(|field| field.name().clone()));
                 self.add(CATALOG, LOCAL, &folded(name), table)?;

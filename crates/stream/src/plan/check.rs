@@ -164,7 +164,7 @@ pub(super) fn no_target_is_read<'a>(
         .iter()
         .filter_map(|source| match &source.kind {
             SourceKind::Lake(table, _) => Some(table),
-            SourceKind::Impulse(_) | SourceKind::Nexmark(_) => None,
+            SourceKind::Connector(_) => None,
         })
         .collect();
     for target in targets {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cenote_catalog::{Identity, MATERIALIZED, Pipeline, TableDef};
-use cenote_connect::WEIGHT;
+use cenote_connect::{Reach, WEIGHT};
 use cenote_datafile::sql_schema;
 use cenote_query::{Engine, StreamTables, view_columns};
 use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, TableId, TableSchema};
@@ -36,7 +36,9 @@ pub(crate) struct Shape {
 
 /// What table a view needs. Errors name what its query may not hold.
 pub(crate) async fn shape(engine: &Engine, owner: Identity, pipeline: &Pipeline) -> Result<Shape, Error> {
-    let mut planner = Planner::open(engine, owner, pipeline).await?;
+    // a view reads the lake only
+    let reach = Reach::Named { paths: Vec::new(), urls: Vec::new() };
+    let mut planner = Planner::open(engine, owner, pipeline, &reach).await?;
     let (shown, _, _) = Box::pin(planner.view_query(&pipeline.script)).await?;
     let mut fields = shown.fields.clone();
     if fields.iter().any(|field| field.name == KEY) {

@@ -1,7 +1,9 @@
 //! Pipelines over a real catalog (SQLite in memory), a real log and a store in memory.
 
 mod checks;
+mod files;
 mod golden;
 mod life;
+mod scripts;
 mod views;
 mod world;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use cenote_catalog::Pipeline;
+use cenote_connect::Reach;
 use cenote_stream::{Error, Limits, Run, Step, Streams};
 use cenote_testkit::engine::{TestEngine, TestSession, node};
 use cenote_vocab::MemoryPool;
@@ -53,7 +54,8 @@ impl World {
     pub(crate) async fn open(&self, name: &str, limits: Limits) -> Result<Run, Error> {
         let parts = (self.node.engine.clone(), self.node.lake.clone(), self.node.ingest.clone());
         let memory = MemoryPool::node(STATE_BYTES);
-        Run::open(parts, memory, limits, &self.node.scope, self.pipeline(name).await).await
+        Run::open(parts, memory, (limits, Reach::Everything), &self.node.scope, self.pipeline(name).await)
+            .await
     }
 
     pub(crate) async fn stop(self) {
@@ -66,7 +68,13 @@ impl World {
 
 fn streams(node: &TestEngine, tasks: &TaskTracker) -> Streams {
     let parts = (node.engine.clone(), node.lake.clone(), node.ingest.clone());
-    Streams::new(parts, MemoryPool::node(STATE_BYTES), Limits::default(), tasks, CancellationToken::new())
+    Streams::new(
+        parts,
+        MemoryPool::node(STATE_BYTES),
+        (Limits::default(), Reach::Everything),
+        tasks,
+        CancellationToken::new(),
+    )
 }
 
 /// Epochs of so many rows.

@@ -1,0 +1,169 @@
+//! What a source gave becomes the rows of its table: columns that are made from others, when each row happened, and which
+//! rows cannot be used.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
+use arrow::compute::max;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::record_batch::RecordBatch;
+use cenote_codec::record::{JsonOptions, RecordFormat, encode};
+use cenote_connect::{BadRow, EVENT_TIME, Pulled, RowPlace};
+use cenote_vocab::Micros;
+
+use crate::Error;
+use crate::epoch::Executor;
+use crate::feed::Feeds;
+use crate::streams::{EventTime, Shape, SourcePlan};
+
+/// Rows of a table of a script.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    pub(crate) batches: Vec<RecordBatch>,
+    /// Event time that is over by them, µs.
+    pub(crate) over: Option<i64>,
+    pub(crate) bad: Vec<BadRow>,
+}
+
+/// The rows of an epoch; `delay` is how late rows may come where their table does not say.
+pub(crate) async fn intake(
+    executor: &Executor<'_>,
+    source: &SourcePlan,
+    pulled: &Pulled,
+    (now, delay): (Micros, i64),
+) -> Result<Intake, Error> {
+    let mut intake = Intake { bad: pulled.bad.clone(), ..Intake::default() };
+    let given = match source.event_time {
+        EventTime::Source => pulled.batches.clone(),
+        EventTime::Ingest => pulled.batches.iter().map(|batch| at(batch, now)).collect::<Result<_, _>>()?,
+    };
+    let Some(shape) = &source.shape else {
+        for batch in given {
+            intake.over = latest(&batch).map(|time| time.saturating_sub(delay)).max(intake.over);
+            intake.batches.push(batch);
+        }
+        return Ok(intake);
+    };
+    match shaped(executor, shape, given.clone()).await {
+        Ok(rows) if rows.iter().all(|batch| has_times(shape, batch)) => {
+            for batch in rows {
+                intake.take(shape, &batch, delay)?;
+            }
+        }
+        // Some row is bad: which, is found by trying each batch, then each row.
+        _ => {
+            for (batch, place) in given.iter().zip(places(pulled)) {
+                intake.row_by_row(executor, shape, batch, &place, delay).await?;
+            }
+        }
+    }
+    Ok(intake)
+}
+
+impl Intake {
+    async fn row_by_row(
+        &mut self,
+        executor: &Executor<'_>,
+        shape: &Shape,
+        batch: &RecordBatch,
+        place: &RowPlace,
+        delay: i64,
+    ) -> Result<(), Error> {
+        let whole = shaped(executor, shape, vec![batch.clone()]).await;
+        if let Ok(rows) = &whole
+            && rows.iter().all(|batch| has_times(shape, batch))
+        {
+            return rows.iter().try_for_each(|batch| self.take(shape, batch, delay));
+        }
+        for number in 0..batch.num_rows() {
+            let row = batch.slice(number, 1);
+            let place = RowPlace { offset: place.offset + number as u64, ..place.clone() };
+            let reason = match shaped(executor, shape, vec![row.clone()]).await {
+                Ok(rows) if rows.iter().all(|row| has_times(shape, row)) => {
+                    rows.iter().try_for_each(|row| self.take(shape, row, delay))?;
+                    continue;
+                }
+                Ok(_) => "a row has no event time: it is NULL".to_owned(),
+                Err(Error::Plan(error)) => error.strip_backtrace(),
+                Err(error) => return Err(error),
+            };
+            self.bad.push(BadRow::new(place, shown(&row).as_bytes(), reason));
+        }
+        Ok(())
+    }
+
+    /// Rows as the shape made them.
+    fn take(&mut self, shape: &Shape, batch: &RecordBatch, delay: i64) -> Result<(), Error> {
+        let width = shape.schema.fields().len();
+        let over = match batch.columns().get(width) {
+            Some(over) => over.as_primitive_opt::<TimestampMicrosecondType>().and_then(max),
+            None => {
+                let times = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>();
+                times.and_then(max).map(|time| time.saturating_sub(delay))
+            }
+        };
+        self.over = over.max(self.over);
+        self.batches.push(RecordBatch::try_new(shape.schema.clone(), batch.columns()[..width].to_vec())?);
+        Ok(())
+    }
+}
+
+/// What the plan makes of rows of the connector.
+async fn shaped(
+    executor: &Executor<'_>,
+    shape: &Shape,
+    rows: Vec<RecordBatch>,
+) -> Result<Vec<RecordBatch>, Error> {
+    if rows.is_empty() {
+        return Ok(rows);
+    }
+    let mut feeds = Feeds::default();
+    feeds.set(shape.raw, rows);
+    executor.run(&shape.plan, &feeds).await
+}
+
+/// False if some row did not happen at any time.
+fn has_times(shape: &Shape, batch: &RecordBatch) -> bool {
+    batch.columns().get(shape.schema.fields().len() - 1).is_some_and(|times| times.null_count() == 0)
+}
+
+/// The latest of the times at which rows happened.
+fn latest(batch: &RecordBatch) -> Option<i64> {
+    batch.column_by_name(EVENT_TIME)?.as_primitive_opt::<TimestampMicrosecondType>().and_then(max)
+}
+
+/// The rows, as if they happened now.
+fn at(batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
+    let mut columns = batch.columns().to_vec();
+    columns.pop();
+    columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])));
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+/// Where each batch stands; rows of a source that tells nothing are counted.
+fn places(pulled: &Pulled) -> Vec<RowPlace> {
+    if pulled.places.len() == pulled.batches.len() {
+        return pulled.places.clone();
+    }
+    let mut offset = 0;
+    let place = |batch: &RecordBatch| {
+        let place = RowPlace { partition: "rows of the epoch".into(), offset };
+        offset += batch.num_rows() as u64;
+        place
+    };
+    pulled.batches.iter().map(place).collect()
+}
+
+/// A row as JSON; where it has no such form, as it prints.
+fn shown(row: &RecordBatch) -> String {
+    let mut text = Vec::new();
+    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
+    let encoded = row.project(&columns).map_err(|error| error.to_string()).and_then(|row| {
+        encode(&RecordFormat::Json(JsonOptions::default()), &row, &mut text)
+            .map_err(|error| error.to_string())
+    });
+    match encoded {
+        Ok(()) => String::from_utf8_lossy(&text).trim_end().to_owned(),
+        Err(_) => format!("{row:?}"),
+    }
+}

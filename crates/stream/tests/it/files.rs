@@ -1,0 +1,227 @@
+//! Files of directories: written once through crashes, read once, watched; and rows that cannot be used.
+
+use std::path::Path;
+
+use cenote_connect::Reach;
+use cenote_stream::{Limits, Run, Step};
+use cenote_vocab::{ErrorKind, Fault, MemoryPool};
+
+use crate::world::{World, drain, epochs_of};
+
+/// All complete files below a directory, with their lines.
+fn lines(directory: &Path) -> Vec<String> {
+    let (mut lines, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && !path.ends_with("__in_progress") {
+                left.push(path);
+            } else if path.is_file() {
+                let text = std::fs::read_to_string(&path).expect("text");
+                lines.extend(text.lines().map(str::to_owned));
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
+
+async fn create(world: &World, script: &str) {
+    world.client.rows(&format!("CREATE PIPELINE p WITH (desired = 'paused') AS $$ {script} $$")).await;
+}
+
+fn impulse(rows: usize) -> String {
+    format!(
+        "CREATE TABLE i WITH (connector = 'impulse', event_rate = 0, event_time_interval = '1 minute', \
+         message_count = {rows}, start_time = 1767225600000000);"
+    )
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_hold_each_row_once_through_a_crash_at_every_step() {
+    const STEPS: [&str; 6] =
+        ["epoch.cut", "epoch.run", "epoch.sink", "epoch.stage", "epoch.commit", "epoch.finish"];
+    let _alone = fail::FailScenario::setup();
+    let world = World::new().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out");
+    let script = format!(
+        "{} CREATE TABLE out (n BIGINT, kind TEXT) WITH (connector = 'filesystem', path = '{}', type = 'sink', format = 'json', \
+         rolling_policy.file_size = '100', partitioning.fields = [kind], partitioning.time_pattern = '%d/%H'); \
+         INSERT INTO out SELECT counter, CASE WHEN counter % 2 = 0 THEN 'even' END FROM i",
+        impulse(95),
+        out.display()
+    );
+    create(&world, &script).await;
+    let mut run = world.open("p", epochs_of(10)).await.expect("opens");
+    let mut crashes = 0;
+    'epochs: loop {
+        for step in STEPS {
+            fail::cfg(step, "return").expect("a crash point");
+            let outcome = run.step().await;
+            fail::remove(step);
+            match outcome {
+                Err(error) => assert_eq!(error.to_string(), format!("fail point {step}")),
+                Ok(Step::Idle | Step::Finished) => break 'epochs,
+                Ok(Step::Committed(_)) => panic!("no crash at {step}"),
+            }
+            crashes += 1;
+            run = world.open("p", epochs_of(10)).await.expect("opens again");
+        }
+    }
+    assert!(crashes >= 60, "{crashes}");
+    let mut expected: Vec<String> =
+        (0..95)
+            .map(|n| {
+                if n % 2 == 0 { format!("{{\"n\":{n},\"kind\":\"even\"}}") } else { format!("{{\"n\":{n}}}") }
+            })
+            .collect();
+    expected.sort();
+    assert_eq!(lines(&out), expected);
+    assert!(
+        out.join("01/00/kind=even").is_dir() && out.join("01/01/kind=__HIVE_DEFAULT_PARTITION__").is_dir()
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parquet_goes_out_and_comes_back() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("out").display().to_string();
+    let out = format!(
+        "{} CREATE TABLE out (n BIGINT, at TIMESTAMP, word TEXT) WITH (connector = 'filesystem', path = '{path}', type = 'sink', \
+         format = 'parquet', parquet.compression = 'snappy', filename.prefix = 'part'); \
+         INSERT INTO out SELECT counter, TIMESTAMP '2026-01-01' + counter * INTERVAL '1 hour', 'w' || counter FROM i",
+        impulse(50)
+    );
+    create(&world, &out).await;
+    drain(&mut world.open("p", epochs_of(20)).await.expect("opens")).await;
+    world.client.rows("DROP PIPELINE p").await;
+    world
+        .client
+        .rows("CREATE TABLE got (n BIGINT, at TIMESTAMP, word TEXT, missing INT, place BIGINT)")
+        .await;
+    let back = format!(
+        "CREATE TABLE src (WORD TEXT, n INT, at TIMESTAMP, missing INT, place BIGINT METADATA FROM 'row', WATERMARK FOR at) \
+         WITH (connector = 'filesystem', path = '{path}', type = 'source', format = 'parquet'); \
+         INSERT INTO got SELECT n, at, word, missing, place FROM src"
+    );
+    create(&world, &back).await;
+    let mut run = world.open("p", epochs_of(7)).await.expect("opens");
+    drain(&mut run).await;
+    let rows = "SELECT count(*), count(DISTINCT n), sum(n), max(word), count(missing), max(place) FROM got";
+    assert_eq!(world.client.rows(rows).await, ["50|50|1225|w9|0|49"]);
+    assert_eq!(world.client.rows("SELECT at FROM got WHERE n = 3").await, ["2026-01-01T03:00:00"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_files_are_found_where_a_directory_is_watched() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("writes");
+    write("b.json", "{\"n\": 1}\n{\"n\": 2}");
+    write("ignored.txt", "no JSON");
+    world.client.rows("CREATE TABLE got (n BIGINT)").await;
+    let script = format!(
+        "CREATE TABLE src (n BIGINT) WITH (connector = 'filesystem', path = '{}', type = 'source', format = 'json', \
+         'source.regex_pattern' = 'json$', source.watch = '1 ms'); INSERT INTO got SELECT n FROM src",
+        directory.path().display()
+    );
+    create(&world, &script).await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    drain(&mut run).await;
+    assert_eq!(world.client.rows("SELECT n FROM got ORDER BY n").await, ["1", "2"]);
+    write("a.json", "{\"n\": 3}\n");
+    let mut run = world.open("p", Limits::default()).await.expect("opens again");
+    drain(&mut run).await;
+    assert_eq!(world.client.rows("SELECT n FROM got ORDER BY n").await, ["1", "2", "3"]);
+    world.stop().await;
+}
+
+const DAMAGED: &str = "{\"id\": 1}\n{\"id\": 2}\n{\"id\": \"x\"}\n{\"id\": 4}\n{\n";
+
+fn reading(path: &Path, bad_data: &str) -> String {
+    format!(
+        "SET bad_data = '{bad_data}'; CREATE TABLE src (id BIGINT) WITH (connector = 'single_file', path = '{}', type = 'source'); \
+         INSERT INTO got SELECT id FROM src",
+        path.display()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_row_fails_the_pipeline_and_is_named() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("damaged.json");
+    std::fs::write(&path, DAMAGED).expect("writes");
+    world.client.rows("CREATE TABLE got (id BIGINT)").await;
+    create(&world, &reading(&path, "fail")).await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    let error = run.step().await.expect_err("a bad row");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let text = error.to_string();
+    assert!(
+        text.starts_with("source src: ")
+            && text.contains("damaged.json, offset 2: ")
+            && text.contains("'id'"),
+        "{text}"
+    );
+    assert_eq!(world.client.rows("SELECT count(*) FROM got").await, ["0"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_rows_are_counted_or_kept_once_also_after_a_crash() {
+    #[cfg(feature = "failpoints")]
+    let _alone = fail::FailScenario::setup();
+    let world = World::new().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("damaged.json");
+    std::fs::write(&path, DAMAGED).expect("writes");
+    world.client.rows("CREATE TABLE got (id BIGINT)").await;
+    create(&world, &reading(&path, "drop")).await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    drain(&mut run).await;
+    assert_eq!(
+        (run.bad(), world.client.rows("SELECT id FROM got ORDER BY id").await),
+        (2, vec!["1".into(), "2".into(), "4".into()])
+    );
+    world.client.rows("DROP PIPELINE p").await;
+    world.client.rows("DROP TABLE got").await;
+    world.client.rows("CREATE TABLE got (id BIGINT)").await;
+    create(&world, &reading(&path, "table")).await;
+    let mut run = world.open("p", epochs_of(2)).await.expect("opens");
+    #[cfg(feature = "failpoints")]
+    for step in ["epoch.stage", "epoch.commit", "epoch.cut", "epoch.finish"] {
+        fail::cfg(step, "return").expect("a crash point");
+        run.step().await.expect_err("the crash point");
+        fail::remove(step);
+        run = world.open("p", epochs_of(2)).await.expect("opens again");
+    }
+    drain(&mut run).await;
+    let kept = world.client.rows("SELECT source, right(partition, 12), \"offset\", raw, error LIKE '%id%', _epoch > 0 FROM p_bad ORDER BY 3").await;
+    assert_eq!(kept, ["src|damaged.json|2|{\"id\": \"x\"}|true|true", "src|damaged.json|4|{|false|true"]);
+    assert_eq!(world.client.rows("SELECT id FROM got ORDER BY id").await, ["1", "2", "4"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_out_of_reach_is_denied_when_it_starts() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE got (id BIGINT)").await;
+    create(&world, &reading(Path::new("/etc/passwd"), "drop")).await;
+    let node = &world.node;
+    let parts = (node.engine.clone(), node.lake.clone(), node.ingest.clone());
+    let reach = Reach::Named { paths: Vec::new(), urls: Vec::new() };
+    let pipeline = world.pipeline("p").await;
+    let memory = MemoryPool::node(1 << 20);
+    let error = Run::open(parts, memory, (Limits::default(), reach), &node.scope, pipeline)
+        .await
+        .err()
+        .expect("denied");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    world.stop().await;
+}

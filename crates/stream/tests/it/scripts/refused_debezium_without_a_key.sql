@@ -1,0 +1,21 @@
+--fail=Debezium source must have at least one PRIMARY KEY field
+CREATE TABLE rides (
+  timestamp TIMESTAMP,
+  driver_id BIGINT,
+  event_type TEXT,
+  location TEXT
+) WITH (
+  connector = 'single_file',
+  path = '$input_dir/rides.json',
+  format = 'debezium_json',
+  type = 'source'
+);
+CREATE TABLE out (
+  driver_id BIGINT
+) WITH (
+  connector = 'single_file',
+  path = '$output_path',
+  format = 'json',
+  type = 'sink'
+);
+INSERT INTO out SELECT driver_id FROM rides

@@ -1,0 +1,2 @@
+--fail=option 'endpoint' is required
+CREATE TABLE w WITH (connector = 'webhook')

@@ -1,0 +1,95 @@
+//! `cenote run`: a script in the foreground, by the real binary.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cenote_testkit::process::binary;
+
+/// Exit code, standard output, standard error.
+fn run(script: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(binary())
+        .args(["--set", "limits.disk_free_min=1MiB", "run", "-"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("writes");
+    let output = child.wait_with_output().expect("ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn table(name: &str, columns: &str, kind: &str, path: &Path) -> String {
+    format!(
+        "CREATE TABLE {name} ({columns}) WITH (connector = 'single_file', type = '{kind}', path = '{}', format = 'json');\n",
+        path.display()
+    )
+}
+
+#[test]
+fn a_script_runs_to_its_end_and_prints_the_rows_of_its_queries() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (input, output) = (directory.path().join("in.json"), directory.path().join("out.json"));
+    let lines: String =
+        (0..10).map(|n| format!("{{\"n\":{n},\"at\":\"2026-01-01T00:00:{n:02}\"}}\n")).collect();
+    std::fs::write(&input, lines).expect("writes");
+    let script = table("events", "n BIGINT, at TIMESTAMP, WATERMARK FOR at", "source", &input)
+        + &table("odd", "n BIGINT", "sink", &output)
+        + "INSERT INTO odd SELECT n FROM events WHERE n % 2 = 1;\n"
+        + "SELECT w.start, n FROM (SELECT tumble(INTERVAL '5 seconds') AS w, count(*) AS n FROM events GROUP BY 1);";
+    let (code, out, error) = run(&script, &[]);
+    assert_eq!(code, Some(0), "{error}");
+    let mut rows: Vec<&str> = out.lines().collect();
+    rows.sort_unstable();
+    assert_eq!(
+        rows,
+        [r#"{"start":"2026-01-01T00:00:00","n":5}"#, r#"{"start":"2026-01-01T00:00:05","n":5}"#],
+        "{error}"
+    );
+    let written = std::fs::read_to_string(&output).expect("the file");
+    assert_eq!(written, "{\"n\":1}\n{\"n\":3}\n{\"n\":5}\n{\"n\":7}\n{\"n\":9}\n");
+}
+
+#[test]
+fn a_state_directory_knows_its_script() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path().join("state").display().to_string();
+    let missing = directory.path().join("in.json");
+    let script = table("events", "n BIGINT", "source", &missing) + "SELECT n FROM events;";
+    let (code, out, error) = run(&script, &["--state-dir", &state]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{error}");
+    assert!(error.contains("in.json is missing"), "{error}");
+    std::fs::write(&missing, "{\"n\":1}\n").expect("writes");
+    let (code, out, error) = run(&script, &["--state-dir", &state]);
+    assert_eq!((code, out.as_str()), (Some(0), "{\"n\":1}\n"), "what failed goes on: {error}");
+    let (code, out, error) = run(&script, &["--state-dir", &state]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{error}");
+    assert!(error.contains("has run to its end"), "{error}");
+    let other = script.replace("SELECT n", "SELECT n + 1 AS n");
+    let (code, _, error) = run(&other, &["--state-dir", &state]);
+    assert!(code == Some(2) && error.contains("n + 1 AS n"), "{error}");
+    let (code, out, error) = run(&other, &["--state-dir", &state, "--fresh"]);
+    assert_eq!((code, out.as_str()), (Some(0), "{\"n\":2}\n"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_a_script_is_told_before_anything_runs() {
+    for (script, code, words) in [
+        ("SELECT * FROM nowhere;", 1, "nowhere"),
+        (
+            "CREATE TABLE t WITH (connector = 'impulse'); SELECT * FROM t;",
+            1,
+            "option 'event_rate' is required",
+        ),
+        ("SELECT ;;; FROM", 1, ""),
+    ] {
+        let (given, out, error) = run(script, &[]);
+        assert_eq!((given, out.as_str()), (Some(code), ""), "{script}: {error}");
+        assert!(error.starts_with("error: ") && error.contains(words), "{script}: {error}");
+    }
+    let (code, _, error) = run("", &["--no-such-flag"]);
+    assert_eq!(code, Some(2), "{error}");
+}
