@@ -148,9 +148,9 @@ async fn drive(node: &Node, arguments: &RunArgs, text: &str, clock: &Clock) -> R
     }
 }
 
-/// Runs a statement that answers no rows.
+/// Runs a statement that answers no rows. A place in its error is one in a statement of the script, so it is not shown.
 async fn execute(session: &Session, sql: &str) -> Result<(), Failure> {
-    let failed = |error: cenote_query::Error| sql_fault(&error, sql);
+    let failed = |error: cenote_query::Error| fault(&error);
     let prepared = session.prepare(sql, &[]).await.map_err(failed)?;
     let mut execution = session.execute(&prepared, Vec::new(), Bounds::default()).await.map_err(failed)?;
     while execution.batches.try_next().await.map_err(failed)?.is_some() {}

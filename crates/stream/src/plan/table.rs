@@ -333,8 +333,21 @@ pub(super) fn fitted(plan: LogicalPlan, columns: &SchemaRef, target: &str) -> Re
     Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
 }
 
-/// The columns of a query whose rows go to a sink that declares none.
+/// The columns of a query whose rows go to a sink that declares none. A field of a struct is named as the field, if no other
+/// column is.
 pub(super) fn columns_of(plan: &LogicalPlan) -> SchemaRef {
-    let fields = plan.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let fields = plan.schema().fields();
+    let named = |name: &str| fields.iter().filter(|field| field_name(field.name()) == name).count();
+    let fields = fields.iter().map(|field| {
+        let name = field_name(field.name());
+        let name = if named(name) == 1 { name } else { field.name() };
+        field.as_ref().clone().with_name(name).with_nullable(true)
+    });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// `start` of `w[start]`, which is what the planner calls `w.start`.
+fn field_name(name: &str) -> &str {
+    let field = name.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')).map(|(_, field)| field);
+    field.filter(|field| !field.is_empty() && !field.chars().all(|c| c.is_ascii_digit())).unwrap_or(name)
 }
