@@ -70,7 +70,7 @@ async fn files_hold_each_row_once_through_a_crash_at_every_step() {
             run = world.open("p", epochs_of(10)).await.expect("opens again");
         }
     }
-    assert!(crashes >= 60, "{crashes}");
+    assert!(crashes >= 24, "{crashes}");
     let mut expected: Vec<String> =
         (0..95)
             .map(|n| {
@@ -104,9 +104,9 @@ async fn parquet_goes_out_and_comes_back() {
         .rows("CREATE TABLE got (n BIGINT, at TIMESTAMP, word TEXT, missing INT, place BIGINT)")
         .await;
     let back = format!(
-        "CREATE TABLE src (WORD TEXT, n INT, at TIMESTAMP, missing INT, place BIGINT METADATA FROM 'row', WATERMARK FOR at) \
+        "CREATE TABLE src (\"WORD\" TEXT, n INT, at TIMESTAMP, missing INT, place BIGINT METADATA FROM 'row', WATERMARK FOR at) \
          WITH (connector = 'filesystem', path = '{path}', type = 'source', format = 'parquet'); \
-         INSERT INTO got SELECT n, at, word, missing, place FROM src"
+         INSERT INTO got SELECT n, at, \"WORD\", missing, place FROM src"
     );
     create(&world, &back).await;
     let mut run = world.open("p", epochs_of(7)).await.expect("opens");
@@ -202,7 +202,7 @@ async fn bad_rows_are_counted_or_kept_once_also_after_a_crash() {
         run = world.open("p", epochs_of(2)).await.expect("opens again");
     }
     drain(&mut run).await;
-    let kept = world.client.rows("SELECT source, right(partition, 12), \"offset\", raw, error LIKE '%id%', _epoch > 0 FROM p_bad ORDER BY 3").await;
+    let kept = world.client.rows("SELECT source, right(partition, 12), \"offset\", raw, error LIKE '%''id''%', _epoch > 0 FROM p_bad ORDER BY 3").await;
     assert_eq!(kept, ["src|damaged.json|2|{\"id\": \"x\"}|true|true", "src|damaged.json|4|{|false|true"]);
     assert_eq!(world.client.rows("SELECT id FROM got ORDER BY id").await, ["1", "2", "4"]);
     world.stop().await;
