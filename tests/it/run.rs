@@ -39,7 +39,7 @@ fn a_script_runs_to_its_end_and_prints_the_rows_of_its_queries() {
     let script = table("events", "n BIGINT, at TIMESTAMP, WATERMARK FOR at", "source", &input)
         + &table("odd", "n BIGINT", "sink", &output)
         + "INSERT INTO odd SELECT n FROM events WHERE n % 2 = 1;\n"
-        + "SELECT w.start, n FROM (SELECT tumble(INTERVAL '5 seconds') AS w, count(*) AS n FROM events GROUP BY 1);";
+        + "SELECT w.start AS start, n FROM (SELECT tumble(INTERVAL '5 seconds') AS w, count(*) AS n FROM events GROUP BY 1);";
     let (code, out, error) = run(&script, &[]);
     assert_eq!(code, Some(0), "{error}");
     let mut rows: Vec<&str> = out.lines().collect();
