@@ -359,8 +359,6 @@ fn narrow(mut state: SessionState) -> SessionState {
     let options = state.config_mut().options_mut();
     options.execution.target_partitions = 1;
     options.execution.collect_statistics = false;
-    // It mixes up columns of one name at several levels, such as hidden ones.
-    options.optimizer.enable_leaf_expression_pushdown = false;
     options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = false;

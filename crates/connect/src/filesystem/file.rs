@@ -30,7 +30,7 @@ pub(super) fn partitions(
     rows: &[RecordBatch],
 ) -> Result<Vec<Partition>, Error> {
     let mut found: BTreeMap<Vec<String>, Vec<RecordBatch>> = BTreeMap::new();
-    for batch in rows {
+    for batch in rows.iter().filter(|batch| batch.num_rows() > 0) {
         let width: Vec<usize> = (0..columns.fields().len()).collect();
         let own = RecordBatch::try_new(columns.clone(), batch.project(&width)?.columns().to_vec())?;
         if *by == Partitioning::default() {

@@ -186,7 +186,7 @@ impl FilesystemSink {
     async fn read(&self, parts: &[String]) -> Result<Vec<Bytes>, Error> {
         let mut read = Vec::with_capacity(parts.len());
         for part in parts {
-            read.push(self.store.read(&Path::from(part.as_str())).await?);
+            read.push(self.store.read(&stored(part)?).await?);
         }
         Ok(read)
     }
@@ -194,7 +194,7 @@ impl FilesystemSink {
     /// Completes what a commit has promised.
     async fn complete(&self, state: &State) -> Result<(), Error> {
         for rename in &state.finish {
-            let (from, to) = (Path::from(rename.from.as_str()), Path::from(rename.to.as_str()));
+            let (from, to) = (stored(&rename.from)?, stored(&rename.to)?);
             if self.store.size(&from).await?.is_some() {
                 self.store.rename(&from, &to).await?;
             } else if self.store.size(&to).await? != Some(rename.bytes) {
@@ -202,10 +202,15 @@ impl FilesystemSink {
             }
         }
         for part in &state.spent {
-            self.store.delete(&Path::from(part.as_str())).await?;
+            self.store.delete(&stored(part)?).await?;
         }
         Ok(())
     }
+}
+
+/// A path as its text says it, which escapes already what a path cannot hold.
+pub(super) fn stored(path: &str) -> Result<Path, Error> {
+    Path::parse(path).map_err(|error| Error::Options(format!("path {path:?}: {error}")))
 }
 
 /// Rows of parts.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::IN_PROGRESS;
 use super::options::FilesystemSourceOptions;
+use super::sink::stored;
 use crate::connector::Column;
 use crate::file_reader::{FilePlace, FileReader};
 use crate::{Error, Pulled, Reach, Source, Wanted};
@@ -143,7 +144,7 @@ impl Source for FilesystemSource {
                     }
                 },
             };
-            let part = self.reader.read(&Path::from(path.as_str()), stands, rows_max - rows, now).await?;
+            let part = self.reader.read(&stored(&path)?, stands, rows_max - rows, now).await?;
             rows += usize::try_from(part.place.rows - stands.rows).unwrap_or(usize::MAX);
             let is_bad = !part.bad.is_empty();
             pulled.batches.extend(part.batches);

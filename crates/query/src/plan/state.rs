@@ -139,7 +139,7 @@ fn config(options: &QueryOptions) -> datafusion::common::Result<SessionConfig> {
     values.execution.parquet.schema_force_view_types = false;
     values.execution.parquet.bloom_filter_on_read = true;
     values.optimizer.prefer_existing_sort = true;
-    // it makes names ambiguous where a field of a struct is read above columns that repeat
+    // it mixes up columns of one name at several levels where a field of a struct is read
     values.optimizer.enable_leaf_expression_pushdown = false;
     values.sql_parser.collect_spans = true;
     values.sql_parser.map_string_types_to_utf8view = false;
