@@ -50,9 +50,14 @@ def _cenote(writers: int, seconds: float) -> tuple[float, int]:
 
 def _peer(name: str, python: pathlib.Path | str, writers: int, seconds: float) -> tuple[float, int]:
     with tempfile.TemporaryDirectory(prefix=f"{name}-bench-", ignore_cleanup_errors=True) as directory:
-        command = [python, PEERS / f"{name}.py", directory, str(writers), str(seconds)]
-        answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        return answer["commits_per_second"], answer["refused"]
+        def peer(*arguments: str):
+            command = [python, PEERS / f"{name}.py", directory, *arguments]
+            return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+        done, stored = peer(str(writers), str(seconds)), peer("count")
+        if stored < done["commits"] * ROWS:
+            raise RuntimeError(f"{name}: {done['commits'] * ROWS} rows were committed, {stored} are there")
+        return done["commits"] / seconds, done["refused"]
 
 
 def _pyiceberg(writers: int, seconds: float) -> tuple[float, int]:

@@ -3,6 +3,7 @@
 Run by `commit.py` in an environment of its own: DuckLake is not there for the newest DuckDB.
 
     python ducklake.py DIRECTORY WRITERS SECONDS
+    python ducklake.py DIRECTORY count
 """
 
 import importlib.util
@@ -30,11 +31,14 @@ def count(lake: duckdb.DuckDBPyConnection) -> int:
 
 
 def main() -> None:
-    directory, number_of_writers, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    directory = sys.argv[1]
     lake = duckdb.connect()
     load(lake, "sqlite_scanner")
     load(lake, "ducklake")
     lake.execute(f"ATTACH 'ducklake:sqlite:{directory}/catalog.sqlite' AS lake (DATA_PATH '{directory}/data')")
+    if sys.argv[2] == "count":
+        return print(count(lake))
+    number_of_writers, seconds = int(sys.argv[2]), float(sys.argv[3])
     lake.execute("CREATE TABLE lake.commits (writer BIGINT, n BIGINT, note VARCHAR)")
 
     def writer(number: int):
@@ -50,7 +54,7 @@ def main() -> None:
 
         return commit
 
-    writers.run(number_of_writers, seconds, writer, lambda: count(lake))
+    writers.run(number_of_writers, seconds, writer)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ prints how many.
 Run by `commit.py`: a writer that is still trying again when the time is over ends with the process.
 
     python iceberg.py DIRECTORY WRITERS SECONDS
+    python iceberg.py DIRECTORY count
 """
 
 import logging
@@ -22,7 +23,10 @@ def _catalog(directory: pathlib.Path) -> SqlCatalog:
 
 
 def main() -> None:
-    directory, count, seconds = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    directory = pathlib.Path(sys.argv[1])
+    if sys.argv[2] == "count":
+        return print(_catalog(directory).load_table("bench.commits").scan().count())
+    count, seconds = int(sys.argv[2]), float(sys.argv[3])
     logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # it says each time that it tries again
     schema = pa.schema([("writer", pa.int64()), ("n", pa.int64()), ("note", pa.string())])
     catalog = _catalog(directory)
@@ -44,7 +48,7 @@ def main() -> None:
 
         return commit
 
-    writers.run(count, seconds, writer, lambda: _catalog(directory).load_table("bench.commits").scan().count())
+    writers.run(count, seconds, writer)
 
 
 if __name__ == "__main__":

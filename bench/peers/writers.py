@@ -1,8 +1,11 @@
-"""Writers that commit for so many seconds, each in a thread of its own; prints what they got done as JSON."""
+"""Writers that commit for so many seconds, each in a thread of its own; prints what they got done as JSON.
+
+With `count` in the place of the number of writers it prints the rows that are there, which only another process can see for
+sure: a writer that is still in a commit ends with its own.
+"""
 
 import json
 import os
-import sys
 import threading
 import time
 
@@ -11,9 +14,8 @@ ROWS = 10
 GRACE_SECONDS = 20
 
 
-def run(count: int, seconds: float, writer, stored) -> None:
-    """`writer(number)` answers a function that commits the rows of its n-th commit and says whether it did; `stored()` counts
-    the rows that are there. Ends the process."""
+def run(count: int, seconds: float, writer) -> None:
+    """`writer(number)` answers a function that commits the rows of its n-th commit and says whether it did. Ends the process."""
     commits = [writer(number) for number in range(count)]
     done, refused = [0] * count, [0] * count
     began = time.perf_counter()
@@ -30,8 +32,5 @@ def run(count: int, seconds: float, writer, stored) -> None:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, began + seconds + GRACE_SECONDS - time.perf_counter()))
-    there = stored()
-    if there < sum(done) * ROWS:
-        sys.exit(f"{sum(done) * ROWS} rows were committed, {there} are there")
-    print(json.dumps({"commits_per_second": sum(done) / seconds, "refused": sum(refused)}), flush=True)
+    print(json.dumps({"commits": sum(done), "refused": sum(refused)}), flush=True)
     os._exit(0)

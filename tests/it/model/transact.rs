@@ -65,9 +65,10 @@ impl World {
         }
         for at in 0..self.tables.len() {
             self.compare(at).await?;
-            if !commits {
-                self.flush(at).await?; // a statement of it may have flushed before it was taken back
-            }
+        }
+        if !commits {
+            // statements of it may have flushed any of them before it was taken back
+            self.flush_each(0..self.tables.len()).await?;
         }
         Ok(unsupported.unwrap_or(Done::Yes))
     }

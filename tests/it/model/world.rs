@@ -187,14 +187,23 @@ impl World {
 
     /// `FLUSH`
     pub(super) async fn flush(&mut self, at: usize) -> Checked<()> {
-        let sql = format!("FLUSH {}", self.tables[at].name);
-        let answer = self.engine.sql(&sql).await;
-        if matches!(answer, Answer::Refused { .. }) {
-            return Err(format!("{sql}: {answer:?}"));
+        self.flush_each(at..at + 1).await
+    }
+
+    /// `FLUSH` of tables that may have been flushed before, since the last step.
+    pub(super) async fn flush_each(&mut self, tables: std::ops::Range<usize>) -> Checked<()> {
+        let mut changed = Vec::new();
+        for at in tables {
+            let sql = format!("FLUSH {}", self.tables[at].name);
+            let answer = self.engine.sql(&sql).await;
+            if matches!(answer, Answer::Refused { .. }) {
+                return Err(format!("{sql}: {answer:?}"));
+            }
+            let state = self.tables[at].state.after(&Effect::Flush);
+            let images = vec![Some(state.committed.clone())];
+            changed.push((at, state, images));
         }
-        let state = self.tables[at].state.after(&Effect::Flush);
-        let images = vec![Some(state.committed.clone())];
-        self.settle(vec![(at, state, images)]).await
+        self.settle(changed).await
     }
 
     /// Compares what a table shows now.
