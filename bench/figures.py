@@ -20,7 +20,10 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> dict:
-    """ours / theirs of medians, with a 95 % bootstrap interval (seeded: the same samples give the same interval)."""
+    """ours / theirs of medians, with a 95 % bootstrap interval (seeded: the same samples give the same interval); nothing where
+    a round of theirs is 0."""
+    if 0 in theirs:
+        return {"ratio": None, "low": None, "high": None}
     chance = random.Random(1)
     drawn = sorted(
         median(chance.choices(ours, k=len(ours))) / median(chance.choices(theirs, k=len(theirs)))
