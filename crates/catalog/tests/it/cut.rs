@@ -52,7 +52,7 @@ impl Proxy {
 async fn carry(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>) {
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let deaf = CancellationToken::new();
-    let answers = deaf.run_until_cancelled(pass(from_server, to_client));
+    let answers = pass(from_server, to_client, deaf.clone());
     let questions = ask(from_client, to_server, next, deaf.clone());
     tokio::join!(answers, questions);
 }
@@ -77,9 +77,12 @@ async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, next: Arc<AtomicU8
     deaf.cancel();
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, deaf: CancellationToken) {
     // A connection that breaks is what this is about.
-    drop(tokio::io::copy(&mut from, &mut to).await);
+    drop(deaf.run_until_cancelled(tokio::io::copy(&mut from, &mut to)).await);
+    drop(to);
+    // What the server still says is read: if it were not, a reset might reach it before the COMMIT that it was sent.
+    drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
