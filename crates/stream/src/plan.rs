@@ -16,6 +16,7 @@ mod hidden;
 mod key;
 mod keyed;
 mod operator;
+mod phases;
 mod stage;
 mod table;
 mod updating;

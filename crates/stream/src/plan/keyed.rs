@@ -15,7 +15,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::check;
-use super::stage::types;
+use super::phases::types;
 use super::updating::KeyedCut;
 use crate::Error;
 use crate::epoch::Executor;

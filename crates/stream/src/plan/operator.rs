@@ -81,8 +81,8 @@ impl Operator {
     /// Feeds below it.
     pub(crate) fn reads(&self) -> &BTreeSet<FeedId> {
         match self {
-            Self::Windows(stage) => &stage.reads,
-            Self::Grouped(grouped) => &grouped.reads,
+            Self::Windows(stage) => stage.reads(),
+            Self::Grouped(grouped) => grouped.reads(),
             Self::Keyed(keyed) => &keyed.reads,
         }
     }

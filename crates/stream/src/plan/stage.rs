@@ -8,14 +8,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
-use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
-use super::check;
 use super::cut::StageCut;
+use super::phases::Phases;
 use crate::Error;
 use crate::epoch::Executor;
 use crate::feed::{Feed, FeedId, Feeds};
@@ -32,74 +27,34 @@ pub(crate) struct Stage {
     pub(crate) name: String,
     /// What makes another stage of it: where this differs, its state does not fit.
     pub(crate) fingerprint: String,
-    /// Feeds below it.
-    pub(crate) reads: BTreeSet<FeedId>,
     windows: WindowKind,
     groups: Groups,
-    /// Rows of the epoch, with the pane among what they are grouped by.
-    input: Arc<dyn ExecutionPlan>,
-    rows: Feed,
-    /// Rows to states.
-    partial: Arc<dyn ExecutionPlan>,
-    panes: Feed,
-    /// States to fewer states.
-    merge: Arc<dyn ExecutionPlan>,
-    /// States to results.
-    finish: Arc<dyn ExecutionPlan>,
+    /// Of rows with the pane among what they are grouped by.
+    phases: Phases,
     output: Feed,
 }
 
 impl Stage {
     pub(super) async fn plan(cut: StageCut, streams: &Streams, state: &SessionState) -> Result<Self, Error> {
-        let optimized = state.optimize(&cut.input)?;
-        let reads = check::feeds([&optimized])?;
-        let input = state.create_physical_plan(&optimized).await?;
-        let schema = input.schema();
-
-        let group = |at: usize| {
-            let name = format!("g{at}");
-            (Arc::new(Column::new(&name, at)) as Arc<dyn PhysicalExpr>, name)
-        };
-        let group = PhysicalGroupBy::new_single((0..cut.groups).map(group).collect());
-        let (mut functions, mut filters) = (Vec::new(), Vec::new());
-        for function in &cut.functions {
-            let (logical, context) = (cut.input.schema(), PhysicalPlanningContext::default());
-            let props = state.execution_props();
-            let lowered =
-                LoweredAggregateBuilder::new(function, logical, &schema, props, &context).build()?;
-            functions.push(lowered.aggregate);
-            filters.push(lowered.filter);
-        }
-        let rows = Feed::exact(streams.next_feed(), schema.clone());
-        let aggregate = |mode, group, filters, feed: &Feed| {
-            AggregateExec::try_new(mode, group, functions.clone(), filters, feed.exec(None)?, schema.clone())
-                .map(Arc::new)
-        };
-        let none = vec![None; functions.len()];
-        let partial = aggregate(AggregateMode::Partial, group.clone(), filters, &rows)?;
-        let panes = Feed::exact(streams.next_feed(), partial.schema());
-        let merge = aggregate(AggregateMode::PartialReduce, group.as_final(), none.clone(), &panes)?;
-        let finish = aggregate(AggregateMode::Final, group.as_final(), none, &panes)?;
-        let columns: Vec<String> = cut.functions.iter().map(ToString::to_string).collect();
+        let phases = Phases::plan(&cut.input, cut.groups, &cut.functions, streams, state).await?;
         Ok(Self {
-            fingerprint: format!("{:?} [{}] {:?}", cut.windows, columns.join(", "), types(&partial.schema())),
+            fingerprint: format!("{:?} {}", cut.windows, phases.fingerprint),
             name: cut.name,
-            reads,
             windows: cut.windows,
             groups: Groups { count: cut.groups, window: cut.window_at },
-            input,
-            rows,
-            partial,
-            panes,
-            merge,
-            finish,
+            phases,
             output: cut.output,
         })
     }
 
+    /// Feeds below it.
+    pub(crate) fn reads(&self) -> &BTreeSet<FeedId> {
+        &self.phases.reads
+    }
+
     /// Columns of what it holds.
     pub(crate) fn held_schema(&self) -> &SchemaRef {
-        self.panes.batches()
+        self.phases.states()
     }
 
     /// True if some window would close when the watermark goes from one place to another.
@@ -121,14 +76,16 @@ impl Stage {
         held: &[RecordBatch],
         watermark: (i64, i64),
     ) -> Result<(Vec<RecordBatch>, u64), Error> {
-        let rows = executor.run(&self.input, feeds).await?;
+        let rows = self.phases.rows(executor, feeds).await?;
         let (rows, late) = self.on_time(rows, held, watermark.0)?;
         let mut runs = held.to_vec();
-        runs.extend(self.part(executor, &self.partial, &self.rows, rows).await?);
+        if !rows.is_empty() {
+            runs.extend(self.phases.partial(executor, rows).await?);
+        }
         if matches!(self.windows, WindowKind::Session(_)) && runs.len() > 1 {
             // New sessions may touch those that are open.
             let joined = session::joined(&concat_batches(self.held_schema(), &runs)?, self.groups)?;
-            runs = self.part(executor, &self.merge, &self.panes, vec![joined]).await?;
+            runs = self.phases.merge(executor, vec![joined]).await?;
         }
         let (mut closed, mut open) = (Vec::new(), Vec::new());
         for run in &runs {
@@ -137,11 +94,11 @@ impl Stage {
         }
         closed.retain(|run| run.num_rows() > 0);
         open.retain(|run| run.num_rows() > 0);
-        let results = self.part(executor, &self.finish, &self.panes, closed).await?;
+        let results = self.phases.finish(executor, closed).await?;
         let results = results.iter().map(|rows| self.result(rows)).collect::<Result<_, _>>()?;
         feeds.set(self.output.id, results);
         if open.len() > RUNS_MAX {
-            open = self.part(executor, &self.merge, &self.panes, open).await?;
+            open = self.phases.merge(executor, open).await?;
         }
         Ok((open, late))
     }
@@ -187,20 +144,6 @@ impl Stage {
         }
     }
 
-    /// Runs one of the parts on its rows.
-    async fn part(
-        &self,
-        executor: &Executor<'_>,
-        plan: &Arc<dyn ExecutionPlan>,
-        feed: &Feed,
-        rows: Vec<RecordBatch>,
-    ) -> Result<Vec<RecordBatch>, Error> {
-        if rows.is_empty() {
-            return Ok(rows);
-        }
-        executor.over(plan, feed, rows).await
-    }
-
     /// Rows of closed windows as the feed has them; each happened at the last µs of its window.
     fn result(&self, rows: &RecordBatch) -> Result<RecordBatch, Error> {
         let ends = window::ends(rows, self.groups.window);
@@ -211,8 +154,4 @@ impl Stage {
             rows.columns().iter().cloned().chain([Arc::new(times) as ArrayRef]).collect();
         Ok(RecordBatch::try_new(self.output.batches().clone(), columns)?)
     }
-}
-
-pub(super) fn types(schema: &SchemaRef) -> Vec<String> {
-    schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect()
 }

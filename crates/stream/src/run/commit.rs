@@ -1,0 +1,179 @@
+//! What an epoch gave becomes one commit, and what follows it.
+
+use std::collections::BTreeSet;
+
+use arrow::record_batch::RecordBatch;
+use cenote_catalog::{Commit, Committed, Facts, Input, Producer, Reruns};
+use cenote_connect::{BadRow, Closing, EpochRows};
+use cenote_vocab::{Epoch, Micros};
+
+use super::{Committing, Run, Staged};
+use crate::checkpoint::{self, Body, Standing, StateObject};
+use crate::plan::Advanced;
+use crate::sink::Sinks;
+use crate::{Error, bad_rows};
+
+impl Run {
+    /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it.
+    pub(super) async fn stage_writers(
+        &mut self,
+        epoch: Epoch,
+        standing: &mut Standing,
+        sunk: &[Vec<RecordBatch>],
+    ) -> Result<(), Error> {
+        let closing = if standing.finished { Closing::Close } else { Closing::Open };
+        for (number, writer) in self.writers.iter_mut().enumerate() {
+            let of_it = self.plan.sunk.iter().zip(sunk).filter(|(output, _)| output.sink == number);
+            let rows: Vec<RecordBatch> = of_it.flat_map(|(_, rows)| rows.iter().cloned()).collect();
+            let before = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
+            let rows = EpochRows { epoch: epoch.0, now: Micros(standing.now), rows: &rows, closing };
+            let state = writer.sink.stage(before, rows).await?;
+            standing.sinks.insert(writer.name.clone(), state);
+        }
+        Ok(())
+    }
+
+    /// Output becomes files, and what operators hold becomes bytes.
+    pub(super) async fn stage(
+        &self,
+        standing: &Standing,
+        advanced: &[Advanced],
+        rows: Vec<Vec<RecordBatch>>,
+        bad: &[(String, BadRow)],
+    ) -> Result<Staged, Error> {
+        let lake = &self.services.lake;
+        let operators = self.plan.operators.iter().zip(advanced);
+        let body = Body::encode(
+            operators
+                .map(|(operator, then)| (operator.fingerprint(), operator.runs_schema(), &then.runs[..])),
+        )?;
+        let mut object = None;
+        if body.bytes.len() > self.services.limits.inline_state_bytes {
+            let stored = StateObject { id: lake.ids.uuid(), bytes: body.bytes.len() as u64 };
+            lake.store.put(&self.object_path(stored.id), body.bytes.clone()).await?;
+            object = Some(stored);
+        }
+        let kept = match &self.plan.bad_table {
+            Some(table) if !bad.is_empty() => Some((table.clone(), bad_rows::batch(bad, self.epoch.0 + 1)?)),
+            _ => None,
+        };
+        let blocks = self.next_blocks(advanced).await?;
+        let state = checkpoint::encode(standing, body, object, &blocks)?;
+        let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows, kept).await;
+        match sinks {
+            Ok(sinks) => Ok(Staged { sinks, state, object, blocks }),
+            Err(error) => {
+                self.forget(object, &blocks).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The one commit of the epoch. Writes by key are planned again while others change the same rows.
+    pub(super) async fn commit(
+        &mut self,
+        epoch: Epoch,
+        standing: &Standing,
+        staged: Staged,
+    ) -> Result<Committed, Error> {
+        let catalog = self.services.lake.catalog.clone();
+        let started = self.services.lake.clock.now();
+        let mut reruns = Reruns::new(self.services.lake.ids.clone());
+        loop {
+            let (lake, ingest) = (&self.services.lake, &self.services.ingest);
+            let planned = match staged.sinks.plan(lake, ingest, &self.scope).await {
+                Ok(planned) => planned,
+                Err(error) => {
+                    staged.sinks.abandon(&self.services.lake).await;
+                    self.forget(staged.object, &staged.blocks).await;
+                    return Err(error);
+                }
+            };
+            let commit = Commit {
+                commit_id: self.services.lake.ids.uuid(),
+                scope: self.scope.clone(),
+                producers: vec![Producer {
+                    name: self.pipeline.producer(),
+                    epoch,
+                    fence: Some(self.fence),
+                    state: Some(staged.state.clone()),
+                    tables: None,
+                }],
+                facts: Facts {
+                    operation: "pipeline".to_owned(),
+                    actor: Some(self.actor.clone()),
+                    message: Some(self.pipeline.full_name()),
+                    inputs: self.inputs(standing),
+                    ..Facts::default()
+                },
+                tables: planned.changes(),
+                objects: Vec::new(),
+            };
+            let error = match catalog.apply(commit).await {
+                Ok(committed) if committed.superseded => {
+                    // The ledger knows this epoch from somebody else.
+                    let name = format!("producer {}", self.pipeline.producer());
+                    return Err(cenote_catalog::Error::Fenced { name }.into());
+                }
+                Ok(committed) => {
+                    let now = self.services.lake.clock.now();
+                    self.committed = Committing { at: now, took: now.since(started) };
+                    return Ok(committed);
+                }
+                Err(error) => error,
+            };
+            let is_known = !matches!(
+                error,
+                cenote_catalog::Error::OutcomeUnknown(_) | cenote_catalog::Error::Unavailable(_)
+            );
+            if is_known {
+                planned.abandon(&self.services.lake).await;
+            }
+            let again = match staged.sinks.is_keyed() {
+                true => reruns.pause_after(error),
+                false => Err(error),
+            };
+            match again {
+                Ok(pause) => self.services.lake.clock.pause(pause).await,
+                Err(error) => {
+                    if is_known {
+                        staged.sinks.abandon(&self.services.lake).await;
+                        self.forget(staged.object, &staged.blocks).await;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// The ranges that the epoch read.
+    fn inputs(&self, standing: &Standing) -> Vec<Input> {
+        let position = |standing: &Standing, name: &str| {
+            let state = standing.sources.get(name)?;
+            Some(state.position.clone()).filter(|position| !position.is_empty())
+        };
+        let moved = self.sources.iter().filter_map(|reader| {
+            let (from, to) = (position(&self.standing, &reader.name), position(standing, &reader.name));
+            (from != to).then(|| Input { node: reader.source.node(), from, to })
+        });
+        moved.collect()
+    }
+
+    /// What follows a commit, and may be done again.
+    pub(super) async fn finish(&mut self, before: BTreeSet<object_store::path::Path>) -> Result<(), Error> {
+        for writer in &mut self.writers {
+            if let Some(state) = self.standing.sinks.get(&writer.name) {
+                writer.sink.finish(state).await?;
+            }
+        }
+        for path in before.difference(&self.objects(self.object, &self.blocks)) {
+            self.services.lake.store.delete(path).await?;
+        }
+        for reader in &mut self.sources {
+            if let Some(state) = self.standing.sources.get(&reader.name) {
+                reader.source.committed(&state.position).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! What an epoch reads, and whether there is anything to do.
+
+use std::sync::atomic::Ordering;
+
+use cenote_connect::{BadRow, Pulled, Wanted};
+use cenote_vocab::Micros;
+
+use super::{Cut, Run};
+use crate::Error;
+use crate::checkpoint::{SourceState, Standing};
+use crate::epoch::{Executor, watermark};
+use crate::feed::Feeds;
+use crate::intake::{Intake, intake};
+use crate::options::BadData;
+use crate::plan::Moment;
+
+impl Run {
+    /// Reads what is there. `None` if it would change nothing.
+    pub(super) async fn cut(&mut self) -> Result<Option<Cut>, Error> {
+        let now = self.services.lake.clock.now().max(Micros(self.standing.now));
+        let mut standing = Standing { now: now.0, ..self.standing.clone() };
+        let mut feeds = Feeds::default();
+        let (mut rows, mut ended, mut is_full) = (0, false, false);
+        let rows_max = (self.services.limits.epoch_rows / self.sources.len().max(1)).max(1);
+        let pulled = self.pull(rows_max, now).await?;
+        self.plan.now.store(now.0, Ordering::SeqCst);
+        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let mut bad = Vec::new();
+        for (reader, pulled) in pulled {
+            let reader = &self.sources[reader];
+            let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
+            let planned = &self.plan.sources[reader.planned];
+            let delay = self.plan.options.watermark_delay;
+            let intake = intake(&executor, planned, &pulled, (now, delay)).await?;
+            let unusable = intake.bad.len() as u64;
+            standing.rows_bad += unusable;
+            match self.bad_data(planned) {
+                BadData::Drop => {}
+                BadData::Table => {
+                    bad.extend(intake.bad.iter().map(|row| (planned.name.clone(), row.clone())))
+                }
+                BadData::Fail => refuse(&planned.name, &intake.bad)?,
+            }
+            let good: u64 = intake.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            let taken = good + unusable;
+            rows += taken;
+            ended |= pulled.ended;
+            is_full |= taken >= rows_max as u64;
+            standing.rows_skipped += pulled.skipped;
+            note(state, &pulled, &intake, taken, now);
+            feeds.set(reader.feed, intake.batches);
+        }
+        standing.rows_in += rows;
+        let (idle, times) = (self.plan.options.idle_timeout, (now.0, self.since));
+        standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
+        standing.finished = standing.sources.values().all(|source| source.ended);
+        let watermark = (self.standing.watermark, standing.watermark);
+        let moment = Moment { watermark, is_first: self.epoch.0 == 0 };
+        let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
+        let is_due = self.is_due(moment)? || self.is_writer_due(now) || self.is_commit_due(&standing, now);
+        if !is_news && !is_due {
+            // Nothing was there between the old positions and the new.
+            self.standing.sources = standing.sources;
+            return Ok(None);
+        }
+        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad }))
+    }
+
+    /// What the sources give, by their place; tables whose changes are read all at one transaction.
+    async fn pull(&mut self, rows_max: usize, now: Micros) -> Result<Vec<(usize, Pulled)>, Error> {
+        for reader in &mut self.sources {
+            reader.source.settle().await?;
+        }
+        let head = self.services.lake.catalog.head(&self.scope).await?.txn;
+        let mut all: Vec<(usize, Pulled)> = Vec::new();
+        for (at, reader) in self.sources.iter_mut().enumerate() {
+            let state = self.standing.sources.get(&reader.name).filter(|state| !state.ended);
+            let Some(state) = state else { continue };
+            let wanted = Wanted { rows_max, now, upto: head };
+            all.push((at, reader.source.read(&state.position, wanted).await?));
+        }
+        let least = all.iter().filter_map(|(_, pulled)| pulled.reached).min();
+        for (at, pulled) in &mut all {
+            let (Some(reached), Some(least)) = (pulled.reached, least) else { continue };
+            let reader = &mut self.sources[*at];
+            let Some(state) = self.standing.sources.get(&reader.name) else { continue };
+            if reached > least {
+                let wanted = Wanted { rows_max: usize::MAX, now, upto: least };
+                *pulled = reader.source.read(&state.position, wanted).await?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn is_due(&self, moment: Moment) -> Result<bool, Error> {
+        for (operator, held) in self.plan.operators.iter().zip(&self.held) {
+            if operator.is_due(held, moment)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True if a sink has something to complete though no row came.
+    fn is_writer_due(&self, now: Micros) -> bool {
+        self.writers.iter().any(|writer| self.due(writer).is_some_and(|due| due <= now))
+    }
+
+    /// History before the committed positions is kept for this pipeline: it should not lag behind for nothing.
+    fn is_commit_due(&self, standing: &Standing, now: Micros) -> bool {
+        now.since(self.committed.at) >= self.services.limits.idle_commit
+            && standing.sources.iter().any(|(name, state)| {
+                self.standing.sources.get(name).is_none_or(|before| before.position != state.position)
+            })
+    }
+}
+
+/// Fails at the first row that cannot be used.
+fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
+    match bad.first() {
+        None => Ok(()),
+        Some(row) => Err(Error::BadRow {
+            source_name: source.to_owned(),
+            partition: row.place.partition.to_string(),
+            offset: row.place.offset,
+            reason: row.reason.clone(),
+        }),
+    }
+}
+
+/// Where a source stands after what it gave.
+fn note(state: &mut SourceState, pulled: &Pulled, intake: &Intake, rows: u64, now: Micros) {
+    state.position.clone_from(&pulled.position);
+    state.time_max = intake.over.max(state.time_max);
+    state.ended = pulled.ended;
+    state.floor = pulled.floor.map(|floor| floor.0);
+    if rows > 0 {
+        state.seen = now.0;
+    }
+}

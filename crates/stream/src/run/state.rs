@@ -1,0 +1,199 @@
+//! What operators hold between epochs: read back, made durable, tidied up.
+
+use std::collections::BTreeSet;
+
+use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
+use uuid::Uuid;
+
+use super::Run;
+use crate::Error;
+use crate::blocks::{self, Block, Changes, Layouts};
+use crate::checkpoint::{Held, StateObject, Stored};
+use crate::multiset::{Delta, Multiset};
+use crate::plan::{Advanced, Operator};
+
+impl Run {
+    /// Takes what the last commit said, if there was one.
+    pub(super) async fn restore(&mut self, state: Option<bytes::Bytes>) -> Result<(), Error> {
+        let name = self.pipeline.full_name();
+        let corrupt = |reason: String| Error::Corrupt { pipeline: name.clone(), reason };
+        let empty = |operator: &Operator| {
+            let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
+            Held { runs: Vec::new(), tables }
+        };
+        let mut held: Vec<Held> = self.plan.operators.iter().map(empty).collect();
+        let Some(bytes) = state else {
+            self.held = held;
+            return Ok(());
+        };
+        let stored = Stored::decode(&bytes).map_err(corrupt)?;
+        self.check(&stored)?;
+        let body = match stored.object {
+            Some(object) => Some(self.services.lake.store.read(&self.object_path(object.id)).await?),
+            None => None,
+        };
+        for (held, runs) in held.iter_mut().zip(stored.runs(body).map_err(corrupt)?) {
+            held.runs = runs;
+        }
+        let changes = self.read_blocks(&stored.blocks).await?;
+        for (held, deltas) in held.iter_mut().zip(&changes) {
+            for (table, delta) in held.tables.iter_mut().zip(deltas) {
+                table.apply(delta);
+            }
+        }
+        (self.standing, self.held, self.object, self.blocks) =
+            (stored.standing, held, stored.object, stored.blocks);
+        let nothing = self.held.iter().map(|held| (&held.runs[..], &held.tables[..], &[][..]));
+        let bytes = memory(nothing);
+        self.reserve(bytes)
+    }
+
+    /// Fails unless the plan is the one by which it was made.
+    fn check(&self, stored: &Stored) -> Result<(), Error> {
+        let differs = |operator: &str, difference: String| {
+            Err(Error::State { operator: operator.to_owned(), difference })
+        };
+        let operators = &self.plan.operators;
+        let fingerprints = stored.fingerprints();
+        if operators.len() != fingerprints.len() {
+            let (were, are) = (fingerprints.len(), operators.len());
+            return differs("operators", format!("there were {were}, there are {are}"));
+        }
+        for (operator, was) in operators.iter().zip(fingerprints) {
+            if operator.fingerprint() != was {
+                return differs(operator.name(), format!("it was {was}, it is {}", operator.fingerprint()));
+            }
+        }
+        match self.sources.iter().find(|reader| !stored.standing.sources.contains_key(&reader.name)) {
+            Some(reader) => differs(&reader.name, "the source was not read before".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn layouts(&self) -> Layouts<'_> {
+        self.plan.operators.iter().map(Operator::tables).collect()
+    }
+
+    /// The sum of blocks.
+    async fn read_blocks(&self, blocks: &[Block]) -> Result<Changes, Error> {
+        let layouts = self.layouts();
+        let mut changes = blocks::nothing(&layouts);
+        for block in blocks {
+            let bytes = match (&block.inline, block.head.id) {
+                (Some(bytes), _) => bytes.clone(),
+                (None, Some(id)) => self.services.lake.store.read(&self.object_path(id)).await?,
+                (None, None) => continue,
+            };
+            block.head.decode(&bytes, &layouts, &mut changes).map_err(|reason| {
+                let object = block.head.id.map(|id| format!(" ({})", self.object_path(id)));
+                let reason = reason + &object.unwrap_or_default();
+                Error::Corrupt { pipeline: self.pipeline.full_name(), reason }
+            })?;
+        }
+        Ok(changes)
+    }
+
+    /// The blocks after an epoch that changes tables so.
+    pub(super) async fn next_blocks(&self, advanced: &[Advanced]) -> Result<Vec<Block>, Error> {
+        let layouts = self.layouts();
+        let mut changes: Changes = advanced.iter().map(|advanced| advanced.deltas.clone()).collect();
+        let Some(new) = Block::encode(&changes, &layouts)? else { return Ok(self.blocks.clone()) };
+        let tables = || self.held.iter().flat_map(|held| &held.tables);
+        let live: u64 = tables().map(|table| table.len() as u64).sum();
+        let heads: Vec<_> = self.blocks.iter().map(|block| block.head.clone()).collect();
+        let inline_max = self.services.limits.inline_state_bytes;
+        let (kept, new) = match blocks::step(&heads, &new.head, live, inline_max) {
+            blocks::Step::Add => (self.blocks.len(), Some(new)),
+            blocks::Step::Merge(from) => {
+                let before = self.read_blocks(&self.blocks[from..]).await?;
+                for (into, from) in changes.iter_mut().flatten().zip(before.iter().flatten()) {
+                    into.merge(from);
+                }
+                (from, Block::encode(&changes, &layouts)?)
+            }
+            blocks::Step::Whole => {
+                for (into, table) in changes.iter_mut().flatten().zip(tables()) {
+                    into.merge(&table.whole());
+                }
+                (0, Block::encode(&changes, &layouts)?)
+            }
+        };
+        let mut blocks = self.blocks[..kept].to_vec();
+        let Some(mut new) = new else { return Ok(blocks) };
+        if new.head.bytes > inline_max as u64
+            && let Some(bytes) = new.inline.take()
+        {
+            let id = self.services.lake.ids.uuid();
+            self.services.lake.store.put(&self.object_path(id), bytes).await?;
+            new.head.id = Some(id);
+        }
+        blocks.push(new);
+        Ok(blocks)
+    }
+
+    /// Fails if the node has no memory for what the operators will hold.
+    pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
+        let reserved = self.reservation.bytes();
+        if bytes < reserved {
+            self.reservation.shrink(reserved - bytes);
+            return Ok(());
+        }
+        let pipeline = self.pipeline.full_name();
+        self.reservation.try_grow(bytes - reserved).map_err(|source| Error::StateMemory { pipeline, source })
+    }
+
+    /// Deletes objects that a crash left behind.
+    pub(super) async fn clean(&self) -> Result<(), Error> {
+        let store = &self.services.lake.store;
+        let all = cenote_store::pipeline_location(self.scope.tenant(), self.pipeline.id);
+        let kept = self.objects(self.object, &self.blocks);
+        let mut listed = store.list(&all);
+        while let Some(object) = listed.try_next().await? {
+            if !kept.contains(&object.path) {
+                store.delete(&object.path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes objects that no commit will name. Best effort: what stays goes with the next start.
+    pub(super) async fn forget(&self, object: Option<StateObject>, blocks: &[Block]) {
+        let kept = self.objects(self.object, &self.blocks);
+        for path in self.objects(object, blocks).difference(&kept) {
+            if let Err(error) = self.services.lake.store.delete(path).await {
+                tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
+            }
+        }
+    }
+
+    /// All objects of a state.
+    pub(super) fn objects(
+        &self,
+        object: Option<StateObject>,
+        blocks: &[Block],
+    ) -> BTreeSet<object_store::path::Path> {
+        let ids = blocks.iter().filter_map(|block| block.head.id);
+        ids.chain(object.map(|object| object.id)).map(|id| self.object_path(id)).collect()
+    }
+
+    pub(super) fn object_path(&self, id: Uuid) -> object_store::path::Path {
+        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, id)
+    }
+}
+
+/// Bytes of runs, and of tables after a change of them.
+pub(super) fn memory<'a>(
+    operators: impl Iterator<Item = (&'a [RecordBatch], &'a [Multiset], &'a [Delta])>,
+) -> u64 {
+    let bytes = operators.map(|(runs, tables, deltas)| {
+        let runs: u64 = runs.iter().map(|run| run.get_array_memory_size() as u64).sum();
+        let tables: u64 = tables
+            .iter()
+            .enumerate()
+            .map(|(at, table)| deltas.get(at).map_or(table.bytes(), |delta| table.bytes_with(delta)))
+            .sum();
+        runs + tables
+    });
+    bytes.sum()
+}
