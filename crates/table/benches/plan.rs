@@ -205,6 +205,21 @@ async fn fill(directory: &Path, files: usize) {
     node.lake.catalog.close().await;
 }
 
+/// Time that work takes on nodes that have just begun.
+async fn cold(directory: &Path, rounds: u64, work: impl AsyncFn(&Node, &TableDef, Txn)) -> Duration {
+    let mut took = Duration::ZERO;
+    for _ in 0..rounds {
+        let node = Node::open_active(directory).await;
+        let (table, head) = (node.table().await, node.head().await);
+        let started = Instant::now();
+        work(&node, &table, head).await;
+        took += started.elapsed();
+        node.lake.catalog.release_active().await.expect("released");
+        node.lake.catalog.close().await;
+    }
+    took
+}
+
 fn plan(criterion: &mut Criterion) {
     let files = std::env::var("CENOTE_BENCH_FILES").ok().and_then(|files| files.parse().ok());
     let files: usize = files.unwrap_or(1_000_000);
@@ -218,38 +233,18 @@ fn plan(criterion: &mut Criterion) {
 
     group.bench_function("cold", |bencher| {
         bencher.iter_custom(|rounds| {
-            runtime.block_on(async {
-                let mut took = Duration::ZERO;
-                for _ in 0..rounds {
-                    let node = Node::open_active(directory).await;
-                    let (table, head) = (node.table().await, node.head().await);
-                    let started = Instant::now();
-                    black_box(node.plan(&table, head, hours / 2).await);
-                    took += started.elapsed();
-                    node.lake.catalog.release_active().await.expect("released");
-                    node.lake.catalog.close().await;
-                }
-                took
-            })
+            runtime.block_on(cold(directory, rounds, async |node, table, head| {
+                black_box(node.plan(table, head, hours / 2).await);
+            }))
         });
     });
 
     group.bench_function("cold, all files", |bencher| {
         bencher.iter_custom(|rounds| {
-            runtime.block_on(async {
-                let mut took = Duration::ZERO;
-                for _ in 0..rounds {
-                    let node = Node::open_active(directory).await;
-                    let (table, head) = (node.table().await, node.head().await);
-                    let started = Instant::now();
-                    let all = node.lake.catalog.visible_files(&node.scope, &table, head, None).await;
-                    assert_eq!(all.expect("numbers").files.len(), files);
-                    took += started.elapsed();
-                    node.lake.catalog.release_active().await.expect("released");
-                    node.lake.catalog.close().await;
-                }
-                took
-            })
+            runtime.block_on(cold(directory, rounds, async |node, table, head| {
+                let all = node.lake.catalog.visible_files(&node.scope, table, head, None).await;
+                assert_eq!(all.expect("numbers").files.len(), files);
+            }))
         });
     });
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cenote_connect::Reach;
-use cenote_stream::{Limits, Run, Step};
+use cenote_stream::{Limits, Run};
 use cenote_vocab::{ErrorKind, Fault, MemoryPool};
 
 use crate::world::{World, drain, epochs_of};
@@ -40,8 +40,6 @@ fn impulse(rows: usize) -> String {
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_hold_each_row_once_through_a_crash_at_every_step() {
-    const STEPS: [&str; 6] =
-        ["epoch.cut", "epoch.run", "epoch.sink", "epoch.stage", "epoch.commit", "epoch.finish"];
     let _alone = fail::FailScenario::setup();
     let world = World::new().await;
     let directory = tempfile::tempdir().expect("a directory");
@@ -55,21 +53,7 @@ async fn files_hold_each_row_once_through_a_crash_at_every_step() {
     );
     create(&world, &script).await;
     let mut run = world.open("p", epochs_of(10)).await.expect("opens");
-    let mut crashes = 0;
-    'epochs: loop {
-        for step in STEPS {
-            fail::cfg(step, "return").expect("a crash point");
-            let outcome = run.step().await;
-            fail::remove(step);
-            match outcome {
-                Err(error) => assert_eq!(error.to_string(), format!("fail point {step}")),
-                Ok(Step::Idle | Step::Finished) => break 'epochs,
-                Ok(Step::Committed(_)) => panic!("no crash at {step}"),
-            }
-            crashes += 1;
-            run = world.open("p", epochs_of(10)).await.expect("opens again");
-        }
-    }
+    let crashes = world.crash_at_every_step(&mut run, epochs_of(10)).await;
     assert!(crashes >= 24, "{crashes}");
     let mut expected: Vec<String> =
         (0..95)

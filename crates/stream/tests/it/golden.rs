@@ -89,29 +89,13 @@ impl Case {
 
     #[cfg(feature = "failpoints")]
     async fn crashing(&self) {
-        use cenote_stream::Step;
-        const STEPS: [&str; 5] = ["epoch.cut", "epoch.run", "epoch.stage", "epoch.commit", "epoch.finish"];
-
         let world = self.world().await;
         let limits = Limits { inline_state_bytes: 0, ..epochs_of(20) };
         let mut run = world.open("p", limits).await.expect("opens");
         let (mut crashes, mut rows) = (0, 0);
         for more in [Vec::new()].iter().chain(&self.then) {
             world.all(more).await;
-            'epochs: loop {
-                for step in STEPS {
-                    fail::cfg(step, "return").expect("a crash point");
-                    let outcome = run.step().await;
-                    fail::remove(step);
-                    match outcome {
-                        Err(error) => assert_eq!(error.to_string(), format!("fail point {step}")),
-                        Ok(Step::Idle | Step::Finished) => break 'epochs,
-                        Ok(Step::Committed(_)) => panic!("no crash at {step}"),
-                    }
-                    crashes += 1;
-                    run = world.open("p", limits).await.expect("opens again");
-                }
-            }
+            crashes += world.crash_at_every_step(&mut run, limits).await;
             rows = self.compare(&world, run.watermark(), "crashes").await;
         }
         assert!(rows > 0 && crashes >= 10, "{rows} rows after {crashes} crashes");

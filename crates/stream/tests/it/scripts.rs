@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cenote_stream::{Limits, Step};
+use cenote_stream::Limits;
 
 use crate::world::{World, drain, epochs_of};
 
@@ -80,28 +80,10 @@ impl Script {
 
     #[cfg(feature = "failpoints")]
     async fn crashing(&self) {
-        const STEPS: [&str; 6] =
-            ["epoch.cut", "epoch.run", "epoch.sink", "epoch.stage", "epoch.commit", "epoch.finish"];
         let (world, output) = self.world().await;
         let limits = Limits { inline_state_bytes: 0, ..epochs_of(20) };
         let mut run = world.open("p", limits).await.expect("opens");
-        let mut crashes = 0;
-        'epochs: loop {
-            for step in STEPS {
-                fail::cfg(step, "return").expect("a crash point");
-                let outcome = run.step().await;
-                fail::remove(step);
-                match outcome {
-                    Err(error) => {
-                        assert_eq!(error.to_string(), format!("fail point {step}"), "{}", self.name)
-                    }
-                    Ok(Step::Idle | Step::Finished) => break 'epochs,
-                    Ok(Step::Committed(_)) => panic!("{}: no crash at {step}", self.name),
-                }
-                crashes += 1;
-                run = world.open("p", limits).await.expect("opens again");
-            }
-        }
+        let crashes = world.crash_at_every_step(&mut run, limits).await;
         assert!(crashes >= 5, "{}: {crashes} crashes", self.name);
         self.compare(&output.path().join("out.json"), "crashes");
         world.stop().await;
@@ -109,9 +91,7 @@ impl Script {
 
     #[cfg(not(feature = "failpoints"))]
     #[expect(clippy::unused_async, reason = "the crashing run awaits")]
-    async fn crashing(&self) {
-        let _ = Step::Idle;
-    }
+    async fn crashing(&self) {}
 }
 
 /// Lines, each with its keys in order, in an order of their own.

@@ -58,6 +58,27 @@ impl World {
             .await
     }
 
+    /// Runs epochs with a crash at each of their steps in turn until there is nothing to do; answers how many crashes there were.
+    #[cfg(feature = "failpoints")]
+    pub(crate) async fn crash_at_every_step(&self, run: &mut Run, limits: Limits) -> usize {
+        const STEPS: [&str; 6] =
+            ["epoch.cut", "epoch.run", "epoch.sink", "epoch.stage", "epoch.commit", "epoch.finish"];
+        let mut crashes = 0;
+        for step in STEPS.iter().cycle() {
+            fail::cfg(*step, "return").expect("a crash point");
+            let outcome = run.step().await;
+            fail::remove(*step);
+            match outcome {
+                Err(error) => assert_eq!(error.to_string(), format!("fail point {step}")),
+                Ok(Step::Idle | Step::Finished) => break,
+                Ok(Step::Committed(_)) => panic!("no crash at {step}"),
+            }
+            crashes += 1;
+            *run = self.open("p", limits).await.expect("opens again");
+        }
+        crashes
+    }
+
     pub(crate) async fn stop(self) {
         self.streams.stop().await;
         self.tasks.close();
