@@ -20,9 +20,9 @@ use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
 use crate::{
     CatalogOptions, Changes, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease,
-    Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
-    TableCommit, TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection, hold, inline,
-    job, lease, partition, pipeline, reading, run, system, tenant, tokens, visible,
+    LevelCounters, Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd,
+    ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection,
+    hold, inline, job, lease, partition, pipeline, reading, run, system, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -246,7 +246,7 @@ impl Catalog {
     }
 
     /// How many live inline batches the table has, perhaps but for those of this very moment.
-    pub async fn inline_count(&self, scope: &Scope, table: TableId) -> Result<u64, Error> {
+    pub async fn inline_counters(&self, scope: &Scope, table: TableId) -> Result<LevelCounters, Error> {
         inline::count(&self.inner, scope, table).await
     }
 

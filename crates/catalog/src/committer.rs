@@ -31,9 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use group::{check_active, next_txn};
 pub(crate) use new_file::hash_128;
 pub(crate) use objects::object_id;
-pub(crate) use world::{
-    HeadRow, KnownFile, LevelCount, Partition, TableState, TableWork, VectorVersion, World,
-};
+pub(crate) use world::{HeadRow, KnownFile, LevelCount, Partition, TableState, VectorVersion, World};
 pub(crate) use writes::{FieldRow, FileRow, Payload, SchemaRow, TableRow, Tally, TxnRow, VectorRow, Writes};
 
 use crate::inner::Inner;

@@ -9,7 +9,7 @@ use cenote_vocab::{FileId, Scope, TableId};
 use crate::inner::Inner;
 use crate::reading::check_scope;
 use crate::sql::{inline, state};
-use crate::{DataFile, Error, TableDef};
+use crate::{DataFile, Error, LevelCounters, TableDef};
 
 /// The rows of these inline batches, deleted ones included, in their order. A batch never changes, so those that were asked for
 /// last are kept decoded.
@@ -57,17 +57,17 @@ async fn fetch(
     Ok(found)
 }
 
-/// How many live inline batches a table has: from memory while this process alone writes.
-pub(crate) async fn count(inner: &Inner, scope: &Scope, table: TableId) -> Result<u64, Error> {
+/// How many live inline batches a table has, and their bytes: from memory while this process alone writes.
+pub(crate) async fn count(inner: &Inner, scope: &Scope, table: TableId) -> Result<LevelCounters, Error> {
     check_scope(scope, table)?;
     let (memory, is_active) = (inner.memory(scope.catalog()), inner.is_active());
-    if let Some(files) = memory.inline_files(table).filter(|_| is_active) {
-        return Ok(files);
+    if let Some(known) = memory.inline(table).filter(|_| is_active) {
+        return Ok(known);
     }
     let found = state::state(&inner.database, table).await?;
-    let files = found.map_or(0, |state| u64::try_from(state.inline.files).unwrap_or(0));
+    let counters = found.map(|state| state.inline.into()).unwrap_or_default();
     if is_active {
-        memory.note_inline_files([(table, files)]);
+        memory.note_inline([(table, counters)]);
     }
-    Ok(files)
+    Ok(counters)
 }

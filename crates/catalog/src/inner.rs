@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::committer::{HeadRow, TableWork, World, Writes};
+use crate::committer::{HeadRow, World, Writes};
 use crate::credential::CredentialCache;
 use crate::file_index::FileIndexes;
 use crate::memory::Memory;
@@ -100,8 +100,7 @@ impl Inner {
         self.files.publish(writes, last_txns); // before the head: who sees it finds its files
         let memory = self.memory(catalog);
         let touched = world.tables.iter().filter(|(_, work)| work.touched);
-        let inline = |work: &TableWork| u64::try_from(work.state.inline.files).unwrap_or(0);
-        memory.note_inline_files(touched.map(|(table, work)| (*table, inline(work))));
+        memory.note_inline(touched.map(|(table, work)| (*table, work.state.inline.into())));
         memory.publish(head, &world.names, writes);
         self.note_files();
     }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::committer::Writes;
-use crate::{Error, Head, Names};
+use crate::{Error, Head, LevelCounters, Names};
 
 /// Producers and schemas that are remembered, at most.
 const REMEMBERED_MAX: usize = 100_000;
@@ -27,7 +27,7 @@ pub(crate) struct Memory {
     schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
     specs: Mutex<HashMap<(TableId, i32), Arc<PartitionSpec>>>,
     /// Live inline batches.
-    inline_files: Mutex<HashMap<TableId, u64>>,
+    inline: Mutex<HashMap<TableId, LevelCounters>>,
     changed: watch::Sender<Txn>,
     /// Rings when a person changed a job.
     bell: Notify,
@@ -43,7 +43,7 @@ impl Memory {
             epochs: Mutex::default(),
             schemas: Mutex::default(),
             specs: Mutex::default(),
-            inline_files: Mutex::default(),
+            inline: Mutex::default(),
             changed: watch::Sender::new(Txn(0)),
             bell: Notify::new(),
             newest_seen: AtomicI64::new(0),
@@ -75,7 +75,7 @@ impl Memory {
     pub(crate) fn forget(&self) {
         *self.head.lock() = None;
         self.epochs.lock().clear();
-        self.inline_files.lock().clear();
+        self.inline.lock().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -136,13 +136,13 @@ impl Memory {
         known.extend(specs.into_iter().map(|(no, spec)| ((table, no), Arc::new(spec))));
     }
 
-    /// How many live inline batches the table has.
-    pub(crate) fn inline_files(&self, table: TableId) -> Option<u64> {
-        self.inline_files.lock().get(&table).copied()
+    /// How many live inline batches the table has, and their bytes.
+    pub(crate) fn inline(&self, table: TableId) -> Option<LevelCounters> {
+        self.inline.lock().get(&table).copied()
     }
 
-    pub(crate) fn note_inline_files(&self, counts: impl IntoIterator<Item = (TableId, u64)>) {
-        let mut known = self.inline_files.lock();
+    pub(crate) fn note_inline(&self, counts: impl IntoIterator<Item = (TableId, LevelCounters)>) {
+        let mut known = self.inline.lock();
         if known.len() > REMEMBERED_MAX {
             known.clear();
         }

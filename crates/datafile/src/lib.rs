@@ -38,6 +38,7 @@ pub use extremes::{min_max, value_at};
 pub use footer::{Footer, FooterColumn, RowGroup, read_footer, read_row_groups};
 pub use inline::{decode_inline, encode_inline, read_inline, select_rows};
 pub use object_reader::ObjectReader;
+pub use properties::row_group_bytes;
 pub use reader::{ReadOptions, read_batches};
 pub use row_ids::{LAST_UPDATED, ROW_ID, RowIdentity, has_row_ids, is_hidden, with_row_ids};
 pub use row_set::RowSet;

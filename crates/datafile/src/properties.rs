@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::record_batch::RecordBatch;
 use cenote_vocab::{FieldId, FieldType, SortOrder, TableSchema};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -20,6 +20,8 @@ use crate::statistics::COLUMNS_WITH_STATISTICS;
 use crate::{Level, WriterOptions};
 
 const ROW_GROUP_ROWS_MAX: usize = 262_144;
+/// The same of a run.
+const RUN_GROUP_ROWS_MAX: usize = 16_384;
 const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
 const PAGE_BYTES: usize = 1 << 20;
 const PAGE_ROWS: usize = 20_000;
@@ -32,6 +34,14 @@ const ZSTD_LEVEL: i32 = 3;
 const SAMPLE_ROWS: usize = 1024;
 /// A dictionary pays if each value of the sample stands for at least so many rows.
 const ROWS_PER_VALUE_MIN: usize = 4;
+
+/// Rows of the first batch that decide how floats of a merged file are encoded, and the fewest that say anything.
+const FLOAT_SAMPLE_ROWS: usize = 8192;
+const FLOAT_SAMPLE_ROWS_MIN: usize = 256;
+/// A dictionary of floats pays if each stands for at least so many rows …
+const ROWS_PER_FLOAT_MIN: usize = 2;
+/// … and compression if it leaves at most this share.
+const PACKED_PERCENT_MAX: usize = 90;
 
 /// The properties of a file that begins with `first`, a batch of `file`'s schema.
 pub(crate) fn properties(
@@ -48,10 +58,10 @@ pub(crate) fn properties(
             KeyValue::new("cenote.schema_no".to_owned(), options.schema.no.to_string()),
         ]))
         .set_compression(match options.level {
-            Level::Fresh => Compression::LZ4_RAW,
+            Level::Run | Level::Fresh => Compression::LZ4_RAW,
             Level::Merged | Level::Full => Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
         })
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_max_row_group_row_count(Some(row_group_rows_max(options.level)))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_data_page_row_count_limit(PAGE_ROWS)
@@ -64,14 +74,16 @@ pub(crate) fn properties(
         .set_bloom_filter_position(BloomFilterPosition::End)
         .set_sorting_columns(sorting_columns(&options.sort, file));
 
-    for id in page_statistics(options) {
+    let bounded = (options.level > Level::Run).then(|| page_statistics(options));
+    for id in bounded.into_iter().flatten() {
         if let Some(path) = path(file, id) {
             builder = builder.set_column_statistics_enabled(path, EnabledStatistics::Page);
         }
     }
-    if options.level == Level::Fresh {
+    if options.level <= Level::Fresh {
         builder = dictionaries_that_pay(builder, first);
     } else {
+        builder = floats_as_they_pay(builder, first);
         for path in bloom_columns(options).filter_map(|id| path(file, id)) {
             builder = builder
                 .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
@@ -85,6 +97,16 @@ pub(crate) fn properties(
             .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
     Ok(builder.build())
+}
+
+/// How many bytes of a file of `rows` rows and `bytes` bytes a reader holds at most of its encoded pages.
+pub fn row_group_bytes(level: Level, rows: u64, bytes: u64) -> u64 {
+    let group_rows = (row_group_rows_max(level) as u64).min(rows.max(1));
+    (bytes.saturating_mul(group_rows) / rows.max(1)).min(ROW_GROUP_BYTES_MAX as u64)
+}
+
+fn row_group_rows_max(level: Level) -> usize {
+    if level == Level::Run { RUN_GROUP_ROWS_MAX } else { ROW_GROUP_ROWS_MAX }
 }
 
 fn path(file: &FileSchema, id: FieldId) -> Option<ColumnPath> {
@@ -146,6 +168,42 @@ fn sorting_columns(sort: &SortOrder, file: &FileSchema) -> Option<Vec<SortingCol
         })
         .collect();
     (!columns.is_empty()).then_some(columns)
+}
+
+/// Measured values seldom repeat and often do not get smaller: a sample says whether a dictionary or compression would only
+/// cost the time of every reader.
+fn floats_as_they_pay(mut builder: WriterPropertiesBuilder, first: &RecordBatch) -> WriterPropertiesBuilder {
+    let sample = first.slice(0, first.num_rows().min(FLOAT_SAMPLE_ROWS));
+    for (field, column) in first.schema_ref().fields().iter().zip(sample.columns()) {
+        let values: Vec<u64> = match column.data_type() {
+            DataType::Float64 => {
+                column.as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits).collect()
+            }
+            DataType::Float32 => {
+                let values = column.as_primitive::<Float32Type>().iter().flatten();
+                values.map(|value| u64::from(value.to_bits())).collect()
+            }
+            _ => continue,
+        };
+        if values.len() < FLOAT_SAMPLE_ROWS_MIN {
+            continue;
+        }
+        let distinct = values.iter().collect::<HashSet<_>>().len();
+        if distinct * ROWS_PER_FLOAT_MIN <= values.len() {
+            continue;
+        }
+        let path = ColumnPath::new(vec![field.name().clone()]);
+        builder = builder.set_column_dictionary_enabled(path.clone(), false);
+        let width = column.data_type().primitive_width().unwrap_or(size_of::<f64>());
+        let plain: Vec<u8> =
+            values.iter().flat_map(|value| value.to_le_bytes().into_iter().take(width)).collect();
+        let is_smaller = zstd::bulk::compress(&plain, ZSTD_LEVEL)
+            .is_ok_and(|packed| packed.len() * 100 <= plain.len() * PACKED_PERCENT_MAX);
+        if !is_smaller {
+            builder = builder.set_column_compression(path, Compression::UNCOMPRESSED);
+        }
+    }
+    builder
 }
 
 /// Fresh files have dictionaries only where a sample says that they make texts smaller.

@@ -22,6 +22,9 @@ const FOOTER_TAIL_BYTES: u32 = 8;
 /// How much work goes into a file: fresh files are cheap to write, compacted ones cheap to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// A sorted run that a merge reads again, and no file of the table: LZ4, nothing to find rows by, small row groups, as many
+    /// runs are open at a time.
+    Run = -1,
     /// Flush and small inserts: LZ4, no bloom filters.
     Fresh = 0,
     /// First merge.

@@ -22,6 +22,9 @@ use crate::{BuiltIn, Error, FlowOptions};
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 const PRUNE_ROWS: u32 = 5_000;
 
+/// Flushes of inline batches at a time, beside the merges: each is short.
+pub(crate) const FLUSHES_MAX: u32 = 1;
+
 /// Jobs and runs of one node. Cheap to clone.
 #[derive(Clone)]
 pub struct Flow {
@@ -40,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) executor: Uuid,
     /// A slot for each merge at a time.
     pub(crate) merges: Arc<Semaphore>,
+    /// The same for flushes of inline batches.
+    pub(crate) flushes: Arc<Semaphore>,
     /// Jobs whose scheduled run is under way.
     pub(crate) scheduled: Mutex<HashSet<(CatalogId, BuiltIn)>>,
     /// Rings when a run ended.
@@ -73,6 +78,7 @@ impl Flow {
             tasks: tasks.clone(),
             stop,
             merges: Arc::new(Semaphore::new(slots as usize)),
+            flushes: Arc::new(Semaphore::new(FLUSHES_MAX as usize)),
             scheduled: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),
@@ -197,9 +203,14 @@ impl Inner {
         Ok(())
     }
 
-    /// The lake with the memory that one merge may use: an equal part for each slot.
+    /// Runs of the compaction job at a time.
+    pub(crate) fn compactions_max(&self) -> u32 {
+        self.options.compaction_jobs_max.max(1).saturating_add(FLUSHES_MAX)
+    }
+
+    /// The lake with the memory that one merge or flush may use: an equal part for each slot.
     pub(crate) fn merging(&self) -> Lake {
-        let slots = u64::from(self.options.compaction_jobs_max.max(1));
+        let slots = u64::from(self.compactions_max());
         let memory = self.compaction.share("compaction", self.compaction.limit() / slots);
         Lake { memory, ..self.lake.clone() }
     }

@@ -3,6 +3,7 @@
 mod plan;
 mod rewrite;
 mod sorter;
+mod spill;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use cenote_catalog::{
 };
 use cenote_vocab::{Micros, PartitionValue, Scope, Transform, Txn};
 
-use self::plan::{Action, Job, PartitionPlan, Terms, counters_allow};
+pub use self::plan::is_flush_due;
+use self::plan::{Action, Job, PartitionPlan, Terms};
 use crate::scan::{ScanFile, Schemas};
 use crate::transform::day_unit_start;
 use crate::writer::keeping_row_ids;
@@ -21,7 +23,7 @@ use crate::{Error, Lake, Predicate, Progress};
 /// A partition without new files for this long is cold.
 pub const COLD_AFTER: Duration = Duration::from_secs(3600);
 
-/// Inline batches of a table are flushed after this, or when there are many of them.
+/// Inline batches of a table are flushed after this, or when [`is_flush_due`] says so.
 pub const INLINE_AFTER: Duration = Duration::from_secs(60);
 /// How often a flush of inline batches is tried while others delete their rows.
 const FLUSH_ATTEMPTS_MAX: usize = 5;
@@ -37,6 +39,8 @@ pub enum OptimizeMode {
     /// By the thresholds of the table page, section 10.
     #[default]
     Due,
+    /// As `Due`, but for inline batches.
+    Merges,
     /// Everything that is not one full file per partition, and every deletion vector.
     Full,
     /// Only files with deleted rows.
@@ -97,7 +101,7 @@ impl Lake {
     pub async fn flush_inline(&self, scope: &Scope, table: &Arc<TableDef>) -> Result<Option<Txn>, Error> {
         let mut newest = None;
         for _ in 0..FLUSH_ATTEMPTS_MAX {
-            if self.catalog.inline_count(scope, table.id).await? == 0 {
+            if self.catalog.inline_counters(scope, table.id).await?.files == 0 {
                 break;
             }
             let outcomes = self.optimize(scope, table, OptimizeMode::Inline, &Predicate::True, false).await?;
@@ -106,19 +110,20 @@ impl Lake {
         Ok(newest)
     }
 
-    /// Compacts what is due in one partition: the one whose tuple reads so in its spec. `None` if it has no files. What an open
+    /// Compacts one partition: the one whose tuple reads so in its spec. `None` if it has no files. What an open
     /// transaction changes is left to it.
     pub async fn compact_partition(
         &self,
         scope: &Scope,
         table: &Arc<TableDef>,
         (spec_no, tuple): (i32, &str),
+        mode: OptimizeMode,
         dry_run: bool,
         progress: &Progress,
     ) -> Result<Option<OptimizeOutcome>, Error> {
         let is_in = |file: &NewFile| file.spec_no == spec_no && file.tuple_text() == tuple;
         let (wanted, how) = ((&Predicate::True, is_in), if dry_run { How::Dry } else { How::ByItself });
-        let outcomes = self.optimize_files(scope, table, OptimizeMode::Due, wanted, how, progress).await?;
+        let outcomes = self.optimize_files(scope, table, mode, wanted, how, progress).await?;
         Ok(outcomes.into_iter().next())
     }
 
@@ -144,7 +149,6 @@ impl Lake {
             table,
             mode,
             target_bytes: self.options.of(table)?.target_file_bytes,
-            job_bytes: rewrite::job_bytes(self.memory.limit()),
             cold: self.cold_before(scope).await?,
         };
         let files = self.scan(scope, table, base, only).await?.files.into_iter().map(|file| file.entry);
@@ -158,9 +162,9 @@ impl Lake {
         Ok(outcomes)
     }
 
-    /// False only if the counters of a partition of `table` prove that nothing is due in it, but for a few inline batches,
-    /// which are due after [`INLINE_AFTER`]; `cold` as [`Lake::cold_before`] says.
-    pub fn may_be_due(
+    /// False only if the counters of a partition of `table` prove that there is nothing to merge in it; `cold` as
+    /// [`Lake::cold_before`] says.
+    pub fn merge_may_be_due(
         &self,
         table: &TableDef,
         counters: &PartitionCounters,
@@ -168,7 +172,7 @@ impl Lake {
     ) -> Result<bool, Error> {
         let target_bytes = self.options.of(table)?.target_file_bytes;
         let is_cold = cold.is_some_and(|cold| counters.last_txn <= cold);
-        Ok(counters_allow(counters, table.spec.no, target_bytes, is_cold))
+        Ok(plan::merge_may_be_due(counters, table.spec.no, target_bytes, is_cold))
     }
 
     /// The newest version that is old enough for the partitions it changed to be cold; `None` if all are young.

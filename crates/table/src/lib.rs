@@ -46,7 +46,7 @@ pub use changes::{
     change_fields,
 };
 pub use changing::{Changing, ChangingGuard};
-pub use compact::{COLD_AFTER, INLINE_AFTER, OptimizeMode, OptimizeOutcome};
+pub use compact::{COLD_AFTER, INLINE_AFTER, OptimizeMode, OptimizeOutcome, is_flush_due};
 pub use error::Error;
 pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup, newest};
 pub use lake::Lake;

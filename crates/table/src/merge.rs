@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{Row, Rows};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 
 use crate::Error;
 use crate::order::RowOrder;
@@ -74,6 +74,14 @@ impl Merge {
             self.sink(0);
         }
         pieces.into_batch()
+    }
+
+    /// All rows, a batch at a time.
+    pub(crate) fn into_batches(self) -> Batches {
+        let merged = stream::try_unfold(self, |mut merge| async move {
+            Ok(merge.next().await?.map(|batch| (batch, merge)))
+        });
+        merged.boxed()
     }
 
     /// Where the rows of the first cursor end that come before those of all others.

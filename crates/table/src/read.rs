@@ -25,16 +25,31 @@ impl Lake {
         wanted: &Arc<TableSchema>,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         if file.file.is_inline() {
-            let object = format!("inline batch {} of {}", file.id, table.full_name());
-            let stored = self.inline_batches(scope, table, &[file]).await?;
-            let read = stored.iter().map(|batch| Ok(read_inline(&object, batch, wanted, &rows)?));
-            return Ok(stream::iter(read.collect::<Vec<_>>()).boxed());
+            let batches = self.read_inline(scope, table, &[(file, rows)], wanted).await?;
+            return Ok(stream::iter(batches.into_iter().map(Ok)).boxed());
         }
         let row_count = file.file.rows;
         let options = ReadOptions { schema: wanted.clone(), row_count, rows, batch_rows: BATCH_ROWS };
         let path = cenote_store::object_path(&table.location, &file.file.path);
         let batches = read_batches(&self.store, &path, file.file.bytes, options).await?;
         Ok(batches.map_err(Error::from).boxed())
+    }
+
+    /// As [`Lake::read_file`], of some inline batches at once: one batch of each.
+    pub(crate) async fn read_inline(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        files: &[(&DataFile, RowSet)],
+        wanted: &Arc<TableSchema>,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let entries: Vec<&DataFile> = files.iter().map(|(file, _)| *file).collect();
+        let stored = self.inline_batches(scope, table, &entries).await?;
+        let read = files.iter().zip(&stored).map(|((file, rows), batch)| {
+            let object = format!("inline batch {} of {}", file.id, table.full_name());
+            Ok(read_inline(&object, batch, wanted, rows)?)
+        });
+        read.collect()
     }
 
     /// The rows of these inline batches, deleted ones included, in their order: the columns are those that they were written

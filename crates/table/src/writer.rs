@@ -21,11 +21,15 @@ const RUN_BYTES: u64 = 128 << 20;
 const RUN_BYTES_UNRESERVED: u64 = 8 << 20;
 /// A run is there twice while it is sorted.
 const COPIES: u64 = 2;
-/// With so many live inline batches of a table, rows are written into objects until the batches are flushed.
-const INLINE_FILES_MAX: u64 = 1_000;
-/// Rows that take more than this many times `inline_max` in memory are not tried as an inline batch, so that what a reader of
-/// all of them holds is bounded.
+/// With so many live inline batches of a table, or so many bytes in them, rows are written into objects until the batches are
+/// flushed, which begins long before.
+const INLINE_FILES_MAX: u64 = 20_000;
+const INLINE_BYTES_MAX: u64 = 64 << 20;
+/// Rows that take more than this many times `inline_max` in memory are not tried as an inline batch, …
 const INLINE_EXPANSION_MAX: u64 = 8;
+/// … nor, with so many of them, rows that take more than these bytes: what a reader of all of them holds is bounded.
+const INLINE_FILES_FEW: u64 = 1_000;
+const INLINE_LITTLE_BYTES: u64 = 32 << 10;
 /// Files that one writer makes, beyond one for each run: partitions that are left share an unpartitioned file, which
 /// compaction splits.
 const FILES_MAX: usize = 128;
@@ -174,8 +178,11 @@ impl TableWriter {
         if bytes_max == 0 || self.held_bytes > bytes_max * INLINE_EXPANSION_MAX {
             return Ok(0);
         }
-        let batches = self.lake.catalog.inline_count(&self.scope, self.table.id).await?;
-        Ok(if batches < INLINE_FILES_MAX { bytes_max } else { 0 })
+        let live = self.lake.catalog.inline_counters(&self.scope, self.table.id).await?;
+        let has_room = live.files < INLINE_FILES_MAX
+            && live.bytes < INLINE_BYTES_MAX
+            && (live.files < INLINE_FILES_FEW || self.held_bytes <= INLINE_LITTLE_BYTES);
+        Ok(if has_room { bytes_max } else { 0 })
     }
 
     async fn write_run(&mut self, inline_bytes_max: u64) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::evolution::Layouts;
 use crate::ledger::Standing;
 use crate::widening::Findings;
-use crate::{Content, Error, Names, PartitionKey, TableDef, VisibleVector};
+use crate::{Content, Error, LevelCounters, Names, PartitionKey, TableDef, VisibleVector};
 
 /// The head row of a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,14 @@ pub(crate) struct Partition {
 pub(crate) struct LevelCount {
     pub(crate) files: i64,
     pub(crate) bytes: i64,
+}
+
+impl From<LevelCount> for LevelCounters {
+    fn from(count: LevelCount) -> Self {
+        // the catalog's checks find counters below zero; who reads them meanwhile sees none
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        Self { files: unsigned(count.files), bytes: unsigned(count.bytes) }
+    }
 }
 
 impl Partition {

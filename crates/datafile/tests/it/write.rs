@@ -108,6 +108,34 @@ async fn a_merged_file_is_cheap_to_read() {
 }
 
 #[tokio::test]
+async fn floats_of_a_merged_file_are_packed_only_if_they_get_smaller() {
+    let scattered = |at: i64| at.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
+    let noise = |at: i64| f64::from_bits((scattered(at) as u64 >> 12) | 0x3FF0_0000_0000_0000);
+    let columns: [(&str, ArrayRef); 4] = [
+        ("noise", Arc::new(Float64Array::from_iter_values((0..20_000).map(noise)))),
+        ("counted", Arc::new(Float64Array::from_iter_values((0..20_000).map(|at| at as f64)))),
+        ("few", Arc::new(Float64Array::from_iter_values((0..20_000).map(|at| noise(at % 100))))),
+        ("little", Arc::new(Float32Array::from_iter_values((0..20_000).map(|at| noise(at) as f32)))),
+    ];
+    let types = [FieldType::Double, FieldType::Double, FieldType::Double, FieldType::Float];
+    let fields = columns
+        .iter()
+        .zip(types)
+        .zip(1..)
+        .map(|(((name, _), field_type), id)| Field::new(FieldId(id), *name, field_type));
+    let schema = TableSchema { no: 1, fields: fields.collect() };
+    let batch =
+        RecordBatch::try_new(arrow_schema(&schema), columns.map(|(_, column)| column).to_vec()).unwrap();
+    let store = Store::memory();
+    write(&store, options(&schema, Level::Full), &[batch]).await.unwrap().unwrap();
+    let metadata = metadata(&store).await;
+    let how = metadata.row_group(0).columns().iter().map(|column| {
+        (column.dictionary_page_offset().is_some(), matches!(column.compression(), Compression::ZSTD(_)))
+    });
+    assert_eq!(how.collect::<Vec<_>>(), [(false, false), (false, true), (true, true), (false, true)]);
+}
+
+#[tokio::test]
 async fn the_footer_is_as_long_as_reported() {
     let store = Store::memory();
     let written =

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use cenote_catalog::{Job, TableDef};
-use cenote_table::{OptimizeOutcome, Progress};
+use cenote_table::{OptimizeMode, OptimizeOutcome, Progress};
 use cenote_vocab::{Micros, Scope};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::BuiltIn;
 use crate::Error;
 use crate::attempt::{Cause, Changed, Claim};
-use crate::backlog::{Backlog, Candidate, Look, Settled};
+use crate::backlog::{Backlog, Candidate, Look, Settled, Work};
 use crate::flow::Inner;
 
 impl Inner {
@@ -23,17 +24,17 @@ impl Inner {
         let marks = self.with_backlog(scope, |backlog| backlog.marks());
         let look = Look::at(&self.lake, scope, now, marks).await?;
         // Each merge has a part of the memory; without a free one nothing is taken.
-        let mut slots = Vec::new();
-        while let Ok(slot) = self.merges.clone().try_acquire_owned() {
-            slots.push(slot);
-        }
+        let free = [Work::Flush, Work::Merge].map(|work| (work, self.free_slots(work)));
         let (due, next, files) = self.with_backlog(scope, |backlog| {
             backlog.note(look);
-            (backlog.take(now, slots.len()), backlog.next_due(), backlog.files())
+            let taken = free.map(|(work, slots)| {
+                let due = backlog.take(now, work, slots.len());
+                due.into_iter().zip(slots).collect::<Vec<_>>()
+            });
+            (taken.into_iter().flatten(), backlog.next_due(now), backlog.files())
         });
         self.metrics.backlog_files.set(files);
-        let starved = due.len() == slots.len();
-        for (candidate, slot) in due.into_iter().zip(slots) {
+        for (candidate, slot) in due {
             let (inner, scope, job) = (Arc::clone(self), scope.clone(), job.clone());
             self.spawn(async move {
                 let merged = inner.merge(&scope, &job, &candidate, Cause::Commit).await;
@@ -54,7 +55,18 @@ impl Inner {
             });
         }
         // A merge that ends rings: what waits for a free slot need not be looked for.
-        Ok(if starved { next.filter(|next| *next > now) } else { next })
+        Ok(next)
+    }
+
+    fn slots(&self, work: Work) -> &Arc<Semaphore> {
+        match work {
+            Work::Flush => &self.flushes,
+            Work::Merge => &self.merges,
+        }
+    }
+
+    fn free_slots(&self, work: Work) -> Vec<OwnedSemaphorePermit> {
+        std::iter::from_fn(|| self.slots(work).clone().try_acquire_owned().ok()).collect()
     }
 
     /// Merges all that is due, one partition after another, because a person asked; or says what would be merged.
@@ -73,7 +85,7 @@ impl Inner {
                 outcomes.extend(self.plan(scope, &candidate).await?.map(|(_, outcome)| outcome));
                 continue;
             }
-            let slot = self.merges.clone().acquire_owned().await;
+            let slot = self.slots(candidate.work).clone().acquire_owned().await;
             match self.merge(scope, job, &candidate, Cause::Person(actor.to_owned())).await? {
                 Merge::Done(outcome) => outcomes.extend(outcome),
                 Merge::Busy => {
@@ -102,8 +114,8 @@ impl Inner {
         let names = self.lake.catalog.names(scope, head.txn).await?;
         let Some(table) = names.table_by_id(candidate.place.0) else { return Ok(None) };
         let partition = (candidate.spec_no, candidate.tuple.as_str());
-        let planned =
-            self.merging().compact_partition(scope, table, partition, true, &Progress::default()).await?;
+        let (lake, mode, nothing) = (self.merging(), candidate.work.mode(), Progress::default());
+        let planned = lake.compact_partition(scope, table, partition, mode, true, &nothing).await?;
         Ok(planned.map(|outcome| (table.clone(), outcome)))
     }
 
@@ -125,16 +137,20 @@ impl Inner {
         let claim = Claim {
             job: BuiltIn::Compact,
             job_id: job.id,
-            subject: Some(format!("{} {}", planned.table, planned.partition)),
+            subject: Some(match candidate.work {
+                Work::Flush => format!("{} inline batches", planned.table),
+                Work::Merge => format!("{} {}", planned.table, planned.partition),
+            }),
             table: Some(table.id),
             cause,
             reason: Some(planned.reason.clone()),
-            running_max: self.options.compaction_jobs_max.max(1),
+            running_max: self.compactions_max(),
         };
         let (lake, candidate, of) = (self.merging(), candidate.clone(), scope.clone());
         let work = move |progress: Progress| async move {
             let partition = (candidate.spec_no, candidate.tuple.as_str());
-            let done = lake.compact_partition(&of, &table, partition, false, &progress).await?;
+            let mode = candidate.work.mode();
+            let done = lake.compact_partition(&of, &table, partition, mode, false, &progress).await?;
             let changed = match &done {
                 Some(outcome) if outcome.action != "none" => Changed::Something,
                 _ => Changed::Nothing,
@@ -145,6 +161,15 @@ impl Inner {
             Some(done) => Merge::Done(done),
             None => Merge::Busy,
         })
+    }
+}
+
+impl Work {
+    fn mode(self) -> OptimizeMode {
+        match self {
+            Self::Flush => OptimizeMode::Inline,
+            Self::Merge => OptimizeMode::Merges,
+        }
     }
 }
 

@@ -80,14 +80,14 @@ async fn many_inline_batches_are_flushed_at_once() {
         writer.write(batch).await.unwrap();
     }
     let batch = writer.finish().await.unwrap().into_files().remove(0);
-    world.append("cpu", vec![batch.clone(); 498]).await;
+    world.append("cpu", vec![batch.clone(); 3_998]).await;
     world.settle().await;
-    assert_eq!((world.inline("cpu").await, world.runs().await.len()), (499, 0));
+    assert_eq!((world.inline("cpu").await, world.runs().await.len()), (3_999, 0));
     world.append("cpu", vec![batch]).await;
     world.settle().await;
     assert_eq!((world.inline("cpu").await, world.files("cpu").await.len()), (0, 1));
-    assert_eq!(world.count("cpu").await, 5_000);
-    assert_eq!(world.numbers("files_in").await, [500]);
+    assert_eq!(world.count("cpu").await, 40_000);
+    assert_eq!(world.numbers("files_in").await, [4_000]);
 }
 
 #[tokio::test]

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{DataFile, PartitionCounters, TableDef};
+use cenote_catalog::{DataFile, LevelCounters, PartitionCounters, TableDef};
 use cenote_datafile::Level;
 use cenote_vocab::{Tuple, Txn};
 
 use super::OptimizeMode;
 
 /// A job reads at most this many files …
-const JOB_FILES_MAX: usize = 200;
+const JOB_FILES_MAX: usize = 2_000;
 /// … and bytes, unless one file alone is larger.
-pub(super) const JOB_BYTES_MAX: u64 = 1 << 30;
-/// Inline batches are small: all of a table fit into one job.
-const FLUSH_FILES_MAX: usize = 2_000;
-/// Inline batches of a table that are worth a flush, by number and by bytes.
-const INLINE_FILES: u64 = 500;
+const JOB_BYTES_MAX: u64 = 1 << 30;
+/// Inline batches are small: all of a table fit into one job, but for those that come faster than they are flushed.
+const FLUSH_FILES_MAX: usize = 8_000;
+/// Inline batches of a table that are worth a flush at once, by number and by bytes.
+const INLINE_FILES: u64 = 4_000;
 const INLINE_BYTES: u64 = 32 << 20;
 /// Fresh files of a partition that are worth a merge, by number and by bytes.
 const FRESH_FILES: usize = 8;
@@ -64,8 +64,6 @@ pub(super) struct Terms<'a> {
     pub(super) mode: OptimizeMode,
     /// `target_file_size`
     pub(super) target_bytes: u64,
-    /// Bytes that one job may read.
-    pub(super) job_bytes: u64,
     /// A partition without files after this is cold.
     pub(super) cold: Option<Txn>,
 }
@@ -82,6 +80,10 @@ impl Terms<'_> {
             files.sort_by_key(|file| (file.file.time_range, file.id));
             let (jobs, reason) = match self.mode {
                 OptimizeMode::Due => self.due(spec_no, files),
+                OptimizeMode::Merges => {
+                    files.retain(|file| !file.file.is_inline());
+                    self.merges(spec_no, files)
+                }
                 OptimizeMode::Full => self.full(spec_no, files),
                 OptimizeMode::Deletes => self.deletes(files, |file| file.vector.is_some()),
                 OptimizeMode::Inline => self.flush(&mut files),
@@ -93,15 +95,20 @@ impl Terms<'_> {
 
     fn due(&self, spec_no: i32, files: Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
         let mut left = files;
-        let (mut jobs, mut reasons) = (Vec::new(), Vec::new());
-        let (flushes, reason) = self.flush(&mut left);
-        if !flushes.is_empty() {
-            jobs.extend(flushes);
-            reasons.push(reason);
-            if left.is_empty() {
-                return (jobs, reasons.join("; "));
-            }
+        let (flushes, flushed) = self.flush(&mut left);
+        if flushes.is_empty() {
+            return self.merges(spec_no, left);
         }
+        if left.is_empty() {
+            return (flushes, flushed);
+        }
+        let (merges, merged) = self.merges(spec_no, left);
+        (flushes.into_iter().chain(merges).collect(), format!("{flushed}; {merged}"))
+    }
+
+    fn merges(&self, spec_no: i32, files: Vec<Arc<DataFile>>) -> (Vec<Job>, String) {
+        let mut left = files;
+        let (mut jobs, mut reasons) = (Vec::new(), Vec::new());
         let cold = self.cold.is_some_and(|cold| left.iter().all(|file| file.begin_txn <= cold));
         if spec_no != self.table.spec.no {
             let split = format!("{} to split by partition", count(left.len(), "file"));
@@ -114,9 +121,21 @@ impl Terms<'_> {
             return (jobs, reasons.join("; "));
         }
 
-        let fresh = take(&mut left, |file| file.file.level <= Level::Fresh as i32);
+        let mut fresh = take(&mut left, |file| file.file.level <= Level::Fresh as i32);
         let fresh_files = fresh.len();
-        if fresh.len() >= FRESH_FILES || bytes(&fresh) >= FRESH_BYTES {
+        let is_small = |file: &DataFile| file.file.level <= Level::Merged as i32;
+        let small_bytes = bytes(&fresh) + bytes_of(&left, is_small);
+        if bytes(&fresh) >= FRESH_BYTES && small_bytes >= self.target_bytes {
+            // So many that they fill a file: no need to merge them twice.
+            fresh.extend(take(&mut left, is_small));
+            fresh.sort_by_key(|file| (file.file.time_range, file.id));
+            reasons.push(format!(
+                "{} of levels 0 and 1, {} bytes",
+                count(fresh.len(), "file"),
+                bytes(&fresh)
+            ));
+            jobs.extend(self.jobs(Action::Merge, fresh, Level::Full, self.target_bytes));
+        } else if fresh.len() >= FRESH_FILES || bytes(&fresh) >= FRESH_BYTES {
             reasons.push(format!("{} of level 0, {} bytes", count(fresh.len(), "file"), bytes(&fresh)));
             jobs.extend(self.jobs(
                 Action::Merge,
@@ -232,7 +251,7 @@ impl Terms<'_> {
                 Some(job) if room.0 > 0 && file.file.bytes <= room.1 => job.inputs.push(file.clone()),
                 _ => {
                     jobs.push(Job { action, inputs: vec![file.clone()], level, target_bytes });
-                    room = (files_max, self.job_bytes);
+                    room = (files_max, JOB_BYTES_MAX);
                 }
             }
             room = (room.0 - 1, room.1.saturating_sub(file.file.bytes));
@@ -241,23 +260,25 @@ impl Terms<'_> {
     }
 }
 
-/// False only if the counters of a partition prove that [`Terms::plan`] finds nothing due in it, but for inline batches, which
-/// are worth a flush only when there are many, or after [`super::INLINE_AFTER`]. `spec_no`: the table's.
-pub(crate) fn counters_allow(
+/// False only if the counters of a partition prove that [`Terms::plan`] finds nothing to merge in it. `spec_no`: the table's.
+pub(crate) fn merge_may_be_due(
     counters: &PartitionCounters,
     spec_no: i32,
     target_bytes: u64,
     is_cold: bool,
 ) -> bool {
-    let (fresh, merged, inline) = (counters.fresh, counters.merged, counters.inline);
-    inline.files >= INLINE_FILES
-        || inline.bytes >= INLINE_BYTES
-        || fresh.files >= FRESH_FILES as u64
+    let (fresh, merged) = (counters.fresh, counters.merged);
+    fresh.files >= FRESH_FILES as u64
         || fresh.bytes >= FRESH_BYTES
         || merged.files >= MERGED_FILES as u64
         || (merged.files > 0 && merged.bytes >= target_bytes)
         || counters.deleted_rows > 0
         || (is_cold && (counters.live.files > 1 || counters.spec_no != spec_no))
+}
+
+/// True if the inline batches are worth a flush at once, not only after [`super::INLINE_AFTER`].
+pub fn is_flush_due(inline: LevelCounters) -> bool {
+    inline.files >= INLINE_FILES || inline.bytes >= INLINE_BYTES
 }
 
 fn is_worn(file: &DataFile) -> bool {
@@ -272,7 +293,11 @@ fn take(files: &mut Vec<Arc<DataFile>>, wanted: impl Fn(&DataFile) -> bool) -> V
 }
 
 fn bytes(files: &[Arc<DataFile>]) -> u64 {
-    files.iter().map(|file| file.file.bytes).sum()
+    bytes_of(files, |_| true)
+}
+
+fn bytes_of(files: &[Arc<DataFile>], wanted: impl Fn(&DataFile) -> bool) -> u64 {
+    files.iter().filter(|file| wanted(file)).map(|file| file.file.bytes).sum()
 }
 
 fn count(number: usize, noun: &str) -> String {

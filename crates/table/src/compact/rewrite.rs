@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{NewFile, TableDef};
-use cenote_datafile::{DeletionVector, ReadOptions, RowIdentity, RowSet, has_row_ids, read_batches};
+use cenote_datafile::{Level, RowIdentity, RowSet, has_row_ids, row_group_bytes};
 use cenote_vocab::{Scope, Tuple};
-use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
+use futures::{StreamExt, TryStreamExt, stream};
 
-use super::plan::{Action, JOB_BYTES_MAX, Job};
+use super::plan::{Action, Job};
 use super::sorter::Sorter;
+use super::spill::{Run, Spill};
 use crate::merge::{Batches, Merge};
 use crate::new_files::{NewFiles, Place};
 use crate::order::{Cut, RowOrder};
@@ -18,18 +18,24 @@ use crate::scan::ScanFile;
 use crate::worker::on_worker;
 use crate::{Error, Lake, Progress};
 
-/// Rows that are decoded at a time, of each file of a merge.
-const READ_ROWS: usize = 8_192;
-/// A reader holds at most one row group of its file.
-const READER_BYTES: u64 = 128 << 20;
+/// A merge reads as many files at a time as fit into this, …
+const MERGE_BYTES_MAX: u64 = 128 << 20;
+/// … or into this part of the memory; of more files it makes runs first.
+const MERGE_PARTS: u64 = 4;
+/// A reader holds the encoded pages of a row group and some of them decoded, …
+const PAGE_COPIES: u64 = 2;
+/// … and besides a batch of rows and their keys.
+const BATCH_BYTES: u64 = 1 << 20;
+/// Inline batches are read so many at a time.
+const INLINE_FILES: usize = 256;
 /// Rows beyond share an unpartitioned file: a commit takes 10 000 files.
 const OUTPUTS_MAX: usize = 4_096;
 /// The same for rows that came in small pieces, whose partitions get few rows each.
 const FLUSHED_FILES_MAX: usize = 128;
 
-/// Bytes that one job may read when this much memory is there.
-pub(super) fn job_bytes(memory: u64) -> u64 {
-    JOB_BYTES_MAX.min(memory / 4)
+/// What a reader holds at most, of row groups of this size.
+pub(super) fn reader_bytes(row_group_bytes: u64) -> u64 {
+    row_group_bytes * PAGE_COPIES + BATCH_BYTES
 }
 
 /// Rewrites the job's files, which lie in `partition` of spec `spec_no`. All new files, or none.
@@ -46,12 +52,16 @@ pub(super) async fn rewrite(
     let is_ordered = |file: &ScanFile| {
         cut == Cut::Nothing && file.entry.file.sort_no == table.sort.no && !file.entry.file.is_inline()
     };
+    let (ordered, unordered): (Vec<_>, Vec<_>) = inputs.into_iter().partition(is_ordered);
     let run_bytes = Sorter::run_bytes(lake.memory.limit());
-    let readers: u64 = inputs.iter().map(|file| file.entry.file.bytes.min(READER_BYTES)).sum();
-    let sorter = if inputs.iter().all(is_ordered) { 0 } else { Sorter::memory_bytes(run_bytes) };
-    let reservation = lake.memory.reserve(readers + sorter)?;
+    let merge_bytes = MERGE_BYTES_MAX.min(lake.memory.limit() / MERGE_PARTS);
+    let sorter = if unordered.is_empty() { 0 } else { Sorter::memory_bytes(run_bytes) };
+    let readers: Vec<u64> = ordered.iter().map(file_reader_bytes).collect();
+    // One file at a time where there is no order, and two at least where there is one.
+    let largest = unordered.iter().map(file_reader_bytes).chain(readers.iter().copied()).max().unwrap_or(0);
+    let merge = readers.iter().sum::<u64>().min(merge_bytes.max(largest * 2));
+    let reservation = lake.memory.reserve(largest.max(merge) + sorter)?;
 
-    let (ordered, unordered) = inputs.into_iter().partition(is_ordered);
     let rewrite = Rewrite {
         lake: lake.clone(),
         scope: scope.clone(),
@@ -61,6 +71,7 @@ pub(super) async fn rewrite(
         ordered,
         unordered,
         run_bytes,
+        merge_bytes,
         outputs_max: if job.action == Action::Flush { FLUSHED_FILES_MAX } else { OUTPUTS_MAX },
         progress: progress.clone(),
     };
@@ -84,25 +95,39 @@ struct Rewrite {
     ordered: Vec<ScanFile>,
     unordered: Vec<ScanFile>,
     run_bytes: u64,
+    merge_bytes: u64,
     /// Files that are cut by partition; later rows share one that is not.
     outputs_max: usize,
     progress: Progress,
 }
 
+/// One of the ordered inputs of a merge.
+enum Sorted<'a> {
+    File(&'a ScanFile),
+    Run(Run),
+    Held(RecordBatch),
+}
+
+impl Sorted<'_> {
+    fn reader_bytes(&self) -> u64 {
+        match self {
+            Self::File(file) => file_reader_bytes(file),
+            Self::Run(run) => run.reader_bytes(),
+            Self::Held(_) => 0, // the sorter's memory
+        }
+    }
+}
+
 impl Rewrite {
     async fn run(self, mut files: NewFiles) -> Result<Vec<NewFile>, Error> {
-        let order = RowOrder::of(&self.table, self.cut)?;
-        let mut spilled = Vec::new();
-        let outcome = if order.is_free() {
+        let outcome = if self.order()?.is_free() {
             self.append(&mut files).await
         } else {
-            self.merge(order, &mut spilled, &mut files).await
+            let mut spill = Spill::new(self.lake.clone(), self.table.clone(), self.progress.clone());
+            let outcome = self.merge(&mut spill, &mut files).await;
+            spill.clear().await;
+            outcome
         };
-        for path in spilled {
-            if let Err(error) = self.lake.store.delete(&path).await {
-                tracing::info!(%path, %error, "spilled run stays until VACUUM ORPHANS");
-            }
-        }
         match outcome {
             Ok(()) => Ok(files.into_complete()),
             Err(error) => {
@@ -112,10 +137,14 @@ impl Rewrite {
         }
     }
 
+    fn order(&self) -> Result<RowOrder, Error> {
+        RowOrder::of(&self.table, self.cut)
+    }
+
     /// File after file: there is no order to keep.
     async fn append(&self, files: &mut NewFiles) -> Result<(), Error> {
-        for file in self.ordered.iter().chain(&self.unordered) {
-            let mut batches = read(&self.lake, &self.scope, &self.table, file).await?;
+        for some in portions(&self.ordered).chain(portions(&self.unordered)) {
+            let mut batches = self.read(some).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.progress.check()?;
                 files.write(&self.place, &batch).await?;
@@ -124,38 +153,72 @@ impl Rewrite {
         files.close().await
     }
 
-    async fn merge(
-        &self,
-        order: RowOrder,
-        spilled: &mut Vec<Path>,
-        files: &mut NewFiles,
-    ) -> Result<(), Error> {
-        let mut inputs = Vec::new();
-        for file in &self.ordered {
-            inputs.push(read(&self.lake, &self.scope, &self.table, file).await?);
-        }
-        let mut sorter = Sorter::new(&self.lake, &self.table, self.cut, self.run_bytes, spilled)?;
-        for file in &self.unordered {
-            let mut batches = read(&self.lake, &self.scope, &self.table, file).await?;
+    async fn merge(&self, spill: &mut Spill, files: &mut NewFiles) -> Result<(), Error> {
+        let schema = cenote_datafile::arrow_schema(&self.table.schema);
+        let mut sorter = Sorter::new(schema, self.order()?, self.run_bytes, spill);
+        for some in portions(&self.unordered) {
+            let mut batches = self.read(some).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.progress.check()?;
                 sorter.add(batch).await?;
             }
         }
-        inputs.extend(sorter.finish().await?);
-        let mut merge = Merge::start(order, inputs).await?;
-        let cut = match self.cut {
-            Cut::Partitions => Some(RowOrder::of(&self.table, Cut::Partitions)?),
-            Cut::Nothing => None,
-        };
+        let (runs, held) = sorter.finish()?;
+        let mut inputs: Vec<Sorted<'_>> = self.ordered.iter().map(Sorted::File).collect();
+        inputs.extend(runs.into_iter().map(Sorted::Run));
+        inputs.push(Sorted::Held(held));
+        while self.exceeds(&inputs) {
+            inputs = self.narrow(inputs, spill).await?;
+        }
+        let mut merge = self.start(inputs, spill).await?;
+        let order = self.order()?;
         while let Some(batch) = merge.next().await? {
             self.progress.check()?;
-            match &cut {
-                None => files.write(&self.place, &batch).await?,
-                Some(order) => self.write_cut(order, &batch, files).await?,
+            match self.cut {
+                Cut::Nothing => files.write(&self.place, &batch).await?,
+                Cut::Partitions => self.write_cut(&order, &batch, files).await?,
             }
         }
         files.close().await
+    }
+
+    /// True if not all of them can be read at a time. Two always can.
+    fn exceeds(&self, inputs: &[Sorted<'_>]) -> bool {
+        inputs.len() > 2 && inputs.iter().map(Sorted::reader_bytes).sum::<u64>() > self.merge_bytes
+    }
+
+    /// Merges neighbours, as many as can be read at a time, into runs.
+    async fn narrow<'a>(&self, inputs: Vec<Sorted<'a>>, spill: &mut Spill) -> Result<Vec<Sorted<'a>>, Error> {
+        let mut narrowed = Vec::new();
+        let mut group: Vec<Sorted<'_>> = Vec::new();
+        let mut inputs = inputs.into_iter().peekable();
+        while let Some(input) = inputs.next() {
+            group.push(input);
+            let is_last = match inputs.peek() {
+                Some(next) => {
+                    let bytes = group.iter().chain([next]).map(Sorted::reader_bytes).sum::<u64>();
+                    group.len() > 1 && bytes > self.merge_bytes
+                }
+                None => true,
+            };
+            if is_last {
+                let merge = self.start(std::mem::take(&mut group), spill).await?;
+                narrowed.extend(spill.write(merge.into_batches()).await?.map(Sorted::Run));
+            }
+        }
+        Ok(narrowed)
+    }
+
+    async fn start(&self, inputs: Vec<Sorted<'_>>, spill: &Spill) -> Result<Merge, Error> {
+        let mut streams = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            streams.push(match input {
+                Sorted::File(file) => self.read(std::slice::from_ref(file)).await?,
+                Sorted::Run(run) => spill.read(&run).await?,
+                Sorted::Held(batch) => stream::iter([Ok(batch)]).boxed(),
+            });
+        }
+        Merge::start(self.order()?, streams).await
     }
 
     /// Rows in order of (tuple, sort order): each partition begins a file.
@@ -176,31 +239,52 @@ impl Rewrite {
         }
         Ok(())
     }
-}
 
-/// The rows of a file that are not deleted, in the table's present columns.
-async fn read(lake: &Lake, scope: &Scope, table: &TableDef, file: &ScanFile) -> Result<Batches, Error> {
-    let entry = &file.entry;
-    let vector = entry.vector.as_ref().map(|visible| visible.vector.clone());
-    let batches = lake.read_file(scope, table, entry, RowSet::live(vector.clone()), &table.schema).await?;
-    if !has_row_ids(&table.schema) {
-        return Ok(batches);
+    /// The rows of an object, or of some inline batches, that are not deleted, in the table's present columns.
+    async fn read(&self, files: &[ScanFile]) -> Result<Batches, Error> {
+        let wanted = &self.table.schema;
+        if let [file] = files
+            && !file.entry.file.is_inline()
+        {
+            let rows = live_rows(file);
+            let batches = self.lake.read_file(&self.scope, &self.table, &file.entry, rows, wanted).await?;
+            let mut who = has_row_ids(wanted).then(|| identity(file));
+            return Ok(batches.map(move |batch| identified(batch?, who.as_mut())).boxed());
+        }
+        let entries: Vec<_> = files.iter().map(|file| (&*file.entry, live_rows(file))).collect();
+        let batches = self.lake.read_inline(&self.scope, &self.table, &entries, wanted).await?;
+        let rows = files.iter().zip(batches).map(|(file, batch)| {
+            let mut who = has_row_ids(wanted).then(|| identity(file));
+            identified(batch, who.as_mut())
+        });
+        Ok(stream::iter(rows.collect::<Vec<_>>()).boxed())
     }
-    let mut identity = RowIdentity::new(entry.row_id_start, entry.seq, vector.as_deref());
-    Ok(batches.map(move |batch| Ok(identity.fill(&batch?)?)).boxed())
 }
 
-/// The rows of an object of the table.
-pub(super) async fn read_object(
-    lake: &Lake,
-    table: &TableDef,
-    path: &Path,
-    bytes: u64,
-    row_count: u64,
-    vector: Option<Arc<DeletionVector>>,
-) -> Result<Batches, Error> {
-    let rows = RowSet::live(vector);
-    let options = ReadOptions { schema: table.schema.clone(), row_count, rows, batch_rows: READ_ROWS };
-    let batches = read_batches(&lake.store, path, bytes, options).await?;
-    Ok(batches.map_err(Error::from).boxed())
+fn live_rows(file: &ScanFile) -> RowSet {
+    RowSet::live(file.entry.vector.as_ref().map(|visible| visible.vector.clone()))
+}
+
+fn identity(file: &ScanFile) -> RowIdentity {
+    let vector = file.entry.vector.as_ref().map(|visible| &*visible.vector);
+    RowIdentity::new(file.entry.row_id_start, file.entry.seq, vector)
+}
+
+/// The rows with their identities, where they keep them.
+fn identified(batch: RecordBatch, who: Option<&mut RowIdentity>) -> Result<RecordBatch, Error> {
+    Ok(match who {
+        Some(who) => who.fill(&batch)?,
+        None => batch,
+    })
+}
+
+/// Inline batches that are read at a time, other files one by one.
+fn portions(files: &[ScanFile]) -> impl Iterator<Item = &[ScanFile]> {
+    let are_inline = |a: &ScanFile, b: &ScanFile| a.entry.file.is_inline() && b.entry.file.is_inline();
+    files.chunk_by(are_inline).flat_map(|some| some.chunks(INLINE_FILES))
+}
+
+fn file_reader_bytes(file: &ScanFile) -> u64 {
+    let file = &file.entry.file;
+    reader_bytes(row_group_bytes(Level::Full, file.rows, file.bytes))
 }

@@ -7,6 +7,7 @@ use cenote_datafile::Level;
 use cenote_table::{OptimizeMode, Predicate};
 use cenote_vocab::{PartitionValue, Txn};
 
+use crate::row_ids::identities;
 use crate::world::{DAY, World, batch, day_of_rows, row, sorted};
 
 #[tokio::test]
@@ -126,6 +127,30 @@ async fn files_in_an_older_sort_order_are_sorted_anew_with_little_memory() {
     // What was spilled is gone; what was replaced waits for VACUUM.
     assert_eq!(world.objects().await.len(), 2 + files.len());
     assert_eq!(world.lake.memory.used(), 0);
+}
+
+#[tokio::test]
+async fn more_files_than_fit_into_memory_are_merged_by_runs() {
+    // Two readers at a time.
+    let world = World::with_memory(8 << 20).await;
+    let mut rows = Vec::new();
+    for part in 0..23 {
+        let part: Vec<_> = day_of_rows(0, 500).into_iter().map(|row| (row.0 + part, row.1, row.2)).collect();
+        world.append(&part).await;
+        rows.extend(part);
+    }
+    let files = world.scan(&Predicate::True).await.files;
+    world.delete(files[4].entry.id, 0..500).await;
+    let (left, who) = (world.rows().await, identities(&world).await);
+    assert_eq!(left.len(), rows.len() - 500);
+    let (live, objects) = (world.live().await.len(), world.objects().await.len());
+    let outcomes = world.optimize(OptimizeMode::Due).await;
+    assert_eq!((outcomes[0].action, outcomes[0].files_in, outcomes[0].files_out), ("merge", live as u64, 1));
+    let merged = world.scan(&Predicate::True).await.files.remove(0);
+    assert!(world.read(&merged).await.is_sorted_by_key(|row| (row.1.clone(), row.0)));
+    assert_eq!((world.rows().await, identities(&world).await), (left, who));
+    // No run is left, and no memory is held.
+    assert_eq!((world.objects().await.len(), world.lake.memory.used()), (objects + 1, 0));
 }
 
 #[tokio::test]

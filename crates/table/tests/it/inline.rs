@@ -74,18 +74,42 @@ async fn rows_that_are_too_many_or_may_not_be_inline_become_objects() {
 }
 
 #[tokio::test]
-async fn above_a_thousand_batches_rows_become_objects_until_a_flush() {
+async fn above_64_mib_of_batches_rows_become_objects_until_a_flush() {
+    let world = World::new().await.inline();
+    let table = world.table().await;
+    let mut writer = world.lake.writer(&world.scope, table.clone(), Level::Fresh);
+    let noise: String = (0..40_000_u64).map(noisy_character).collect();
+    writer.write(batch(&table, &[row(0, &noise, 0.0)])).await.unwrap();
+    let file = writer.finish().await.unwrap().into_files().remove(0);
+    assert!(file.is_inline());
+    let count = (64 << 20) / file.bytes as usize + 1;
+    world.change(Op::Append { files: vec![file; count] }).await.unwrap();
+    world.append(&ten(1)).await;
+    assert_eq!(counts(&world).await, (count, 1));
+    flush(&world).await;
+    world.append(&ten(2)).await;
+    assert_eq!((counts(&world).await.0, world.rows().await.len()), (1, count + 20));
+}
+
+#[tokio::test]
+async fn among_a_thousand_batches_only_little_ones_are_taken() {
     let world = World::new().await.inline();
     let table = world.table().await;
     let mut writer = world.lake.writer(&world.scope, table.clone(), Level::Fresh);
     writer.write(batch(&table, &ten(0))).await.unwrap();
     let file = writer.finish().await.unwrap().into_files().remove(0);
     world.change(Op::Append { files: vec![file; 1_000] }).await.unwrap();
-    world.append(&ten(1)).await;
+    // 100 KiB in memory, a few as it is encoded
+    world.append(&day_of_rows(0, 3_000)).await;
     assert_eq!(counts(&world).await, (1_000, 1));
-    flush(&world).await;
-    world.append(&ten(2)).await;
-    assert_eq!((counts(&world).await.0, world.rows().await.len()), (1, 10_020));
+    world.append(&ten(1)).await;
+    assert_eq!(counts(&world).await, (1_001, 1));
+}
+
+/// A letter by chance, always the same at a place.
+fn noisy_character(at: u64) -> char {
+    let scattered = (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    char::from(b'!' + ((scattered ^ (scattered >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 58) as u8)
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cenote_catalog::{Alter, ObjectChange, Op};
-use cenote_table::{Error, Progress};
+use cenote_table::{Error, OptimizeMode, Progress};
 use cenote_vocab::Fault;
 use tokio_util::sync::CancellationToken;
 
@@ -109,7 +109,10 @@ async fn an_act_that_should_end_changes_nothing_more() {
     let progress = Progress::until(stop);
     let expired = world.lake.expire_rows(&world.scope, &table, false, &progress).await;
     assert!(matches!(expired, Err(Error::Stopped)), "{expired:?}");
-    let merged = world.lake.compact_partition(&world.scope, &table, (1, "[0]"), false, &progress).await;
+    let merged = world
+        .lake
+        .compact_partition(&world.scope, &table, (1, "[0]"), OptimizeMode::Merges, false, &progress)
+        .await;
     assert!(matches!(merged, Err(Error::Stopped)), "{merged:?}");
     assert_eq!(world.head().await, before);
     assert_eq!(world.objects().await, world.live().await);

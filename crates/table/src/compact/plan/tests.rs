@@ -57,8 +57,7 @@ fn in_spec(mut file: DataFile, spec_no: i32) -> DataFile {
 
 fn planned(mode: OptimizeMode, cold: Option<i64>, files: Vec<DataFile>) -> Vec<PartitionPlan> {
     let table = table();
-    let terms =
-        Terms { table: &table, mode, target_bytes: TARGET, job_bytes: JOB_BYTES_MAX, cold: cold.map(Txn) };
+    let terms = Terms { table: &table, mode, target_bytes: TARGET, cold: cold.map(Txn) };
     terms.plan(files.into_iter().map(Arc::new).collect())
 }
 
@@ -98,6 +97,29 @@ fn merged_files_are_due_again_and_small_ones_when_it_is_cold() {
 }
 
 #[test]
+fn small_files_that_fill_a_file_are_merged_once() {
+    let files = || (1..=600).map(|id| file(id, 0, 1)).chain([file(601, 1, 100), file(602, 2, 100)]).collect();
+    let all = (Action::Merge, Level::Full, (1..=601).collect::<Vec<_>>());
+    assert_eq!(jobs(OptimizeMode::Due, None, files()), [all]);
+}
+
+#[test]
+fn merges_leave_inline_batches_alone() {
+    let inline = |id| {
+        let mut file = file(id, 0, 1);
+        Arc::make_mut(&mut file.file).content = Content::Inline(None);
+        file
+    };
+    let files = |count| (1..=count).map(|id| file(id, 0, 1)).chain([inline(100), inline(101)]).collect();
+    let merge = (Action::Merge, Level::Merged, (1..=8).collect::<Vec<_>>());
+    assert_eq!(jobs(OptimizeMode::Merges, None, files(8)), std::slice::from_ref(&merge));
+    assert_eq!(jobs(OptimizeMode::Merges, None, files(7)), []);
+    let flush = (Action::Flush, Level::Fresh, vec![100, 101]);
+    assert_eq!(jobs(OptimizeMode::Due, None, files(8)), [flush.clone(), merge]);
+    assert_eq!(jobs(OptimizeMode::Inline, None, files(8)), [flush]);
+}
+
+#[test]
 fn a_file_is_due_when_a_fifth_of_it_is_deleted() {
     let files = |deleted| vec![with_deleted(file(1, 2, 600), deleted), file(2, 2, 600)];
     assert_eq!(jobs(OptimizeMode::Due, None, files(19)), []);
@@ -131,9 +153,9 @@ fn mixed_files_are_split_when_they_are_cold_or_at_once_by_full() {
 
 #[test]
 fn a_job_is_bounded_by_files_and_bytes() {
-    let many = (1..=401).map(|id| file(id, 0, 1)).collect();
+    let many = (1..=2_001).map(|id| file(id, 0, 0)).collect();
     let sizes: Vec<usize> = jobs(OptimizeMode::Full, None, many).iter().map(|job| job.2.len()).collect();
-    assert_eq!(sizes, [200, 200, 1]);
+    assert_eq!(sizes, [2_000, 1]);
     let large = vec![file(1, 0, 600), file(2, 0, 600), file(3, 0, 100), file(4, 0, 2_000)];
     let ids: Vec<Vec<i64>> = jobs(OptimizeMode::Full, None, large).into_iter().map(|job| job.2).collect();
     assert_eq!(ids, [vec![1], vec![2, 3], vec![4]]);
@@ -142,21 +164,15 @@ fn a_job_is_bounded_by_files_and_bytes() {
 #[test]
 fn a_full_file_that_finds_no_company_is_left_alone() {
     let table = table();
-    let files = || (1..=3).map(|id| Arc::new(file(id, 2, 100))).collect::<Vec<_>>();
-    let plan = |job_bytes| {
-        let terms = Terms {
-            table: &table,
-            mode: OptimizeMode::Due,
-            target_bytes: TARGET,
-            job_bytes,
-            cold: Some(Txn(10)),
-        };
-        let plans = terms.plan(files());
+    let plan = |mebibytes| {
+        let terms =
+            Terms { table: &table, mode: OptimizeMode::Due, target_bytes: 8 * TARGET, cold: Some(Txn(10)) };
+        let plans = terms.plan((1..=3).map(|id| Arc::new(file(id, 2, mebibytes))).collect());
         plans[0].jobs.iter().map(|job| job.inputs.len()).collect::<Vec<_>>()
     };
-    assert_eq!(plan(JOB_BYTES_MAX), [3]);
-    assert_eq!(plan(200 * MIB), [2]);
-    assert_eq!(plan(50 * MIB), [0_usize; 0]);
+    assert_eq!(plan(300), [3]);
+    assert_eq!(plan(400), [2]);
+    assert_eq!(plan(600), [0_usize; 0]);
 }
 
 proptest::proptest! {
@@ -188,7 +204,7 @@ proptest::proptest! {
                 deleted_rows: there.clone().map(|file| file.file.rows - file.live_rows()).sum(),
                 last_txn: Txn(10),
             };
-            let allowed = counters_allow(&counters, 1, TARGET, cold.is_some_and(|cold| cold >= 10));
+            let allowed = merge_may_be_due(&counters, 1, TARGET, cold.is_some_and(|cold| cold >= 10));
             proptest::prop_assert!(allowed || plan.jobs.is_empty(), "{}", plan.reason);
         }
     }
