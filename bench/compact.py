@@ -2,7 +2,7 @@
 
 The rows stand in the order of time, from a hundred hosts. Merging them is timed with the server's CPU seconds and its highest
 resident memory. The files as they were before are the plain Parquet that DataFusion reads beside our merged, sorted table;
-every answer must equal DataFusion's.
+every answer must equal DataFusion's. The same is done once more with the data on an S3 server that takes its time.
 """
 
 import pathlib
@@ -12,7 +12,10 @@ import time
 
 import figures
 from node import Node
+from objects import Objects
 
+#: What the S3 server waits before each answer.
+DELAY_SECONDS = 0.02
 HOSTS = 100
 FILES, FILES_SMALL = 1_000, 40
 #: Three random doubles and two columns that pack well: about 1 MiB of Parquet.
@@ -61,40 +64,59 @@ def _same(ours: list, theirs: list) -> bool:
     return len(ours) == len(theirs) and all(close(a, b) for x, y in zip(ours, theirs) for a, b in zip(x, y))
 
 
+def _optimized(node: Node, rounds: int, where: str) -> dict:
+    """Merges the table in a process that did nothing before."""
+    before = _live(node)
+    with node.connect() as connection:
+        ask = lambda text: connection.execute(text.format(table="readings")).fetchall()  # noqa: E731
+        loose = [_timed(ask, QUERIES["all rows"]) for _ in range(rounds)]
+    node.restart()
+    own = node.resident_mib()
+    with node.connect() as connection:
+        ask = lambda text: connection.execute(text.format(table="readings")).fetchall()  # noqa: E731
+        cpu, began = node.cpu_seconds(), time.perf_counter()
+        node.watch_peak()
+        connection.execute("OPTIMIZE TABLE readings")
+        took, cpu, peak = time.perf_counter() - began, node.cpu_seconds() - cpu, node.peak_mib()
+        merged = [_timed(ask, QUERIES["all rows"]) for _ in range(rounds)]
+    if not _same(loose[0][1], merged[0][1]):
+        raise RuntimeError("OPTIMIZE changed rows")
+    after = _live(node)
+    mib = sum(size for _, size in before) / (1 << 20)
+    loose, merged = [took for took, _ in loose], [took for took, _ in merged]
+    return {
+        "what": f"OPTIMIZE, {where}",
+        "files": len(before),
+        "files_after": len(after),
+        "mib": mib,
+        "mib_after": sum(size for _, size in after) / (1 << 20),
+        "seconds": took,
+        "mib_per_s": mib / took,
+        "mib_per_cpu_s": mib / cpu,
+        "own_mib": own,
+        "peak_mib": peak,
+        "scan_ms_before": figures.median(loose),
+        "scan_ms_after": figures.median(merged),
+        "full_scan_before_to_after": figures.ratio(loose, merged)["ratio"],
+    }
+
+
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     import datafusion
 
     results = []
+    with Objects(DELAY_SECONDS) as objects, Node(settings=objects.settings) as node:
+        _fill(node, FILES_SMALL if small else FILES)
+        results.append(_optimized(node, rounds, f"S3, {DELAY_SECONDS * 1000:.0f} ms a request"))
+        print(figures.table(results), flush=True)
     with tempfile.TemporaryDirectory(prefix="plain-parquet-") as plain, Node() as node:
         _fill(node, FILES_SMALL if small else FILES)
-        before = _live(node)
-        for path, _ in before:
+        for path, _ in _live(node):
             shutil.copy(path, plain)
+        results.append(_optimized(node, rounds, "local"))
+        print(figures.table(results[-1:]), flush=True)
         with node.connect() as connection:
             cenote = lambda text: connection.execute(text.format(table="readings")).fetchall()  # noqa: E731
-            loose = [_timed(cenote, QUERIES["all rows"])[0] for _ in range(rounds)]
-            cpu, began = node.cpu_seconds(), time.perf_counter()
-            node.watch_peak()
-            connection.execute("OPTIMIZE TABLE readings")
-            took, cpu, peak = time.perf_counter() - began, node.cpu_seconds() - cpu, node.peak_mib()
-            after = _live(node)
-            mib = sum(size for _, size in before) / (1 << 20)
-            merged = [_timed(cenote, QUERIES["all rows"])[0] for _ in range(rounds)]
-            results.append(
-                {
-                    "what": "OPTIMIZE",
-                    "files": len(before),
-                    "files_after": len(after),
-                    "mib": mib,
-                    "mib_after": sum(size for _, size in after) / (1 << 20),
-                    "seconds": took,
-                    "mib_per_s": mib / took,
-                    "mib_per_cpu_s": mib / cpu,
-                    "peak_mib": peak,
-                    "full_scan_before_to_after": figures.ratio(loose, merged),
-                }
-            )
-            print(figures.table(results), flush=True)
             peer = datafusion.SessionContext()
             peer.register_parquet("readings", plain)
             fusion = lambda text: [  # noqa: E731

@@ -37,11 +37,19 @@ class Node:
             command += ["--set", setting]
         if cores:
             command = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
-        self.log = open(f"{self.directory}.log", "ab")
-        began = time.perf_counter()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
-        self.ready_seconds = self._wait_until_ready(began)
+        self.command, self.log = command, open(f"{self.directory}.log", "ab")
+        self._start()
         self.token = (self.directory / "admin.token").read_text().strip()
+
+    def _start(self) -> None:
+        began = time.perf_counter()
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
+        self.ready_seconds = self._wait_until_ready(began)
+
+    def restart(self) -> None:
+        """Ends the process in order and starts another on the same directory."""
+        self._end()
+        self._start()
 
     def _wait_until_ready(self, began: float) -> float:
         while time.perf_counter() - began < READY_SECONDS_MAX:
@@ -86,6 +94,11 @@ class Node:
             host="127.0.0.1", port=self.postgres, user="admin", password=self.token, dbname="lake", autocommit=True
         )
 
+    def wait_for_merges(self) -> None:
+        """Returns when the node finds nothing to merge: then files stay, and nothing runs beside what is measured."""
+        while self.sql("SELECT 1 FROM system.storage.maintenance WHERE action IN ('merge', 'deletes') LIMIT 1"):
+            time.sleep(0.5)
+
     def metric(self, name: str) -> float:
         """The value of a metric without labels."""
         _, answer = self.request("GET", "/metrics", None, {"Authorization": f"Bearer {self.token}"})
@@ -120,10 +133,13 @@ class Node:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def close(self, keep: bool = False) -> None:
+    def _end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(timeout=120)
+
+    def close(self, keep: bool = False) -> None:
+        self._end()
         self.log.close()
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
