@@ -3,7 +3,7 @@
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
-SUITE ?= ingest query commit small compact start
+SUITE ?= ingest query commit small compact keyed start
 SIZE ?= full
 STEPS ?= 10000
 

@@ -103,6 +103,7 @@ def loaded(scale: float):
         generate(pathlib.Path(directory), scale)
         began = time.perf_counter()
         load(node, pathlib.Path(directory))
+        node.wait_for_merges()
         print(f"loaded scale factor {scale} in {time.perf_counter() - began:.0f} s", flush=True)
         yield node
 
