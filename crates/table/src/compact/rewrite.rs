@@ -24,8 +24,9 @@ const MERGE_BYTES_MAX: u64 = 128 << 20;
 const MERGE_PARTS: u64 = 4;
 /// A reader holds the encoded pages of a row group and some of them decoded, …
 const PAGE_COPIES: u64 = 2;
-/// … and besides a batch of rows and their keys.
+/// … and besides a batch of rows and their keys: so much, or all rows of a small group.
 const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_COPIES: u64 = 4;
 /// Inline batches are read so many at a time.
 const INLINE_FILES: usize = 256;
 /// Rows beyond share an unpartitioned file: a commit takes 10 000 files.
@@ -35,7 +36,7 @@ const FLUSHED_FILES_MAX: usize = 128;
 
 /// What a reader holds at most, of row groups of this size.
 pub(super) fn reader_bytes(row_group_bytes: u64) -> u64 {
-    row_group_bytes * PAGE_COPIES + BATCH_BYTES
+    row_group_bytes * PAGE_COPIES + BATCH_BYTES.min(row_group_bytes * BATCH_COPIES)
 }
 
 /// Rewrites the job's files, which lie in `partition` of spec `spec_no`. All new files, or none.
@@ -201,7 +202,9 @@ impl Rewrite {
                 }
                 None => true,
             };
-            if is_last {
+            if is_last && group.len() == 1 {
+                narrowed.append(&mut group);
+            } else if is_last {
                 let merge = self.start(std::mem::take(&mut group), spill).await?;
                 narrowed.extend(spill.write(merge.into_batches()).await?.map(Sorted::Run));
             }

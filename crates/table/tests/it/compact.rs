@@ -131,8 +131,8 @@ async fn files_in_an_older_sort_order_are_sorted_anew_with_little_memory() {
 
 #[tokio::test]
 async fn more_files_than_fit_into_memory_are_merged_by_runs() {
-    // Two readers at a time.
-    let world = World::with_memory(8 << 20).await;
+    // A few readers at a time.
+    let world = World::with_memory(1 << 20).await;
     let mut rows = Vec::new();
     for part in 0..23 {
         let part: Vec<_> = day_of_rows(0, 500).into_iter().map(|row| (row.0 + part, row.1, row.2)).collect();
