@@ -51,9 +51,15 @@ impl History {
         self.seen.insert(at, shown);
     }
 
-    /// The step that changed it last: the head before and after it.
-    pub(super) fn last_change(&self) -> (i64, i64) {
-        self.moments.last().map_or((0, 0), |moment| (moment.from, moment.to))
+    /// The step after which it showed something else, the last one: the head before it. Steps that moved the head for other
+    /// tables are here too.
+    pub(super) fn last_change(&self) -> i64 {
+        let shown = |moment: &Moment| moment.images.last().cloned().flatten().map(|image| image.lines());
+        let differs = |n: &usize| {
+            n.checked_sub(1).is_none_or(|before| shown(&self.moments[before]) != shown(&self.moments[*n]))
+        };
+        let last = (0..self.moments.len()).rev().find(differs);
+        last.map_or(0, |n| self.moments[n].from)
     }
 
     /// The first version that is known.
@@ -108,6 +114,15 @@ mod tests {
         history.pin(6, image(2));
         assert_eq!(rows(&history, 6), [Some(2)]);
         assert_eq!(rows(&history, 100), [Some(3)]);
+    }
+
+    #[test]
+    fn a_step_that_changed_other_tables_is_no_change() {
+        let mut history = History::default();
+        history.record(2, 3, vec![image(1)]);
+        history.record(5, 8, vec![image(2)]);
+        history.record(9, 10, vec![image(2)]);
+        assert_eq!(history.last_change(), 5);
     }
 
     #[test]

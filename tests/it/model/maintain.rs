@@ -79,7 +79,7 @@ impl World {
             format!("SELECT history_floor FROM system.catalog.tables WHERE table_name = '{}'", table.name);
         let floor = self.lines(&sql).await?.get(1).and_then(|text| text.parse::<i64>().ok());
         let Some(floor) = floor else { return Err(format!("no floor of {}", table.name)) };
-        let (changed, _) = table.history.last_change();
+        let changed = table.history.last_change();
         let lowest = if is_raised { table.floor.max(changed) } else { table.floor };
         if !(lowest..=self.head).contains(&floor) {
             return Err(format!("the floor of {} is {floor}, not in {lowest}..={}", table.name, self.head));

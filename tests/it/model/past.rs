@@ -202,7 +202,9 @@ impl World {
             self.tables[at].marks.remove(&mark);
             return self.settle(Vec::new()).await.map(|()| Done::Yes);
         }
-        let versions = table.history.versions(table.floor);
+        let mut versions = table.history.versions(table.floor);
+        // a version that a DROP made has no table to mark
+        versions.retain(|version| only(table.history.at(*version)).is_some());
         if versions.is_empty() {
             return Ok(Done::Idle);
         }
