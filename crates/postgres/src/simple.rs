@@ -107,7 +107,7 @@ where
     C::Error: Debug,
     PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
 {
-    let prepared = session.prepare(statement, &[]).await.map_err(|error| error::of_query(&error))?;
+    let prepared = session.prepare_to_run(statement).await.map_err(|error| error::of_query(&error))?;
     if forget(client, &prepared) {
         client
             .feed(PgWireBackendMessage::CommandComplete(CommandComplete::from(Tag::new("DEALLOCATE"))))

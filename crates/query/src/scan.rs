@@ -13,6 +13,7 @@ mod notes;
 mod predicate;
 mod provider;
 mod statistics;
+mod text_views;
 
 pub(crate) use buffer::conform;
 pub(crate) use cenote_datafile::sql_schema;
@@ -20,3 +21,4 @@ pub(crate) use notes::ScanNotes;
 pub(crate) use predicate::lower_all;
 pub(crate) use provider::{FILE_COLUMN, LakeTable, POSITION_COLUMN, column_default, lake_url, row_id};
 pub(crate) use statistics::scalar;
+pub(crate) use text_views::{plain, without_views};

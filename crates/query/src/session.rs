@@ -65,12 +65,35 @@ impl Session {
 
     /// Parses, names and types one statement. `declared`: parameter types that the client stated, in order (`None`: infer).
     pub async fn prepare(&self, sql: &str, declared: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
+        self.in_time(self.prepare_now(sql, declared)).await
+    }
+
+    /// As [`Session::prepare`], of a statement that runs at once and without parameters: of a query nothing is planned before
+    /// it runs, so its columns are known only then.
+    pub async fn prepare_to_run(&self, sql: &str) -> Result<Arc<Prepared>, Error> {
+        let prepared = async {
+            let parsed = parse::parse(sql)?;
+            self.inner.check_not_failed(&parsed)?;
+            match statement::undescribed(sql, parsed) {
+                Ok(prepared) => Ok(Arc::new(prepared)),
+                Err(parsed) => {
+                    Ok(Arc::new(Box::pin(statement::describe(&self.inner, sql, parsed, &[])).await?))
+                }
+            }
+        };
+        self.in_time(prepared).await
+    }
+
+    async fn in_time(
+        &self,
+        prepared: impl Future<Output = Result<Arc<Prepared>, Error>>,
+    ) -> Result<Arc<Prepared>, Error> {
         let prepared = tokio::select! {
             biased;
             () = statement::expired(statement::deadline([self.inner.settings().statement_timeout(), None])) => {
                 Err(statement::timed_out())
             }
-            prepared = self.prepare_now(sql, declared) => prepared,
+            prepared = prepared => prepared,
         };
         if prepared.is_err() {
             self.fail_transaction();
@@ -142,10 +165,10 @@ impl Session {
     pub async fn end_implicit(&self, failed: bool) -> Result<Option<Txn>, Error> {
         let Some(transaction) = self.inner.take_implicit() else { return Ok(None) };
         if failed || transaction.failed {
-            self.inner.roll_back(transaction).await;
+            Box::pin(self.inner.roll_back(transaction)).await;
             return Ok(None);
         }
-        self.inner.commit(transaction, None).await
+        Box::pin(self.inner.commit(transaction, None)).await // a door that awaits it stays of a size
     }
 
     /// Whether a transaction is open.

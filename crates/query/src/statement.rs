@@ -35,7 +35,7 @@ pub use prepared::{Class, Prepared};
 pub(crate) use answer::{Answer, Guard, Returned, deadline, expired, timed_out};
 pub(crate) use column_type::field_type as leaf_type;
 pub(crate) use insert::{plan as insert_plan, source as insert_source};
-pub(crate) use prepared::describe;
+pub(crate) use prepared::{describe, undescribed};
 pub(crate) use select::bind_parameters;
 pub(crate) use show::table_batch;
 pub(crate) use table_options::refuse_append_only;

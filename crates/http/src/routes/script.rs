@@ -159,7 +159,11 @@ impl Script<'_> {
         results: &mut Vec<u8>,
     ) -> Result<Option<i64>, Problem> {
         let fails = |error: Error| Problem::sql(&error, self.sql, start);
-        let prepared = self.session.prepare(statement, &[]).await.map_err(fails)?;
+        let prepared = match self.ask.params {
+            Some(_) => self.session.prepare(statement, &[]).await,
+            None => self.session.prepare_to_run(statement).await,
+        };
+        let prepared = prepared.map_err(fails)?;
         let wanted = prepared.parameters.as_slice();
         // one text has one list of values: it belongs to the statements that have parameters
         let params =

@@ -172,7 +172,11 @@ pub(super) async fn answer_in(
     };
     let start = sql.find(statement.as_str()).unwrap_or(0);
     let placed = |error: cenote_query::Error| Problem::sql(&error, sql, start);
-    let prepared = session.prepare(statement, &[]).await.map_err(placed)?;
+    let prepared = match ask.params {
+        Some(_) => session.prepare(statement, &[]).await,
+        None => session.prepare_to_run(statement).await,
+    };
+    let prepared = prepared.map_err(placed)?;
     if takes == Takes::Reads && prepared.class != Class::Read {
         let problem = Problem::bad_request("only queries are allowed on this endpoint");
         return Err(problem.hinted("send other statements to /api/v1/sql"));

@@ -72,6 +72,8 @@ pub(crate) struct Binder<'a> {
     server: Option<Arc<PgFacts>>,
     /// Where a pipeline reads: then no table of the lake is scanned.
     streams: Option<Arc<dyn StreamTables>>,
+    /// Tables answer texts as views.
+    text_views: bool,
 }
 
 impl<'a> Binder<'a> {
@@ -100,7 +102,13 @@ impl<'a> Binder<'a> {
             facts,
             server: None,
             streams: None,
+            text_views: false,
         }
+    }
+
+    /// From now on tables answer texts as views: for a query whose rows only go out.
+    pub(crate) fn show_text_views(&mut self) {
+        self.text_views = true;
     }
 
     /// From now on names are those of a pipeline: what `streams` says stands for every table that is read.
@@ -462,6 +470,7 @@ impl<'a> Binder<'a> {
         let buffer = if past { None } else { self.snapshot.buffer(lake, ingest, scope, table.id).await? };
         let provider =
             LakeTable::new(lake.clone(), scope.clone(), table.clone(), txn, buffer, self.notes.clone());
+        let provider = if self.text_views { provider.with_text_views() } else { provider };
         Ok(match self.staged.get(&table.id) {
             Some(staging) if !past => provider.staged(staging.clone()),
             _ => provider,

@@ -14,6 +14,7 @@ use sqlparser::ast::{
 
 use super::names::output_name;
 use crate::parse::folded;
+use crate::scan::without_views;
 
 /// Between a name and its number; no name may hold a control character.
 const MARK: char = '\u{1f}';
@@ -44,8 +45,9 @@ pub(crate) fn visible_text(text: &str) -> String {
 
 /// The columns under their visible names.
 pub(crate) fn visible_schema(schema: &SchemaRef) -> SchemaRef {
+    let schema = without_views(schema);
     if schema.fields().iter().all(|field| !field.name().contains(MARK)) {
-        return schema.clone();
+        return schema;
     }
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_name(visible(field.name())));
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))

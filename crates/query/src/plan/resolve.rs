@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{Identity, Names, TableDef};
+use cenote_catalog::{Identity, Names, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Permission, nearest};
 use sqlparser::ast::Ident;
 
@@ -14,6 +14,20 @@ use crate::system;
 
 /// Schemas that the engine makes itself in every catalog.
 const MADE_SCHEMAS: [&str; 2] = ["information_schema", "pg_catalog"];
+
+/// Refuses to change a materialized view, or the table with its rows.
+pub(crate) fn refuse_materialized(table: &TableDef) -> Result<(), Error> {
+    if table.materialized().is_some() { Err(of_its_query(table)) } else { Ok(()) }
+}
+
+fn of_its_query(table: &TableDef) -> Error {
+    let what = match table.kind {
+        TableKind::Table => "holds the rows of a materialized view",
+        TableKind::View { .. } => "is a materialized view",
+    };
+    let text = format!("\"{}\" {what}: only its query changes it", table.full_name());
+    Error::new(ErrorKind::Invalid, text).with_sqlstate("42809")
+}
 
 /// What a name means.
 #[derive(Clone, Debug)]
@@ -91,15 +105,8 @@ impl<'a> Resolver<'a> {
     /// The table of the lake; views and made tables cannot be written.
     pub(crate) fn writable(&self, parts: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
         match self.find(parts, permission)? {
-            Found::Table(table) if table.materialized().is_some() => {
-                let what = match table.kind {
-                    cenote_catalog::TableKind::Table => "holds the rows of a materialized view",
-                    cenote_catalog::TableKind::View { .. } => "is a materialized view",
-                };
-                let text = format!("\"{}\" {what}: only its query changes it", table.full_name());
-                Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42809"))
-            }
-            Found::Table(table) if table.kind == cenote_catalog::TableKind::Table => Ok(table),
+            Found::Table(table) if table.materialized().is_some() => Err(of_its_query(&table)),
+            Found::Table(table) if table.kind == TableKind::Table => Ok(table),
             Found::Table(table) => {
                 Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is a view", table.full_name()))
                     .with_sqlstate("42809"))

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor,
-    TableFunctionArgs, TableVersion, Value, VisitMut, VisitorMut, With,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableFunctionArgs, TableVersion,
+    TableWithJoins, Value, VisitMut, VisitorMut, With,
 };
 
 use crate::Error;
@@ -119,6 +120,7 @@ impl VisitorMut for Walker<'_, '_> {
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         self.scopes.pop();
         query.with = self.visited.pop().flatten();
+        qualify_wildcards(&mut query.body);
         ControlFlow::Continue(())
     }
 
@@ -198,6 +200,50 @@ impl Walker<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Gives `t.*` the full name of the table, as the engine wants it: all other names it finds by their last parts.
+fn qualify_wildcards(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            qualify_wildcards(left);
+            qualify_wildcards(right);
+        }
+        SetExpr::Select(select) => {
+            let mut tables = Vec::new();
+            select.from.iter().for_each(|from| unnamed_tables(from, &mut tables));
+            for item in &mut select.projection {
+                if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) =
+                    item
+                    && let Some(full) = tables.iter().find(|full| ends_with(full, name))
+                {
+                    *name = (*full).clone();
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Names of the tables that have no other name in the query.
+fn unnamed_tables<'a>(from: &'a TableWithJoins, tables: &mut Vec<&'a ObjectName>) {
+    for factor in std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)) {
+        match factor {
+            TableFactor::Table { name, alias: None, .. } => tables.push(name),
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                unnamed_tables(table_with_joins, tables);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// True if `name` as it is written means the object of this full name.
+fn ends_with(full: &ObjectName, name: &ObjectName) -> bool {
+    let written = |name: &ObjectName| -> Vec<String> {
+        name.0.iter().filter_map(|part| part.as_ident().map(folded)).collect()
+    };
+    written(full).ends_with(&written(name))
 }
 
 fn version_text(version: TableVersion) -> Result<VersionText, Error> {

@@ -12,12 +12,22 @@ use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use object_store::ObjectMeta;
 
 use super::statistics::file_statistics;
+use super::text_views::statistics_of_views;
 
 /// Bytes after the footer: its length and the magic number.
 const TAIL_BYTES: u32 = 8;
 
+/// How a scan shows rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Plain,
+    /// With their places.
+    Addressed,
+    TextViews,
+}
+
 /// The file, with its id and that of its first row as partition values if rows are to be addressed.
-pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: bool) -> PartitionedFile {
+pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, shown: Shown) -> PartitionedFile {
     let known = &file.entry.file;
     let mut partitioned = PartitionedFile::new_from_meta(ObjectMeta {
         location: file.path.clone(),
@@ -27,7 +37,7 @@ pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: boo
         version: None,
     })
     .with_metadata_size_hint((known.footer_bytes + TAIL_BYTES) as usize);
-    if addressed {
+    if shown == Shown::Addressed {
         let first = file.is_committed().then_some(file.entry.row_id_start);
         partitioned = partitioned.with_partition_values(vec![
             ScalarValue::Int64(Some(file.entry.id.0)),
@@ -39,9 +49,14 @@ pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, addressed: boo
             partitioned.with_extension(ParquetRowSelection::new(live_rows(&visible.vector, known.rows)));
     }
     let mut statistics = file_statistics(file, table);
-    if addressed {
+    match shown {
+        Shown::Plain => {}
         // of the stored row ids; those of the partition values are put behind it, by place
-        statistics.column_statistics.push(ColumnStatistics::new_unknown());
+        Shown::Addressed => statistics.column_statistics.push(ColumnStatistics::new_unknown()),
+        Shown::TextViews => {
+            let columns = std::mem::take(&mut statistics.column_statistics);
+            statistics.column_statistics = columns.into_iter().map(statistics_of_views).collect();
+        }
     }
     partitioned.with_statistics(Arc::new(statistics))
 }

@@ -29,13 +29,14 @@ use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{BinaryOperator, CaseWhen, Expr as SqlExpr, Ident};
 
 use super::adapter::FieldIdAdapterFactory;
-use super::buffer::by_field_id;
-use super::files::partitioned_file;
+use super::buffer::{by_field_id, conform};
+use super::files::{Shown, partitioned_file};
 use super::inline::inline_rows;
 use super::keyed::KeyedBuffer;
 use super::notes::{ScanNote, ScanNotes};
 use super::predicate::lower_all;
 use super::sql_schema;
+use super::text_views::text_views;
 use crate::Error;
 use crate::plan::exact;
 use crate::plan::fault::outward;
@@ -64,6 +65,7 @@ pub(crate) struct LakeTable {
     buffer: Option<(Arc<Pin>, Epoch)>,
     staging: Option<Arc<Staging>>,
     addressed: bool,
+    text_views: bool,
     notes: ScanNotes,
     /// Of columns that have one, for rows that are written without them.
     defaults: HashMap<String, Expr>,
@@ -92,6 +94,7 @@ impl LakeTable {
             buffer,
             staging: None,
             addressed: false,
+            text_views: false,
             notes,
             defaults,
         }
@@ -120,6 +123,16 @@ impl LakeTable {
             .build();
         self.buffer = None;
         self.addressed = true;
+        self.text_views = false;
+        self
+    }
+
+    /// Answers texts as views, which are read from a file and compared without copies of them. For queries: what is written, and
+    /// what a pipeline keeps, has the plain types.
+    #[must_use]
+    pub(crate) fn with_text_views(mut self) -> Self {
+        self.source = TableSchema::from(&text_views(&self.columns));
+        self.text_views = true;
         self
     }
 
@@ -172,14 +185,12 @@ impl LakeTable {
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
         let files: Vec<_> =
-            scan.files.iter().map(|file| partitioned_file(file, &self.table, self.addressed)).collect();
+            scan.files.iter().map(|file| partitioned_file(file, &self.table, self.shown())).collect();
         let statistics = if self.addressed {
             Statistics::new_unknown(self.source.table_schema())
         } else {
-            Statistics::try_merge_iter(
-                files.iter().filter_map(|file| file.statistics.as_deref()),
-                &self.columns,
-            )?
+            let known = files.iter().filter_map(|file| file.statistics.as_deref());
+            Statistics::try_merge_iter(known, self.source.table_schema())?
         };
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let config = FileScanConfigBuilder::new(lake_url()?, Arc::new(source))
@@ -201,7 +212,7 @@ impl LakeTable {
         limit: Option<usize>,
     ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let inline: Vec<ScanFile> = scan.files.extract_if(.., |file| file.entry.file.is_inline()).collect();
-        let schema = self.source.table_schema();
+        let schema = if self.text_views { &self.columns } else { self.source.table_schema() };
         let inline =
             inline_rows((&self.lake, &self.scope), &self.table, &inline, (&self.columns, schema)).await?;
         let mut plans = Vec::with_capacity(3);
@@ -209,9 +220,39 @@ impl LakeTable {
             plans.push(self.file_scan(session, &scan, projection, limit)?);
         }
         if !inline.is_empty() {
-            plans.push(memory_scan(session, inline, schema, projection)?);
+            plans.push(self.memory_scan(session, inline, projection)?);
         }
         Ok(plans)
+    }
+
+    fn shown(&self) -> Shown {
+        match (self.addressed, self.text_views) {
+            (true, _) => Shown::Addressed,
+            (false, true) => Shown::TextViews,
+            (false, false) => Shown::Plain,
+        }
+    }
+
+    /// Rows that are in memory: buffered ones, inline batches.
+    fn memory_scan(
+        &self,
+        session: &dyn Session,
+        mut batches: Vec<RecordBatch>,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.source.table_schema();
+        if self.text_views {
+            batches = batches.iter().map(|batch| conform(batch, schema)).collect::<Result<_>>()?;
+        }
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let threads =
+            (rows / MEMORY_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
+        let mut partitions = vec![Vec::new(); threads];
+        for (at, batch) in batches.into_iter().enumerate() {
+            partitions[at % threads].push(batch);
+        }
+        let memory = MemorySourceConfig::try_new(&partitions, schema.clone(), projection.cloned())?;
+        Ok(DataSourceExec::from_data_source(memory))
     }
 
     fn adapter(&self) -> FieldIdAdapterFactory {
@@ -221,23 +262,6 @@ impl LakeTable {
         }
         factory.with(StoredField::new(ROW_ID, STORED_ROW_ID, FieldType::Int64))
     }
-}
-
-/// Rows that are in memory: buffered ones, inline batches.
-fn memory_scan(
-    session: &dyn Session,
-    batches: Vec<RecordBatch>,
-    schema: &SchemaRef,
-    projection: Option<&Vec<usize>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let threads = (rows / MEMORY_ROWS_PER_PARTITION).clamp(1, session.config().target_partitions().max(1));
-    let mut partitions = vec![Vec::new(); threads];
-    for (at, batch) in batches.into_iter().enumerate() {
-        partitions[at % threads].push(batch);
-    }
-    let memory = MemorySourceConfig::try_new(&partitions, schema.clone(), projection.cloned())?;
-    Ok(DataSourceExec::from_data_source(memory))
 }
 
 /// What rows get that are written without a column.
@@ -343,7 +367,7 @@ impl TableProvider for LakeTable {
             }
         }
         if !buffered.is_empty() {
-            inputs.push(memory_scan(session, buffered, self.source.table_schema(), projection)?);
+            inputs.push(self.memory_scan(session, buffered, projection)?);
         }
         match inputs.len() {
             0 => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),

@@ -13,12 +13,16 @@ use futures::TryStreamExt;
 use sqlparser::ast::Ident;
 
 use super::default_value::{initial_default, write_default};
+use super::drop::{depended_on, dependents};
 use super::{Answer, Guard, Prepared, table_options};
 use crate::Error;
 use crate::parse::{Action, AlterTable, Comment, NewColumn, Parsed, Position, folded, parse, unsupported};
-use crate::plan::{Found, Resolver, column_of, denied, fault};
+use crate::plan::{Found, Resolver, column_of, denied, fault, refuse_materialized};
 use crate::session::Inner;
 use crate::transaction::{Staged, facts, with_definition};
+
+/// The option that lets rows keep their ids.
+const ROW_LINEAGE: &str = "row_lineage";
 
 /// Changes a table in one commit.
 pub(crate) async fn alter_table(
@@ -39,6 +43,7 @@ pub(crate) async fn alter_table(
             return Ok(done.with_notice("table does not exist, skipping"));
         };
         check_may_lose(session, &table, &alter.actions)?;
+        check_views(session, &table, &alter.actions).await?;
         let mut change = Change::plan(session, &table, &alter.actions)?;
         // values decide: no row comes in between the look at them and the commit
         let hold = if change.values_decide {
@@ -89,6 +94,22 @@ fn check_may_lose(session: &Inner, table: &TableDef, actions: &[Action]) -> Resu
     }
 }
 
+/// A materialized view changes by its own statements, and what it reads keeps row ids: by them it finds what was taken back.
+async fn check_views(session: &Inner, table: &TableDef, actions: &[Action]) -> Result<(), Error> {
+    refuse_materialized(table)?;
+    let touches = |action: &Action| match action {
+        Action::SetOptions(options) => options.iter().any(|(name, _)| name == ROW_LINEAGE),
+        _ => false,
+    };
+    if table.row_lineage() && actions.iter().any(touches) {
+        let readers = dependents(&*session.names().await?, table);
+        if !readers.is_empty() {
+            return Err(depended_on(table, &readers).with_hint("a materialized view needs row_lineage"));
+        }
+    }
+    Ok(())
+}
+
 /// A new name is the one change of a definition that a transaction can stage.
 async fn stage_rename(
     session: &Inner,
@@ -104,6 +125,7 @@ async fn stage_rename(
     let Some((table, _)) = find(session, &alter.table, alter.if_exists).await? else {
         return Ok(done.with_notice("table does not exist, skipping"));
     };
+    check_views(session, &table, std::slice::from_ref(rename)).await?;
     let change = Change::plan(session, &table, std::slice::from_ref(rename))?;
     let names = session.names().await?;
     let name = to.first().map(folded).unwrap_or_default();

@@ -20,11 +20,12 @@ use sqlparser::ast::{
 use super::alter::KEY_NOTICE;
 use super::column_type::field_type;
 use super::default_value::write_default;
+use super::drop::{depended_on, dependents};
 use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::parse::{TableClauses, folded, unsupported};
-use crate::plan::{Binder, Resolver, denied, visible};
+use crate::plan::{Binder, Resolver, denied, refuse_materialized, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, definition, with_table};
 
@@ -72,10 +73,15 @@ pub(crate) async fn create_table(
         }
         return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
     }
-    if let Some(taken) = taken
-        && !session.identity().allows(Permission::Delete, &schema, Some(&name))
-    {
-        return Err(denied(Permission::Delete, &taken.full_name()));
+    if let Some(taken) = taken {
+        if !session.identity().allows(Permission::Delete, &schema, Some(&name)) {
+            return Err(denied(Permission::Delete, &taken.full_name()));
+        }
+        refuse_materialized(taken)?;
+        let readers = dependents(&snapshot.names, taken);
+        if !readers.is_empty() {
+            return Err(depended_on(taken, &readers).with_hint("drop the view first"));
+        }
     }
     let like = match &create.like {
         Some(CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like)) => {

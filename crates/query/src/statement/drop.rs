@@ -74,9 +74,7 @@ pub(crate) async fn drop_tables(
             view,
         });
     }
-    for view in cascaded {
-        super::materialized::drop_cascading(session, &view).await?;
-    }
+    super::materialized::drop_cascading(session, &cascaded).await?;
     let mut answer = Answer::done(command);
     if !objects.is_empty() {
         let operation = if view { "drop_view" } else { "drop_table" };

@@ -113,23 +113,28 @@ pub(crate) async fn drop(session: &Inner, name: &[Ident], if_exists: bool) -> Re
     }
 }
 
-/// Drops a view that reads what is dropped, and those that read it.
-pub(crate) async fn drop_cascading(session: &Inner, view: &TableDef) -> Result<(), Error> {
-    let mut all = vec![Arc::new(view.clone())];
-    let names = session.names().await?;
-    let mut at = 0;
-    while let Some(view) = all.get(at).cloned() {
-        let readers = dependents(&names, &view);
-        all.extend(
-            readers
-                .into_iter()
-                .filter(|reader| !all.iter().any(|known| known.id == reader.id))
-                .collect::<Vec<_>>(),
-        );
-        at += 1;
+/// Drops views that read what is dropped, and those that read them: all, or none if one may not be dropped.
+pub(crate) async fn drop_cascading(session: &Inner, views: &[Arc<TableDef>]) -> Result<(), Error> {
+    if views.is_empty() {
+        return Ok(());
     }
-    for view in all.iter().rev() {
-        let view = own(session, view.clone()).await?;
+    session.refuse_in_transaction("DROP … CASCADE of a materialized view")?;
+    let names = session.names().await?;
+    let mut all: Vec<Arc<TableDef>> = Vec::new();
+    let mut next = views.to_vec();
+    while let Some(view) = next.pop() {
+        if all.iter().all(|known| known.id != view.id) {
+            next.extend(dependents(&names, &view));
+            all.push(own(session, view).await?);
+        }
+    }
+    // those that read others first
+    while !all.is_empty() {
+        let is_read = |view: &Arc<TableDef>| {
+            dependents(&names, view).iter().any(|reader| all.iter().any(|other| other.id == reader.id))
+        };
+        let at = all.iter().position(|view| !is_read(view)).unwrap_or(0);
+        let view = all.swap_remove(at);
         runner(session)?.drop_view(session.identity(), &view).await?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::{describe as describes, maintain, select, show};
 use crate::Error;
 use crate::parse::{Command, CopyFormat, Parsed};
 use crate::plan::fault;
+use crate::scan::plain;
 use crate::session::Inner;
 
 /// Most bind parameters of one statement.
@@ -41,7 +42,7 @@ pub struct Prepared {
     pub class: Class,
     /// Types of `$1`, `$2`, …
     pub parameters: Vec<DataType>,
-    /// Columns of its answer; `None` if it answers no rows.
+    /// Columns of its answer; `None` if it answers no rows, or was not described.
     pub columns: Option<SchemaRef>,
     /// First words of its command tag.
     pub command: String,
@@ -128,6 +129,29 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             _ => (Class::Ddl, "OK"),
         },
     }
+}
+
+/// A query as it is; the statement back if it is none.
+pub(crate) fn undescribed(sql: &str, parsed: Parsed) -> Result<Prepared, Parsed> {
+    let is_query = match &parsed {
+        Parsed::Sql { statement, .. } => match statement.as_ref() {
+            AnyStatement::Statement(statement) => matches!(statement.as_ref(), SqlStatement::Query(_)),
+            _ => false,
+        },
+        _ => false,
+    };
+    if !is_query {
+        return Err(parsed);
+    }
+    let (class, command) = classify(&parsed);
+    Ok(Prepared {
+        sql: sql.to_owned(),
+        class,
+        parameters: Vec::new(),
+        columns: None,
+        command: command.to_owned(),
+        parsed: Arc::new(parsed),
+    })
 }
 
 /// Types a parsed statement: its parameters and its columns, without running it.
@@ -221,7 +245,7 @@ fn parameter_types(
         }
         let wanted = declared.get(number - 1).cloned().flatten().or(inferred);
         if let Some(wanted) = wanted.filter(|wanted| *wanted != DataType::Null) {
-            types[number - 1] = wanted;
+            types[number - 1] = plain(&wanted);
         }
     }
     Ok(types)

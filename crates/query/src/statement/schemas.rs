@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::ObjectChange;
+use cenote_catalog::{MATERIALIZED, ObjectChange, Pipeline, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Permission};
 use sqlparser::ast::{Ident, ObjectName, SchemaName, Statement};
 
 use super::create_table::parts;
+use super::drop::{depended_on, dependents};
 use super::{Answer, Guard, Prepared, table_options};
 use crate::Error;
 use crate::parse::{AlterSchema, folded, unsupported};
@@ -140,6 +141,7 @@ pub(crate) async fn drop(
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
     let mut names_left = (*snapshot.names).clone();
     let (mut objects, mut dropped) = (Vec::new(), Vec::new());
+    let mut views: Vec<Arc<TableDef>> = Vec::new();
     for name in names {
         let ident = schema_part(name)?;
         let name = match resolver.schema(&ident)? {
@@ -155,13 +157,27 @@ pub(crate) async fn drop(
                 Error::new(ErrorKind::Invalid, "schema \"default\" cannot be dropped").with_sqlstate("2BP01")
             );
         }
-        let tables = snapshot.names.schemas.get(&name).into_iter().flat_map(|(_, tables)| tables.values());
-        dropped.extend(tables.map(|table| table.id));
+        check_pipelines(session, &name).await?;
+        let tables = || snapshot.names.schemas.get(&name).into_iter().flat_map(|(_, tables)| tables.values());
+        dropped.extend(tables().map(|table| table.id));
+        for table in tables() {
+            if table.kind != TableKind::Table && table.materialized().is_some() {
+                views.push(table.clone());
+            }
+            let readers = dependents(&snapshot.names, table);
+            if !readers.is_empty() && !*cascade {
+                return Err(depended_on(table, &readers));
+            }
+            views.extend(readers);
+        }
         names_left = without_schema(&names_left, &name);
         objects.push(ObjectChange::DropSchema { name, cascade: *cascade, if_exists: *if_exists });
     }
     if objects.is_empty() {
         return Ok(Answer::done("DROP SCHEMA").with_notice("schema does not exist, skipping"));
+    }
+    if *cascade {
+        super::materialized::drop_cascading(session, &views).await?;
     }
     let staged = Staged {
         objects,
@@ -173,6 +189,22 @@ pub(crate) async fn drop(
     };
     let txn = session.finish(staged, guard).await?;
     Ok(Answer::done("DROP SCHEMA").with_txn(txn))
+}
+
+/// A pipeline would go on without the tables that it writes.
+async fn check_pipelines(session: &Inner, schema: &str) -> Result<(), Error> {
+    let pipelines = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
+    let is_left =
+        |pipeline: &&Pipeline| pipeline.schema == schema && !pipeline.options.contains_key(MATERIALIZED);
+    match pipelines.iter().find(is_left) {
+        Some(pipeline) => {
+            let text = format!("pipeline \"{}\" is in schema \"{schema}\"", pipeline.name);
+            Err(Error::new(ErrorKind::Conflict, text)
+                .with_sqlstate("2BP01")
+                .with_hint("use DROP PIPELINE first"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// `x` of `x` and `lake.x`.

@@ -130,6 +130,7 @@ async fn planned(
         let explained = found.explain(explain.options.verbose, false).and_then(LogicalPlanBuilder::build);
         return explained.map_err(|error| fault::of(error, sql));
     }
+    binder.show_text_views();
     let plan = binder.plan(statement.clone(), sql, path).await?;
     only_reads(&plan)?;
     Ok(plan)

@@ -12,7 +12,7 @@ use super::create_table::{check_output_names, parts};
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
-use crate::plan::{Binder, Resolver, fault, visible};
+use crate::plan::{Binder, Resolver, fault, refuse_materialized, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, with_table};
 
@@ -61,6 +61,8 @@ pub(crate) async fn create_view(
             )
             .with_sqlstate("42809"));
         }
+        refuse_materialized(taken)
+            .map_err(|error| error.with_hint("use CREATE OR REPLACE MATERIALIZED VIEW"))?;
     }
     let mut binder: Binder<'_> = session.binder(snapshot.clone());
     let plan = binder.plan(query, sql, &path).await?;

@@ -32,6 +32,13 @@ impl Streams {
         // Planned as a view from the start; its table is known later.
         pipeline.options.insert(MATERIALIZED.to_owned(), String::new());
         let shape = Box::pin(shape(&services.engine, identity.clone(), &pipeline)).await?;
+        if let Some(old) = &replaces
+            && let Some(rows) = self.rows_of(scope, old).await?
+            && shape.sources.contains(&rows.id)
+        {
+            let text = format!("materialized view \"{}\" would read itself", old.full_name());
+            return Err(Error::Invalid(text));
+        }
         let name = std::mem::take(&mut pipeline.name);
         let short = pipeline.id.simple().to_string();
         pipeline.name = format!("_{name}_{}", &short[short.len() - 8..]);
