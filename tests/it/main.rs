@@ -5,6 +5,7 @@ mod clients;
 mod crash;
 mod disk;
 mod doors;
+mod fence;
 mod files;
 mod inline;
 mod isolation;

@@ -315,6 +315,12 @@ impl Catalog {
         pipeline::note(&self.inner, scope, pipeline).await
     }
 
+    /// Stores another name, script or options of a pipeline. `PipelineNotFound` once it was dropped, `PipelineExists` if another of its
+    /// schema has the name.
+    pub async fn alter_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::alter(&self.inner, scope, pipeline).await
+    }
+
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
     pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
         pipeline::remove(&self.inner, scope, pipeline).await

@@ -96,7 +96,7 @@ pub use lease::Lease;
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
-pub use pipeline::{Desired, Pipeline};
+pub use pipeline::{Desired, Pipeline, Reset, ResetExtent};
 pub use read_set::{ColumnRange, PartitionKey, ReadSet, Region, Zone};
 pub use registry::{SystemColumn, SystemKind, SystemTable, system_tables};
 pub use reruns::Reruns;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_vocab::{Micros, Scope};
+use cenote_vocab::{Epoch, Micros, Scope};
 use uuid::Uuid;
 
 use crate::committer::check_active;
@@ -17,6 +17,44 @@ pub enum Desired {
     Running,
     /// It waits for RESUME.
     Paused,
+}
+
+/// What a pipeline has to give up of what it held after an epoch, before it goes on. The epoch behind has done it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// What was committed up to here.
+    pub upto: Epoch,
+    /// How much of it.
+    pub extent: ResetExtent,
+}
+
+/// How much of what it held a pipeline gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetExtent {
+    /// What its operators hold; it goes on where its sources stand.
+    State,
+    /// All of it: it begins again.
+    Everything,
+    /// The same, and the rows of the tables that it writes.
+    EverythingAndRows,
+}
+
+impl ResetExtent {
+    /// As it is stored.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Everything => "everything",
+            Self::EverythingAndRows => "everything_and_rows",
+        }
+    }
+
+    /// `None` for a word that is none.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [Self::State, Self::Everything, Self::EverythingAndRows]
+            .into_iter()
+            .find(|extent| extent.name() == name)
+    }
 }
 
 /// A pipeline as its row says.
@@ -42,6 +80,8 @@ pub struct Pipeline {
     pub state: String,
     /// Why it failed, or waits.
     pub error: Option<String>,
+    /// What it gives up when it starts next.
+    pub reset: Option<Reset>,
     /// When it was made.
     pub created: Micros,
     /// Grows with every change of the row.
@@ -104,6 +144,23 @@ pub(crate) async fn note(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> R
     check_active(inner, &mut transaction).await?;
     let noted = (pipeline.desired, pipeline.state.as_str(), pipeline.error.as_deref());
     if !pipeline::note(&mut transaction, scope.catalog(), pipeline.id, noted).await? {
+        return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Stores its name, what it runs and what is wanted of it. `PipelineNotFound` once it was dropped, `PipelineExists` if another of
+/// its schema has the name.
+pub(crate) async fn alter(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+    let mut transaction = inner.database.write().await?;
+    head::lock(&mut transaction, scope.catalog()).await?;
+    check_active(inner, &mut transaction).await?;
+    let others = pipeline::list(&mut transaction, scope.catalog()).await?;
+    let has_name = |other: &Pipeline| other.schema == pipeline.schema && other.name == pipeline.name;
+    if others.iter().any(|other| other.id != pipeline.id && has_name(other)) {
+        return Err(Error::PipelineExists(pipeline.full_name()));
+    }
+    if !pipeline::alter(&mut transaction, scope.catalog(), pipeline).await? {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
     }
     Ok(transaction.commit().await?)

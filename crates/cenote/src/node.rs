@@ -243,6 +243,7 @@ impl Node {
             ingest.register(&mut registry);
             engine.register(&mut registry);
             flow.register(&mut registry);
+            streams.register(&mut registry);
         }
         let services = Services { catalog: catalog.clone(), lake, ingest, engine: engine.clone() };
         // Set before the state says so: a door that sees `Ready` finds them.

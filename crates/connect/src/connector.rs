@@ -9,7 +9,8 @@ use crate::format::FileFormat;
 use crate::single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 use crate::webhook::{WebhookOptions, WebhookSink};
 use crate::{
-    Blackhole, Error, Impulse, ImpulseOptions, Nexmark, NexmarkOptions, Options, Reach, Sink, Source, Stdout,
+    Blackhole, Error, Impulse, ImpulseOptions, Nexmark, NexmarkOptions, Options, Reach, Sink, SinkClass,
+    Source, Stdout,
 };
 
 /// A column that a table declares and that is not made from others.
@@ -186,6 +187,26 @@ fn check_source(
 }
 
 impl SourceOptions {
+    /// The connector's name.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Self::Impulse(_) => "impulse",
+            Self::Nexmark(_) => "nexmark",
+            Self::SingleFile(..) => "single_file",
+            Self::Filesystem(..) => "filesystem",
+        }
+    }
+
+    /// What its positions are positions in: where this is another, they mean nothing.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Impulse(_) => "impulse".to_owned(),
+            Self::Nexmark(options) => format!("nexmark {}", options.random_start),
+            Self::SingleFile(options, _) => format!("single_file {}", options.path),
+            Self::Filesystem(options, _) => format!("filesystem {}", options.place()),
+        }
+    }
+
     /// Columns of its rows, without the event time.
     pub fn columns(&self) -> Schema {
         match self {
@@ -228,6 +249,35 @@ impl SourceOptions {
 }
 
 impl SinkOptions {
+    /// The connector's name.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Self::SingleFile(_) => "single_file",
+            Self::Filesystem(_) => "filesystem",
+            Self::Stdout(_) => "stdout",
+            Self::Webhook(_) => "webhook",
+            Self::Blackhole => "blackhole",
+        }
+    }
+
+    /// What its state is about: where this is another, the state means nothing.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::SingleFile(options) => format!("single_file {}", options.path),
+            Self::Filesystem(options) => format!("filesystem {}", options.place()),
+            Self::Stdout(_) | Self::Webhook(_) | Self::Blackhole => self.connector().to_owned(),
+        }
+    }
+
+    /// What it promises.
+    pub fn class(&self) -> SinkClass {
+        match self {
+            Self::SingleFile(_) | Self::Filesystem(_) => SinkClass::Finish,
+            Self::Stdout(_) | Self::Webhook(_) => SinkClass::AtLeastOnce,
+            Self::Blackhole => SinkClass::Nothing,
+        }
+    }
+
     /// True if the rows for it come with [`EVENT_TIME`](crate::EVENT_TIME) behind their columns.
     pub fn wants_event_time(&self) -> bool {
         matches!(self, Self::Filesystem(options) if options.wants_event_time())

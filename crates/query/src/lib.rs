@@ -35,7 +35,11 @@ pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
-pub use pipeline::{InsertPlan, NewView, Pipelines, StreamTables};
+pub use pipeline::{
+    GraphEdge, GraphNode, InsertPlan, NewView, NodeKind, OperatorProgress, PartOfChange, PipelineFailure,
+    PipelineGraph, PipelineProgress, Pipelines, RestartSinks, SourceProgress, StateChoice, StreamTables,
+    Verdict,
+};
 pub use plan::STACK_BYTES;
 pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,

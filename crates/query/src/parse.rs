@@ -29,7 +29,9 @@ pub use copy::{CopyFormat, CopyHeader, CopyStyle};
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
 pub(crate) use history::{At, History};
 pub(crate) use merge::{ALL, NOTHING};
-pub(crate) use pipeline::{PipelineStatement, option_value, options};
+pub(crate) use pipeline::{
+    ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
+};
 pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
 pub(crate) use words::{Words, object_name};
 

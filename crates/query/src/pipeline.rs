@@ -1,5 +1,8 @@
 //! What pipelines need of SQL: who runs them, and plans whose tables are given by the one who plans.
 
+mod graph;
+mod progress;
+
 use std::sync::Arc;
 
 use cenote_catalog::{Identity, Pipeline, TableDef};
@@ -17,6 +20,9 @@ use crate::plan::{Snapshot, fault};
 use crate::session::Session;
 use crate::{Engine, Error, statement};
 
+pub use graph::{GraphEdge, GraphNode, NodeKind, PartOfChange, PipelineGraph, Verdict};
+pub use progress::{OperatorProgress, PipelineFailure, PipelineProgress, SourceProgress};
+
 /// Runs the pipelines of a node: registered when the node is composed, because pipelines come after SQL.
 ///
 /// The caller has checked who may do what.
@@ -27,6 +33,38 @@ pub trait Pipelines: Send + Sync {
     fn pause<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
     /// Lets it go on where it was.
     fn resume<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
+    /// Stores another name, script or options, and goes on with them. What is held stays if it fits, or goes, as `state` says;
+    /// after an error nothing has changed.
+    fn alter<'a>(
+        &'a self,
+        scope: &'a Scope,
+        to: Pipeline,
+        state: StateChoice,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+    /// How what is held fits a pipeline as it would be.
+    fn compare<'a>(
+        &'a self,
+        scope: &'a Scope,
+        to: Pipeline,
+        state: StateChoice,
+    ) -> BoxFuture<'a, Result<Vec<PartOfChange>, Error>>;
+    /// Forgets what it holds and lets it begin again. `identity` empties what is to be emptied.
+    fn restart<'a>(
+        &'a self,
+        identity: &'a Identity,
+        pipeline: Pipeline,
+        sinks: Option<RestartSinks>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+    /// What a pipeline runs, planned by the rights of `identity`; nothing is made.
+    fn explain<'a>(
+        &'a self,
+        identity: &'a Identity,
+        pipeline: Pipeline,
+    ) -> BoxFuture<'a, Result<PipelineGraph, Error>>;
+    /// How far the pipelines of a tenant are that run in this process.
+    fn progress(&self, scope: &Scope) -> Vec<PipelineProgress>;
+    /// Failures of its pipelines, as far as this process remembers them; oldest first.
+    fn failures(&self, scope: &Scope) -> Vec<PipelineFailure>;
     /// Stops it and forgets all of it; what it wrote stays.
     fn remove<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
     /// Makes a materialized view and starts it.
@@ -41,6 +79,35 @@ pub trait Pipelines: Send + Sync {
         identity: &'a Identity,
         view: &'a TableDef,
     ) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// What becomes of what a pipeline holds when its script changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateChoice {
+    /// It stays, or nothing changes.
+    Keep,
+    /// It goes; the pipeline goes on where its sources stand.
+    Reset,
+}
+
+impl StateChoice {
+    /// `keep`, `reset`
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "keep" => Some(Self::Keep),
+            "reset" => Some(Self::Reset),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of the rows that a pipeline wrote when it begins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartSinks {
+    /// They stay.
+    Keep,
+    /// They go.
+    Truncate,
 }
 
 /// A materialized view that is to be made.

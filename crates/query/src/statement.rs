@@ -8,6 +8,7 @@ mod default_value;
 mod delete;
 mod describe;
 mod drop;
+mod explain_pipeline;
 mod history;
 mod insert;
 mod job;

@@ -3,6 +3,7 @@
 mod maintenance;
 mod provider;
 mod runtime;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,7 @@ pub(crate) fn tables() -> BTreeMap<&'static str, Vec<&'static str>> {
     {
         groups.entry(group).or_default().push(name);
     }
+    groups.entry(stream::GROUP).or_default().extend(stream::TABLES);
     groups
 }
 
@@ -56,6 +58,12 @@ pub(crate) fn columns(facts: &SessionFacts, group: &str, name: &str) -> Result<S
         return match facts.identity.allows_somewhere(Permission::Read) {
             true => Ok(maintenance::columns()),
             false => Err(denied(Permission::Read, &full)),
+        };
+    }
+    if group == stream::GROUP && stream::TABLES.contains(&name) {
+        return match facts.identity.allows_everywhere(Permission::Read) {
+            true => Ok(stream::empty(name)?.schema()),
+            false => Err(denied(Permission::Read, &format!("system.{group}.{name}"))),
         };
     }
     let table = declared(group, name)?;
@@ -74,6 +82,9 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
     columns(facts, group, name)?;
     if group == RUNTIME {
         return runtime::rows(facts, name);
+    }
+    if group == stream::GROUP && stream::TABLES.contains(&name) {
+        return stream::rows(facts, name).await;
     }
     if (group, name) == ("storage", maintenance::NAME) {
         return visible(maintenance::rows(facts).await?, &facts.identity);

@@ -34,6 +34,9 @@ const PREFIX: usize = 9;
 pub(crate) struct SourceState {
     /// Everything before it was read.
     pub(crate) position: String,
+    /// What it is a position in; empty where an earlier version wrote it.
+    #[serde(default)]
+    pub(crate) identity: String,
     /// Event time that is over by the rows that were seen, µs: the latest of what each said.
     pub(crate) time_max: Option<i64>,
     /// When a row came last, µs; none came yet: when the pipeline was made.
@@ -62,6 +65,12 @@ pub(crate) struct Standing {
     /// What sinks outside of the lake hold, by name.
     #[serde(default)]
     pub(crate) sinks: BTreeMap<String, String>,
+    /// What that is about, by name.
+    #[serde(default)]
+    pub(crate) sink_identities: BTreeMap<String, String>,
+    /// The epoch with which it began, for the first time or again.
+    #[serde(default)]
+    pub(crate) since: i64,
     /// Changes of tables that were left out, because only rows that are added are read of them.
     #[serde(default)]
     pub(crate) rows_skipped: u64,
@@ -75,6 +84,8 @@ pub(crate) struct Held {
     /// Runs of panes.
     pub(crate) runs: Vec<RecordBatch>,
     pub(crate) tables: Vec<Multiset>,
+    /// Rows that came too late, since it was read back.
+    pub(crate) late: u64,
 }
 
 /// Runs that are an object of the store.
@@ -248,8 +259,13 @@ mod tests {
     use super::*;
 
     fn standing() -> Standing {
-        let source =
-            SourceState { position: "7:1:2".into(), time_max: Some(5), seen: 9, ended: false, floor: None };
+        let source = SourceState {
+            position: "7:1:2".into(),
+            identity: "table 3 Append".into(),
+            time_max: Some(5),
+            seen: 9,
+            ..SourceState::default()
+        };
         Standing {
             now: 10,
             watermark: i64::MIN,
@@ -259,6 +275,8 @@ mod tests {
             rows_late: 1,
             rows_bad: 4,
             sinks: BTreeMap::from([("out".to_owned(), "17".to_owned())]),
+            sink_identities: BTreeMap::from([("out".to_owned(), "single_file /out".to_owned())]),
+            since: 0,
             rows_skipped: 0,
             finished: false,
         }

@@ -76,14 +76,17 @@ pub(crate) fn watermark<'a>(
     if sources.clone().all(|source| source.ended) {
         return i64::MAX;
     }
-    let is_idle = |source: &SourceState| {
-        let silent = u64::try_from(now.saturating_sub(source.seen.max(since))).unwrap_or(0);
-        idle.is_some_and(|timeout| Duration::from_micros(silent) >= timeout)
-    };
     let reached =
         |source: &SourceState| source.time_max.unwrap_or(i64::MIN).min(source.floor.unwrap_or(i64::MAX));
-    let least = sources.filter(|source| !source.ended && !is_idle(source)).map(reached).min();
+    let least = sources.filter(|source| !source.ended && !is_idle(source, idle, (now, since)));
+    let least = least.map(reached).min();
     least.map_or(before, |least| least.max(before))
+}
+
+/// True if a source was silent for as long as `idle` says since `since`.
+pub(crate) fn is_idle(source: &SourceState, idle: Option<Duration>, (now, since): (i64, i64)) -> bool {
+    let silent = u64::try_from(now.saturating_sub(source.seen.max(since))).unwrap_or(0);
+    idle.is_some_and(|timeout| Duration::from_micros(silent) >= timeout)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! hold become true together, or not at all. So a start after a crash only reads the last commit and goes on.
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
+mod alteration;
 mod bad_rows;
 mod blocks;
 mod checkpoint;
@@ -16,6 +17,7 @@ mod epoch;
 mod error;
 mod feed;
 mod intake;
+mod metrics;
 mod multiset;
 mod options;
 mod plan;

@@ -8,15 +8,16 @@ use cenote_connect::interval_micros;
 use crate::Error;
 
 /// Options that are known by name and that this version cannot do.
-const LATER: [&str; 7] = [
-    "parallelism",
-    "early_emit",
-    "updating_ttl",
-    "state_ttl",
-    "late_rows",
-    "checkpoint_interval",
-    "key_groups",
-];
+const LATER: [&str; 5] = ["early_emit", "updating_ttl", "state_ttl", "late_rows", "key_groups"];
+
+/// Begins the names of options that only say something about a pipeline.
+const LABEL: &str = "label.";
+
+/// Bounds of `checkpoint_interval`.
+const CHECKPOINT_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// Most of `parallelism`.
+const PARALLELISM_MAX: u32 = 1_024;
 
 /// What becomes of rows that cannot be used: they cannot be decoded, have no event time, or a column of them cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ pub struct PipelineOptions {
     pub update_interval: Duration,
     /// Failures in a row before a person is needed; `None`: no limit.
     pub restarts_max: Option<u32>,
+    /// Plan partitions at most; plans run with one.
+    pub parallelism: Option<u32>,
+    /// State is durable after so long at the latest; each epoch makes it so.
+    pub checkpoint_interval: Option<Duration>,
 }
 
 impl Default for PipelineOptions {
@@ -67,6 +72,8 @@ impl Default for PipelineOptions {
             bad_data_table: None,
             update_interval: Duration::from_secs(1),
             restarts_max: Some(20),
+            parallelism: None,
+            checkpoint_interval: None,
         }
     }
 }
@@ -107,12 +114,27 @@ impl PipelineOptions {
                 let restarts: i64 = value.parse().map_err(|_| wrong("a whole number"))?;
                 self.restarts_max = u32::try_from(restarts).ok();
             }
+            "parallelism" => {
+                let most = value.parse().ok().filter(|most| (1..=PARALLELISM_MAX).contains(most));
+                self.parallelism = match value {
+                    "auto" => None,
+                    _ => Some(most.ok_or_else(|| wrong("auto, or a number from 1 to 1024"))?),
+                };
+            }
+            "checkpoint_interval" => {
+                let interval =
+                    micros().and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
+                let interval = interval.filter(|interval| CHECKPOINT_INTERVAL.contains(interval));
+                self.checkpoint_interval =
+                    Some(interval.ok_or_else(|| wrong("an interval from a second to a day"))?);
+            }
+            label if label.strip_prefix(LABEL).is_some_and(|name| !name.is_empty()) => {}
             // The table of a materialized view; the statement about pipelines does not take it.
             cenote_catalog::MATERIALIZED => self.update_interval = Duration::ZERO,
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, label.<name>"
                 )));
             }
         }
@@ -167,11 +189,17 @@ mod tests {
         for (name, value, message) in [
             ("watermark_delay", "soon", "option 'watermark_delay' is an interval of 0 or more, got 'soon'"),
             ("bad_data", "keep", "option 'bad_data' is fail, drop or table, got 'keep'"),
+            ("parallelism", "0", "option 'parallelism' is auto, or a number from 1 to 1024, got '0'"),
+            (
+                "checkpoint_interval",
+                "2 days",
+                "option 'checkpoint_interval' is an interval from a second to a day, got '2 days'",
+            ),
             ("early_emit", "1s", "option 'early_emit' is not supported yet"),
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, label.<name>",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

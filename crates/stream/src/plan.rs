@@ -11,10 +11,12 @@
 mod check;
 mod cut;
 mod functions;
+mod graph;
 mod grouped;
 mod hidden;
 mod key;
 mod keyed;
+mod lineage;
 mod operator;
 mod phases;
 mod stage;
@@ -28,7 +30,9 @@ use std::sync::atomic::AtomicI64;
 use arrow::datatypes::SchemaRef;
 use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
 use cenote_connect::{EVENT_TIME, Reach, WEIGHT, stamped};
-use cenote_query::{Engine, ScriptStatement, Session, SessionOptions, StreamTables, parse_script};
+use cenote_query::{
+    Engine, PipelineGraph, ScriptStatement, Session, SessionOptions, StreamTables, parse_script,
+};
 use cenote_table::Lake;
 use cenote_vocab::Scope;
 use datafusion::execution::session_state::SessionState;
@@ -41,6 +45,7 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use check::is_keyed;
+pub(crate) use graph::operator_id;
 pub(crate) use operator::{Advanced, Moment, Operator};
 pub(crate) use stage::Stage;
 pub(crate) use view::shape;
@@ -65,6 +70,17 @@ pub(crate) struct PipelinePlan {
     pub(crate) state: SessionState,
     /// What `now()` answers in the epoch that runs.
     pub(crate) now: Arc<AtomicI64>,
+    /// The same for people.
+    pub(crate) graph: Arc<PipelineGraph>,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It will run.
+    Run,
+    /// It is looked at: nothing is made.
+    Look,
 }
 
 /// One INSERT.
@@ -105,6 +121,7 @@ pub(crate) async fn plan(
     owner: cenote_catalog::Identity,
     pipeline: &Pipeline,
     reach: &Reach,
+    purpose: Purpose,
 ) -> Result<PipelinePlan, Error> {
     let mut planner = Planner::open(engine, owner, pipeline, reach).await?;
     if pipeline.options.contains_key(MATERIALIZED) {
@@ -113,7 +130,9 @@ pub(crate) async fn plan(
     for statement in parse_script(&pipeline.script)? {
         planner.take(statement).await?;
     }
-    planner.keep_bad_rows(pipeline).await?;
+    if purpose == Purpose::Run {
+        planner.keep_bad_rows(pipeline).await?;
+    }
     planner.finish()
 }
 
@@ -314,6 +333,15 @@ impl Planner {
             return Err(Error::Invalid("a pipeline needs a source".to_owned()));
         }
         check::no_target_is_read(&sources, self.outputs.iter().map(|(_, output)| &output.target))?;
+        let sinks = self.streams.sinks();
+        let graph = graph::graph(&graph::Parts {
+            options: &self.options,
+            sources: &sources,
+            operators: &self.operators,
+            outputs: &self.outputs,
+            sunk: &self.sunk,
+            sinks: &sinks,
+        })?;
         let outputs: Vec<Output> = self.outputs.into_iter().map(|(_, output)| output).collect();
         for (at, output) in outputs.iter().enumerate().filter(|(_, output)| output.writes == Writes::Changes)
         {
@@ -328,11 +356,12 @@ impl Planner {
             sources,
             operators: self.operators,
             outputs,
-            sinks: self.streams.sinks(),
+            sinks,
             sunk: self.sunk.into_iter().map(|(_, sunk)| sunk).collect(),
             bad_table: self.bad_table,
             state,
             now: self.now,
+            graph: Arc::new(graph),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod commit;
 mod cut;
+mod progress;
 mod state;
 
 use std::collections::BTreeMap;
@@ -13,23 +14,26 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
-use cenote_connect::{AtBad, BadRow, LakeSource, Reach, Sink, Source};
+use cenote_connect::{AtBad, BadRow, Closing, LakeSource, Reach, Sink, Source};
 use cenote_ingest::Ingest;
 use cenote_query::Engine;
 use cenote_table::Lake;
 use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::future::select_all;
 
+use self::progress::Watch;
 use self::state::memory;
 use crate::blocks::Block;
 use crate::checkpoint::{Held, SourceState, Standing, StateObject};
 use crate::epoch::{Executor, Step};
 use crate::feed::{FeedId, Feeds};
 use crate::options::BadData;
-use crate::plan::{Advanced, Moment, PipelinePlan, plan};
+use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{SourceKind, SourcePlan};
 use crate::{Error, Limits};
+
+pub(crate) use self::progress::{Counts, Took};
 
 /// What pipelines of a node share. Cheap to clone.
 #[derive(Clone)]
@@ -67,6 +71,9 @@ pub struct Run {
     /// When this run began, µs.
     since: i64,
     committed: Committing,
+    /// The newest transaction when it looked last.
+    head: Txn,
+    took: Took,
 }
 
 struct Reader {
@@ -79,6 +86,8 @@ struct Reader {
 
 struct Writer {
     name: String,
+    /// What its state is about.
+    identity: String,
     sink: Box<dyn Sink>,
 }
 
@@ -135,7 +144,7 @@ impl Run {
         let catalog = &services.lake.catalog;
         let owner = catalog.owner(scope, pipeline.owner).await?;
         let actor = owner.token.name.clone();
-        let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach)).await?;
+        let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
         let now = services.lake.clock.now();
@@ -154,6 +163,8 @@ impl Run {
                 rows_skipped: 0,
                 rows_bad: 0,
                 sinks: BTreeMap::new(),
+                sink_identities: BTreeMap::new(),
+                since: 0,
                 finished: false,
             },
             held: Vec::new(),
@@ -163,6 +174,8 @@ impl Run {
             reservation: services.memory.reservation(),
             since: now.0,
             committed: Committing { at: now, took: Duration::ZERO },
+            head: Txn(0),
+            took: Took::default(),
             services,
             scope: scope.clone(),
             pipeline,
@@ -171,7 +184,11 @@ impl Run {
         };
         run.open_sources()?;
         run.open_writers()?;
-        run.restore(known.and_then(|(_, _, state)| state)).await?;
+        let state = known.and_then(|(_, _, state)| state);
+        match run.pipeline.reset.filter(|reset| epoch <= reset.upto) {
+            Some(reset) => Box::pin(run.begin_anew(state, reset.extent)).await?,
+            None => run.restore(state).await?,
+        }
         run.restore_writers().await?;
         run.clean().await?;
         Ok(run)
@@ -200,10 +217,12 @@ impl Run {
             };
             let name = planned.name.clone();
             self.sources.push(Reader { name, feed: planned.feed, planned: number, source });
-            self.standing.sources.insert(
-                planned.name.clone(),
-                SourceState { seen: self.pipeline.created.0, ..SourceState::default() },
-            );
+            let fresh = SourceState {
+                seen: self.pipeline.created.0,
+                identity: planned.identity(),
+                ..SourceState::default()
+            };
+            self.standing.sources.insert(planned.name.clone(), fresh);
         }
         Ok(())
     }
@@ -220,7 +239,8 @@ impl Run {
             };
             let (owner, clock) = (self.pipeline.id, &self.services.lake.clock);
             let sink = planned.options.open(&planned.name, owner, columns, clock, &self.services.reach)?;
-            self.writers.push(Writer { name: planned.name.clone(), sink });
+            let (name, identity) = (planned.name.clone(), planned.options.identity());
+            self.writers.push(Writer { name, identity, sink });
         }
         Ok(())
     }
@@ -239,10 +259,13 @@ impl Run {
         if self.standing.finished {
             return Ok(Step::Finished);
         }
-        let Some(cut) = self.cut().await? else { return Ok(Step::Idle) };
+        let mut watch = Watch::start(self.services.lake.clock.clone());
+        let Some(cut) = Box::pin(self.cut()).await? else { return Ok(Step::Idle) };
+        watch.lap(|took| &mut took.cut);
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let Ran { rows, sunk, advanced } = self.run(&cut).await?;
+        let Ran { rows, sunk, advanced } = Box::pin(self.run(&cut)).await?;
+        watch.lap(|took| &mut took.run);
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
         standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
@@ -250,25 +273,26 @@ impl Run {
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
         let held = self.held.iter().zip(&advanced);
         self.reserve(memory(held.map(|(held, then)| (&then.runs[..], &held.tables[..], &then.deltas[..]))))?;
-        self.stage_writers(epoch, &mut standing, &sunk).await?;
+        let closing = if standing.finished { Closing::Close } else { Closing::Open };
+        self.stage_writers(epoch, &mut standing, &sunk, closing).await?;
         fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
         let staged = self.stage(&standing, &advanced, rows, &cut.bad).await?;
+        watch.lap(|took| &mut took.stage);
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
-        let (object, blocks) = (staged.object, staged.blocks.clone());
-        let committed = self.commit(epoch, &standing, staged).await?;
-        fail::fail_point!("epoch.commit", |_| Err(Error::FailPoint("epoch.commit")));
-        let before = self.objects(self.object, &self.blocks);
-        (self.epoch, self.standing, self.object, self.blocks) = (epoch, standing, object, blocks);
-        for (held, advanced) in self.held.iter_mut().zip(advanced) {
-            held.runs = advanced.runs;
-            for (table, delta) in held.tables.iter_mut().zip(&advanced.deltas) {
-                table.apply(delta);
-            }
-        }
         self.is_behind = cut.is_full;
-        self.finish(before).await?;
+        let committed = Box::pin(self.conclude(epoch, standing, staged, advanced)).await?;
+        watch.lap(|took| &mut took.finish);
+        self.took = watch.took;
+        // The commit is timed where it is made.
+        self.took.commit = self.committed.took;
+        self.took.finish = self.took.finish.saturating_sub(self.took.commit);
         fail::fail_point!("epoch.finish", |_| Err(Error::FailPoint("epoch.finish")));
         Ok(Step::Committed(committed.txn))
+    }
+
+    /// True until an epoch has read something, since it began or began again.
+    fn is_first(&self) -> bool {
+        self.epoch.0 == self.standing.since
     }
 
     fn due(&self, writer: &Writer) -> Option<Micros> {

@@ -1,25 +1,35 @@
 //! The pipelines of a node: one task for each that should run.
 
+mod failures;
+mod steer;
 mod views;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cenote_catalog::{Desired, Identity, Pipeline, TableDef};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
-use cenote_query::{Engine, NewView, Pipelines};
+use cenote_query::{
+    Engine, NewView, PartOfChange, PipelineFailure, PipelineGraph, PipelineProgress, Pipelines, RestartSinks,
+    StateChoice,
+};
 use cenote_table::Lake;
 use cenote_vocab::{MemoryPool, Scope, Txn};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use self::failures::Failures;
+use crate::metrics::{Metrics, Seen};
+use crate::plan::Purpose;
 use crate::run::Services;
 use crate::{Error, Limits, PipelineOptions, Run, Step, plan};
 
@@ -41,14 +51,34 @@ struct Inner {
     running: Mutex<HashMap<Uuid, Running>>,
     /// One statement about pipelines at a time.
     statements: tokio::sync::Mutex<()>,
+    failures: Failures,
+    metrics: Metrics,
 }
 
 /// A task of a pipeline.
 struct Running {
-    stop: CancellationToken,
+    scope: Scope,
+    asked: Asked,
     task: tokio::task::JoinHandle<()>,
-    /// The transaction at which its tables were read.
-    reached: watch::Receiver<Option<Txn>>,
+    progress: watch::Receiver<PipelineProgress>,
+}
+
+/// What a task is asked to do.
+#[derive(Clone)]
+struct Asked {
+    /// To end after the epoch that runs.
+    stop: CancellationToken,
+    /// To complete what sinks hold open before that.
+    closes: Arc<AtomicBool>,
+}
+
+/// How a task ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Sinks stay as they are.
+    Open,
+    /// What sinks hold open is completed.
+    Close,
 }
 
 /// Why a task of a pipeline ends.
@@ -78,8 +108,16 @@ impl Streams {
             stop,
             running: Mutex::default(),
             statements: tokio::sync::Mutex::default(),
+            failures: Failures::default(),
+            metrics: Metrics::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Registers what pipelines count: once per registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.metrics.register_states(registry);
+        self.inner.metrics.register(registry);
     }
 
     /// Starts what should run, of all tenants.
@@ -109,20 +147,21 @@ impl Streams {
     }
 
     fn spawn(&self, scope: &Scope, pipeline: Pipeline) {
-        let stop = self.inner.stop.child_token();
         let id = pipeline.id;
-        let (inner, scope, asked) = (self.inner.clone(), scope.clone(), stop.clone());
-        let (reaches, reached) = watch::channel(None);
-        let task =
-            self.inner.tasks.spawn(async move { inner.keep(&scope, pipeline, &asked, &reaches).await });
-        self.inner.running.lock().insert(id, Running { stop, task, reached });
+        let asked = Asked { stop: self.inner.stop.child_token(), closes: Arc::default() };
+        let (inner, of, ask) = (self.inner.clone(), scope.clone(), asked.clone());
+        let (tells, progress) = watch::channel(PipelineProgress { id, ..PipelineProgress::default() });
+        let task = self.inner.tasks.spawn(async move { inner.keep(&of, pipeline, &ask, &tells).await });
+        let running = Running { scope: scope.clone(), asked, task, progress };
+        self.inner.running.lock().insert(id, running);
     }
 
     /// Ends a pipeline's task after the epoch that runs.
-    async fn halt(&self, id: Uuid) {
+    async fn halt(&self, id: Uuid, ending: Ending) {
         let running = self.inner.running.lock().remove(&id);
         if let Some(running) = running {
-            running.stop.cancel();
+            running.asked.closes.store(ending == Ending::Close, Ordering::SeqCst);
+            running.asked.stop.cancel();
             if let Err(error) = running.task.await {
                 tracing::error!(%error, "a pipeline's task ended badly");
             }
@@ -132,7 +171,8 @@ impl Streams {
     async fn create_now(&self, identity: &Identity, pipeline: Pipeline) -> Result<(), Error> {
         let _alone = self.inner.statements.lock().await;
         let services = &self.inner.services;
-        Box::pin(plan::plan(&services.engine, identity.clone(), &pipeline, &services.reach)).await?;
+        let owner = identity.clone();
+        Box::pin(plan::plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         services.lake.catalog.create_pipeline(&identity.scope, &pipeline).await?;
         if pipeline.desired == Desired::Running {
             self.spawn(&identity.scope, pipeline);
@@ -142,17 +182,29 @@ impl Streams {
 
     async fn pause_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
         let _alone = self.inner.statements.lock().await;
-        self.halt(pipeline.id).await;
+        let catalog = &self.inner.services.lake.catalog;
         pipeline.desired = Desired::Paused;
+        if self.is_running(pipeline.id) {
+            pipeline.state = "pausing".to_owned();
+            catalog.note_pipeline(scope, &pipeline).await?;
+        }
+        self.halt(pipeline.id, Ending::Close).await;
+        // What its task noted last.
+        let now = self.fresh(scope, &pipeline).await?;
+        (pipeline.state, pipeline.error) = (now.state, now.error);
         if !matches!(pipeline.state.as_str(), "failed" | "finished") {
             pipeline.state = "paused".to_owned();
         }
-        Ok(self.inner.services.lake.catalog.note_pipeline(scope, &pipeline).await?)
+        Ok(catalog.note_pipeline(scope, &pipeline).await?)
+    }
+
+    fn is_running(&self, id: Uuid) -> bool {
+        self.inner.running.lock().get(&id).is_some_and(|running| !running.task.is_finished())
     }
 
     async fn resume_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
         let _alone = self.inner.statements.lock().await;
-        self.halt(pipeline.id).await;
+        self.halt(pipeline.id, Ending::Open).await;
         (pipeline.desired, pipeline.state, pipeline.error) = (Desired::Running, "starting".to_owned(), None);
         self.inner.services.lake.catalog.note_pipeline(scope, &pipeline).await?;
         self.spawn(scope, pipeline);
@@ -161,7 +213,8 @@ impl Streams {
 
     async fn remove_now(&self, scope: &Scope, pipeline: Pipeline) -> Result<(), Error> {
         let _alone = self.inner.statements.lock().await;
-        self.halt(pipeline.id).await;
+        self.halt(pipeline.id, Ending::Open).await;
+        self.inner.metrics.forget(scope, &pipeline);
         let lake = &self.inner.services.lake;
         lake.catalog.drop_pipeline(scope, &pipeline).await?;
         let all = cenote_store::pipeline_location(scope.tenant(), pipeline.id);
@@ -206,6 +259,51 @@ impl Pipelines for Streams {
         self.remove_now(scope, pipeline).map(outward).boxed()
     }
 
+    fn alter<'a>(
+        &'a self,
+        scope: &'a Scope,
+        to: Pipeline,
+        state: StateChoice,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.alter_now(scope, to, state).map(outward).boxed()
+    }
+
+    fn compare<'a>(
+        &'a self,
+        scope: &'a Scope,
+        to: Pipeline,
+        state: StateChoice,
+    ) -> BoxFuture<'a, Result<Vec<PartOfChange>, cenote_query::Error>> {
+        self.compare_now(scope, to, state).map(outward).boxed()
+    }
+
+    fn restart<'a>(
+        &'a self,
+        identity: &'a Identity,
+        pipeline: Pipeline,
+        sinks: Option<RestartSinks>,
+    ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
+        self.restart_now(identity, pipeline, sinks).map(outward).boxed()
+    }
+
+    fn explain<'a>(
+        &'a self,
+        identity: &'a Identity,
+        pipeline: Pipeline,
+    ) -> BoxFuture<'a, Result<PipelineGraph, cenote_query::Error>> {
+        self.explain_now(identity, pipeline).map(outward).boxed()
+    }
+
+    fn progress(&self, scope: &Scope) -> Vec<PipelineProgress> {
+        let running = self.inner.running.lock();
+        let of_tenant = running.values().filter(|running| running.scope.catalog() == scope.catalog());
+        of_tenant.map(|running| running.progress.borrow().clone()).collect()
+    }
+
+    fn failures(&self, scope: &Scope) -> Vec<PipelineFailure> {
+        self.inner.failures.of(scope)
+    }
+
     fn create_view<'a>(
         &'a self,
         identity: &'a Identity,
@@ -223,7 +321,7 @@ impl Pipelines for Streams {
     }
 
     fn reached(&self, pipeline: &Pipeline) -> Option<Txn> {
-        self.inner.running.lock().get(&pipeline.id).and_then(|running| *running.reached.borrow())
+        self.inner.running.lock().get(&pipeline.id).and_then(|running| running.progress.borrow().reached)
     }
 
     fn drop_view<'a>(
@@ -235,7 +333,7 @@ impl Pipelines for Streams {
     }
 }
 
-fn outward(result: Result<(), Error>) -> Result<(), cenote_query::Error> {
+fn outward<T>(result: Result<T, Error>) -> Result<T, cenote_query::Error> {
     result.map_err(|error| match error {
         Error::Query(error) => error,
         error => cenote_query::Error::of(&error),
@@ -248,8 +346,8 @@ impl Inner {
         &self,
         scope: &Scope,
         mut pipeline: Pipeline,
-        stop: &CancellationToken,
-        reaches: &watch::Sender<Option<Txn>>,
+        asked: &Asked,
+        tells: &watch::Sender<PipelineProgress>,
     ) {
         let restarts_max =
             PipelineOptions::of(&pipeline.options).map_or(Some(0), |options| options.restarts_max);
@@ -257,7 +355,7 @@ impl Inner {
         let (mut failures, mut backoff) = (0, BACKOFF);
         loop {
             let began = clock.now();
-            let error = match self.drive(scope, &mut pipeline, stop, reaches).await {
+            let error = match self.drive(scope, &mut pipeline, asked, tells).await {
                 Ok(End::Stopped) => return,
                 Ok(End::Finished) => return self.note(scope, &mut pipeline, "finished", None).await,
                 Ok(End::Fenced) => {
@@ -270,15 +368,19 @@ impl Inner {
                 (failures, backoff) = (0, BACKOFF);
             }
             failures += 1;
-            if !error.is_transient() || restarts_max.is_some_and(|most| failures > most) {
+            let retries = error.is_transient() && restarts_max.is_none_or(|most| failures <= most);
+            let epoch = tells.borrow().epoch;
+            self.failures.note(scope, &pipeline, (clock.now(), epoch), &error, retries);
+            if !retries {
                 tracing::warn!(pipeline = %pipeline.full_name(), %error, "the pipeline has failed");
                 return self.note(scope, &mut pipeline, "failed", Some(error.to_string())).await;
             }
             tracing::info!(pipeline = %pipeline.full_name(), %error, ?backoff, "the pipeline will begin again");
+            self.metrics.restarted(scope, &pipeline);
             self.note(scope, &mut pipeline, "recovering", Some(error.to_string())).await;
             tokio::select! {
                 () = clock.pause(backoff) => {}
-                () = stop.cancelled() => return,
+                () = asked.stop.cancelled() => return,
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -289,21 +391,32 @@ impl Inner {
         &self,
         scope: &Scope,
         pipeline: &mut Pipeline,
-        stop: &CancellationToken,
-        reaches: &watch::Sender<Option<Txn>>,
+        asked: &Asked,
+        tells: &watch::Sender<PipelineProgress>,
     ) -> Result<End, Error> {
+        let stop = &asked.stop;
         let opened = Box::pin(Run::of(self.services.clone(), scope, pipeline.clone()));
         let mut run = match opened.await {
             Ok(run) => run,
             Err(error) if error.is_fenced() => return Ok(End::Fenced),
             Err(error) => return Err(error),
         };
+        if pipeline.reset.take().is_some() {
+            // It is done, and a later start must not look for it.
+            self.services.lake.catalog.alter_pipeline(scope, pipeline).await?;
+        }
         self.note(scope, pipeline, "running", None).await;
         let mut was_idle = true;
+        let mut seen = Seen::of(run.all_counts());
+        tells.send_replace(run.progress());
         while !stop.is_cancelled() {
             let step = run.step().await;
-            if step.is_ok() {
-                reaches.send_replace(run.reached());
+            if let Ok(step) = &step {
+                let progress = run.progress();
+                let took = matches!(step, Step::Committed(_)).then(|| run.took());
+                let now = self.services.lake.clock.now();
+                self.metrics.stepped((scope, pipeline), (&progress, now), seen.take(run.all_counts()), took);
+                tells.send_replace(progress);
             }
             match step {
                 Ok(Step::Finished) => return Ok(End::Finished),
@@ -325,6 +438,10 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
+        if asked.closes.load(Ordering::SeqCst) {
+            run.close().await?;
+            tells.send_replace(run.progress());
+        }
         Ok(End::Stopped)
     }
 
@@ -340,6 +457,7 @@ impl Inner {
 
     /// Stores what the pipeline does, if that is news. A failure only loses the note.
     async fn note(&self, scope: &Scope, pipeline: &mut Pipeline, state: &str, error: Option<String>) {
+        self.metrics.is_in(scope, pipeline, state);
         if pipeline.state == state && pipeline.error == error {
             return;
         }

@@ -28,6 +28,11 @@ impl Sessions {
         Ok(Self { gap })
     }
 
+    /// The gap in µs.
+    pub(crate) fn gap(self) -> i64 {
+        self.gap
+    }
+
     /// Each instant as a session of its own.
     pub(crate) fn of(self, times: &TimestampMicrosecondArray) -> arrow::array::StructArray {
         let ends = times.values().iter().map(|time| time.saturating_add(self.gap));

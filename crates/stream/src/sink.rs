@@ -8,7 +8,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
-use cenote_catalog::{NewFile, Op, ReadSet, TableChange, TableDef};
+use cenote_catalog::{NewFile, Op, ReadSet, RetireKind, TableChange, TableDef};
 use cenote_datafile::{Level, adapt, arrow_schema};
 use cenote_ingest::Ingest;
 use cenote_table::{KeyedChange, KeyedRows, KeyedWrite, Lake, Written};
@@ -22,6 +22,8 @@ use crate::plan::{Output, Writes};
 pub(crate) struct Sinks {
     appended: Vec<(Arc<TableDef>, Written)>,
     keyed: Vec<(Arc<TableDef>, KeyedWrite)>,
+    /// All rows of these go.
+    emptied: Vec<Arc<TableDef>>,
 }
 
 /// The same as changes of what was there at some transaction.
@@ -29,9 +31,15 @@ pub(crate) struct Planned {
     base: Txn,
     appended: BTreeMap<TableId, Vec<NewFile>>,
     keyed: Vec<(Arc<TableDef>, KeyedChange)>,
+    emptied: Vec<TableChange>,
 }
 
 impl Sinks {
+    /// No rows; those that are in these tables go.
+    pub(crate) fn emptying(tables: Vec<Arc<TableDef>>) -> Self {
+        Self { appended: Vec::new(), keyed: Vec::new(), emptied: tables }
+    }
+
     /// Rows that are added become files; those by key are gathered. `bad` rows are added to a table of their own.
     pub(crate) async fn write(
         lake: &Lake,
@@ -40,7 +48,7 @@ impl Sinks {
         rows: Vec<Vec<RecordBatch>>,
         bad: Option<(Arc<TableDef>, RecordBatch)>,
     ) -> Result<Self, Error> {
-        let mut sinks = Self { appended: Vec::new(), keyed: Vec::new() };
+        let mut sinks = Self::emptying(Vec::new());
         if let Some((table, rows)) = bad {
             sinks.appended.push((table.clone(), append(lake, scope, &table, vec![rows]).await?));
         }
@@ -68,18 +76,27 @@ impl Sinks {
         Ok(sinks)
     }
 
-    /// True if some are written by key.
-    pub(crate) fn is_keyed(&self) -> bool {
-        !self.keyed.is_empty()
+    /// True if what is written depends on what is there: others may be first.
+    pub(crate) fn may_conflict(&self) -> bool {
+        !self.keyed.is_empty() || !self.emptied.is_empty()
     }
 
     /// Finds the rows whose place others take. What was acknowledged before is flushed, so that it does not come after.
     pub(crate) async fn plan(&self, lake: &Lake, ingest: &Ingest, scope: &Scope) -> Result<Planned, Error> {
-        for (table, _) in &self.keyed {
+        for table in self.keyed.iter().map(|(table, _)| table).chain(&self.emptied) {
             ingest.flush(scope, table).await?;
         }
         let base = lake.catalog.head(scope).await?.txn;
-        let mut planned = Planned { base, appended: BTreeMap::new(), keyed: Vec::new() };
+        let mut planned = Planned { base, appended: BTreeMap::new(), keyed: Vec::new(), emptied: Vec::new() };
+        for table in &self.emptied {
+            let files = lake.numbers(scope, None, table, base).await?;
+            let files: Vec<_> = files.into_iter().map(|file| file.id).collect();
+            let ops = match files.is_empty() {
+                true => Vec::new(),
+                false => vec![Op::Retire { files, kind: RetireKind::Delete }],
+            };
+            planned.emptied.push(TableChange { table: table.id, base, read: ReadSet::None, ops });
+        }
         for (table, written) in &self.appended {
             planned.appended.entry(table.id).or_default().extend(written.clone().into_files());
         }
@@ -115,8 +132,8 @@ impl Planned {
             read: ReadSet::None,
             ops: vec![Op::Append { files: files.clone() }],
         });
-        let keyed = self.keyed.iter().map(|(_, keyed)| keyed.change.clone());
-        appended.chain(keyed.filter(|change| !change.ops.is_empty())).collect()
+        let keyed = self.keyed.iter().map(|(_, keyed)| &keyed.change).chain(&self.emptied);
+        appended.chain(keyed.filter(|change| !change.ops.is_empty()).cloned()).collect()
     }
 
     /// Deletes the files of rows by key. Best effort: what stays is an orphan.

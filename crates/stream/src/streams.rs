@@ -38,6 +38,8 @@ pub(crate) struct Shape {
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     /// The table's columns and when each row happened.
     pub(crate) schema: SchemaRef,
+    /// The plan as a text, to know it again.
+    pub(crate) text: String,
 }
 
 /// When rows of a source happened.
@@ -60,6 +62,34 @@ pub(crate) struct SourcePlan {
     pub(crate) event_time: EventTime,
     /// What becomes of rows that cannot be used; `None`: what the pipeline says.
     pub(crate) bad_data: Option<BadData>,
+}
+
+impl SourcePlan {
+    /// What its positions are positions in.
+    pub(crate) fn identity(&self) -> String {
+        match &self.kind {
+            SourceKind::Lake(table, mode) => format!("table {} {mode:?}", table.id),
+            SourceKind::Connector(options) => options.identity(),
+        }
+    }
+
+    /// The table, if it is one of the lake.
+    pub(crate) fn table(&self) -> Option<TableId> {
+        match &self.kind {
+            SourceKind::Lake(table, _) => Some(table.id),
+            SourceKind::Connector(_) => None,
+        }
+    }
+
+    /// What its rows are.
+    pub(crate) fn lineage(&self) -> String {
+        let shape = self.shape.as_ref().map_or("", |shape| shape.text.as_str());
+        let time = match self.event_time {
+            EventTime::Source => "",
+            EventTime::Ingest => " at ingest",
+        };
+        format!("{}{time}\n{shape}", self.identity())
+    }
 }
 
 /// A sink that a pipeline writes.
@@ -118,6 +148,8 @@ struct State {
     lake: BTreeMap<TableId, Feed>,
     sources: Vec<SourcePlan>,
     sinks: Vec<SinkPlan>,
+    /// Of what operators emit.
+    lineage: BTreeMap<FeedId, String>,
     feeds: FeedId,
 }
 
@@ -190,6 +222,18 @@ impl Streams {
         let sink = state.sinks.get_mut(number)?;
         sink.columns.get_or_insert_with(first);
         Some(sink.clone())
+    }
+
+    /// Says what the rows of a feed follow from.
+    pub(crate) fn note_lineage(&self, feed: FeedId, lineage: String) {
+        self.state.lock().lineage.insert(feed, lineage);
+    }
+
+    /// What the rows of a feed follow from.
+    pub(crate) fn lineage_of(&self, feed: FeedId) -> String {
+        let state = self.state.lock();
+        let source = state.sources.iter().find(|source| source.feed == feed).map(SourcePlan::lineage);
+        source.or_else(|| state.lineage.get(&feed).cloned()).unwrap_or_default()
     }
 
     /// A feed that no other has.

@@ -53,6 +53,23 @@ impl WindowKind {
     }
 }
 
+impl std::fmt::Display for WindowKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(windows) if self.is_tumbling() => write!(f, "tumble of {}", length(windows.width)),
+            Self::Fixed(windows) => {
+                write!(f, "hop of {} every {}", length(windows.width), length(windows.slide))
+            }
+            Self::Session(sessions) => write!(f, "session with gaps of {}", length(sessions.gap())),
+        }
+    }
+}
+
+/// A length in µs for people.
+fn length(micros: i64) -> String {
+    format!("{:?}", std::time::Duration::from_micros(micros.unsigned_abs()))
+}
+
 /// Windows of one width that begin at every slide, counted from 1970-01-01 and an offset. In µs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Windows {

@@ -93,9 +93,33 @@ impl Process {
 
     /// SIGTERM, then its exit status.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+        self.signal(rustix::process::Signal::TERM);
         self.child.wait().expect("ended")
+    }
+
+    /// SIGSTOP: it stands still, and keeps what it has open.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("signalled");
+    }
+
+    /// Its exit status, once it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state")
+    }
+
+    /// What it has written into its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.with_extension("log")).unwrap_or_default()
     }
 
     /// Resident memory in bytes.

@@ -415,6 +415,29 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 WHERE l.catalog_id = :catalog ORDER BY l.schema_name, l.name",
     },
     SystemTable {
+        name: "stream.epochs",
+        columns: &[
+            text("pipeline_id"),
+            text("schema_name"),
+            text("name"),
+            integer("epoch"),
+            integer("txn"),
+            time("committed_at"),
+            integer("rows_added"),
+            integer("rows_deleted"),
+            integer("bytes_added"),
+        ],
+        private: false,
+        query: "SELECT l.pipeline_id, l.schema_name, l.name, p.epoch, p.txn, x.committed_us, \
+                (SELECT CAST(COALESCE(SUM(t.added_rows), 0) AS BIGINT) FROM cn_table_txn t WHERE t.catalog_id = p.catalog_id AND t.txn = p.txn), \
+                (SELECT CAST(COALESCE(SUM(t.deleted_rows), 0) AS BIGINT) FROM cn_table_txn t WHERE t.catalog_id = p.catalog_id AND t.txn = p.txn), \
+                (SELECT CAST(COALESCE(SUM(t.added_bytes), 0) AS BIGINT) FROM cn_table_txn t WHERE t.catalog_id = p.catalog_id AND t.txn = p.txn) \
+                FROM cn_pipeline l \
+                JOIN cn_producer_log p ON p.catalog_id = l.catalog_id AND p.producer = l.producer \
+                LEFT JOIN cn_txn x ON x.catalog_id = p.catalog_id AND x.txn = p.txn \
+                WHERE l.catalog_id = :catalog ORDER BY l.schema_name, l.name, p.epoch",
+    },
+    SystemTable {
         name: "storage.holds",
         columns: &[
             text("id"),

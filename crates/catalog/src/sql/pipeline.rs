@@ -1,11 +1,16 @@
 //! Rows of `cn_pipeline`.
 
-use cenote_vocab::{CatalogId, Micros};
+use std::collections::BTreeMap;
+
+use cenote_vocab::{CatalogId, Epoch, Micros};
 use uuid::Uuid;
 
 use super::{Failure, Transaction};
 use crate::registry::PIPELINE;
-use crate::{Desired, Error, Pipeline};
+use crate::{Desired, Error, Pipeline, Reset, ResetExtent};
+
+/// Beside the options, which are named otherwise: what is given up at the next start, as `epoch extent`.
+const RESET: &str = "_reset";
 
 /// All pipelines by schema and name.
 pub(crate) async fn list(
@@ -20,26 +25,46 @@ pub(crate) async fn list(
         .bind(catalog.0);
     let mut pipelines = Vec::new();
     for mut row in transaction.query(statement).await? {
-        let json = |text: &str| {
-            serde_json::from_str(text)
-                .map_err(|error| Error::Corrupt(format!("options of a pipeline: {error}")))
-        };
+        let (id, schema, name, owner) = (row.uuid()?, row.text()?, row.text()?, row.int()?);
+        let search_path = row.text()?;
+        let script = row.text()?;
+        let (options, reset) = read_options(&row.text()?)?;
         pipelines.push(Pipeline {
-            id: row.uuid()?,
-            schema: row.text()?,
-            name: row.text()?,
-            owner: row.int()?,
-            search_path: row.text()?.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-            script: row.text()?,
-            options: json(&row.text()?)?,
+            id,
+            schema,
+            name,
+            owner,
+            search_path: search_path.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            script,
+            options,
             desired: Desired::of(&row.text()?)?,
             state: row.text()?,
             error: row.optional_text()?,
+            reset,
             created: Micros(row.int()?),
             version: row.int()?,
         });
     }
     Ok(pipelines)
+}
+
+fn read_options(text: &str) -> Result<(BTreeMap<String, String>, Option<Reset>), Error> {
+    let corrupt = |reason: String| Error::Corrupt(format!("options of a pipeline: {reason}"));
+    let mut options: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+    let Some(reset) = options.remove(RESET) else { return Ok((options, None)) };
+    let parts = reset.split_once(' ').and_then(|(upto, extent)| {
+        Some(Reset { upto: Epoch(upto.parse().ok()?), extent: ResetExtent::of(extent)? })
+    });
+    Ok((options, Some(parts.ok_or_else(|| corrupt(format!("{RESET} is {reset:?}")))?)))
+}
+
+fn written_options(pipeline: &Pipeline) -> Result<String, Error> {
+    let mut options = pipeline.options.clone();
+    if let Some(reset) = pipeline.reset {
+        options.insert(RESET.to_owned(), format!("{} {}", reset.upto.0, reset.extent.name()));
+    }
+    serde_json::to_string(&options).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// Adds one; false if the schema has one of this name.
@@ -52,8 +77,7 @@ pub(crate) async fn insert(
     if taken.iter().any(|other| other.schema == pipeline.schema && other.name == pipeline.name) {
         return Ok(false);
     }
-    let options =
-        serde_json::to_string(&pipeline.options).map_err(|error| Error::Internal(error.to_string()))?;
+    let options = written_options(pipeline)?;
     let row = vec![
         catalog.0.into(),
         pipeline.id.into(),
@@ -91,6 +115,30 @@ pub(crate) async fn note(
         .bind(error)
         .bind(catalog.0)
         .bind(id);
+    Ok(transaction.execute(statement).await? == 1)
+}
+
+/// Stores everything but who made it and when; false if it is not there.
+pub(crate) async fn alter(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    pipeline: &Pipeline,
+) -> Result<bool, Failure> {
+    let statement = transaction
+        .statement(
+            "UPDATE cn_pipeline SET schema_name = ?, name = ?, search_path = ?, script = ?, options = ?, desired = ?, \
+             state = ?, error = ?, version = version + 1 WHERE catalog_id = ? AND pipeline_id = ?",
+        )
+        .bind(pipeline.schema.as_str())
+        .bind(pipeline.name.as_str())
+        .bind(pipeline.search_path.join("\n"))
+        .bind(pipeline.script.as_str())
+        .bind(written_options(pipeline)?)
+        .bind(pipeline.desired.name())
+        .bind(pipeline.state.as_str())
+        .bind(pipeline.error.as_deref())
+        .bind(catalog.0)
+        .bind(pipeline.id);
     Ok(transaction.execute(statement).await? == 1)
 }
 

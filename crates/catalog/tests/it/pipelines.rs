@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cenote_catalog::{Desired, Error, NewToken, Pipeline};
+use cenote_catalog::{Desired, Error, NewToken, Pipeline, Reset, ResetExtent};
 use cenote_vocab::{Epoch, ErrorKind, Fault, Micros, Permission, Permissions};
 
 use crate::fixture::{Fixture, producer};
@@ -22,6 +22,7 @@ pub(crate) fn pipeline(fixture: &Fixture, name: &str, owner: i64) -> Pipeline {
         desired: Desired::Running,
         state: "created".into(),
         error: None,
+        reset: None,
         created: Micros(7),
         version: 1,
     }
@@ -53,6 +54,20 @@ pub(crate) async fn a_pipeline_leaves_nothing_behind(fixture: Fixture) {
     assert_eq!(catalog.pipelines(scope).await.expect("listed"), [made.clone()]);
     let rows = catalog.system_rows(scope, "stream.pipelines").await.expect("rows");
     assert_eq!(crate::files::numbers(&rows, "epoch"), [1]);
+
+    catalog.create_pipeline(scope, &pipeline(&fixture, "q", 0)).await.expect("another");
+    let reset = Some(Reset { upto: Epoch(1), extent: ResetExtent::Everything });
+    let mut altered =
+        Pipeline { name: "q".into(), script: "INSERT INTO t SELECT 2".into(), reset, ..made.clone() };
+    let taken = catalog.alter_pipeline(scope, &altered).await.expect_err("the name is taken");
+    assert!(matches!(&taken, Error::PipelineExists(name) if name == "default.q"), "{taken}");
+    altered.name = "r".into();
+    catalog.alter_pipeline(scope, &altered).await.expect("altered");
+    altered.version = 3;
+    let all = catalog.pipelines(scope).await.expect("listed");
+    assert_eq!(all.iter().find(|other| other.id == made.id), Some(&altered));
+    let rows = all.iter().find(|other| other.name == "q").expect("the other");
+    catalog.drop_pipeline(scope, rows).await.expect("dropped");
 
     catalog.drop_pipeline(scope, &made).await.expect("dropped");
     assert!(catalog.pipelines(scope).await.expect("listed").is_empty());

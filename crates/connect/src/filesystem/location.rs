@@ -54,6 +54,14 @@ impl Location {
         !self.url.starts_with("s3://")
     }
 
+    /// Tells it from other places.
+    pub(super) fn identity(&self) -> String {
+        match self.storage.endpoint.as_str() {
+            "" => self.url.clone(),
+            endpoint => format!("{} at {endpoint}", self.url),
+        }
+    }
+
     /// What lineage and messages call it.
     pub(super) fn shown(&self) -> &str {
         &self.url

@@ -66,6 +66,11 @@ impl FilesystemSourceOptions {
         Ok(taken)
     }
 
+    /// Where its files are.
+    pub(crate) fn place(&self) -> String {
+        self.location.identity()
+    }
+
     pub(crate) fn check_reach(&self, reach: &Reach) -> Result<(), Error> {
         self.location.check(reach)
     }
@@ -192,6 +197,11 @@ impl FilesystemSinkOptions {
             }
             None => Ok(()),
         }
+    }
+
+    /// Where its files are.
+    pub(crate) fn place(&self) -> String {
+        self.location.identity()
     }
 
     pub(crate) fn check_reach(&self, reach: &Reach) -> Result<(), Error> {

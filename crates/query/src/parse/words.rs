@@ -17,7 +17,8 @@ pub(crate) fn object_name(text: &str) -> Result<Vec<Ident>, Error> {
         .map_err(|_| Error::new(ErrorKind::Invalid, format!("\"{text}\" is no name")).with_sqlstate("42602"))
 }
 
-/// A cursor over the tokens of one statement.
+/// A cursor over the tokens of one statement. A clone looks ahead.
+#[derive(Clone)]
 pub(crate) struct Words<'a> {
     sql: &'a str,
     tokens: &'a [TokenWithSpan],

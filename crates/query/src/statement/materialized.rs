@@ -69,6 +69,7 @@ pub(crate) async fn create(
         desired: Desired::Running,
         state: "created".to_owned(),
         error: None,
+        reset: None,
         created: session.now(),
         version: 1,
     };

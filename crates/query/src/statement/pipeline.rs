@@ -11,9 +11,10 @@ use cenote_vocab::{ErrorKind, Permission, nearest};
 use sqlparser::ast::Ident;
 
 use super::materialized::{self, IfTaken};
-use super::{Answer, Guard};
+use super::{Answer, Guard, explain_pipeline};
 use crate::Error;
-use crate::parse::{PipelineStatement, folded, unsupported};
+use crate::parse::{PipelineChange, PipelineStatement, folded, unsupported};
+use crate::pipeline::{Pipelines, StateChoice};
 use crate::plan::{Resolver, denied};
 use crate::session::Inner;
 
@@ -23,19 +24,41 @@ pub(crate) async fn run(
     statement: &PipelineStatement,
     guard: &Guard,
 ) -> Result<Answer, Error> {
+    if let (PipelineStatement::Explain { what, format }, Some(columns)) =
+        (statement, explain_pipeline::columns(statement))
+    {
+        return explain_pipeline::explain(session, (what, *format), columns, guard).await;
+    }
     session.refuse_in_transaction_block(statement.command())?;
     session.check_writable()?;
-    let pipelines =
-        session.engine().pipelines().ok_or_else(|| unsupported("pipelines on a node that runs none"))?;
+    let pipelines = runner(session)?;
     let scope = &session.identity().scope;
     match statement {
-        PipelineStatement::Create { name, if_not_exists, options, script } => {
+        PipelineStatement::Explain { .. } => {}
+        PipelineStatement::Create { name, or_replace, if_not_exists, options, script } => {
             let pipeline = new(session, name, options, script).await?;
-            if *if_not_exists && find(session, name).await.is_ok() {
-                let notice = format!("pipeline \"{}\" already exists, skipping", pipeline.name);
-                return Ok(Answer::done(statement.command()).with_notice(notice));
+            let taken = named(session, &pipeline).await?;
+            match taken {
+                Some(_) if *if_not_exists => {
+                    let notice = format!("pipeline \"{}\" already exists, skipping", pipeline.name);
+                    return Ok(Answer::done(statement.command()).with_notice(notice));
+                }
+                Some(taken) if *or_replace => {
+                    let taken = of_no_view(own(session, taken)?)?;
+                    let Pipeline { search_path, script, options, .. } = pipeline;
+                    let to = Pipeline { search_path, script, options, ..taken };
+                    pipelines.alter(scope, to, StateChoice::Keep).await?;
+                }
+                Some(_) | None => pipelines.create(session.identity(), pipeline).await?,
             }
-            pipelines.create(session.identity(), pipeline).await?;
+        }
+        PipelineStatement::Alter { name, change } => {
+            let (to, state) = altered(session, own(session, find(session, name).await?)?, change).await?;
+            pipelines.alter(scope, to, state).await?;
+        }
+        PipelineStatement::Restart { name, sinks } => {
+            let pipeline = of_no_view(own(session, find(session, name).await?)?)?;
+            pipelines.restart(session.identity(), pipeline, *sinks).await?;
         }
         PipelineStatement::Drop { name, if_exists } => match find(session, name).await {
             Ok(pipeline) if pipeline.options.contains_key(MATERIALIZED) => {
@@ -92,7 +115,9 @@ async fn new(
     let search_path = session.search_path();
     let resolver = Resolver { names: &names, identity: session.identity(), search_path: &search_path };
     let (schema, name) = resolver.creatable(name, Permission::Write)?;
-    let desired = match options.get("desired").map(String::as_str) {
+    let mut pipeline = unnamed(session, script, options);
+    (pipeline.schema, pipeline.name) = (schema, name);
+    pipeline.desired = match options.get("desired").map(String::as_str) {
         None | Some("running") => Desired::Running,
         Some("paused") => Desired::Paused,
         Some(other) => {
@@ -100,32 +125,96 @@ async fn new(
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     };
-    if options.contains_key(MATERIALIZED) {
-        return Err(Error::new(ErrorKind::Invalid, format!("invalid option '{MATERIALIZED}'")));
-    }
-    let lake = session.engine().lake();
-    Ok(Pipeline {
-        id: lake.ids.uuid(),
-        schema,
-        name,
+    refuse_reserved(options)?;
+    pipeline.options.remove("desired");
+    Ok(pipeline)
+}
+
+/// A pipeline of the asker that has no name yet.
+pub(crate) fn unnamed(session: &Inner, script: &str, options: &BTreeMap<String, String>) -> Pipeline {
+    let search_path = session.search_path();
+    Pipeline {
+        id: session.engine().lake().ids.uuid(),
+        schema: search_path.first().cloned().unwrap_or_default(),
+        name: "explained".to_owned(),
         owner: session.identity().token.id,
         search_path,
         script: script.to_owned(),
-        options: options
-            .iter()
-            .filter(|(name, _)| *name != "desired")
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
-        desired,
+        options: options.clone(),
+        desired: Desired::Running,
         state: "created".to_owned(),
         error: None,
+        reset: None,
         created: session.now(),
         version: 1,
-    })
+    }
+}
+
+/// The pipeline as a change would make it, and what becomes of what it holds.
+pub(crate) async fn altered(
+    session: &Inner,
+    pipeline: Pipeline,
+    change: &PipelineChange,
+) -> Result<(Pipeline, StateChoice), Error> {
+    let mut to = of_no_view(pipeline)?;
+    let mut choice = StateChoice::Keep;
+    match change {
+        PipelineChange::Set(options) => {
+            if options.contains_key("desired") {
+                let text = "option 'desired' cannot be set";
+                return Err(
+                    Error::new(ErrorKind::Invalid, text).with_hint("use PAUSE PIPELINE and RESUME PIPELINE")
+                );
+            }
+            refuse_reserved(options)?;
+            to.options.extend(options.clone());
+        }
+        PipelineChange::Reset(names) => to.options.retain(|name, _| !names.contains(name)),
+        PipelineChange::Rename(name) => {
+            let (names, search_path) = (session.names().await?, session.search_path());
+            let resolver =
+                Resolver { names: &names, identity: session.identity(), search_path: &search_path };
+            let schema = Ident::with_quote('"', to.schema.as_str());
+            (to.schema, to.name) = resolver.creatable(&[schema, name.clone()], Permission::Write)?;
+        }
+        PipelineChange::As { script, state } => {
+            (to.script, to.search_path) = (script.clone(), session.search_path());
+            choice = *state;
+        }
+    }
+    Ok((to, choice))
+}
+
+/// The pipeline that has the name of one that is to be made.
+async fn named(session: &Inner, pipeline: &Pipeline) -> Result<Option<Pipeline>, Error> {
+    let all = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
+    Ok(all.into_iter().find(|other| other.schema == pipeline.schema && other.name == pipeline.name))
+}
+
+/// A pipeline of a view changes with the view.
+fn of_no_view(pipeline: Pipeline) -> Result<Pipeline, Error> {
+    if !pipeline.options.contains_key(MATERIALIZED) {
+        return Ok(pipeline);
+    }
+    let text = format!("pipeline {} keeps a materialized view", pipeline.full_name());
+    Err(Error::new(ErrorKind::Invalid, text)
+        .with_hint("use CREATE OR REPLACE MATERIALIZED VIEW and REFRESH MATERIALIZED VIEW … FULL"))
+}
+
+fn refuse_reserved(options: &BTreeMap<String, String>) -> Result<(), Error> {
+    if options.contains_key(MATERIALIZED) {
+        return Err(Error::new(ErrorKind::Invalid, format!("invalid option '{MATERIALIZED}'")));
+    }
+    Ok(())
+}
+
+/// Who runs pipelines.
+pub(crate) fn runner(session: &Inner) -> Result<Arc<dyn Pipelines>, Error> {
+    session.engine().pipelines().ok_or_else(|| unsupported("pipelines on a node that runs none"))
 }
 
 /// The pipeline of a name with or without its schema; without one, the first on the search path.
-async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, Error> {
+pub(crate) async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, Error> {
     let pipelines = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
     let names: Vec<String> = parts.iter().map(folded).collect();
     let (schemas, name) = match names.as_slice() {
@@ -145,7 +234,7 @@ async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, Error> {
 }
 
 /// A pipeline is steered by its owner, and by admins; that of a view goes with the view.
-fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error> {
+pub(crate) fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error> {
     let identity = session.identity();
     if pipeline.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {
         return Ok(pipeline);
@@ -201,6 +290,15 @@ pub(crate) async fn create_statement(session: &Inner, name: &[Ident]) -> Result<
             pipeline.options.iter().map(|(name, value)| format!("{} = {}", quote(name), literal(value)));
         text.push_str(&format!(" WITH ({})", options.collect::<Vec<_>>().join(", ")));
     }
-    text.push_str(&format!(" AS $${}$$", pipeline.script));
+    text.push_str(&format!(" AS {}", dollars(&pipeline.script)));
     Ok((pipeline.name, text))
+}
+
+/// A script between dollar quotes that it does not hold.
+fn dollars(script: &str) -> String {
+    let mut quote = "$$".to_owned();
+    while script.contains(&quote) {
+        quote = format!("$x{}", &quote[1..]);
+    }
+    format!("{quote}{script}{quote}")
 }

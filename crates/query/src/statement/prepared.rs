@@ -8,9 +8,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{ObjectType, Statement as SqlStatement};
 
-use super::{describe as describes, maintain, select, show};
+use super::{describe as describes, explain_pipeline, maintain, select, show};
 use crate::Error;
-use crate::parse::{Command, CopyFormat, Parsed};
+use crate::parse::{Command, CopyFormat, Parsed, PipelineStatement};
 use crate::plan::fault;
 use crate::scan::plain;
 use crate::session::Inner;
@@ -96,6 +96,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Verify { .. } => (Class::Read, "VERIFY"),
             Command::Kill(_) => (Class::Admin, "KILL"),
             Command::History(statement) => (Class::Ddl, statement.command()),
+            Command::Pipeline(PipelineStatement::Explain { .. }) => (Class::Read, "EXPLAIN"),
             Command::Pipeline(statement) => (Class::Ddl, statement.command()),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
@@ -178,6 +179,7 @@ pub(crate) async fn describe(
                 }
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
                 Command::Verify { .. } => Some(maintain::verify_columns()),
+                Command::Pipeline(statement) => explain_pipeline::columns(statement),
                 _ => None,
             };
             (Vec::new(), columns)

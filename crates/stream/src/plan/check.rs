@@ -94,6 +94,21 @@ pub(super) fn volatile(plan: &LogicalPlan) -> Result<(), Error> {
     find(plan, volatile)?.map_or(Ok(()), Err)
 }
 
+/// Names of functions that answer otherwise whenever they are asked.
+pub(super) fn volatile_functions(plan: &LogicalPlan) -> Result<BTreeSet<String>, Error> {
+    let mut names = BTreeSet::new();
+    find(plan, |expr| -> Option<()> {
+        if let Expr::ScalarFunction(call) = expr
+            && call.func.signature().volatility == Volatility::Volatile
+            && call.func.name() != NOW
+        {
+            names.insert(format!("{}()", call.func.name()));
+        }
+        None
+    })?;
+    Ok(names)
+}
+
 /// Functions over rows that may be taken back: asked again for such a row they must answer the same.
 pub(super) fn steady(plan: &LogicalPlan) -> Result<(), Error> {
     let volatile = |expr: &Expr| match expr {

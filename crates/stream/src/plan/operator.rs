@@ -5,20 +5,29 @@ use std::collections::BTreeSet;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::Stage;
 use super::cut::OperatorCut;
 use super::grouped::Grouped;
 use super::keyed::Keyed;
+use super::{Stage, lineage};
 use crate::Error;
 use crate::checkpoint::Held;
 use crate::epoch::Executor;
-use crate::feed::{FeedId, Feeds};
+use crate::feed::{Feed, FeedId, Feeds};
 use crate::multiset::{Delta, Layout};
 use crate::streams::Streams;
 
 /// A part of a query with state.
-pub(crate) enum Operator {
+pub(crate) struct Operator {
+    kind: Kind,
+    /// What its rows follow from.
+    lineage: String,
+    output: Feed,
+}
+
+/// What it does.
+enum Kind {
     /// An aggregate over windows.
     Windows(Box<Stage>),
     /// An aggregate whose states of a group add up.
@@ -53,63 +62,109 @@ impl Operator {
         streams: &Streams,
         state: &SessionState,
     ) -> Result<Self, Error> {
-        Ok(match cut {
-            OperatorCut::Windows(cut) => Self::Windows(Box::new(Stage::plan(*cut, streams, state).await?)),
-            OperatorCut::Grouped(cut) => Self::Grouped(Box::new(Grouped::plan(*cut, streams, state).await?)),
-            OperatorCut::Keyed(cut) => Self::Keyed(Box::new(Keyed::plan(*cut, state).await?)),
-        })
+        let lineage = lineage::of_operator(&cut, state, &|feed| streams.lineage_of(feed))?;
+        let (kind, output) = match cut {
+            OperatorCut::Windows(cut) => {
+                let output = cut.output.clone();
+                (Kind::Windows(Box::new(Stage::plan(*cut, streams, state).await?)), output)
+            }
+            OperatorCut::Grouped(cut) => {
+                let output = cut.output.clone();
+                (Kind::Grouped(Box::new(Grouped::plan(*cut, streams, state).await?)), output)
+            }
+            OperatorCut::Keyed(cut) => {
+                let output = cut.output.clone();
+                (Kind::Keyed(Box::new(Keyed::plan(*cut, state).await?)), output)
+            }
+        };
+        let operator = Self { kind, lineage, output };
+        // As a number: texts of what is read several times would double with each of those that read it.
+        let all = format!("{}\n{}", operator.fingerprint(), operator.lineage);
+        streams.note_lineage(operator.output.id, format!("operator {:016x}", xxh3_64(all.as_bytes())));
+        Ok(operator)
+    }
+
+    /// What its rows follow from, as a text.
+    pub(crate) fn lineage(&self) -> &str {
+        &self.lineage
+    }
+
+    /// Where its rows go.
+    pub(crate) fn output(&self) -> &Feed {
+        &self.output
+    }
+
+    /// `windows`, `groups`, `keys`
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.kind {
+            Kind::Windows(_) => "windows",
+            Kind::Grouped(_) => "groups",
+            Kind::Keyed(_) => "keys",
+        }
+    }
+
+    /// What EXPLAIN tells of it.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        match &self.kind {
+            Kind::Windows(stage) => vec![
+                ("window", stage.windows().to_string()),
+                ("state", "states of groups by pane, until their last window closes".to_owned()),
+            ],
+            Kind::Grouped(_) => vec![("state", "a state and a result per group, for ever".to_owned())],
+            Kind::Keyed(_) => vec![("state", "rows by key, for ever".to_owned())],
+        }
     }
 
     /// For messages.
     pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Windows(stage) => &stage.name,
-            Self::Grouped(grouped) => &grouped.name,
-            Self::Keyed(keyed) => &keyed.name,
+        match &self.kind {
+            Kind::Windows(stage) => &stage.name,
+            Kind::Grouped(grouped) => &grouped.name,
+            Kind::Keyed(keyed) => &keyed.name,
         }
     }
 
     /// What makes another operator of it: where this differs, its state does not fit.
     pub(crate) fn fingerprint(&self) -> &str {
-        match self {
-            Self::Windows(stage) => &stage.fingerprint,
-            Self::Grouped(grouped) => &grouped.fingerprint,
-            Self::Keyed(keyed) => &keyed.fingerprint,
+        match &self.kind {
+            Kind::Windows(stage) => &stage.fingerprint,
+            Kind::Grouped(grouped) => &grouped.fingerprint,
+            Kind::Keyed(keyed) => &keyed.fingerprint,
         }
     }
 
     /// Feeds below it.
     pub(crate) fn reads(&self) -> &BTreeSet<FeedId> {
-        match self {
-            Self::Windows(stage) => stage.reads(),
-            Self::Grouped(grouped) => grouped.reads(),
-            Self::Keyed(keyed) => &keyed.reads,
+        match &self.kind {
+            Kind::Windows(stage) => stage.reads(),
+            Kind::Grouped(grouped) => grouped.reads(),
+            Kind::Keyed(keyed) => &keyed.reads,
         }
     }
 
     /// Columns of the runs that it holds.
     pub(crate) fn runs_schema(&self) -> Option<&SchemaRef> {
-        match self {
-            Self::Windows(stage) => Some(stage.held_schema()),
-            Self::Grouped(_) | Self::Keyed(_) => None,
+        match &self.kind {
+            Kind::Windows(stage) => Some(stage.held_schema()),
+            Kind::Grouped(_) | Kind::Keyed(_) => None,
         }
     }
 
     /// Its tables.
     pub(crate) fn tables(&self) -> Vec<&Layout> {
-        match self {
-            Self::Windows(_) => Vec::new(),
-            Self::Grouped(grouped) => grouped.tables(),
-            Self::Keyed(keyed) => keyed.tables(),
+        match &self.kind {
+            Kind::Windows(_) => Vec::new(),
+            Kind::Grouped(grouped) => grouped.tables(),
+            Kind::Keyed(keyed) => keyed.tables(),
         }
     }
 
     /// True if it would do something without any rows.
     pub(crate) fn is_due(&self, held: &Held, moment: Moment) -> Result<bool, Error> {
-        match self {
-            Self::Windows(stage) => stage.closes(&held.runs, moment.watermark),
-            Self::Grouped(grouped) => Ok(moment.is_first && grouped.is_whole()),
-            Self::Keyed(keyed) => Ok(moment.is_first && keyed.is_whole),
+        match &self.kind {
+            Kind::Windows(stage) => stage.closes(&held.runs, moment.watermark),
+            Kind::Grouped(grouped) => Ok(moment.is_first && grouped.is_whole()),
+            Kind::Keyed(keyed) => Ok(moment.is_first && keyed.is_whole),
         }
     }
 
@@ -121,16 +176,16 @@ impl Operator {
         held: &Held,
         moment: Moment,
     ) -> Result<Advanced, Error> {
-        match self {
-            Self::Windows(stage) => {
+        match &self.kind {
+            Kind::Windows(stage) => {
                 let (runs, late) = stage.advance(executor, feeds, &held.runs, moment.watermark).await?;
                 Ok(Advanced { runs, late, ..Advanced::default() })
             }
-            Self::Grouped(grouped) => {
+            Kind::Grouped(grouped) => {
                 let deltas = grouped.advance(executor, feeds, &held.tables, moment.is_first).await?;
                 Ok(Advanced { deltas, ..Advanced::default() })
             }
-            Self::Keyed(keyed) => {
+            Kind::Keyed(keyed) => {
                 let deltas = keyed.advance(executor, feeds, &held.tables, moment.is_first).await?;
                 Ok(Advanced { deltas, ..Advanced::default() })
             }

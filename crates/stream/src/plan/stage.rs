@@ -47,6 +47,11 @@ impl Stage {
         })
     }
 
+    /// What its rows are grouped by in time.
+    pub(super) fn windows(&self) -> WindowKind {
+        self.windows
+    }
+
     /// Feeds below it.
     pub(crate) fn reads(&self) -> &BTreeSet<FeedId> {
         &self.phases.reads

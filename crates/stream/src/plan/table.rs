@@ -12,14 +12,14 @@ use datafusion::common::{Column as ColumnName, ExprSchema};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 
 use super::hidden::{hidden_column, with_hidden};
-use super::{check, narrow};
+use super::{check, lineage, narrow};
 use crate::Error;
 use crate::feed::Feed;
 use crate::options::BadData;
 use crate::streams::{EventTime, Shape, SinkPlan, SourceKind, SourcePlan, Streams};
 
 /// The column of what is over when a row is seen.
-const WATERMARK: &str = "_watermark";
+pub(super) const WATERMARK: &str = "_watermark";
 
 /// Options of every source, whatever its connector.
 struct Common {
@@ -204,7 +204,8 @@ async fn source(
     let optimized = state.optimize(&plan.logical)?;
     let physical = state.create_physical_plan(&optimized).await?;
     planned.feed = feed.id;
-    planned.shape = Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone() });
+    let text = lineage::text(&optimized, &|_| table.name.to_lowercase())?;
+    planned.shape = Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text });
     streams.add_source(planned, feed)
 }
 

@@ -1,14 +1,16 @@
 //! What an epoch gave becomes one commit, and what follows it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Commit, Committed, Facts, Input, Producer, Reruns};
+use cenote_catalog::{Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
 use cenote_connect::{BadRow, Closing, EpochRows};
 use cenote_vocab::{Epoch, Micros};
 
 use super::{Committing, Run, Staged};
-use crate::checkpoint::{self, Body, Standing, StateObject};
+use crate::checkpoint::{self, Body, Held, Standing, StateObject};
+use crate::multiset::Delta;
 use crate::plan::Advanced;
 use crate::sink::Sinks;
 use crate::{Error, bad_rows};
@@ -20,8 +22,8 @@ impl Run {
         epoch: Epoch,
         standing: &mut Standing,
         sunk: &[Vec<RecordBatch>],
+        closing: Closing,
     ) -> Result<(), Error> {
-        let closing = if standing.finished { Closing::Close } else { Closing::Open };
         for (number, writer) in self.writers.iter_mut().enumerate() {
             let of_it = self.plan.sunk.iter().zip(sunk).filter(|(output, _)| output.sink == number);
             let rows: Vec<RecordBatch> = of_it.flat_map(|(_, rows)| rows.iter().cloned()).collect();
@@ -29,6 +31,7 @@ impl Run {
             let rows = EpochRows { epoch: epoch.0, now: Micros(standing.now), rows: &rows, closing };
             let state = writer.sink.stage(before, rows).await?;
             standing.sinks.insert(writer.name.clone(), state);
+            standing.sink_identities.insert(writer.name.clone(), writer.identity.clone());
         }
         Ok(())
     }
@@ -67,6 +70,65 @@ impl Run {
                 Err(error)
             }
         }
+    }
+
+    /// Completes what sinks outside of the lake hold open, in an epoch without rows. Nothing if there are none.
+    pub async fn close(&mut self) -> Result<(), Error> {
+        if self.writers.is_empty() || self.standing.finished {
+            return Ok(());
+        }
+        let epoch = Epoch(self.epoch.0 + 1);
+        let mut standing = self.standing.clone();
+        if self.is_first() {
+            standing.since = epoch.0;
+        }
+        self.stage_writers(epoch, &mut standing, &[], Closing::Close).await?;
+        if standing.sinks != self.standing.sinks {
+            Box::pin(self.without_rows(epoch, standing, Vec::new())).await?;
+        }
+        Ok(())
+    }
+
+    /// An epoch in which nothing was read; all rows of `emptied` tables go.
+    pub(super) async fn without_rows(
+        &mut self,
+        epoch: Epoch,
+        standing: Standing,
+        emptied: Vec<Arc<TableDef>>,
+    ) -> Result<(), Error> {
+        let unchanged = |held: &Held| Advanced {
+            runs: held.runs.clone(),
+            deltas: held.tables.iter().map(|_| Delta::default()).collect(),
+            late: 0,
+        };
+        let advanced: Vec<Advanced> = self.held.iter().map(unchanged).collect();
+        let mut staged = self.stage(&standing, &advanced, Vec::new(), &[]).await?;
+        staged.sinks = Sinks::emptying(emptied);
+        Box::pin(self.conclude(epoch, standing, staged, advanced)).await.map(drop)
+    }
+
+    /// Commits an epoch and goes on from it.
+    pub(super) async fn conclude(
+        &mut self,
+        epoch: Epoch,
+        standing: Standing,
+        staged: Staged,
+        advanced: Vec<Advanced>,
+    ) -> Result<Committed, Error> {
+        let (object, blocks) = (staged.object, staged.blocks.clone());
+        let committed = self.commit(epoch, &standing, staged).await?;
+        fail::fail_point!("epoch.commit", |_| Err(Error::FailPoint("epoch.commit")));
+        let before = self.objects(self.object, &self.blocks);
+        (self.epoch, self.standing, self.object, self.blocks) = (epoch, standing, object, blocks);
+        for (held, advanced) in self.held.iter_mut().zip(advanced) {
+            held.runs = advanced.runs;
+            held.late += advanced.late;
+            for (table, delta) in held.tables.iter_mut().zip(&advanced.deltas) {
+                table.apply(delta);
+            }
+        }
+        self.finish(before).await?;
+        Ok(committed)
     }
 
     /// The one commit of the epoch. Writes by key are planned again while others change the same rows.
@@ -129,7 +191,7 @@ impl Run {
             if is_known {
                 planned.abandon(&self.services.lake).await;
             }
-            let again = match staged.sinks.is_keyed() {
+            let again = match staged.sinks.may_conflict() {
                 true => reruns.pause_after(error),
                 false => Err(error),
             };

@@ -55,7 +55,7 @@ impl Run {
         standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
-        let moment = Moment { watermark, is_first: self.epoch.0 == 0 };
+        let moment = Moment { watermark, is_first: self.is_first() };
         let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
         let is_due = self.is_due(moment)? || self.is_writer_due(now) || self.is_commit_due(&standing, now);
         if !is_news && !is_due {
@@ -72,6 +72,7 @@ impl Run {
             reader.source.settle().await?;
         }
         let head = self.services.lake.catalog.head(&self.scope).await?.txn;
+        self.head = head;
         let mut all: Vec<(usize, Pulled)> = Vec::new();
         for (at, reader) in self.sources.iter_mut().enumerate() {
             let state = self.standing.sources.get(&reader.name).filter(|state| !state.ended);

@@ -1,27 +1,27 @@
 //! What operators hold between epochs: read back, made durable, tidied up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use cenote_catalog::{ResetExtent, TableDef};
+use cenote_vocab::{Epoch, TableId};
 use futures::TryStreamExt;
 use uuid::Uuid;
 
-use super::Run;
+use super::{Run, Writer};
 use crate::Error;
 use crate::blocks::{self, Block, Changes, Layouts};
-use crate::checkpoint::{Held, StateObject, Stored};
+use crate::checkpoint::{Held, SourceState, Standing, StateObject, Stored};
 use crate::multiset::{Delta, Multiset};
 use crate::plan::{Advanced, Operator};
+use crate::streams::SourcePlan;
 
 impl Run {
     /// Takes what the last commit said, if there was one.
     pub(super) async fn restore(&mut self, state: Option<bytes::Bytes>) -> Result<(), Error> {
         let name = self.pipeline.full_name();
         let corrupt = |reason: String| Error::Corrupt { pipeline: name.clone(), reason };
-        let empty = |operator: &Operator| {
-            let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
-            Held { runs: Vec::new(), tables }
-        };
         let mut held: Vec<Held> = self.plan.operators.iter().map(empty).collect();
         let Some(bytes) = state else {
             self.held = held;
@@ -43,10 +43,73 @@ impl Run {
             }
         }
         (self.standing, self.held, self.object, self.blocks) =
-            (stored.standing, held, stored.object, stored.blocks);
+            (self.carried(stored.standing), held, stored.object, stored.blocks);
         let nothing = self.held.iter().map(|held| (&held.runs[..], &held.tables[..], &[][..]));
         let bytes = memory(nothing);
         self.reserve(bytes)
+    }
+
+    /// Gives up what the last commit said as far as `extent` tells, in an epoch of its own, and goes on with nothing.
+    pub(super) async fn begin_anew(
+        &mut self,
+        state: Option<bytes::Bytes>,
+        extent: ResetExtent,
+    ) -> Result<(), Error> {
+        self.held = self.plan.operators.iter().map(empty).collect();
+        let stored = match state.as_ref().map(Stored::decode) {
+            Some(Ok(stored)) => Some(stored.standing),
+            // What is damaged need not be read to be given up.
+            Some(Err(_)) if extent != ResetExtent::State => None,
+            Some(Err(reason)) => {
+                return Err(Error::Corrupt { pipeline: self.pipeline.full_name(), reason });
+            }
+            None => None,
+        };
+        let mut standing = self.standing.clone();
+        if let Some(stored) = stored {
+            let now = stored.now.max(standing.now);
+            let carried = self.carried(stored);
+            match extent {
+                ResetExtent::State => standing = carried,
+                ResetExtent::Everything => {
+                    (standing.sinks, standing.sink_identities) = (carried.sinks, carried.sink_identities);
+                }
+                ResetExtent::EverythingAndRows => {}
+            }
+            standing.now = now;
+        }
+        let epoch = Epoch(self.epoch.0 + 1);
+        standing.since = epoch.0;
+        let mut emptied: Vec<Arc<TableDef>> = Vec::new();
+        if extent == ResetExtent::EverythingAndRows {
+            emptied.extend(self.plan.outputs.iter().map(|output| output.target.clone()));
+            emptied.sort_by_key(|table| table.id);
+            emptied.dedup_by_key(|table| table.id);
+        }
+        self.without_rows(epoch, standing, emptied).await
+    }
+
+    /// What was stored, of the sources and sinks that there are; those that are new begin.
+    fn carried(&self, mut stored: Standing) -> Standing {
+        let mut sources = self.standing.sources.clone();
+        for (name, fresh) in &mut sources {
+            if let Some(was) = stored.sources.remove(name)
+                && (was.identity.is_empty() || was.identity == fresh.identity)
+            {
+                *fresh = SourceState { identity: std::mem::take(&mut fresh.identity), ..was };
+            }
+        }
+        let is_same = |writer: &&Writer| {
+            let was = stored.sink_identities.get(&writer.name);
+            was.is_none_or(|identity| *identity == writer.identity)
+        };
+        let same: BTreeSet<&str> =
+            self.writers.iter().filter(is_same).map(|writer| writer.name.as_str()).collect();
+        let mut sinks = std::mem::take(&mut stored.sinks);
+        sinks.retain(|name, _| same.contains(name.as_str()));
+        let mut identities = stored.sink_identities.clone();
+        identities.retain(|name, _| same.contains(name.as_str()));
+        Standing { sources, sinks, sink_identities: identities, ..stored }
     }
 
     /// Fails unless the plan is the one by which it was made.
@@ -65,10 +128,16 @@ impl Run {
                 return differs(operator.name(), format!("it was {was}, it is {}", operator.fingerprint()));
             }
         }
-        match self.sources.iter().find(|reader| !stored.standing.sources.contains_key(&reader.name)) {
-            Some(reader) => differs(&reader.name, "the source was not read before".to_owned()),
-            None => Ok(()),
+        for reader in &self.sources {
+            let planned = &self.plan.sources[reader.planned];
+            let is_held = operators.iter().any(|operator| operator.reads().contains(&reader.feed));
+            let Some(was) = stored.standing.sources.get(&reader.name).filter(|_| is_held) else { continue };
+            let identity = planned.identity();
+            if !was.identity.is_empty() && was.identity != identity {
+                return differs(&reader.name, format!("it was {}, it is {identity}", was.identity));
+            }
         }
+        Ok(())
     }
 
     fn layouts(&self) -> Layouts<'_> {
@@ -143,8 +212,16 @@ impl Run {
         self.reservation.try_grow(bytes - reserved).map_err(|source| Error::StateMemory { pipeline, source })
     }
 
-    /// Deletes objects that a crash left behind.
+    /// Deletes objects that a crash left behind, and lets go of the history of tables that are read no longer.
     pub(super) async fn clean(&self) -> Result<(), Error> {
+        let catalog = &self.services.lake.catalog;
+        let read: BTreeSet<TableId> = self.plan.sources.iter().filter_map(SourcePlan::table).collect();
+        for hold in catalog.holds(&self.scope).await? {
+            let is_ours = hold.holder == self.pipeline.producer();
+            if is_ours && hold.table.is_some_and(|table| !read.contains(&table)) {
+                catalog.release_hold(&self.scope, hold.id).await?;
+            }
+        }
         let store = &self.services.lake.store;
         let all = cenote_store::pipeline_location(self.scope.tenant(), self.pipeline.id);
         let kept = self.objects(self.object, &self.blocks);
@@ -180,6 +257,12 @@ impl Run {
     pub(super) fn object_path(&self, id: Uuid) -> object_store::path::Path {
         cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, id)
     }
+}
+
+/// An operator that holds nothing.
+fn empty(operator: &Operator) -> Held {
+    let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
+    Held { tables, ..Held::default() }
 }
 
 /// Bytes of runs, and of tables after a change of them.

@@ -15,7 +15,7 @@ use cenote_query::NewView;
 use cenote_vocab::{PartitionSpec, Scope, SortOrder, TableId};
 use uuid::Uuid;
 
-use super::Streams;
+use super::{Ending, Streams};
 use crate::plan::shape;
 use crate::{Error, PipelineOptions};
 
@@ -190,9 +190,9 @@ impl Streams {
             }
         }
         let head = services.lake.catalog.head(scope).await?.txn;
-        let reached = self.inner.running.lock().get(&pipeline.id).map(|running| running.reached.clone());
-        if let Some(mut reached) = reached
-            && reached.wait_for(|reached| *reached >= Some(head)).await.is_ok()
+        let progress = self.inner.running.lock().get(&pipeline.id).map(|running| running.progress.clone());
+        if let Some(mut progress) = progress
+            && progress.wait_for(|progress| progress.reached >= Some(head)).await.is_ok()
         {
             return Ok(());
         }
@@ -224,7 +224,7 @@ impl Streams {
             objects.push(drop_table(&rows.schema_name, &rows.name, false));
         }
         if let Some(id) = view.materialized().and_then(|id| id.parse::<Uuid>().ok()) {
-            self.halt(id).await;
+            self.halt(id, Ending::Open).await;
         }
         self.apply(identity, "drop_materialized_view", objects, &BTreeSet::new()).await?;
         self.remove_pipeline(&identity.scope, view.materialized()).await

@@ -5,5 +5,6 @@ mod files;
 mod golden;
 mod life;
 mod scripts;
+mod steer;
 mod views;
 mod world;
