@@ -139,7 +139,7 @@ def compare(node: Node, rounds: int) -> list[dict]:
     fusion = datafusion.SessionContext()
     for table, paths in files.items():
         duck.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({paths!r})")
-        fusion.register_parquet(table, folder(paths))
+        fusion.register_parquet(table, folder(node, table, paths))
     results = []
     with node.connect() as connection:
         ask = {
@@ -174,11 +174,12 @@ def live_files(node: Node, table: str) -> list[str]:
     return [str(node.directory / "lake" / path) for [path] in rows]
 
 
-def folder(paths: list[str]) -> str:
-    """The folder of a table's files: it holds nothing else, as the tables were written once."""
-    directory = pathlib.Path(paths[0]).parent
-    if {pathlib.Path(path) for path in paths} != set(directory.glob("*.parquet")):
-        raise RuntimeError(f"{directory} holds other files than the table's")
+def folder(node: Node, table: str, paths: list[str]) -> str:
+    """A folder with the table's live files alone: what was merged lies beside them for a while."""
+    directory = node.directory / "live" / table
+    directory.mkdir(parents=True)
+    for path in map(pathlib.Path, paths):
+        (directory / path.name).hardlink_to(path)
     return str(directory)
 
 

@@ -8,7 +8,7 @@ use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{Row, Rows};
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::Error;
 use crate::order::RowOrder;
@@ -16,6 +16,8 @@ use crate::order::RowOrder;
 /// Rows of one table, a batch at a time.
 pub(crate) type Batches = BoxStream<'static, Result<RecordBatch, Error>>;
 
+/// First batches that are waited for at a time.
+const BEGUN_AT_ONCE: usize = 16;
 /// Rows in one merged batch.
 const BATCH_ROWS: usize = 8_192;
 
@@ -38,12 +40,12 @@ struct Cursor {
 impl Merge {
     /// Reads the first batch of each input.
     pub(crate) async fn start(order: RowOrder, inputs: Vec<Batches>) -> Result<Self, Error> {
-        let mut cursors = Vec::with_capacity(inputs.len());
-        for mut input in inputs {
-            if let Some((batch, keys)) = next_batch(&mut input, &order).await? {
-                cursors.push(Cursor { input, batch, keys, at: 0 });
-            }
-        }
+        let first = async |mut input: Batches| {
+            let first = next_batch(&mut input, &order).await?;
+            Ok::<_, Error>(first.map(|(batch, keys)| Cursor { input, batch, keys, at: 0 }))
+        };
+        let begun = stream::iter(inputs.into_iter().map(first)).buffered(BEGUN_AT_ONCE);
+        let cursors: Vec<Cursor> = begun.try_filter_map(async |cursor| Ok(cursor)).try_collect().await?;
         let mut merge = Self { order, heap: (0..cursors.len()).collect(), cursors };
         for at in (0..merge.heap.len() / 2).rev() {
             merge.sink(at);

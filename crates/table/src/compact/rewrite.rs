@@ -27,6 +27,8 @@ const PAGE_COPIES: u64 = 2;
 /// … and besides a batch of rows and their keys: so much, or all rows of a small group.
 const BATCH_BYTES: u64 = 1 << 20;
 const BATCH_COPIES: u64 = 4;
+/// A store far away answers so many openings at a time.
+const OPENED_AT_ONCE: usize = 16;
 /// Inline batches are read so many at a time.
 const INLINE_FILES: usize = 256;
 /// Rows beyond share an unpartitioned file: a commit takes 10 000 files.
@@ -213,15 +215,18 @@ impl Rewrite {
     }
 
     async fn start(&self, inputs: Vec<Sorted<'_>>, spill: &Spill) -> Result<Merge, Error> {
-        let mut streams = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            streams.push(match input {
-                Sorted::File(file) => self.read(std::slice::from_ref(file)).await?,
-                Sorted::Run(run) => spill.read(&run).await?,
-                Sorted::Held(batch) => stream::iter([Ok(batch)]).boxed(),
-            });
-        }
+        let open = |input| self.open(input, spill);
+        let streams =
+            stream::iter(inputs.into_iter().map(open)).buffered(OPENED_AT_ONCE).try_collect().await?;
         Merge::start(self.order()?, streams).await
+    }
+
+    async fn open(&self, input: Sorted<'_>, spill: &Spill) -> Result<Batches, Error> {
+        match input {
+            Sorted::File(file) => self.read(std::slice::from_ref(file)).await,
+            Sorted::Run(run) => spill.read(&run).await,
+            Sorted::Held(batch) => Ok(stream::iter([Ok(batch)]).boxed()),
+        }
     }
 
     /// Rows in order of (tuple, sort order): each partition begins a file.
