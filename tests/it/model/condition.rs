@@ -60,8 +60,8 @@ impl Condition {
             Self::Keys { low, high } => format!("k BETWEEN {low} AND {high}"),
             Self::Share { of, rest } => format!("k % {of} = {rest}"),
             Self::Null(column) => format!("{} IS NULL", column.name),
-            Self::Equal(column, value) => format!("{} = {}", column.name, value.literal(column.of)),
-            Self::Less(column, value) => format!("{} < {}", column.name, value.literal(column.of)),
+            Self::Equal(column, value) => format!("{} = {}", column.name, value.expression(column.of)),
+            Self::Less(column, value) => format!("{} < {}", column.name, value.expression(column.of)),
             Self::Either(a, b) => format!("({} OR {})", a.sql(), b.sql()),
         }
     }

@@ -145,7 +145,7 @@ impl Target<'_> {
              {update}WHEN NOT MATCHED THEN INSERT (time, k{column}) VALUES ({}, s.k{value})",
             self.name,
             source.join(", "),
-            Value::time_of(3).literal(Type::Timestamp),
+            Value::time_of(3).expression(Type::Timestamp),
         );
         Change { sql, effect: Effect::Rewrite(rows), count: Some(count) }
     }
@@ -272,7 +272,7 @@ impl Assignment {
 
     fn sql(&self) -> String {
         match self {
-            Self::Literal(column, value) => format!("{} = {}", column.name, value.literal(column.of)),
+            Self::Literal(column, value) => format!("{} = {}", column.name, value.expression(column.of)),
             Self::AddOne(column) => format!("{0} = {0} + 1", column.name),
         }
     }
@@ -325,7 +325,7 @@ fn names(named: &[Column]) -> String {
 
 fn values(named: &[Column], rows: &[Arc<Row>]) -> String {
     let rows = rows.iter().map(|row| {
-        let cells = named.iter().map(|column| column.of_row(row).literal(column.of));
+        let cells = named.iter().map(|column| column.of_row(row).expression(column.of));
         format!("({})", cells.collect::<Vec<_>>().join(", "))
     });
     rows.collect::<Vec<_>>().join(", ")

@@ -100,12 +100,19 @@ impl Value {
         Self::Seconds((key * 2_711) % (DAYS / 4 * DAY_SECONDS))
     }
 
+    /// An expression of this value.
+    pub(super) fn expression(&self, of: Type) -> String {
+        match self {
+            // So that what was said stays short enough to read.
+            Self::Text(text) if text.starts_with("long") => format!("repeat('long', {})", text.len() / 4),
+            other => other.literal(of),
+        }
+    }
+
     /// A literal of the type.
     pub(super) fn literal(&self, of: Type) -> String {
         match self {
             Self::Null => "NULL".to_owned(),
-            // So that what was said stays short enough to read.
-            Self::Text(text) if text.starts_with("long") => format!("repeat('long', {})", text.len() / 4),
             Self::Text(text) => format!("'{}'", text.replace('\'', "''")),
             Self::Flag(flag) => flag.to_string(),
             Self::Seconds(_) => format!("{} '{}'", of.sql(), self.shown(of)),

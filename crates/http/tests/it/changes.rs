@@ -154,20 +154,35 @@ async fn others_see_nothing() {
     node.stop().await;
 }
 
+/// A stream of events, and what came of it so far.
+struct Events {
+    body: Body,
+    text: String,
+}
+
+impl Events {
+    async fn of(node: &Node, request: http::request::Builder) -> Self {
+        let request = request.header("authorization", format!("Bearer {ADMIN}"));
+        let request = request.header("accept", "text/event-stream").body(Body::empty()).expect("a request");
+        let response = node.router.clone().oneshot(request).await.expect("the router answers");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body(), text: String::new() }
+    }
+
+    /// All that came, once these are `wanted` at least.
+    async fn until(&mut self, wanted: usize) -> Vec<String> {
+        while self.text.matches("\n\n").count() < wanted {
+            let Some(frame) = self.body.frame().await else { panic!("the stream ended: {}", self.text) };
+            let frame = frame.expect("whole");
+            self.text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("text"));
+        }
+        self.text.split_terminator("\n\n").map(str::to_owned).collect()
+    }
+}
+
 /// The events of a stream until `wanted` of them came.
 async fn events(node: &Node, request: http::request::Builder, wanted: usize) -> Vec<String> {
-    let request = request.header("authorization", format!("Bearer {ADMIN}"));
-    let request = request.header("accept", "text/event-stream").body(Body::empty()).expect("a request");
-    let response = node.router.clone().oneshot(request).await.expect("the router answers");
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let mut body = response.into_body();
-    let mut text = String::new();
-    while text.matches("\n\n").count() < wanted {
-        let Some(frame) = body.frame().await else { panic!("the stream ended: {text}") };
-        let frame = frame.expect("whole");
-        text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("text"));
-    }
-    text.split_terminator("\n\n").map(str::to_owned).collect()
+    Events::of(node, request).await.until(wanted).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,13 +206,13 @@ async fn events_carry_positions_that_resume() {
 
     // a new column is told before the first row that has it
     let alter = "ALTER TABLE t ADD COLUMN more TEXT; INSERT INTO t VALUES (7, 'x')";
-    let changed = async {
-        for sql in alter.split("; ") {
-            assert_eq!(node.sql(sql).await.status, 200, "{sql}");
-        }
-    };
     let resumed = Request::get("/api/v1/tables/t/changes?from=0").header("last-event-id", &rows[7].0);
-    let (told, ()) = tokio::join!(events(&node, resumed, 4), changed);
+    let mut stream = Events::of(&node, resumed).await;
+    stream.until(1).await;
+    for sql in alter.split("; ") {
+        assert_eq!(node.sql(sql).await.status, 200, "{sql}");
+    }
+    let told = stream.until(3).await;
     let told: Vec<&String> = told.iter().filter(|event| !event.starts_with(':')).collect();
     let schemas = told.iter().filter(|event| event.starts_with("event: schema")).count();
     assert!(schemas >= 2, "{told:?}");

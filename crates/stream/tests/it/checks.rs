@@ -54,7 +54,6 @@ async fn what_a_pipeline_may_not_be_is_named() {
         ("CREATE TABLE i WITH (connector = 'kafka'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "connector 'kafka' is not supported yet"),
         ("CREATE TABLE i WITH (connector = 'impulse'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "option 'event_rate' is required"),
         ("CREATE TABLE i WITH (connector = 'impulse', event_rate = 1, x = 2, y = 3); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "unknown options provided in WITH clause: 'x', 'y'"),
-        ("SET parallelism = 3; INSERT INTO out SELECT k, v FROM src".to_owned(), "option 'parallelism' is not supported yet"),
         ("SET speed = 3; INSERT INTO out SELECT k, v FROM src".to_owned(), "invalid option 'speed'; supported options are"),
         ("SELECT 1".to_owned(), "a SELECT whose rows go nowhere"),
     ] {
