@@ -92,6 +92,7 @@ impl SourcePlan {
         let time = match self.event_time {
             EventTime::Source => "",
             EventTime::Ingest => " at ingest",
+            EventTime::Unasked => " unasked",
         };
         format!("{}{time}\n{shape}", self.identity())
     }

@@ -290,15 +290,17 @@ async fn a_sink_that_hangs_holds_up_nobody_else() {
     let call = called.await.expect("waits").expect("a call");
     let other = world.node.session().await;
     let began = std::time::Instant::now();
-    let hung = tokio::spawn(async move {
+    let hung = async {
         other.rows("PAUSE PIPELINE hung").await;
         std::time::Instant::now()
-    });
-    for sql in ["PAUSE PIPELINE p", "RESUME PIPELINE p", "PAUSE PIPELINE p"] {
-        world.client.rows(sql).await;
-    }
-    let others = std::time::Instant::now();
-    let hung = hung.await.expect("paused");
+    };
+    let others = async {
+        for sql in ["PAUSE PIPELINE p", "RESUME PIPELINE p", "PAUSE PIPELINE p"] {
+            world.client.rows(sql).await;
+        }
+        std::time::Instant::now()
+    };
+    let (hung, others) = tokio::join!(hung, others);
     assert!(others < hung, "they waited for the one that hangs");
     assert!(hung - began < std::time::Duration::from_secs(15), "{:?}", hung - began);
     assert_eq!(world.pipeline("hung").await.state, "paused");
