@@ -283,6 +283,13 @@ impl SinkOptions {
         matches!(self, Self::Filesystem(options) if options.wants_event_time())
     }
 
+    /// The one file that it writes, as it was named, if it is one.
+    pub fn file(&self) -> Option<String> {
+        let Self::SingleFile(options) = self else { return None };
+        let path = std::path::absolute(&options.path);
+        Some(path.map_or_else(|_| options.path.clone(), |path| path.display().to_string()))
+    }
+
     /// True if rows that are taken back can be said.
     pub fn is_debezium(&self) -> bool {
         let is = |format: &FileFormat| matches!(format, FileFormat::Records(RecordFormat::DebeziumJson(_)));
@@ -300,7 +307,13 @@ impl SinkOptions {
             Self::SingleFile(options) => reach.path(&options.path).map(drop),
             Self::Filesystem(options) => options.check_reach(reach),
             Self::Webhook(options) => options.check_reach(reach),
-            Self::Stdout(_) | Self::Blackhole => Ok(()),
+            Self::Stdout(_) => match reach {
+                Reach::Everything => Ok(()),
+                Reach::Named { .. } => Err(Error::Denied(
+                    "connector 'stdout' is for cenote run: nobody reads a server's".to_owned(),
+                )),
+            },
+            Self::Blackhole => Ok(()),
         }
     }
 

@@ -7,10 +7,13 @@
 //! yet. Buffered rows are flushed when they are asked for: a feed knows files only. Changes are read by whole transactions,
 //! since rows of half a one are rows that never were.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray, new_null_array,
+};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -89,6 +92,28 @@ pub enum LakeMode {
     Changes,
 }
 
+/// Whether somebody asks when rows happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// A row without a time cannot be used.
+    Asked,
+    /// It can.
+    Unasked,
+}
+
+/// What of a table is read, as it was planned.
+#[derive(Clone, Debug)]
+pub struct LakeRead {
+    /// The table.
+    pub table: Arc<TableDef>,
+    /// Which rows.
+    pub mode: LakeMode,
+    /// Places of columns that are looked at; what becomes of others does not matter.
+    pub columns: BTreeSet<usize>,
+    /// Their event time.
+    pub times: Times,
+}
+
 /// The reader of one table.
 pub struct LakeSource {
     lake: Lake,
@@ -97,7 +122,10 @@ pub struct LakeSource {
     /// As it was planned.
     table: Arc<TableDef>,
     mode: LakeMode,
+    times: Times,
     schema: SchemaRef,
+    /// Columns that are read, with their places in `schema`.
+    read: Vec<(usize, Field)>,
     /// Name of the hold.
     holder: String,
     hold: Option<(Hold, Micros)>,
@@ -122,15 +150,19 @@ impl LakeSource {
     pub fn new(
         (lake, ingest): (Lake, Ingest),
         scope: Scope,
-        (table, mode): (Arc<TableDef>, LakeMode),
+        LakeRead { table, mode, columns: read, times }: LakeRead,
         holder: String,
     ) -> Self {
+        let time = table.time_column().filter(|_| times == Times::Asked).map(|field| field.id);
+        let is_read = |(at, field): &(usize, &Field)| read.contains(at) || Some(field.id) == time;
+        let read = table.schema.fields.iter().enumerate().filter(is_read);
+        let read = read.map(|(at, field)| (at, field.clone())).collect();
         let columns = Self::columns(&table);
         let schema = match mode {
             LakeMode::Append => stamped(&columns),
             LakeMode::Changes => changed(&columns),
         };
-        Self { lake, ingest, scope, table, mode, schema, holder, hold: None, files: None }
+        Self { lake, ingest, scope, table, mode, times, schema, read, holder, hold: None, files: None }
     }
 
     fn name(&self) -> String {
@@ -148,11 +180,15 @@ impl LakeSource {
         let changed = |reason: &str| Error::Changed { source_name: self.name(), reason: reason.to_owned() };
         let table = names.tables().find(|table| table.id == self.table.id).cloned();
         let table = table.ok_or_else(|| changed("it was dropped"))?;
-        for field in &self.table.schema.fields {
+        for (_, field) in &self.read {
             match table.schema.field_by_id(field.id) {
                 None => return Err(changed(&format!("column {:?} was dropped", field.name))),
                 Some(now) if now.field_type != field.field_type => {
-                    return Err(changed(&format!("column {:?} is {} by now", field.name, now.field_type)));
+                    return Err(changed(&format!(
+                        "column {:?} is {} by now",
+                        field.name,
+                        now.field_type.sql_name()
+                    )));
                 }
                 Some(_) => {}
             }
@@ -250,13 +286,13 @@ impl LakeSource {
         self.mode == LakeMode::Changes
     }
 
-    /// The columns that are read of files: the table's, and of changes who a row is.
+    /// The columns that are read of files. Of changes, and where no column is read, who a row is.
     fn columns_of_files(&self) -> Arc<TableSchema> {
-        let mut columns = TableSchema::clone(&self.table.schema);
-        if self.is_changes() {
-            columns.fields.push(Field::new(ROW_ID_FIELD, ROW_ID, FieldType::Int64));
+        let mut fields: Vec<Field> = self.read.iter().map(|(_, field)| field.clone()).collect();
+        if self.is_changes() || fields.is_empty() {
+            fields.push(Field::new(ROW_ID_FIELD, ROW_ID, FieldType::Int64));
         }
-        Arc::new(columns)
+        Arc::new(TableSchema { fields, ..TableSchema::clone(&self.table.schema) })
     }
 
     /// Who the rows of a file's batch are: the ids that stand in it, else the file's first and their places.
@@ -349,7 +385,7 @@ impl LakeSource {
     }
 
     fn columns_read(&self) -> Vec<FieldId> {
-        self.table.schema.fields.iter().map(|field| field.id).collect()
+        self.read.iter().map(|(_, field)| field.id).collect()
     }
 
     fn gone(&self, error: cenote_table::Error) -> Error {
@@ -361,7 +397,8 @@ impl LakeSource {
         }
     }
 
-    /// The batch in the columns of the source, with the hidden ones behind them: of changes the ids and weights.
+    /// A batch of what was read in the columns of the source, with the hidden ones behind them: of changes the ids and weights.
+    /// Columns that nobody looks at are NULL.
     fn stamp(
         &self,
         batch: &RecordBatch,
@@ -369,21 +406,23 @@ impl LakeSource {
         (ids, weights): (Int64Array, Int64Array),
     ) -> Result<RecordBatch, Error> {
         let given = batch.schema();
-        let wanted = &self.schema.fields()[..self.table.schema.fields.len()];
-        let pairs = batch.columns().iter().zip(given.fields()).zip(wanted);
-        let mut columns: Vec<ArrayRef> =
-            pairs.map(|((column, given), wanted)| adapt(column, given, wanted)).collect::<Result<_, _>>()?;
-        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-        let times = match self.table.time_column() {
-            None => Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])) as ArrayRef,
-            Some(field) => {
+        let mut columns: Vec<ArrayRef> = self.schema.fields()[..self.table.schema.fields.len()]
+            .iter()
+            .map(|field| new_null_array(field.data_type(), batch.num_rows()))
+            .collect();
+        for (((at, _), column), given) in self.read.iter().zip(batch.columns()).zip(given.fields()) {
+            columns[*at] = adapt(column, given, self.schema.field(*at))?;
+        }
+        let times = match (self.table.time_column(), self.times) {
+            (Some(field), Times::Asked) => {
                 let at = self.table.schema.fields.iter().position(|other| other.id == field.id).unwrap_or(0);
-                let times = cast(&columns[at], &micros)?;
+                let times = cast(&columns[at], &DataType::Timestamp(TimeUnit::Microsecond, None))?;
                 if times.null_count() > 0 {
                     return Err(Error::NoEventTime { source_name: self.name(), column: field.name.clone() });
                 }
                 times
             }
+            _ => Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])) as ArrayRef,
         };
         columns.push(times);
         if self.is_changes() {

@@ -36,7 +36,7 @@ pub use filesystem::{
 };
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
-pub use lake::{LakeMode, LakeSource};
+pub use lake::{LakeMode, LakeRead, LakeSource, Times};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;

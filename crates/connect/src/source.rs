@@ -10,8 +10,9 @@ use cenote_vocab::{Micros, Txn};
 
 use crate::Error;
 
-/// The hidden last column of every batch: when the row happened, µs UTC, never NULL.
-pub const EVENT_TIME: &str = "_timestamp";
+/// The hidden last column of every batch: when the row happened, µs UTC, never NULL. No name of a statement has a control
+/// character.
+pub const EVENT_TIME: &str = "\u{1f}timestamp";
 
 /// Where a row stands in its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +46,10 @@ impl BadRow {
 }
 
 /// The hidden column of changes, and of what follows from them: how many of the row come (above 0) or go. Never NULL.
-pub const WEIGHT: &str = "_weight";
+pub const WEIGHT: &str = "\u{1f}weight";
 
 /// The hidden column of changes that says who a row of its table is.
-pub const ROW_ID: &str = "_row_id";
+pub const ROW_ID: &str = "\u{1f}row_id";
 
 /// What an epoch asks of a source.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,7 @@ mod merge;
 mod parameters;
 mod pipeline;
 mod prepare;
+mod secrets;
 mod tokens;
 mod words;
 
@@ -32,6 +33,7 @@ pub(crate) use merge::{ALL, NOTHING};
 pub(crate) use pipeline::{
     ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
 };
+pub(crate) use secrets::masked;
 pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
 pub(crate) use words::{Words, object_name};
 

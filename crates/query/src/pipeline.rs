@@ -128,6 +128,8 @@ pub trait StreamTables: Send + Sync {
     fn local(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, Error>;
     /// What stands for a table of the lake that the query reads, with the table's columns.
     fn lake(&self, table: &Arc<TableDef>) -> Arc<dyn TableProvider>;
+    /// The query looks into a view of the lake.
+    fn reads_view(&self, view: &Arc<TableDef>);
     /// Functions of such queries; one hides another of its name.
     fn functions(&self) -> Vec<Arc<ScalarUDF>>;
 }
@@ -161,10 +163,12 @@ impl Session {
         let mut binder = session.binder(snapshot);
         binder.read_streams(tables.clone()).map_err(|error| fault::of(error, sql))?;
         let (target, plan) = statement::insert_plan(session, &mut binder, insert, sql).await?;
+        statement::refuse_parameters(&plan, "a pipeline", sql)?;
         Ok(InsertPlan { target, plan, state: binder.state().clone() })
     }
 
-    /// Plans a query of a pipeline, such as a view of its script; with the state for optimising and running it.
+    /// Plans a query of a pipeline, such as a view of its script; with the state for optimising and running it. Both sides of
+    /// a UNION, a CASE and the like have agreed on their types.
     pub async fn plan_query(
         &self,
         sql: &str,
@@ -179,6 +183,8 @@ impl Session {
         let mut binder = session.binder(snapshot);
         binder.read_streams(tables.clone()).map_err(|error| fault::of(error, sql))?;
         let plan = binder.plan(*statement, sql, &session.search_path()).await?;
+        statement::refuse_parameters(&plan, "a pipeline", sql)?;
+        let plan = binder.coerced(plan, sql)?;
         Ok((plan, binder.state().clone()))
     }
 }

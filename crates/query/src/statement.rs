@@ -41,6 +41,7 @@ pub(crate) use select::bind_parameters;
 pub(crate) use show::table_batch;
 pub(crate) use table_options::refuse_append_only;
 pub(crate) use transact::failed;
+pub(crate) use view::refuse_parameters;
 
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as AnyStatement;

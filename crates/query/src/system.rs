@@ -6,8 +6,9 @@ mod runtime;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -16,6 +17,7 @@ use cenote_vocab::{ErrorKind, Permission};
 
 use crate::Error;
 use crate::engine::Engine;
+use crate::parse::masked;
 use crate::plan::denied;
 
 pub(crate) use provider::MadeTable;
@@ -91,7 +93,21 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
     }
     let batch =
         facts.engine.lake().catalog.system_rows(&facts.identity.scope, &format!("{group}.{name}")).await?;
+    let batch = match (group, name) {
+        ("stream", "pipelines") => without_secrets(&batch)?,
+        _ => batch,
+    };
     visible(batch, &facts.identity)
+}
+
+/// Scripts as everybody may see them; who may administer a pipeline asks SHOW CREATE PIPELINE.
+fn without_secrets(pipelines: &RecordBatch) -> Result<RecordBatch, Error> {
+    let internal = |error| Error::new(ErrorKind::Internal, format!("internal error: {error}"));
+    let at = pipelines.schema().index_of("script").map_err(internal)?;
+    let mut columns = pipelines.columns().to_vec();
+    let scripts = columns[at].as_string::<i32>();
+    columns[at] = Arc::new(scripts.iter().map(|script| script.map(masked)).collect::<StringArray>());
+    RecordBatch::try_new(pipelines.schema(), columns).map_err(internal)
 }
 
 /// Only rows about tables that the identity may read.

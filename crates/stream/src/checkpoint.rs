@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
 use crate::blocks::{Block, BlockHead};
+use crate::lineage::Lineage;
 use crate::multiset::Multiset;
 
 const MAGIC: &[u8; 4] = b"CNPS";
@@ -74,6 +75,12 @@ pub(crate) struct Standing {
     /// Changes of tables that were left out, because only rows that are added are read of them.
     #[serde(default)]
     pub(crate) rows_skipped: u64,
+    /// What the names of the script meant.
+    #[serde(default)]
+    pub(crate) lineage: Lineage,
+    /// Which script of the pipeline it was.
+    #[serde(default)]
+    pub(crate) version: i64,
     /// All sources have ended, and everything was written.
     pub(crate) finished: bool,
 }
@@ -278,6 +285,8 @@ mod tests {
             sink_identities: BTreeMap::from([("out".to_owned(), "single_file /out".to_owned())]),
             since: 0,
             rows_skipped: 0,
+            lineage: Lineage::new(),
+            version: 1,
             finished: false,
         }
     }

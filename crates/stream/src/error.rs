@@ -103,6 +103,11 @@ impl Error {
         matches!(catalog, Some(cenote_catalog::Error::Fenced { .. }))
     }
 
+    /// True if a table is no longer what the pipeline was planned for: planned again it may go on.
+    pub(crate) fn is_changed(&self) -> bool {
+        matches!(self, Self::Connect(error) if matches!(error.as_ref(), cenote_connect::Error::Changed { .. }))
+    }
+
     /// True if the same epoch may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Exhausted | ErrorKind::Conflict)

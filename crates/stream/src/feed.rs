@@ -1,6 +1,6 @@
 //! Feeds: the leaves of a pipeline's plans. A plan is made once and names them; each epoch brings their rows along.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_connect::{ROW_ID, WEIGHT, changed, stamped};
+use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, stamped};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
@@ -18,6 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
+use parking_lot::Mutex;
 
 use crate::multiset::weighted;
 
@@ -34,6 +35,10 @@ impl Feeds {
     pub(crate) fn set(&mut self, feed: FeedId, rows: Vec<RecordBatch>) {
         self.rows.insert(feed, rows);
     }
+
+    pub(crate) fn rows(&self, feed: FeedId) -> &[RecordBatch] {
+        self.rows.get(&feed).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// A feed as the planner sees it. Behind the columns that queries name its batches have hidden ones, such as
@@ -49,8 +54,20 @@ pub(crate) struct Feed {
     shown: SchemaRef,
     /// Columns that no two of its rows have the same values in, if that is known.
     key: Option<Vec<usize>>,
-    /// Somebody was shown the ids of its rows.
-    shows_ids: Arc<AtomicBool>,
+    /// Nobody knows when its rows happened.
+    is_timeless: bool,
+    asked: Arc<Asked>,
+}
+
+/// What plans ask of a feed: complete when they are made.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Who its rows are.
+    ids: AtomicBool,
+    /// When they happened.
+    times: AtomicBool,
+    /// Columns of its batches.
+    columns: Mutex<BTreeSet<usize>>,
 }
 
 impl Feed {
@@ -67,6 +84,11 @@ impl Feed {
     /// The changes of a table.
     pub(crate) fn changes(id: FeedId, columns: SchemaRef, key: Option<Vec<usize>>) -> Self {
         Self { key, ..Self::hiding(id, changed(&columns), columns) }
+    }
+
+    /// The same, of rows that did not happen at any time.
+    pub(crate) fn timeless(self) -> Self {
+        Self { is_timeless: true, ..self }
     }
 
     /// A feed of exactly these columns.
@@ -86,16 +108,19 @@ impl Feed {
             places: (0..columns.fields().len()).collect(),
             shown: columns,
             key: None,
-            shows_ids: Arc::default(),
+            is_timeless: false,
+            asked: Arc::default(),
         }
     }
 
     /// The same, with some of the hidden columns behind the others; `None` if it has not all of them.
     pub(crate) fn showing(&self, hidden: &[&str]) -> Option<Self> {
         let mut places = self.places.clone();
-        if hidden.contains(&ROW_ID) {
-            self.shows_ids.store(true, Ordering::Relaxed);
+        if hidden.contains(&EVENT_TIME) && self.is_timeless {
+            return None;
         }
+        self.asked.ids.fetch_or(hidden.contains(&ROW_ID), Ordering::Relaxed);
+        self.asked.times.fetch_or(hidden.contains(&EVENT_TIME), Ordering::Relaxed);
         for name in hidden {
             places.push(self.all.index_of(name).ok()?);
         }
@@ -105,7 +130,17 @@ impl Feed {
 
     /// True if something depends on the ids of its rows.
     pub(crate) fn shows_ids(&self) -> bool {
-        self.shows_ids.load(Ordering::Relaxed)
+        self.asked.ids.load(Ordering::Relaxed)
+    }
+
+    /// True if something depends on when its rows happened.
+    pub(crate) fn shows_times(&self) -> bool {
+        self.asked.times.load(Ordering::Relaxed)
+    }
+
+    /// The columns of its batches that plans read.
+    pub(crate) fn read(&self) -> BTreeSet<usize> {
+        self.asked.columns.lock().clone()
     }
 
     /// True if its rows may be taken back.
@@ -174,6 +209,11 @@ impl TableProvider for Feed {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let read: Vec<usize> = match projection {
+            Some(projection) => projection.iter().filter_map(|at| self.places.get(*at).copied()).collect(),
+            None => self.places.clone(),
+        };
+        self.asked.columns.lock().extend(read);
         self.exec(projection)
     }
 }

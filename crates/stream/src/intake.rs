@@ -34,7 +34,7 @@ pub(crate) async fn intake(
 ) -> Result<Intake, Error> {
     let mut intake = Intake { bad: pulled.bad.clone(), ..Intake::default() };
     let given = match source.event_time {
-        EventTime::Source => pulled.batches.clone(),
+        EventTime::Source | EventTime::Unasked => pulled.batches.clone(),
         EventTime::Ingest => pulled.batches.iter().map(|batch| at(batch, now)).collect::<Result<_, _>>()?,
     };
     let Some(shape) = &source.shape else {
@@ -141,7 +141,7 @@ fn at(batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
 }
 
 /// Where each batch stands; rows of a source that tells nothing are counted.
-fn places(pulled: &Pulled) -> Vec<RowPlace> {
+pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlace> {
     if pulled.places.len() == pulled.batches.len() {
         return pulled.places.clone();
     }
@@ -155,7 +155,7 @@ fn places(pulled: &Pulled) -> Vec<RowPlace> {
 }
 
 /// A row as JSON; where it has no such form, as it prints.
-fn shown(row: &RecordBatch) -> String {
+pub(crate) fn shown(row: &RecordBatch) -> String {
     let mut text = Vec::new();
     let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
     let encoded = row.project(&columns).map_err(|error| error.to_string()).and_then(|row| {

@@ -17,6 +17,7 @@ mod epoch;
 mod error;
 mod feed;
 mod intake;
+mod lineage;
 mod metrics;
 mod multiset;
 mod options;

@@ -50,6 +50,7 @@ pub(crate) use operator::{Advanced, Moment, Operator};
 pub(crate) use stage::Stage;
 pub(crate) use view::shape;
 
+use crate::lineage::Lineage;
 use crate::options::BadData;
 use crate::streams::{ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
 use crate::{Error, PipelineOptions, bad_rows};
@@ -66,6 +67,8 @@ pub(crate) struct PipelinePlan {
     pub(crate) sunk: Vec<SunkOutput>,
     /// Keeps rows that could not be used, if they are to be kept.
     pub(crate) bad_table: Option<Arc<TableDef>>,
+    /// What its names mean.
+    pub(crate) lineage: Lineage,
     /// For running the plans.
     pub(crate) state: SessionState,
     /// What `now()` answers in the epoch that runs.
@@ -359,6 +362,7 @@ impl Planner {
             sinks,
             sunk: self.sunk.into_iter().map(|(_, sunk)| sunk).collect(),
             bad_table: self.bad_table,
+            lineage: self.streams.lineage(),
             state,
             now: self.now,
             graph: Arc::new(graph),
@@ -366,7 +370,56 @@ impl Planner {
     }
 }
 
+/// Where a plan writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// As messages call it.
+    target: String,
+    use_of: Use,
+}
+
+/// Whether others may write there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Nobody else: rows are taken back, or lengths are kept.
+    Alone,
+    /// Others that do not want it for themselves.
+    Shared,
+}
+
 impl PipelinePlan {
+    /// Plans that may read a source.
+    pub(crate) fn below_state(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        let operators = self.operators.iter().flat_map(Operator::inputs);
+        let outputs = self.outputs.iter().map(|output| &output.plan);
+        operators.chain(outputs).chain(self.sunk.iter().map(|sunk| &sunk.plan)).collect()
+    }
+
+    /// Where its rows go, but for tables where all may add rows.
+    pub(crate) fn targets(&self) -> Vec<Written> {
+        let tables = self.outputs.iter().filter_map(|output| {
+            let use_of = match output.writes {
+                Writes::Changes | Writes::View { .. } => Use::Alone,
+                Writes::Upserts => Use::Shared,
+                Writes::Appends => return None,
+            };
+            Some(Written { target: format!("table {}", output.target.full_name()), use_of })
+        });
+        let files = self.sinks.iter().filter_map(|sink| sink.options.file());
+        let files = files.map(|path| Written { target: format!("file {path}"), use_of: Use::Alone });
+        tables.chain(files).collect()
+    }
+
+    /// A target of both that one of them wants for itself.
+    pub(crate) fn conflict(&self, other: &Self) -> Option<String> {
+        let others = other.targets();
+        let is_contested = |own: &Written| {
+            let is_it = |other: &&Written| other.target == own.target;
+            others.iter().filter(is_it).any(|other| [own.use_of, other.use_of].contains(&Use::Alone))
+        };
+        self.targets().into_iter().find(is_contested).map(|own| own.target)
+    }
+
     /// True if rows that were written may be taken back.
     pub(crate) fn is_updating(&self) -> bool {
         self.outputs.iter().any(|output| matches!(output.writes, Writes::Changes | Writes::View { .. }))

@@ -6,6 +6,7 @@
 mod commit;
 mod cut;
 mod progress;
+mod sift;
 mod state;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
-use cenote_connect::{AtBad, BadRow, Closing, LakeSource, Reach, Sink, Source};
+use cenote_connect::{AtBad, BadRow, Closing, LakeRead, LakeSource, Reach, Sink, Source, Times};
 use cenote_ingest::Ingest;
 use cenote_query::Engine;
 use cenote_table::Lake;
@@ -22,6 +23,7 @@ use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::future::select_all;
 
 use self::progress::Watch;
+use self::sift::Taken;
 use self::state::memory;
 use crate::blocks::Block;
 use crate::checkpoint::{Held, SourceState, Standing, StateObject};
@@ -30,7 +32,7 @@ use crate::feed::{FeedId, Feeds};
 use crate::options::BadData;
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
-use crate::streams::{SourceKind, SourcePlan};
+use crate::streams::{EventTime, SourceKind, SourcePlan};
 use crate::{Error, Limits};
 
 pub(crate) use self::progress::{Counts, Took};
@@ -106,6 +108,8 @@ struct Cut {
     is_full: bool,
     /// Rows that could not be used and are kept, with their source.
     bad: Vec<(String, BadRow)>,
+    /// Where the rows stand.
+    taken: Vec<Taken>,
 }
 
 /// What an epoch gave.
@@ -165,6 +169,8 @@ impl Run {
                 sinks: BTreeMap::new(),
                 sink_identities: BTreeMap::new(),
                 since: 0,
+                lineage: plan.lineage.clone(),
+                version: pipeline.version,
                 finished: false,
             },
             held: Vec::new(),
@@ -202,12 +208,18 @@ impl Run {
                 BadData::Drop | BadData::Table => AtBad::GoOn,
             };
             let source: Box<dyn Source> = match &planned.kind {
-                SourceKind::Lake(table, mode) => Box::new(LakeSource::new(
-                    (lake.clone(), self.services.ingest.clone()),
-                    self.scope.clone(),
-                    (table.clone(), *mode),
-                    self.pipeline.producer(),
-                )),
+                SourceKind::Lake(table, mode) => {
+                    let times = match planned.event_time {
+                        EventTime::Unasked => Times::Unasked,
+                        EventTime::Source | EventTime::Ingest => Times::Asked,
+                    };
+                    Box::new(LakeSource::new(
+                        (lake.clone(), self.services.ingest.clone()),
+                        self.scope.clone(),
+                        LakeRead { table: table.clone(), mode: *mode, columns: planned.read.clone(), times },
+                        self.pipeline.producer(),
+                    ))
+                }
                 SourceKind::Connector(options) => options.open(
                     &planned.name,
                     at_bad,
@@ -260,11 +272,11 @@ impl Run {
             return Ok(Step::Finished);
         }
         let mut watch = Watch::start(self.services.lake.clock.clone());
-        let Some(cut) = Box::pin(self.cut()).await? else { return Ok(Step::Idle) };
+        let Some(mut cut) = Box::pin(self.cut()).await? else { return Ok(Step::Idle) };
         watch.lap(|took| &mut took.cut);
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let Ran { rows, sunk, advanced } = Box::pin(self.run(&cut)).await?;
+        let Ran { rows, sunk, advanced } = Box::pin(self.run_without_bad(&mut cut)).await?;
         watch.lap(|took| &mut took.run);
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;

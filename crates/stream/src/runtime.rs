@@ -5,11 +5,11 @@ mod steer;
 mod views;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cenote_catalog::{Desired, Identity, Pipeline, TableDef};
+use cenote_catalog::{Desired, Identity, MATERIALIZED, Pipeline, TableDef};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
 use cenote_query::{
@@ -18,6 +18,7 @@ use cenote_query::{
 };
 use cenote_table::Lake;
 use cenote_vocab::{MemoryPool, Scope, Txn};
+use datafusion::error::DataFusionError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -29,7 +30,7 @@ use uuid::Uuid;
 
 use self::failures::Failures;
 use crate::metrics::{Metrics, Seen};
-use crate::plan::Purpose;
+use crate::plan::{PipelinePlan, Purpose};
 use crate::run::Services;
 use crate::{Error, Limits, PipelineOptions, Run, Step, plan};
 
@@ -39,7 +40,11 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// After so long without a failure earlier ones are forgotten.
 const HEALTHY: Duration = Duration::from_secs(120);
 
-/// Runs pipelines.
+/// How long an epoch may go on when its pipeline should stop; then it is dropped, and nothing of it is committed.
+const HALT: Duration = Duration::from_secs(3);
+
+/// Runs pipelines. Cheap to clone.
+#[derive(Clone)]
 pub struct Streams {
     inner: Arc<Inner>,
 }
@@ -49,8 +54,10 @@ struct Inner {
     tasks: TaskTracker,
     stop: CancellationToken,
     running: Mutex<HashMap<Uuid, Running>>,
-    /// One statement about pipelines at a time.
-    statements: tokio::sync::Mutex<()>,
+    /// One statement about a pipeline at a time: another's epoch that hangs holds up nobody else.
+    statements: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
+    /// One pipeline at a time is made: two at once could write the same target.
+    creations: tokio::sync::Mutex<()>,
     failures: Failures,
     metrics: Metrics,
 }
@@ -107,7 +114,8 @@ impl Streams {
             tasks: tasks.clone(),
             stop,
             running: Mutex::default(),
-            statements: tokio::sync::Mutex::default(),
+            statements: Mutex::default(),
+            creations: tokio::sync::Mutex::default(),
             failures: Failures::default(),
             metrics: Metrics::default(),
         };
@@ -156,7 +164,24 @@ impl Streams {
         self.inner.running.lock().insert(id, running);
     }
 
-    /// Ends a pipeline's task after the epoch that runs.
+    /// Waits for other statements about the pipeline.
+    async fn alone(&self, id: Uuid) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut statements = self.inner.statements.lock();
+            statements.retain(|_, lock| lock.strong_count() > 0);
+            match statements.get(&id).and_then(Weak::upgrade) {
+                Some(lock) => lock,
+                None => {
+                    let lock = Arc::default();
+                    statements.insert(id, Arc::downgrade(&lock));
+                    lock
+                }
+            }
+        };
+        lock.lock_owned().await
+    }
+
+    /// Ends a pipeline's task after the epoch that runs, or without it if it does not end.
     async fn halt(&self, id: Uuid, ending: Ending) {
         let running = self.inner.running.lock().remove(&id);
         if let Some(running) = running {
@@ -169,10 +194,12 @@ impl Streams {
     }
 
     async fn create_now(&self, identity: &Identity, pipeline: Pipeline) -> Result<(), Error> {
-        let _alone = self.inner.statements.lock().await;
+        let _alone = self.inner.creations.lock().await;
         let services = &self.inner.services;
         let owner = identity.clone();
-        Box::pin(plan::plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
+        let plan =
+            Box::pin(plan::plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
+        self.refuse_shared_targets(&identity.scope, &plan).await?;
         services.lake.catalog.create_pipeline(&identity.scope, &pipeline).await?;
         if pipeline.desired == Desired::Running {
             self.spawn(&identity.scope, pipeline);
@@ -180,8 +207,33 @@ impl Streams {
         Ok(())
     }
 
+    /// Fails if the plan writes what no two pipelines may write, and another does.
+    async fn refuse_shared_targets(&self, scope: &Scope, plan: &PipelinePlan) -> Result<(), Error> {
+        if plan.targets().is_empty() {
+            return Ok(());
+        }
+        let services = &self.inner.services;
+        let catalog = &services.lake.catalog;
+        for other in catalog.pipelines(scope).await? {
+            if other.options.contains_key(MATERIALIZED) || other.state == "finished" {
+                continue;
+            }
+            let planned = async {
+                let owner = catalog.owner(scope, other.owner).await?;
+                Box::pin(plan::plan(&services.engine, owner, &other, &services.reach, Purpose::Look)).await
+            };
+            // One that cannot be planned cannot run.
+            let Ok(planned) = planned.await else { continue };
+            if let Some(target) = plan.conflict(&planned) {
+                let other = other.full_name();
+                return Err(Error::Invalid(format!("{target} is written by pipeline {other} already")));
+            }
+        }
+        Ok(())
+    }
+
     async fn pause_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
-        let _alone = self.inner.statements.lock().await;
+        let _alone = self.alone(pipeline.id).await;
         let catalog = &self.inner.services.lake.catalog;
         pipeline.desired = Desired::Paused;
         if self.is_running(pipeline.id) {
@@ -203,7 +255,7 @@ impl Streams {
     }
 
     async fn resume_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
-        let _alone = self.inner.statements.lock().await;
+        let _alone = self.alone(pipeline.id).await;
         self.halt(pipeline.id, Ending::Open).await;
         (pipeline.desired, pipeline.state, pipeline.error) = (Desired::Running, "starting".to_owned(), None);
         self.inner.services.lake.catalog.note_pipeline(scope, &pipeline).await?;
@@ -212,7 +264,7 @@ impl Streams {
     }
 
     async fn remove_now(&self, scope: &Scope, pipeline: Pipeline) -> Result<(), Error> {
-        let _alone = self.inner.statements.lock().await;
+        let _alone = self.alone(pipeline.id).await;
         self.halt(pipeline.id, Ending::Open).await;
         self.inner.metrics.forget(scope, &pipeline);
         let lake = &self.inner.services.lake;
@@ -309,7 +361,19 @@ impl Pipelines for Streams {
         identity: &'a Identity,
         view: NewView,
     ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
-        self.create_view_now(identity, view).map(outward).boxed()
+        // On a task of its own: if the statement is dropped, what is half made is still cleared away.
+        let asked = CancellationToken::new();
+        let (streams, identity, cancelled) = (self.clone(), identity.clone(), asked.clone());
+        let made =
+            self.inner.tasks.spawn(async move { streams.create_view_now(&identity, view, &cancelled).await });
+        let guard = asked.drop_guard();
+        async move {
+            let made = made.await;
+            drop(guard);
+            // It panicked.
+            outward(made.unwrap_or_else(|error| Err(DataFusionError::Internal(error.to_string()).into())))
+        }
+        .boxed()
     }
 
     fn refresh_view<'a>(
@@ -353,9 +417,18 @@ impl Inner {
             PipelineOptions::of(&pipeline.options).map_or(Some(0), |options| options.restarts_max);
         let clock = &self.services.lake.clock;
         let (mut failures, mut backoff) = (0, BACKOFF);
+        let mut was_changed = false;
         loop {
             let began = clock.now();
-            let error = match self.drive(scope, &mut pipeline, asked, tells).await {
+            let name = pipeline.full_name();
+            let outcome = tokio::select! {
+                outcome = self.drive(scope, &mut pipeline, asked, tells) => outcome,
+                () = self.overdue(&asked.stop) => {
+                    tracing::info!(pipeline = %name, "the epoch did not end in time, and is dropped");
+                    return;
+                }
+            };
+            let error = match outcome {
                 Ok(End::Stopped) => return,
                 Ok(End::Finished) => return self.note(scope, &mut pipeline, "finished", None).await,
                 Ok(End::Fenced) => {
@@ -365,7 +438,13 @@ impl Inner {
                 Err(error) => error,
             };
             if clock.now().since(began) >= HEALTHY {
-                (failures, backoff) = (0, BACKOFF);
+                (failures, backoff, was_changed) = (0, BACKOFF, false);
+            }
+            let is_replanned = error.is_changed() && !was_changed;
+            was_changed = error.is_changed();
+            if is_replanned {
+                tracing::info!(pipeline = %pipeline.full_name(), %error, "the pipeline is planned again");
+                continue;
             }
             failures += 1;
             let retries = error.is_transient() && restarts_max.is_none_or(|most| failures <= most);
@@ -443,6 +522,12 @@ impl Inner {
             tells.send_replace(run.progress());
         }
         Ok(End::Stopped)
+    }
+
+    /// When an epoch has gone on for too long after it should have ended.
+    async fn overdue(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        self.services.lake.clock.pause(HALT).await;
     }
 
     async fn pause(&self, duration: Duration, stop: &CancellationToken) {

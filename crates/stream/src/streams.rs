@@ -1,6 +1,6 @@
 //! What a script reads and writes: tables of the lake, and tables, views and named streams of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::Error;
 use crate::feed::{Feed, FeedId};
+use crate::lineage::{Lineage, Meaning};
 use crate::options::BadData;
 use crate::plan::is_keyed;
 
@@ -49,6 +50,8 @@ pub(crate) enum EventTime {
     Source,
     /// The instant of the epoch.
     Ingest,
+    /// Nobody asks.
+    Unasked,
 }
 
 /// A source that a pipeline reads.
@@ -60,6 +63,8 @@ pub(crate) struct SourcePlan {
     pub(crate) kind: SourceKind,
     pub(crate) shape: Option<Shape>,
     pub(crate) event_time: EventTime,
+    /// Of a table: the columns that are read.
+    pub(crate) read: BTreeSet<usize>,
     /// What becomes of rows that cannot be used; `None`: what the pipeline says.
     pub(crate) bad_data: Option<BadData>,
 }
@@ -87,6 +92,7 @@ impl SourcePlan {
         let time = match self.event_time {
             EventTime::Source => "",
             EventTime::Ingest => " at ingest",
+            EventTime::Unasked => " unasked",
         };
         format!("{}{time}\n{shape}", self.identity())
     }
@@ -146,6 +152,8 @@ struct State {
     /// By name in lower case: what the script has made.
     local: BTreeMap<String, Local>,
     lake: BTreeMap<TableId, Feed>,
+    /// Views of the lake that were looked into.
+    views: BTreeMap<TableId, Arc<TableDef>>,
     sources: Vec<SourcePlan>,
     sinks: Vec<SinkPlan>,
     /// Of what operators emit.
@@ -260,9 +268,35 @@ impl Streams {
         self.state.lock().lake.get(&table).is_some_and(Feed::shows_ids)
     }
 
-    /// The sources that were named so far.
+    /// The sources that were named so far; what is read of tables is known once all plans are made.
     pub(crate) fn sources(&self) -> Vec<SourcePlan> {
-        self.state.lock().sources.clone()
+        let state = self.state.lock();
+        let mut sources = state.sources.clone();
+        for source in &mut sources {
+            let SourceKind::Lake(table, _) = &source.kind else { continue };
+            let Some(feed) = state.lake.get(&table.id) else { continue };
+            source.read = feed.read();
+            if !feed.shows_times() {
+                source.event_time = EventTime::Unasked;
+            }
+        }
+        sources
+    }
+
+    /// Views of the lake that were looked into.
+    pub(crate) fn views(&self) -> BTreeMap<TableId, Arc<TableDef>> {
+        self.state.lock().views.clone()
+    }
+
+    /// What the names of the lake mean.
+    pub(crate) fn lineage(&self) -> Lineage {
+        let tables = self.sources().into_iter().filter_map(|source| match &source.kind {
+            SourceKind::Lake(table, _) => Some((source.name, Meaning::table(table, &source.read))),
+            SourceKind::Connector(_) => None,
+        });
+        let views = self.views().into_values();
+        let views = views.filter_map(|view| Some((view.full_name(), Meaning::view(&view)?)));
+        tables.chain(views).collect()
     }
 
     /// The sinks that were named so far.
@@ -331,6 +365,11 @@ impl StreamTables for Streams {
             LakeMode::Append => Feed::new(state.next_feed(), columns),
             LakeMode::Changes => Feed::changes(state.next_feed(), columns, self.key_places(table)),
         };
+        // A change that is read twice must say the same twice: the instant of the epoch would not.
+        let feed = match mode == LakeMode::Changes && table.time_column().is_none() {
+            true => feed.timeless(),
+            false => feed,
+        };
         state.lake.insert(table.id, feed.clone());
         state.sources.push(SourcePlan {
             name: table.full_name(),
@@ -338,9 +377,17 @@ impl StreamTables for Streams {
             kind: SourceKind::Lake(table.clone(), mode),
             shape: None,
             event_time: EventTime::Source,
+            read: BTreeSet::new(),
             bad_data: None,
         });
         Arc::new(feed)
+    }
+
+    fn reads_view(&self, view: &Arc<TableDef>) {
+        // That of a materialized view changes with the table of its rows, which is a source.
+        if view.materialized().is_none() {
+            self.state.lock().views.insert(view.id, view.clone());
+        }
     }
 
     fn functions(&self) -> Vec<Arc<ScalarUDF>> {

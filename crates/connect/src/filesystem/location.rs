@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cenote_store::{Secret, StorageOptions, Store};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path;
 
 use crate::{Error, Options, Reach};
 
@@ -78,6 +79,15 @@ impl Location {
         reach.url(&self.url)
     }
 
+    /// `Denied` if a file of this place is out of reach: a symbolic link may lead anywhere.
+    pub(super) fn check_file(&self, file: &Path, reach: &Reach) -> Result<(), Error> {
+        if !self.is_local() || matches!(reach, Reach::Everything) {
+            return Ok(());
+        }
+        let path = std::path::Path::new(&self.url).join(file.as_ref());
+        reach.path(&path.to_string_lossy()).map(drop)
+    }
+
     /// For reading. `Missing` if it is a directory that is not there.
     pub(super) fn objects(&self, source: &str, reach: &Reach) -> Result<Arc<dyn ObjectStore>, Error> {
         self.check(reach)?;
@@ -133,4 +143,30 @@ fn fill(storage: &mut StorageOptions, given: &mut BTreeMap<String, String>) -> R
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_out_of_reach_is_not_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let inside = directory.path().join("inside");
+        std::fs::create_dir_all(inside.join("sub")).expect("made");
+        for name in ["outside.json", "inside/a.json", "inside/sub/b.json"] {
+            std::fs::write(directory.path().join(name), "{}").expect("written");
+        }
+        std::os::unix::fs::symlink(directory.path().join("outside.json"), inside.join("link.json"))
+            .expect("a link");
+        std::os::unix::fs::symlink(directory.path(), inside.join("up")).expect("a link");
+        std::os::unix::fs::symlink(inside.join("a.json"), inside.join("own.json")).expect("a link");
+        let url = inside.display().to_string();
+        let place = Location { url, storage: StorageOptions::default() };
+        let reach = Reach::Named { paths: vec![inside], urls: Vec::new() };
+        let may = |file: &str| place.check_file(&Path::from(file), &reach).is_ok();
+        assert!(may("a.json") && may("sub/b.json") && may("own.json"));
+        assert!(!may("link.json") && !may("up/outside.json"));
+        assert!(place.check_file(&Path::from("link.json"), &Reach::Everything).is_ok());
+    }
 }

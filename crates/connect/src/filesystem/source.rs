@@ -43,6 +43,7 @@ pub struct FilesystemSource {
     shown: String,
     objects: Arc<dyn ObjectStore>,
     options: FilesystemSourceOptions,
+    reach: Reach,
     reader: FileReader,
     clock: Clock,
     /// Paths of all files in their order, and when they were listed.
@@ -68,6 +69,7 @@ impl FilesystemSource {
             shown,
             objects,
             options: options.clone(),
+            reach: reach.clone(),
             reader,
             clock,
             listed: None,
@@ -144,7 +146,9 @@ impl Source for FilesystemSource {
                     }
                 },
             };
-            let part = self.reader.read(&stored(&path)?, stands, rows_max - rows, now).await?;
+            let file = stored(&path)?;
+            self.options.location.check_file(&file, &self.reach)?;
+            let part = self.reader.read(&file, stands, rows_max - rows, now).await?;
             rows += usize::try_from(part.place.rows - stands.rows).unwrap_or(usize::MAX);
             let is_bad = !part.bad.is_empty();
             pulled.batches.extend(part.batches);

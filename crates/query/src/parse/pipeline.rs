@@ -43,8 +43,8 @@ pub(crate) enum PipelineStatement {
         options: BTreeMap<String, String>,
         query: String,
     },
-    /// `DROP MATERIALIZED VIEW [IF EXISTS] v`
-    DropView { name: Vec<Ident>, if_exists: bool },
+    /// `DROP MATERIALIZED VIEW [IF EXISTS] v [CASCADE | RESTRICT]`
+    DropView { name: Vec<Ident>, if_exists: bool, cascade: bool },
     /// `REFRESH MATERIALIZED VIEW v [FULL]`
     RefreshView { name: Vec<Ident>, full: bool },
 }
@@ -124,7 +124,10 @@ pub(super) fn pipeline(words: &mut Words<'_>) -> Result<Option<PipelineStatement
         () if words.take(&["CREATE", "MATERIALIZED", "VIEW"]) => create_view(words, false)?,
         () if words.take(&["DROP", "MATERIALIZED", "VIEW"]) => {
             let if_exists = words.take(&["IF", "EXISTS"]);
-            PipelineStatement::DropView { name: words.object_name()?, if_exists }
+            let name = words.object_name()?;
+            let cascade = words.take(&["CASCADE"]);
+            let _ = !cascade && words.take(&["RESTRICT"]);
+            PipelineStatement::DropView { name, if_exists, cascade }
         }
         () if words.take(&["REFRESH", "MATERIALIZED", "VIEW"]) => {
             PipelineStatement::RefreshView { name: words.object_name()?, full: words.take(&["FULL"]) }

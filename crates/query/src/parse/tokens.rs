@@ -62,6 +62,12 @@ pub(super) fn text_of<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> &'a str {
     &sql[offset(sql, &lines, first.span.start)..offset(sql, &lines, last.span.end)]
 }
 
+/// Where a token stands in the text, in bytes.
+pub(super) fn span_of(sql: &str, token: &TokenWithSpan) -> std::ops::Range<usize> {
+    let lines = line_starts(sql);
+    offset(sql, &lines, token.span.start)..offset(sql, &lines, token.span.end)
+}
+
 /// Byte offsets at which lines begin.
 fn line_starts(sql: &str) -> Vec<usize> {
     std::iter::once(0).chain(sql.match_indices('\n').map(|(at, _)| at + 1)).collect()

@@ -169,6 +169,12 @@ impl<'a> Binder<'a> {
         planned.map_err(|error| fault::of(error, sql))
     }
 
+    /// The plan with the types of its expressions, which are known once operands and branches have agreed on one.
+    pub(crate) fn coerced(&self, plan: LogicalPlan, sql: &str) -> Result<LogicalPlan, Error> {
+        let (analyzer, options) = (self.state.analyzer(), self.state.config_options());
+        analyzer.execute_and_check(plan, options, |_, _| {}).map_err(|error| fault::of(error, sql))
+    }
+
     /// The plan as the engine's rules leave it.
     pub(crate) async fn optimized(&self, plan: LogicalPlan, sql: &str) -> Result<LogicalPlan, Error> {
         let state = self.state.clone();
@@ -388,6 +394,9 @@ impl<'a> Binder<'a> {
                     TableKind::View { sql, search_path } => {
                         if version.is_none() {
                             self.views.insert(table.id);
+                        }
+                        if let Some(streams) = &self.streams {
+                            streams.reads_view(&table);
                         }
                         let plan = self.view(&table, sql, search_path, version, depth).await?;
                         self.add(

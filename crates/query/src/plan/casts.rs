@@ -35,6 +35,10 @@ impl FunctionRewrite for Casts {
 
 /// What is cast in the place of `given`, if it is another.
 fn rounded(given: &Expr, wanted: &DataType, schema: &DFSchema) -> Option<Expr> {
+    if matches!(given, Expr::ScalarFunction(call) if call.func.name() == cenote_functions::round_half_even().name())
+    {
+        return None; // it was done
+    }
     let decimal = matches!(wanted, DataType::Decimal128(..) | DataType::Decimal256(..));
     if let Expr::Literal(ScalarValue::Float64(Some(value)), metadata) = given {
         let scalar = match value {

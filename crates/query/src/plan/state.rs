@@ -13,6 +13,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, TaskContext};
+use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionConfig;
 use sqlparser::ast::Ident;
@@ -53,6 +54,8 @@ impl BaseState {
             state.register_function_rewrite(Arc::new(Coalesce))?;
             state.register_function_rewrite(Arc::new(Times))?;
             state.register_function_rewrite(Arc::new(Casts))?;
+            // Again, once both sides of a UNION or CASE have agreed on a type.
+            state.add_analyzer_rule(Arc::new(ApplyFunctionRewrites::new(vec![Arc::new(Casts)])));
             cenote_functions::register(&mut state)?;
             Ok(state)
         };

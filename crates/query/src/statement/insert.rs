@@ -7,7 +7,7 @@ use cenote_catalog::TableDef;
 use cenote_table::{Dedup, Staging};
 use cenote_vocab::{ErrorKind, Field, FieldType, Permission};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, cast};
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::TryStreamExt;
 use sqlparser::ast::{
@@ -158,8 +158,9 @@ pub(crate) async fn plan(
     let statement = AnyStatement::Statement(Box::new(SqlStatement::Insert(statement)));
     match binder.plan(statement, sql, &path).await? {
         LogicalPlan::Dml(dml) => {
-            check_values(&dml.input)?;
-            Ok((table, dml.input.as_ref().clone()))
+            let rows = fitted(dml.input.as_ref().clone(), binder, sql)?;
+            check_values(&rows)?;
+            Ok((table, rows))
         }
         _ => Err(Error::new(ErrorKind::Internal, "internal error: INSERT was not planned as a write")),
     }
@@ -297,6 +298,32 @@ fn expression(text: &str) -> Result<SqlExpr, Error> {
         Some(SelectItem::UnnamedExpr(expr)) => Ok(expr),
         _ => Err(internal()),
     }
+}
+
+/// The rows in the types of the target's columns. The planner looked before both sides of a UNION or CASE had agreed on
+/// theirs, so it may have left a cast out.
+fn fitted(rows: LogicalPlan, binder: &Binder<'_>, sql: &str) -> Result<LogicalPlan, Error> {
+    let LogicalPlan::Projection(projection) = rows else { return Ok(rows) };
+    let failed = |error| fault::of(error, sql);
+    // The type of a parameter is that of its value, which is not there yet.
+    let has_parameters = !projection.input.get_parameter_names().map_err(failed)?.is_empty();
+    if has_parameters || matches!(projection.input.as_ref(), LogicalPlan::Values(_)) {
+        return Ok(LogicalPlan::Projection(projection));
+    }
+    let input = binder.coerced(projection.input.as_ref().clone(), sql)?;
+    let mut exprs = Vec::with_capacity(projection.expr.len());
+    for (expr, wanted) in projection.expr.iter().zip(projection.schema.fields()) {
+        let is_wanted = expr.get_type(input.schema()).map_err(failed)? == *wanted.data_type();
+        exprs.push(match expr {
+            expr if is_wanted => expr.clone(),
+            Expr::Alias(alias) => {
+                cast(alias.expr.as_ref().clone(), wanted.data_type().clone()).alias(&alias.name)
+            }
+            other => cast(other.clone(), wanted.data_type().clone()).alias(wanted.name()),
+        });
+    }
+    let rows = Projection::try_new(exprs, Arc::new(input)).map_err(failed)?;
+    Ok(LogicalPlan::Projection(rows))
 }
 
 /// Values that no column takes by itself are refused: texts as numbers (but literals), structs with fields that it has not.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
-use cenote_catalog::{Desired, Pipeline, TableDef, TableKind};
+use cenote_catalog::{Desired, Names, Pipeline, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, Permission, TableSchema};
 use sqlparser::ast::Ident;
 
@@ -26,6 +26,15 @@ pub(crate) enum IfTaken {
     Skip,
     /// The view of this name goes.
     Replace,
+}
+
+/// What becomes of views that read one which goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// It stays while there are some.
+    Keep,
+    /// They go, too.
+    Too,
 }
 
 /// Makes one, of the asker.
@@ -78,7 +87,7 @@ pub(crate) async fn create(
     Ok(None)
 }
 
-/// Waits until the view has everything that was there when it was asked; `full`: builds it anew.
+/// Waits until the view has everything that was there when it was asked; `full`: builds it anew, and those that read its rows.
 pub(crate) async fn refresh(session: &Inner, name: &[Ident], full: bool, guard: &Guard) -> Result<(), Error> {
     let view = find(session, name, Permission::Read).await?;
     let pipelines = runner(session)?;
@@ -86,21 +95,55 @@ pub(crate) async fn refresh(session: &Inner, name: &[Ident], full: bool, guard: 
     if !full {
         return guard.run(Box::pin(async { pipelines.refresh_view(scope, &view).await })).await;
     }
-    let old = own(session, view).await?;
-    refuse_if_read(session, &old).await?;
-    let Some(pipeline) = pipeline_of(session, &old).await? else {
-        return Err(lost(&old));
-    };
-    let mut anew = pipeline.clone();
-    anew.id = session.engine().lake().ids.uuid();
-    (anew.name, anew.created) = (old.name.clone(), session.now());
-    let view = NewView { pipeline: anew, replaces: Some(old), wait: true };
-    guard.run(Box::pin(async { pipelines.create_view(session.identity(), view).await })).await
+    let mut all = Vec::new();
+    for view in with_readers(&*session.names().await?, &view) {
+        all.push(own(session, view).await?);
+    }
+    for old in all {
+        let Some(pipeline) = pipeline_of(session, &old).await? else {
+            return Err(lost(&old));
+        };
+        let mut anew = pipeline.clone();
+        anew.id = session.engine().lake().ids.uuid();
+        (anew.name, anew.created) = (old.name.clone(), session.now());
+        // Its owner's token may be gone: who builds it answers for it from now on.
+        anew.owner = session.identity().token.id;
+        let view = NewView { pipeline: anew, replaces: Some(old), wait: true };
+        guard.run(Box::pin(async { pipelines.create_view(session.identity(), view).await })).await?;
+    }
+    Ok(())
+}
+
+/// A view and those that read its rows, each behind all that it reads.
+fn with_readers(names: &Names, view: &Arc<TableDef>) -> Vec<Arc<TableDef>> {
+    let mut all = vec![view.clone()];
+    let mut at = 0;
+    while let Some(view) = all.get(at).cloned() {
+        at += 1;
+        for reader in dependents(names, &view) {
+            // One that is known reads this one, too: it comes later.
+            if let Some(known) = all.iter().position(|known| known.id == reader.id) {
+                all.remove(known);
+                at -= usize::from(known < at);
+            }
+            all.push(reader);
+        }
+    }
+    all
 }
 
 /// Drops it; answers a notice if there is none and that is well.
-pub(crate) async fn drop(session: &Inner, name: &[Ident], if_exists: bool) -> Result<Option<String>, Error> {
+pub(crate) async fn drop(
+    session: &Inner,
+    name: &[Ident],
+    if_exists: bool,
+    readers: Readers,
+) -> Result<Option<String>, Error> {
     match find(session, name, Permission::Delete).await {
+        Ok(view) if readers == Readers::Too => {
+            drop_cascading(session, &[view]).await?;
+            Ok(None)
+        }
         Ok(view) => {
             let view = own(session, view).await?;
             refuse_if_read(session, &view).await?;
@@ -144,7 +187,12 @@ pub(crate) async fn drop_cascading(session: &Inner, views: &[Arc<TableDef>]) -> 
 /// What a view has is gone with it: those that read it must go first.
 async fn refuse_if_read(session: &Inner, view: &TableDef) -> Result<(), Error> {
     let readers = dependents(&*session.names().await?, view);
-    if readers.is_empty() { Ok(()) } else { Err(depended_on(view, &readers)) }
+    match readers.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(depended_on(view, &readers).with_hint("DROP MATERIALIZED VIEW … CASCADE drops them, too"))
+        }
+    }
 }
 
 /// Columns of `SHOW MATERIALIZED VIEWS`.

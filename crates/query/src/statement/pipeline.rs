@@ -10,7 +10,7 @@ use cenote_catalog::{Desired, MATERIALIZED, Pipeline};
 use cenote_vocab::{ErrorKind, Permission, nearest};
 use sqlparser::ast::Ident;
 
-use super::materialized::{self, IfTaken};
+use super::materialized::{self, IfTaken, Readers};
 use super::{Answer, Guard, explain_pipeline};
 use crate::Error;
 use crate::parse::{PipelineChange, PipelineStatement, folded, unsupported};
@@ -86,8 +86,9 @@ pub(crate) async fn run(
             let notice = materialized::create(session, name, if_taken, options, query, guard).await?;
             return Ok(noticed(Answer::done(statement.command()), notice));
         }
-        PipelineStatement::DropView { name, if_exists } => {
-            let notice = materialized::drop(session, name, *if_exists).await?;
+        PipelineStatement::DropView { name, if_exists, cascade } => {
+            let readers = if *cascade { Readers::Too } else { Readers::Keep };
+            let notice = materialized::drop(session, name, *if_exists, readers).await?;
             return Ok(noticed(Answer::done(statement.command()), notice));
         }
         PipelineStatement::RefreshView { name, full } => {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use cenote_catalog::{NewTable, ObjectChange, TableKind};
 use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, Permission, SortOrder, TableSchema};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{CreateTableOptions, CreateView, Statement as SqlStatement};
 
 use super::create_table::{check_output_names, parts};
+use super::drop::{depended_on, dependents};
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
@@ -54,6 +56,10 @@ pub(crate) async fn create_view(
         if !create.or_replace {
             return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
         }
+        let readers = dependents(&snapshot.names, taken);
+        if !readers.is_empty() && taken.materialized().is_none() {
+            return Err(depended_on(taken, &readers).with_hint("drop what reads it, then replace it"));
+        }
         if taken.kind == TableKind::Table {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -66,14 +72,7 @@ pub(crate) async fn create_view(
     }
     let mut binder: Binder<'_> = session.binder(snapshot.clone());
     let plan = binder.plan(query, sql, &path).await?;
-    let parameters = plan.get_parameter_types().map_err(|error| fault::of(error, sql))?;
-    if let Some(parameter) = parameters.keys().min() {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            format!("there is no parameter {parameter}: a view has none"),
-        )
-        .with_sqlstate("42P02"));
-    }
+    refuse_parameters(&plan, "a view", sql)?;
     if taken.is_some_and(|taken| binder.views().contains(&taken.id)) {
         return Err(Error::new(ErrorKind::Invalid, format!("view \"{name}\" would read itself"))
             .with_sqlstate("42P17")
@@ -110,6 +109,18 @@ pub(crate) async fn create_view(
     };
     let txn = session.finish(staged, guard).await?;
     Ok(Answer::done("CREATE VIEW").with_txn(txn))
+}
+
+/// What is kept as a text has nobody who could bind a parameter.
+pub(crate) fn refuse_parameters(plan: &LogicalPlan, of: &str, sql: &str) -> Result<(), Error> {
+    let parameters = plan.get_parameter_types().map_err(|error| fault::of(error, sql))?;
+    match parameters.keys().min() {
+        None => Ok(()),
+        Some(parameter) => {
+            let text = format!("there is no parameter {parameter}: {of} has none");
+            Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42P02"))
+        }
+    }
 }
 
 /// The output columns; a type that no table stores is shown as unknown.

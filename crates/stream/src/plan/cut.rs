@@ -12,14 +12,14 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Projection,
+    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Projection, when,
 };
 use datafusion::prelude::col;
 
 use super::check;
 use super::functions::{PaneOf, is_window, windows};
 use super::hidden::{hidden_column, with_hidden};
-use super::updating::{GroupedCut, KeyedCut};
+use super::updating::{GroupedCut, KeyedCut, group_columns};
 use crate::Error;
 use crate::feed::Feed;
 use crate::streams::Streams;
@@ -226,11 +226,8 @@ impl<'a> Cut<'a> {
         let input = with_hidden(&input, &[EVENT_TIME])?;
         let time = hidden_column(&input, 1)?;
 
-        let mut columns = Vec::new();
-        for (at, group) in aggregate.group_expr.iter().enumerate() {
-            let group = if at == window_at { PaneOf::call(windows, time.clone()) } else { group.clone() };
-            columns.push(group.alias(format!("g{at}")));
-        }
+        let mut columns = group_columns(&aggregate);
+        columns[window_at] = PaneOf::call(windows, time).alias(format!("g{window_at}"));
         let functions = aggregate.aggr_expr.iter().enumerate();
         let functions = functions.map(|(at, function)| over_columns(function, at, &mut columns));
         let functions = functions.collect::<Result<Vec<_>, _>>()?;
@@ -357,12 +354,22 @@ pub(super) fn over_ordered_columns(
             col(name)
         }
     };
-    let mut call = call.clone();
-    call.params.args = call.params.args.iter().map(&mut column).collect();
-    call.params.filter = call.params.filter.as_ref().map(|filter| Box::new(column(filter)));
-    for order in &mut call.params.order_by {
-        order.expr = column(&order.expr);
+    // Of a row that the filter leaves out the argument may fail.
+    let counted = |expr: &Expr| match (&call.params.filter, expr) {
+        (Some(filter), expr) if !matches!(expr, Expr::Literal(..)) => {
+            when(filter.as_ref().clone().is_true(), expr.clone()).end()
+        }
+        _ => Ok(expr.clone()),
+    };
+    let mut kept = call.clone();
+    for arg in &mut kept.params.args {
+        *arg = column(&counted(arg)?);
     }
+    for order in &mut kept.params.order_by {
+        order.expr = column(&counted(&order.expr)?);
+    }
+    kept.params.filter = call.params.filter.as_ref().map(|filter| Box::new(column(filter)));
+    let call = kept;
     Ok(Expr::AggregateFunction(call).alias(format!("f{at}")))
 }
 

@@ -4,9 +4,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
 use cenote_connect::interval_micros;
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
@@ -152,6 +152,54 @@ impl ScalarUDFImpl for PaneOf {
         let times = cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
         let panes = self.windows.of(times.as_primitive::<TimestampMicrosecondType>());
         Ok(ColumnarValue::Array(Arc::new(panes)))
+    }
+}
+
+/// A number as a key: −0.0 is 0.0, and there is one NaN. Keys are compared by their bytes.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FloatKey {
+    signature: Signature,
+}
+
+/// An expression as a key, or a part of one.
+pub(super) fn key_part(expr: Expr, data_type: &DataType) -> Expr {
+    if !matches!(data_type, DataType::Float32 | DataType::Float64) {
+        return expr;
+    }
+    let function = FloatKey { signature: Signature::any(1, Volatility::Immutable) };
+    ScalarUDF::new_from_impl(function).call(vec![expr])
+}
+
+impl ScalarUDFImpl for FloatKey {
+    fn name(&self) -> &str {
+        "float_key"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        Ok(given[0].clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let given = args.args[0].to_array(args.number_rows)?;
+        // What is no NaN loses only the sign of its zero.
+        let key: ArrayRef = match given.data_type() {
+            DataType::Float64 => Arc::new(
+                given
+                    .as_primitive::<Float64Type>()
+                    .unary::<_, Float64Type>(|x| if x.is_nan() { f64::NAN } else { x + 0.0 }),
+            ),
+            DataType::Float32 => Arc::new(
+                given
+                    .as_primitive::<Float32Type>()
+                    .unary::<_, Float32Type>(|x| if x.is_nan() { f32::NAN } else { x + 0.0 }),
+            ),
+            other => return internal_err!("a key of floats of {other}"),
+        };
+        Ok(ColumnarValue::Array(key))
     }
 }
 

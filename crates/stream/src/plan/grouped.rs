@@ -71,6 +71,11 @@ impl Grouped {
         &self.phases.reads
     }
 
+    /// The plan of its rows.
+    pub(super) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        self.phases.input()
+    }
+
     pub(super) fn tables(&self) -> Vec<&Layout> {
         vec![&self.states, &self.results]
     }

@@ -25,7 +25,9 @@ pub(super) fn with_hidden(plan: &LogicalPlan, hidden: &[&str]) -> Result<Logical
                 hidden.iter().copied().filter(|name| *name != WEIGHT || feed.is_updating()).collect();
             let Some(feed) = feed.showing(&stored) else {
                 return Err(Error::Invalid(match stored.contains(&EVENT_TIME) {
-                    true => "rows without an event time".to_owned(),
+                    true => {
+                        format!("a window over {}, whose rows have no event time", scan.table_name.table())
+                    }
                     false => format!("rows without {}", stored.join(", ")),
                 }));
             };

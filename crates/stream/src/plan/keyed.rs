@@ -75,6 +75,11 @@ impl Keyed {
         })
     }
 
+    /// The plans of its sides.
+    pub(super) fn inputs(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.inputs.iter().map(|input| &input.plan).collect()
+    }
+
     pub(super) fn tables(&self) -> Vec<&Layout> {
         let rows = self.inputs.iter().map(|input| &input.layout);
         rows.chain(self.is_kept.then_some(&self.answers)).collect()

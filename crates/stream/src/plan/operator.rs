@@ -1,10 +1,12 @@
 //! What holds rows between epochs, and what an epoch makes of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::ExecutionPlan;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cut::OperatorCut;
@@ -139,6 +141,15 @@ impl Operator {
             Kind::Windows(stage) => stage.reads(),
             Kind::Grouped(grouped) => grouped.reads(),
             Kind::Keyed(keyed) => &keyed.reads,
+        }
+    }
+
+    /// The plans of what it takes.
+    pub(crate) fn inputs(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        match &self.kind {
+            Kind::Windows(stage) => vec![stage.input()],
+            Kind::Grouped(grouped) => vec![grouped.input()],
+            Kind::Keyed(keyed) => keyed.inputs(),
         }
     }
 

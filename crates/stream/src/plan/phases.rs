@@ -79,6 +79,11 @@ impl Phases {
         Ok(Self { reads, fingerprint, input: physical, rows, partial, states, merge, finish })
     }
 
+    /// The plan of its rows.
+    pub(super) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
     /// Columns of states.
     pub(super) fn states(&self) -> &SchemaRef {
         self.states.batches()

@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::ExecutionPlan;
 
 use super::cut::StageCut;
 use super::phases::Phases;
@@ -55,6 +56,11 @@ impl Stage {
     /// Feeds below it.
     pub(crate) fn reads(&self) -> &BTreeSet<FeedId> {
         &self.phases.reads
+    }
+
+    /// The plan of its rows.
+    pub(super) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        self.phases.input()
     }
 
     /// Columns of what it holds.

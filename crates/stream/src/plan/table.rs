@@ -1,6 +1,6 @@
 //! `CREATE TABLE` of a script: what it reads, with the columns that are made from those of its rows, and what it writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
@@ -19,7 +19,7 @@ use crate::options::BadData;
 use crate::streams::{EventTime, Shape, SinkPlan, SourceKind, SourcePlan, Streams};
 
 /// The column of what is over when a row is seen.
-pub(super) const WATERMARK: &str = "_watermark";
+pub(super) const WATERMARK: &str = "\u{1f}watermark";
 
 /// Options of every source, whatever its connector.
 struct Common {
@@ -159,6 +159,7 @@ async fn source(
         kind: SourceKind::Connector(Arc::new(options)),
         shape: None,
         event_time: common.event_time,
+        read: BTreeSet::new(),
         bad_data: common.bad_data,
     };
     streams.add_source(planned, raw.clone())?;

@@ -22,6 +22,7 @@ use super::check;
 use super::cut::{
     Cut, OperatorCut, Rows, call, columns_of, named, over_columns, over_ordered_columns, place,
 };
+use super::functions::key_part;
 use super::hidden::{columns, hidden_column, with_hidden};
 use super::key::{key_of, with_keys};
 use crate::Error;
@@ -236,7 +237,7 @@ impl Cut<'_> {
         let all = Projection::try_new(key_columns.into_iter().chain(own).collect(), Arc::new(all))?;
         drop(named_rows);
         let (all, ids) = match self.streams.is_view() {
-            true => with_keys(&LogicalPlan::Projection(all), "rank")?,
+            true => with_keys(&LogicalPlan::Projection(all), "\u{1f}rank")?,
             false => (LogicalPlan::Projection(all), 0),
         };
         let width = all.schema().fields().len() - ids;
@@ -290,7 +291,7 @@ impl Cut<'_> {
         let answer = with_sort(&plan, LogicalPlan::Sort(sorted))?;
         let (answer, key) = match self.streams.is_view() {
             true => {
-                let (answer, ids) = with_keys(&answer, "first")?;
+                let (answer, ids) = with_keys(&answer, "\u{1f}first")?;
                 let all = answer.schema().fields().len();
                 (answer, Some((all - ids..all).collect()))
             }
@@ -342,8 +343,8 @@ impl Cut<'_> {
         let (right_side, right_named) = self.side(&right, right_on, updates[1])?;
         let (left_ids, right_ids, left_named, right_named) = match self.streams.is_view() {
             true => {
-                let (left, left_ids) = with_keys(&left_named, "left")?;
-                let (right, right_ids) = with_keys(&right_named, "right")?;
+                let (left, left_ids) = with_keys(&left_named, "\u{1f}left")?;
+                let (right, right_ids) = with_keys(&right_named, "\u{1f}right")?;
                 (left_ids, right_ids, left, right)
             }
             false => (0, 0, left_named, right_named),
@@ -393,12 +394,15 @@ impl Cut<'_> {
         let count = keys.len();
         // Rows of a view are told apart wherever they go.
         let (told_apart, ids) = match self.streams.is_view() {
-            true => with_keys(input, "id")?,
+            true => with_keys(input, "\u{1f}id")?,
             false => (input.clone(), 0),
         };
         let weighted = with_hidden(&told_apart, &[WEIGHT])?;
-        let mut all: Vec<Expr> =
-            keys.into_iter().enumerate().map(|(at, key)| key.alias(format!("k{at}"))).collect();
+        let mut all: Vec<Expr> = Vec::new();
+        for (at, key) in keys.into_iter().enumerate() {
+            let data_type = key.get_type(input.schema())?;
+            all.push(key_part(key, &data_type).alias(format!("k{at}")));
+        }
         let width = told_apart.schema().fields().len();
         let own = columns(&weighted).take(width).enumerate();
         all.extend(own.map(|(at, column)| column.alias(format!("c{at}"))));
@@ -454,16 +458,21 @@ impl Sums {
             return Ok(None);
         }
         let [argument] = call.params.args.as_slice() else { return Ok(None) };
-        let mut counts = argument.clone().is_not_null();
+        // Of a row that the filter leaves out the argument may fail.
+        let counted = |expr: &Expr| match &call.params.filter {
+            Some(filter) => when(filter.as_ref().clone().is_true(), expr.clone()).end(),
+            None => Ok(expr.clone()),
+        };
+        let mut counts = counted(argument)?.is_not_null();
         if let Some(filter) = &call.params.filter {
             counts = filter.as_ref().clone().is_true().and(counts);
         }
         let number = match call.func.name() {
             "count" => None,
-            "sum" if is_whole_number(&argument.get_type(input.schema())?) => Some(argument.clone()),
+            "sum" if is_whole_number(&argument.get_type(input.schema())?) => Some(counted(argument)?),
             "avg" => match argument {
                 Expr::Cast(inner) if is_whole_number(&inner.expr.get_type(input.schema())?) => {
-                    Some(inner.expr.as_ref().clone())
+                    Some(counted(&inner.expr)?)
                 }
                 _ => return Ok(None),
             },
@@ -495,9 +504,12 @@ fn is_ordered(function: &Expr) -> bool {
     call(function).is_some_and(|call| !call.params.order_by.is_empty())
 }
 
-fn group_columns(aggregate: &Aggregate) -> Vec<Expr> {
-    let groups = aggregate.group_expr.iter().enumerate();
-    groups.map(|(at, group)| group.clone().alias(format!("g{at}"))).collect()
+/// What rows are grouped by, as `g0…`.
+pub(super) fn group_columns(aggregate: &Aggregate) -> Vec<Expr> {
+    let groups = aggregate.group_expr.iter().zip(aggregate.schema.fields()).enumerate();
+    groups
+        .map(|(at, (group, field))| key_part(group.clone(), field.data_type()).alias(format!("g{at}")))
+        .collect()
 }
 
 /// What the rows of a call of a window function are kept apart by.

@@ -28,7 +28,7 @@ pub(crate) struct Shape {
     pub(crate) shown: TableSchema,
     pub(crate) columns: TableSchema,
     pub(crate) key: FieldId,
-    /// Tables of the lake that it reads.
+    /// Tables of the lake that it reads, and views.
     pub(crate) sources: BTreeSet<TableId>,
     /// Those of them whose rows must keep their ids from now on.
     pub(crate) with_ids: BTreeSet<TableId>,
@@ -56,6 +56,7 @@ pub(crate) async fn shape(engine: &Engine, owner: Identity, pipeline: &Pipeline)
             sources.insert(table.id);
         }
     }
+    sources.extend(planner.streams.views().keys());
     Ok(Shape { shown, columns, key, sources, with_ids })
 }
 
@@ -71,8 +72,9 @@ impl Planner {
             let text = format!("the table with the rows of {} is gone", pipeline.full_name());
             cenote_query::Error::new(ErrorKind::NotFound, text)
         })?;
-        let (_, plan, keys) = Box::pin(self.view_query(&pipeline.script)).await?;
-        let plan = typed(plan, &target, keys)?;
+        let (shown, plan, keys) = Box::pin(self.view_query(&pipeline.script)).await?;
+        same_columns(&shown, &target)?;
+        let plan = typed(plan, &target)?;
         let plan = with_hidden(&plan, &[WEIGHT])?;
         let Some(state) = self.state.clone() else {
             return Err(Error::Invalid("a view without a query".to_owned()));
@@ -97,22 +99,35 @@ impl Planner {
         };
         let (plan, _) = self.cut(plan, &state).await?;
         self.state.get_or_insert(state);
-        let (plan, keys) = with_keys(&plan, KEY)?;
+        let (plan, keys) = with_keys(&plan, "\u{1f}key")?;
         Ok((shown, plan, keys))
     }
 }
 
-/// The columns of the query in the types of the table.
-fn typed(plan: LogicalPlan, target: &TableDef, keys: usize) -> Result<LogicalPlan, Error> {
+/// Fails unless the query still has the columns of the view, whatever they are called by now.
+fn same_columns(query: &TableSchema, target: &TableDef) -> Result<(), Error> {
+    // the last one is the key
+    let (query, view) =
+        (&query.fields, &target.schema.fields[..target.schema.fields.len().saturating_sub(1)]);
+    let differs = |difference: String| Err(Error::State { operator: target.full_name(), difference });
+    if query.len() != view.len() {
+        return differs(format!("the query has {} columns, the view has {}", query.len(), view.len()));
+    }
+    match query.iter().zip(view).find(|(query, view)| query.field_type != view.field_type) {
+        None => Ok(()),
+        Some((now, was)) => differs(format!(
+            "column \"{}\" was {}, it is {}",
+            was.name,
+            was.field_type.sql_name(),
+            now.field_type.sql_name()
+        )),
+    }
+}
+
+/// The columns of the query as the table has them, with the keys behind them.
+fn typed(plan: LogicalPlan, target: &TableDef) -> Result<LogicalPlan, Error> {
     let wanted = sql_schema(&target.schema);
     let shown = wanted.fields().len() - 1;
-    let all = plan.schema().fields().len();
-    if all != shown + keys {
-        return Err(Error::State {
-            operator: target.full_name(),
-            difference: format!("the query has {} columns, the view has {shown}", all - keys),
-        });
-    }
     let types = plan.schema().fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
     let casted: Vec<Expr> = columns(&plan)
         .enumerate()

@@ -2,15 +2,17 @@
 
 use std::sync::atomic::Ordering;
 
+use arrow::record_batch::RecordBatch;
 use cenote_connect::{BadRow, Pulled, Wanted};
 use cenote_vocab::Micros;
 
+use super::sift::Taken;
 use super::{Cut, Run};
 use crate::Error;
 use crate::checkpoint::{SourceState, Standing};
 use crate::epoch::{Executor, watermark};
 use crate::feed::Feeds;
-use crate::intake::{Intake, intake};
+use crate::intake::{Intake, intake, places};
 use crate::options::BadData;
 use crate::plan::Moment;
 
@@ -25,7 +27,7 @@ impl Run {
         let pulled = self.pull(rows_max, now).await?;
         self.plan.now.store(now.0, Ordering::SeqCst);
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
-        let mut bad = Vec::new();
+        let (mut bad, mut all_taken) = (Vec::new(), Vec::new());
         for (reader, pulled) in pulled {
             let reader = &self.sources[reader];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
@@ -48,6 +50,15 @@ impl Run {
             is_full |= taken >= rows_max as u64;
             standing.rows_skipped += pulled.skipped;
             note(state, &pulled, &intake, taken, now);
+            let of_source = Taken {
+                planned: reader.planned,
+                batches: places(&pulled)
+                    .into_iter()
+                    .zip(pulled.batches.iter().map(RecordBatch::num_rows))
+                    .collect(),
+                left_out: intake.bad[pulled.bad.len()..].iter().map(|row| row.place.clone()).collect(),
+            };
+            all_taken.push(of_source);
             feeds.set(reader.feed, intake.batches);
         }
         standing.rows_in += rows;
@@ -63,7 +74,7 @@ impl Run {
             self.standing.sources = standing.sources;
             return Ok(None);
         }
-        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad }))
+        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad, taken: all_taken }))
     }
 
     /// What the sources give, by their place; tables whose changes are read all at one transaction.
@@ -117,7 +128,7 @@ impl Run {
 }
 
 /// Fails at the first row that cannot be used.
-fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
+pub(super) fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
     match bad.first() {
         None => Ok(()),
         Some(row) => Err(Error::BadRow {

@@ -13,6 +13,7 @@ use super::{Run, Writer};
 use crate::Error;
 use crate::blocks::{self, Block, Changes, Layouts};
 use crate::checkpoint::{Held, SourceState, Standing, StateObject, Stored};
+use crate::lineage::{self, Script};
 use crate::multiset::{Delta, Multiset};
 use crate::plan::{Advanced, Operator};
 use crate::streams::SourcePlan;
@@ -44,6 +45,7 @@ impl Run {
         }
         (self.standing, self.held, self.object, self.blocks) =
             (self.carried(stored.standing), held, stored.object, stored.blocks);
+        (self.standing.lineage, self.standing.version) = (self.plan.lineage.clone(), self.pipeline.version);
         let nothing = self.held.iter().map(|held| (&held.runs[..], &held.tables[..], &[][..]));
         let bytes = memory(nothing);
         self.reserve(bytes)
@@ -127,6 +129,15 @@ impl Run {
             if operator.fingerprint() != was {
                 return differs(operator.name(), format!("it was {was}, it is {}", operator.fingerprint()));
             }
+        }
+        let script = match stored.standing.version == self.pipeline.version {
+            true => Script::Same,
+            false => Script::Other,
+        };
+        if let Some((name, difference)) =
+            lineage::difference(&stored.standing.lineage, &self.plan.lineage, script)
+        {
+            return differs(&name, difference);
         }
         for reader in &self.sources {
             let planned = &self.plan.sources[reader.planned];

@@ -84,7 +84,7 @@ impl Streams {
         mut to: Pipeline,
         state: StateChoice,
     ) -> Result<(), Error> {
-        let _alone = self.inner.statements.lock().await;
+        let _alone = self.alone(to.id).await;
         let catalog = &self.inner.services.lake.catalog;
         PipelineOptions::of(&to.options)?;
         let was = self.fresh(scope, &to).await?;
@@ -144,7 +144,7 @@ impl Streams {
         pipeline: Pipeline,
         sinks: Option<RestartSinks>,
     ) -> Result<(), Error> {
-        let _alone = self.inner.statements.lock().await;
+        let _alone = self.alone(pipeline.id).await;
         let scope = &identity.scope;
         let catalog = &self.inner.services.lake.catalog;
         let plan = self.looked_at(scope, &pipeline).await?;

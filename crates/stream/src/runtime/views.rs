@@ -13,6 +13,7 @@ use cenote_catalog::{
 };
 use cenote_query::NewView;
 use cenote_vocab::{PartitionSpec, Scope, SortOrder, TableId};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Ending, Streams};
@@ -24,7 +25,13 @@ const SOURCES: &str = cenote_catalog::MATERIALIZED_SOURCES;
 
 impl Streams {
     /// Makes the table, the pipeline and the view. One that takes another's place is shown once it has caught up.
-    pub(super) async fn create_view_now(&self, identity: &Identity, view: NewView) -> Result<(), Error> {
+    /// Nothing stays of one that was to be waited for, if it fails or `cancelled` comes first.
+    pub(super) async fn create_view_now(
+        &self,
+        identity: &Identity,
+        view: NewView,
+        cancelled: &CancellationToken,
+    ) -> Result<(), Error> {
         let NewView { mut pipeline, replaces, wait } = view;
         let services = &self.inner.services;
         let (catalog, scope) = (&services.lake.catalog, &identity.scope);
@@ -87,7 +94,6 @@ impl Streams {
         };
         pipeline.options.insert(MATERIALIZED.to_owned(), rows.id.to_string());
 
-        let alone = self.inner.statements.lock().await;
         catalog.create_pipeline(scope, &pipeline).await?;
         let mut objects = vec![ObjectChange::CreateTable(Box::new(rows.clone()))];
         if replaces.is_none() {
@@ -99,23 +105,33 @@ impl Streams {
             return Err(error);
         }
         self.spawn(scope, pipeline.clone());
-        drop(alone);
-        let Some(old) = replaces else {
-            return if wait { self.wait_for_head(scope, &pipeline).await } else { Ok(()) };
-        };
-        let swapped = match self.wait_for_head(scope, &pipeline).await {
-            Ok(()) => self.swap(identity, &old, new).await,
-            Err(error) => Err(error),
-        };
-        match swapped {
-            Ok(()) => self.remove_pipeline(scope, old.materialized()).await,
-            Err(error) => {
-                self.remove_pipeline(scope, Some(&pipeline.id.to_string())).await?;
-                let drop = drop_table(&rows.schema, &rows.name, false);
-                self.apply(identity, "drop_materialized_view", vec![drop], &BTreeSet::new()).await?;
-                Err(error)
-            }
+        if replaces.is_none() && !wait {
+            return Ok(());
         }
+        let caught_up = tokio::select! {
+            caught_up = self.wait_for_head(scope, &pipeline) => caught_up,
+            () = cancelled.cancelled() => Err(Error::Invalid("the statement was cancelled".to_owned())),
+        };
+        let finished = match (caught_up, &replaces) {
+            (Ok(()), None) => return Ok(()),
+            (Ok(()), Some(old)) => self.swap(identity, old, new.clone()).await,
+            (Err(error), _) => Err(error),
+        };
+        let error = match (finished, replaces) {
+            (Ok(()), Some(old)) => return self.remove_pipeline(scope, old.materialized()).await,
+            (Ok(()), None) => return Ok(()),
+            (Err(error), replaces) => {
+                let mut left = vec![drop_table(&rows.schema, &rows.name, false)];
+                if replaces.is_none() {
+                    left.push(drop_table(&new.schema, &new.name, true));
+                }
+                self.halt(pipeline.id, Ending::Open).await;
+                self.apply(identity, "drop_materialized_view", left, &BTreeSet::new()).await?;
+                self.remove_pipeline(scope, Some(&pipeline.id.to_string())).await?;
+                error
+            }
+        };
+        Err(error)
     }
 
     /// The new view takes the place of the old one, whose rows go.
@@ -185,7 +201,7 @@ impl Streams {
         let rows = names.tables().find(|table| table.id.to_string() == rows);
         let sources = rows.and_then(|rows| rows.properties.get(SOURCES)).cloned().unwrap_or_default();
         for source in sources.split(',').filter_map(|id| id.parse().ok()).map(TableId) {
-            if let Some(table) = names.table_by_id(source) {
+            if let Some(table) = names.table_by_id(source).filter(|table| table.kind == TableKind::Table) {
                 services.ingest.flush(scope, table).await?;
             }
         }

@@ -120,3 +120,57 @@ async fn a_pipeline_reads_and_writes_by_the_rights_of_its_owner() {
     both.rows("DROP PIPELINE p").await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_pipeline_wants_for_itself_no_other_writes() {
+    let world = World::new().await;
+    world
+        .all(&[
+            "CREATE TABLE src (time TIMESTAMP, k TEXT, v BIGINT)".to_owned(),
+            "CREATE TABLE keyed (k TEXT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED)".to_owned(),
+            "CREATE TABLE plain (k TEXT, v BIGINT)".to_owned(),
+        ])
+        .await;
+    let paused = "WITH (desired = 'paused') AS";
+    let updating = "INSERT INTO keyed SELECT k, sum(v) FROM src GROUP BY k";
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = format!(
+        "$$ CREATE TABLE out WITH (connector = 'single_file', path = '{}', type = 'sink', format = 'json'); INSERT INTO out SELECT k FROM src $$",
+        directory.path().join("out.json").display()
+    );
+    world.client.rows(&format!("CREATE PIPELINE first {paused} {updating}")).await;
+    world.client.rows(&format!("CREATE PIPELINE filing {paused} {file}")).await;
+    for (script, expected) in [
+        (updating, "table default.keyed is written by pipeline default.first already"),
+        (
+            "INSERT INTO keyed SELECT k, v FROM src",
+            "table default.keyed is written by pipeline default.first already",
+        ),
+        (file.as_str(), "out.json is written by pipeline default.filing already"),
+    ] {
+        let error = world.client.error(&format!("CREATE PIPELINE second {paused} {script}")).await;
+        assert!(error.to_string().contains(expected), "{script}: {error}");
+    }
+    for name in ["a", "b"] {
+        world
+            .client
+            .rows(&format!("CREATE PIPELINE {name} {paused} INSERT INTO plain SELECT k, v FROM src"))
+            .await;
+    }
+    world.client.rows("DROP PIPELINE first").await;
+    world.client.rows(&format!("CREATE PIPELINE second {paused} {updating}")).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_of_a_script_are_shown_to_its_owner_only() {
+    let world = World::new().await;
+    let script = "CREATE TABLE out (n BIGINT) WITH (connector = 'webhook', endpoint = 'http://127.0.0.1:1/', headers = 'Authorization: Bearer abc'); \
+                  CREATE TABLE i WITH (connector = 'impulse', event_rate = 1); INSERT INTO out SELECT counter FROM i";
+    world.client.rows(&format!("CREATE PIPELINE p WITH (desired = 'paused') AS $${script}$$")).await;
+    let shown = world.client.rows("SELECT script FROM system.stream.pipelines").await;
+    assert_eq!(shown, [script.replace("'Authorization: Bearer abc'", "'***'")]);
+    let own = world.client.rows("SHOW CREATE PIPELINE p").await;
+    assert!(own[0].contains("Bearer abc"), "{own:?}");
+    world.stop().await;
+}

@@ -209,3 +209,101 @@ async fn what_is_out_of_reach_is_denied_when_it_starts() {
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     world.stop().await;
 }
+
+/// Casts and divides below a sum; two of the rows cannot be used, the last row of the file cannot be read at all.
+fn computing(path: &Path, bad_data: &str) -> String {
+    format!(
+        "SET bad_data = '{bad_data}'; CREATE TABLE src (id BIGINT, word TEXT) WITH (connector = 'single_file', path = '{}', \
+         type = 'source', format = 'json'); INSERT INTO got SELECT id, CAST(word AS BIGINT) FROM src; \
+         INSERT INTO sums SELECT id % 2, sum(100 / id) FROM src GROUP BY id % 2",
+        path.display()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_fails_an_expression_is_a_bad_row() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("words.json");
+    let rows = [(1, "10"), (2, "x"), (0, "30"), (3, "40"), (4, "50")];
+    let lines = rows.map(|(id, word)| format!("{{\"id\": {id}, \"word\": \"{word}\"}}"));
+    std::fs::write(&path, lines.join("\n") + "\n{\n").expect("writes");
+    let tables = [
+        "CREATE TABLE got (id BIGINT, word BIGINT)",
+        "CREATE TABLE sums (part BIGINT, total BIGINT, PRIMARY KEY (part))",
+    ];
+    for rows_max in [100, 2] {
+        for kind in ["drop", "table"] {
+            for sql in tables {
+                world.client.rows(sql).await;
+            }
+            create(&world, &computing(&path, kind)).await;
+            let mut run = world.open("p", epochs_of(rows_max)).await.expect("opens");
+            drain(&mut run).await;
+            assert_eq!(run.bad(), 3, "{kind} in epochs of {rows_max}");
+            let got = world.client.rows("SELECT id, word FROM got ORDER BY id").await;
+            assert_eq!(got, ["1|10", "3|40", "4|50"], "{kind} in epochs of {rows_max}");
+            let sums = world.client.rows("SELECT part, total FROM sums ORDER BY part").await;
+            assert_eq!(sums, ["0|25", "1|133"], "{kind} in epochs of {rows_max}");
+            if kind == "table" {
+                let kept = "SELECT \"offset\", raw, error <> '' FROM p_bad ORDER BY 1";
+                let expected =
+                    ["1|{\"id\":2,\"word\":\"x\"}|true", "2|{\"id\":0,\"word\":\"30\"}|true", "5|{|true"];
+                assert_eq!(world.client.rows(kept).await, expected, "in epochs of {rows_max}");
+                world.client.rows("DROP TABLE p_bad").await;
+            }
+            for sql in ["DROP PIPELINE p", "DROP TABLE got", "DROP TABLE sums"] {
+                world.client.rows(sql).await;
+            }
+        }
+    }
+    for sql in tables {
+        world.client.rows(sql).await;
+    }
+    create(&world, &computing(&path, "fail")).await;
+    let error = world.open("p", epochs_of(3)).await.expect("opens").step().await.expect_err("a bad row");
+    let text = error.to_string();
+    assert!(text.starts_with("source src: ") && text.contains("words.json, offset 1: "), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_hangs_holds_up_nobody_else() {
+    let world = World::new().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}/", silent.local_addr().expect("bound"));
+    let impulse = "CREATE TABLE i WITH (connector = 'impulse', event_rate = 1000)";
+    world.client.rows("CREATE TABLE got (n BIGINT)").await;
+    world
+        .client
+        .rows(&format!(
+            "CREATE PIPELINE hung AS $$ {impulse}; CREATE TABLE out (n BIGINT) WITH (connector = 'webhook', endpoint = '{endpoint}'); \
+             INSERT INTO out SELECT counter FROM i $$"
+        ))
+        .await;
+    world
+        .client
+        .rows(&format!("CREATE PIPELINE p AS $$ {impulse}; INSERT INTO got SELECT counter FROM i $$"))
+        .await;
+    // It is called, and does not answer.
+    let called = tokio::task::spawn_blocking(move || silent.accept().map(|(call, _)| (silent, call)));
+    let call = called.await.expect("waits").expect("a call");
+    let other = world.node.session().await;
+    let began = std::time::Instant::now();
+    let hung = async {
+        other.rows("PAUSE PIPELINE hung").await;
+        std::time::Instant::now()
+    };
+    let others = async {
+        for sql in ["PAUSE PIPELINE p", "RESUME PIPELINE p", "PAUSE PIPELINE p"] {
+            world.client.rows(sql).await;
+        }
+        std::time::Instant::now()
+    };
+    let (hung, others) = tokio::join!(hung, others);
+    assert!(others < hung, "they waited for the one that hangs");
+    assert!(hung - began < std::time::Duration::from_secs(15), "{:?}", hung - began);
+    assert_eq!(world.pipeline("hung").await.state, "paused");
+    drop(call);
+    world.stop().await;
+}

@@ -4,6 +4,7 @@ mod checks;
 mod files;
 mod golden;
 mod life;
+mod names;
 mod scripts;
 mod steer;
 mod views;

@@ -1,6 +1,6 @@
 //! Materialized views: after REFRESH each equals its query, whatever happened to what it reads.
 
-use cenote_vocab::{ErrorKind, Fault};
+use cenote_vocab::{ErrorKind, Fault, Permission, Permissions};
 
 use crate::world::World;
 
@@ -258,5 +258,221 @@ async fn a_view_is_made_replaced_refreshed_and_dropped_and_only_its_query_change
     }
     assert!(world.client.rows("SHOW PIPELINES").await.is_empty());
     assert_eq!(world.client.outcome("DROP MATERIALIZED VIEW IF EXISTS v").await.notices.len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_has_the_types_and_values_of_its_query() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE ints (v INT, at DATE)",
+        "CREATE TABLE others (f DOUBLE, at TIMESTAMP, n DECIMAL(10, 2), big BIGINT, word TEXT)",
+        "INSERT INTO ints VALUES (1, '2026-01-01')",
+        "INSERT INTO others VALUES (2.7, '2026-01-02 03:04:05', 3.25, 5000000000, 'w')",
+    ] {
+        world.client.rows(sql).await;
+    }
+    for (at, query) in [
+        "SELECT v AS x FROM ints UNION ALL SELECT f FROM others",
+        "SELECT v AS x FROM ints UNION ALL SELECT n FROM others",
+        "SELECT v AS x FROM ints UNION ALL SELECT big FROM others",
+        "SELECT at AS x FROM ints UNION ALL SELECT at FROM others",
+        "SELECT CASE WHEN v > 1 THEN v ELSE 2.5 END AS x FROM ints",
+        "SELECT COALESCE(NULLIF(v, 1), 2.5) AS x FROM ints",
+        "SELECT x + 1 AS x FROM (SELECT v AS x FROM ints UNION ALL SELECT f FROM others)",
+        "SELECT CAST(x AS BIGINT) AS x FROM (SELECT v AS x FROM ints UNION ALL SELECT f FROM others)",
+    ]
+    .iter()
+    .enumerate()
+    {
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW v{at} WITH (wait = true) AS {query}")).await;
+        let types = "SELECT arrow_typeof(x), x FROM";
+        let got = sorted(&world, &format!("{types} v{at}")).await;
+        assert_eq!(got, sorted(&world, &format!("{types} ({query})")).await, "{query}");
+    }
+    for (at, (query, expected)) in [
+        ("SELECT v FROM ints UNION ALL SELECT f FROM others", ["1", "3"]),
+        ("WITH w AS (SELECT v AS x FROM ints UNION ALL SELECT f FROM others) SELECT x FROM w", ["1", "3"]),
+    ]
+    .iter()
+    .enumerate()
+    {
+        world.client.rows(&format!("CREATE TABLE out{at} (x BIGINT)")).await;
+        world.client.rows(&format!("INSERT INTO out{at} {query}")).await;
+        assert_eq!(sorted(&world, &format!("SELECT x FROM out{at}")).await, *expected, "{query}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_equal_are_one_key() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE f (id INT, x DOUBLE)",
+        "CREATE TABLE g (id INT, x DOUBLE)",
+        "INSERT INTO f VALUES (1, 0.0), (2, -0.0), (3, 'NaN'), (4, 1)",
+        "INSERT INTO g VALUES (1, 0.0), (2, -0.0), (3, 'NaN'), (4, 1)",
+    ] {
+        world.client.rows(sql).await;
+    }
+    let views = [
+        ("joined", "SELECT f.id, g.id AS gid FROM f JOIN g ON f.x = g.x"),
+        ("left_joined", "SELECT f.id, g.id AS gid FROM f LEFT JOIN g ON f.x = g.x"),
+        ("within", "SELECT id FROM f WHERE x IN (SELECT x FROM g WHERE id = 2)"),
+    ];
+    for (name, query) in views {
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} WITH (wait = true) AS {query}")).await;
+    }
+    world.client.rows("CREATE MATERIALIZED VIEW counted WITH (wait = true) AS SELECT x, count(*) AS n FROM f GROUP BY x").await;
+    for change in [
+        "DELETE FROM g WHERE id = 1",
+        "INSERT INTO f VALUES (5, -0.0), (6, 0.0)",
+        "DELETE FROM f WHERE id = 2",
+    ] {
+        world.client.rows(change).await;
+        for (name, query) in views {
+            world.client.rows(&format!("REFRESH MATERIALIZED VIEW {name}")).await;
+            let got = sorted(&world, &format!("SELECT * FROM {name}")).await;
+            assert_eq!(got, sorted(&world, query).await, "{name} after {change}");
+        }
+    }
+    world.client.rows("REFRESH MATERIALIZED VIEW counted").await;
+    assert_eq!(sorted(&world, "SELECT n FROM counted").await, ["1", "1", "3"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_rows_happened_matters_only_where_a_window_asks() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE untimed (k TEXT, v BIGINT)").await;
+    world.client.rows("CREATE TABLE keyed (k TEXT, v BIGINT, PRIMARY KEY (k))").await;
+    world.client.rows("CREATE TABLE timed (time TIMESTAMP, v BIGINT)").await;
+    world.client.rows("INSERT INTO timed VALUES (NULL, 1), ('2026-01-01', 2)").await;
+    let expected = "whose rows have no event time";
+    for sql in [
+        "CREATE MATERIALIZED VIEW w AS SELECT count(*) AS n FROM untimed GROUP BY tumble(INTERVAL '1 second')",
+        "CREATE PIPELINE w AS INSERT INTO keyed SELECT k, count(*) FROM keyed GROUP BY k, tumble(INTERVAL '1 second')",
+    ] {
+        let error = world.client.error(sql).await;
+        assert!(error.to_string().contains(expected), "{sql}: {error}");
+    }
+    world
+        .client
+        .rows("CREATE MATERIALIZED VIEW sums WITH (wait = true) AS SELECT sum(v) AS v FROM timed")
+        .await;
+    assert_eq!(world.client.rows("SELECT v FROM sums").await, ["3"]);
+    world.client.rows("CREATE MATERIALIZED VIEW same WITH (wait = true) AS SELECT time, v FROM timed").await;
+    assert_eq!(sorted(&world, "SELECT v FROM same").await, ["1", "2"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_filter_leaves_out_is_not_computed() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE t (k TEXT, v BIGINT)").await;
+    world.client.rows("INSERT INTO t VALUES ('a', 0), ('a', 2), ('b', 5), ('c', 0)").await;
+    for (name, call) in [
+        ("sums", "sum(10 / v)"),
+        ("counts", "count(10 / v)"),
+        ("means", "avg(10 / v)"),
+        ("extremes", "max(10 / v)"),
+    ] {
+        let query = format!("SELECT k, {call} FILTER (WHERE v <> 0) AS x FROM t GROUP BY k");
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} WITH (wait = true) AS {query}")).await;
+    }
+    assert_eq!(sorted(&world, "SELECT * FROM sums").await, ["a|5", "b|2", "c|NULL"]);
+    assert_eq!(sorted(&world, "SELECT * FROM counts").await, ["a|1", "b|1", "c|0"]);
+    assert_eq!(sorted(&world, "SELECT * FROM means").await, ["a|5.0", "b|2.0", "c|NULL"]);
+    assert_eq!(sorted(&world, "SELECT * FROM extremes").await, ["a|5", "b|2", "c|NULL"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_that_read_each_other_go_together() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE t (v BIGINT)").await;
+    world.client.rows("CREATE MATERIALIZED VIEW a WITH (wait = true) AS SELECT v FROM t").await;
+    world.client.rows("CREATE MATERIALIZED VIEW b WITH (wait = true) AS SELECT sum(v) AS v FROM a").await;
+    world.client.rows("CREATE MATERIALIZED VIEW c WITH (wait = true) AS SELECT a.v, b.v AS total FROM a JOIN b ON a.v <= b.v AND a.v = b.v").await;
+    world.client.rows("INSERT INTO t VALUES (7)").await;
+    world.client.rows("REFRESH MATERIALIZED VIEW a FULL").await;
+    for (view, expected) in [("a", "7"), ("b", "7"), ("c", "7|7")] {
+        assert_eq!(world.client.rows(&format!("SELECT * FROM {view}")).await, [expected], "{view}");
+    }
+    world.client.rows("DELETE FROM t").await;
+    for (view, expected) in [("a", &[][..]), ("b", &["NULL"]), ("c", &[])] {
+        world.client.rows(&format!("REFRESH MATERIALIZED VIEW {view}")).await;
+        assert_eq!(world.client.rows(&format!("SELECT * FROM {view}")).await, expected, "{view}");
+    }
+    let error = world.client.error("CREATE OR REPLACE MATERIALIZED VIEW a AS SELECT 2 * v AS v FROM t").await;
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(world.client.error("DROP MATERIALIZED VIEW a RESTRICT").await.kind(), ErrorKind::Conflict);
+    world.client.rows("DROP MATERIALIZED VIEW a CASCADE").await;
+    assert!(world.client.rows("SHOW MATERIALIZED VIEWS").await.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_builds_a_view_anew_owns_it() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE t (v BIGINT)").await;
+    world.client.rows("INSERT INTO t VALUES (1), (2)").await;
+    let new = cenote_catalog::NewToken {
+        name: "leaver".into(),
+        description: String::new(),
+        permissions: [Permission::Read, Permission::Write, Permission::Delete]
+            .into_iter()
+            .fold(Permissions::NONE, Permissions::with),
+        grants: Vec::new(),
+        default_database: None,
+        expires: None,
+    };
+    let catalog = &world.node.lake.catalog;
+    let (token, secret) = catalog.create_token(&world.node.scope, new, None).await.expect("a token");
+    let leaver = world.node.session_of(catalog.authenticate(&secret).await.expect("known")).await;
+    leaver.rows("CREATE MATERIALIZED VIEW v WITH (wait = true) AS SELECT sum(v) AS v FROM t").await;
+    catalog.delete_token(&world.node.scope, token.id).await.expect("deleted");
+    world.client.rows("REFRESH MATERIALIZED VIEW v FULL").await;
+    world.client.rows("INSERT INTO t VALUES (3)").await;
+    world.client.rows("REFRESH MATERIALIZED VIEW v").await;
+    assert_eq!(world.client.rows("SELECT v FROM v").await, ["6"]);
+    world.stop().await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_statement_that_was_cancelled_nothing_stays() {
+    let _alone = fail::FailScenario::setup();
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE t (v BIGINT)").await;
+    world.client.rows("INSERT INTO t VALUES (1)").await;
+    world.client.rows("CREATE MATERIALIZED VIEW old WITH (wait = true) AS SELECT v FROM t").await;
+    for sql in [
+        "CREATE MATERIALIZED VIEW v WITH (wait = true) AS SELECT sum(v) AS v FROM t",
+        "CREATE OR REPLACE MATERIALIZED VIEW old AS SELECT sum(v) AS v FROM t",
+        "REFRESH MATERIALIZED VIEW old FULL",
+    ] {
+        fail::cfg("epoch.run", "pause").expect("no epoch ends");
+        let patience = std::time::Duration::from_millis(300);
+        let waited = tokio::time::timeout(patience, world.client.run(sql)).await;
+        fail::remove("epoch.run");
+        assert!(!matches!(waited, Ok(Ok(_))), "{sql} did not wait");
+        cenote_testkit::settles(
+            &format!("nothing to be left of {sql}"),
+            cenote_testkit::PATIENCE,
+            async || {
+                world.client.rows("SELECT count(*) FROM system.stream.pipelines").await == ["1"]
+                    && world
+                        .client
+                        .rows("SELECT count(*) FROM system.catalog.tables WHERE left(table_name, 1) = '_'")
+                        .await
+                        == ["1"]
+                    && world.client.rows("SHOW MATERIALIZED VIEWS").await.len() == 1
+            },
+        )
+        .await;
+    }
+    world.client.rows("REFRESH MATERIALIZED VIEW old").await;
+    assert_eq!(world.client.rows("SELECT v FROM old").await, ["1"]);
     world.stop().await;
 }
