@@ -208,7 +208,11 @@ async fn a_restart_begins_again_once_it_is_told_what_becomes_of_the_rows() {
     rows("20|10").await;
     has_state(&world, "p", "running").await;
     let epochs = "SELECT count(*) = max(epoch), sum(rows_added), sum(rows_deleted) FROM system.stream.epochs";
-    assert_eq!(world.client.rows(epochs).await, ["true|30|11"], "epochs never go back; ten rows and one went");
+    assert_eq!(
+        world.client.rows(epochs).await,
+        ["true|30|11"],
+        "epochs never go back; ten rows and one went"
+    );
     assert_eq!(world.pipeline("p").await.reset, None);
 
     // the rows that were not read yet come, and none again
