@@ -18,6 +18,7 @@ mod process;
 mod run;
 mod slt;
 mod snapshot;
+mod steering;
 mod storm;
 mod tpch;
 mod wire;

@@ -61,6 +61,8 @@ pub enum SinkOptions {
     Stdout(RecordFormat),
     /// Calls.
     Webhook(WebhookOptions),
+    /// To whoever looks on.
+    Preview,
     /// Nowhere.
     Blackhole,
 }
@@ -149,6 +151,11 @@ impl Connector {
             "webhook" => {
                 only(Use::Sink)?;
                 Self::Sink(SinkOptions::Webhook(WebhookOptions::take(&mut options)?))
+            }
+            "preview" => {
+                only(Use::Sink)?;
+                drop(options.take("format"));
+                Self::Sink(SinkOptions::Preview)
             }
             "blackhole" => {
                 only(Use::Sink)?;
@@ -256,6 +263,7 @@ impl SinkOptions {
             Self::Filesystem(_) => "filesystem",
             Self::Stdout(_) => "stdout",
             Self::Webhook(_) => "webhook",
+            Self::Preview => "preview",
             Self::Blackhole => "blackhole",
         }
     }
@@ -265,7 +273,9 @@ impl SinkOptions {
         match self {
             Self::SingleFile(options) => format!("single_file {}", options.path),
             Self::Filesystem(options) => format!("filesystem {}", options.place()),
-            Self::Stdout(_) | Self::Webhook(_) | Self::Blackhole => self.connector().to_owned(),
+            Self::Stdout(_) | Self::Webhook(_) | Self::Preview | Self::Blackhole => {
+                self.connector().to_owned()
+            }
         }
     }
 
@@ -274,7 +284,7 @@ impl SinkOptions {
         match self {
             Self::SingleFile(_) | Self::Filesystem(_) => SinkClass::Finish,
             Self::Stdout(_) | Self::Webhook(_) => SinkClass::AtLeastOnce,
-            Self::Blackhole => SinkClass::Nothing,
+            Self::Preview | Self::Blackhole => SinkClass::Nothing,
         }
     }
 
@@ -297,7 +307,7 @@ impl SinkOptions {
             Self::SingleFile(options) => is(&options.format),
             Self::Filesystem(options) => is(options.format()),
             Self::Stdout(format) => matches!(format, RecordFormat::DebeziumJson(_)),
-            Self::Webhook(_) | Self::Blackhole => false,
+            Self::Webhook(_) | Self::Preview | Self::Blackhole => false,
         }
     }
 
@@ -313,7 +323,7 @@ impl SinkOptions {
                     "connector 'stdout' is for cenote run: nobody reads a server's".to_owned(),
                 )),
             },
-            Self::Blackhole => Ok(()),
+            Self::Preview | Self::Blackhole => Ok(()),
         }
     }
 
@@ -323,7 +333,7 @@ impl SinkOptions {
             Self::SingleFile(options) => options.format.check_sink(columns),
             Self::Filesystem(options) => options.check(columns),
             Self::Stdout(format) => crate::format::check_records(format, columns),
-            Self::Webhook(_) | Self::Blackhole => Ok(()),
+            Self::Webhook(_) | Self::Preview | Self::Blackhole => Ok(()),
         }
     }
 
@@ -343,7 +353,7 @@ impl SinkOptions {
             }
             Self::Stdout(format) => Box::new(Stdout::new(format.clone())),
             Self::Webhook(options) => Box::new(WebhookSink::open(name, options, clock.clone(), reach)?),
-            Self::Blackhole => Box::new(Blackhole),
+            Self::Preview | Self::Blackhole => Box::new(Blackhole),
         })
     }
 }

@@ -21,8 +21,8 @@ struct Family<'a> {
 }
 
 /// OpenMetrics 1.0, families that several crates share written once.
-pub(crate) fn open_metrics(registry: &Registry) -> Result<String, std::fmt::Error> {
-    let encoded = encoded(registry)?;
+pub(crate) fn open_metrics(registry: &Registry, tenant: Option<&str>) -> Result<String, std::fmt::Error> {
+    let encoded = encoded(registry, tenant)?;
     let mut out = String::with_capacity(encoded.len());
     for family in families(&encoded) {
         writeln!(out, "# HELP {} {}", family.name, family.help)?;
@@ -37,8 +37,8 @@ pub(crate) fn open_metrics(registry: &Registry) -> Result<String, std::fmt::Erro
 }
 
 /// Text 0.0.4: counters are described by their samples' name, with `_total`; there is no UNIT and no EOF.
-pub(crate) fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
-    let encoded = encoded(registry)?;
+pub(crate) fn text(registry: &Registry, tenant: Option<&str>) -> Result<String, std::fmt::Error> {
+    let encoded = encoded(registry, tenant)?;
     let mut out = String::with_capacity(encoded.len());
     for family in families(&encoded) {
         let total = if family.kind == "counter" { "_total" } else { "" };
@@ -55,8 +55,8 @@ pub(crate) fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
 }
 
 /// One number per metric: the sum over its labels, named without the prefix; of histograms their count and sum.
-pub(crate) fn json(registry: &Registry) -> Result<Value, std::fmt::Error> {
-    let encoded = encoded(registry)?;
+pub(crate) fn json(registry: &Registry, tenant: Option<&str>) -> Result<Value, std::fmt::Error> {
+    let encoded = encoded(registry, tenant)?;
     let mut sums: BTreeMap<String, f64> = BTreeMap::new();
     for family in families(&encoded) {
         for sample in family.samples {
@@ -80,10 +80,15 @@ pub(crate) fn json(registry: &Registry) -> Result<Value, std::fmt::Error> {
     Ok(Value::Object(members.collect::<Map<_, _>>()))
 }
 
-fn encoded(registry: &Registry) -> Result<String, std::fmt::Error> {
+/// What the library writes; of what names a tenant only the samples of `tenant`, if one is given.
+fn encoded(registry: &Registry, tenant: Option<&str>) -> Result<String, std::fmt::Error> {
     let mut encoded = String::new();
     prometheus_client::encoding::text::encode(&mut encoded, registry)?;
-    Ok(encoded)
+    let Some(tenant) = tenant else { return Ok(encoded) };
+    // a quote inside of a value has a backslash before it, so only labels look so
+    let own = format!("tenant=\"{tenant}\"");
+    let is_seen = |line: &&str| line.starts_with('#') || !line.contains("tenant=\"") || line.contains(&own);
+    Ok(encoded.lines().filter(is_seen).map(|line| format!("{line}\n")).collect())
 }
 
 fn write_samples(out: &mut String, family: &Family<'_>) -> std::fmt::Result {
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn prometheus_text_names_counters_as_their_samples() {
-        insta::assert_snapshot!(text(&registry()).expect("text"), @r#"
+        insta::assert_snapshot!(text(&registry(), None).expect("text"), @r#"
         # HELP cenote_ingest_rows_total rows stored.
         # TYPE cenote_ingest_rows_total counter
         cenote_ingest_rows_total 7
@@ -169,10 +174,37 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_sees_only_its_own_samples() {
+        let mut registry = registry();
+        let rows = Family::<Vec<(String, String)>, Counter>::default();
+        for (tenant, pipeline) in [("default", "p"), ("other", "tenant=\"default\"")] {
+            rows.get_or_create(&vec![("tenant".into(), tenant.into()), ("pipeline".into(), pipeline.into())])
+                .inc();
+        }
+        registry.register("cenote_pipeline_rows", "rows", rows);
+        let samples = |tenant| {
+            let text = text(&registry, tenant).expect("text");
+            let own: Vec<String> = text
+                .lines()
+                .filter(|line| line.starts_with("cenote_pipeline_rows_total{"))
+                .map(str::to_owned)
+                .collect();
+            assert!(text.contains("cenote_ingest_rows_total 7"), "{text}");
+            own
+        };
+        assert_eq!(samples(None).len(), 2);
+        assert_eq!(
+            samples(Some("default")),
+            ["cenote_pipeline_rows_total{tenant=\"default\",pipeline=\"p\"} 1"]
+        );
+        assert_eq!(samples(Some("third")).len(), 0);
+    }
+
+    #[test]
     fn open_metrics_ends_and_json_sums_over_labels() {
         let registry = registry();
-        assert!(open_metrics(&registry).expect("text").ends_with("# EOF\n"));
-        let flat = json(&registry).expect("flat");
+        assert!(open_metrics(&registry, None).expect("text").ends_with("# EOF\n"));
+        let flat = json(&registry, None).expect("flat");
         assert_eq!(flat["connections"], 4);
         assert_eq!((&flat["ingest_rows_total"], &flat["ingest_records_total"]), (&7.into(), &7.into()));
         assert_eq!(flat["wal_sync_duration_seconds_sum"], 0.25);

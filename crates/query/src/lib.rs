@@ -36,15 +36,15 @@ pub use jobs::Jobs;
 pub use options::QueryOptions;
 pub use parse::{CopyFormat, CopyHeader, CopyStyle};
 pub use pipeline::{
-    GraphEdge, GraphNode, InsertPlan, NewView, NodeKind, OperatorProgress, PartOfChange, PipelineFailure,
-    PipelineGraph, PipelineProgress, Pipelines, RestartSinks, SourceProgress, StateChoice, StreamTables,
-    Verdict,
+    GraphEdge, GraphNode, InsertPlan, NewView, NodeKind, OperatorProgress, PartOfChange, Pausing,
+    PipelineFailure, PipelineGraph, PipelineProgress, Pipelines, Preview, RestartSinks, Shown, ShownRows,
+    SourceProgress, StateChoice, StreamTables, Verdict,
 };
 pub use plan::STACK_BYTES;
 pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
 };
-pub use session::{Session, SessionOptions, TransactionStatus};
+pub use session::{PipelineEdit, Session, SessionOptions, TransactionStatus};
 pub use statement::view_columns;
 pub use statement::{Class, Prepared};
 

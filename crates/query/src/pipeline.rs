@@ -2,6 +2,7 @@
 
 mod graph;
 mod progress;
+mod shown;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::sql::parser::Statement as AnyStatement;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use sqlparser::ast::Statement as SqlStatement;
 
 use crate::parse::{Parsed, parse};
@@ -22,6 +24,7 @@ use crate::{Engine, Error, statement};
 
 pub use graph::{GraphEdge, GraphNode, NodeKind, PartOfChange, PipelineGraph, Verdict};
 pub use progress::{OperatorProgress, PipelineFailure, PipelineProgress, SourceProgress};
+pub use shown::{Preview, Shown, ShownRows};
 
 /// Runs the pipelines of a node: registered when the node is composed, because pipelines come after SQL.
 ///
@@ -29,8 +32,13 @@ pub use progress::{OperatorProgress, PipelineFailure, PipelineProgress, SourcePr
 pub trait Pipelines: Send + Sync {
     /// Plans by the rights of `identity`, stores, and starts unless it should be paused.
     fn create<'a>(&'a self, identity: &'a Identity, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
-    /// Ends the epoch that runs, and starts no other.
-    fn pause<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
+    /// Starts no other epoch.
+    fn pause<'a>(
+        &'a self,
+        scope: &'a Scope,
+        pipeline: Pipeline,
+        pausing: Pausing,
+    ) -> BoxFuture<'a, Result<(), Error>>;
     /// Lets it go on where it was.
     fn resume<'a>(&'a self, scope: &'a Scope, pipeline: Pipeline) -> BoxFuture<'a, Result<(), Error>>;
     /// Stores another name, script or options, and goes on with them. What is held stays if it fits, or goes, as `state` says;
@@ -61,6 +69,14 @@ pub trait Pipelines: Send + Sync {
         identity: &'a Identity,
         pipeline: Pipeline,
     ) -> BoxFuture<'a, Result<PipelineGraph, Error>>;
+    /// Runs a script by the rights of `identity` and shows what its queries and INSERTs give: nothing is written, and nothing kept.
+    fn preview<'a>(
+        &'a self,
+        identity: &'a Identity,
+        script: Pipeline,
+    ) -> BoxFuture<'a, Result<Preview, Error>>;
+    /// What a pipeline shows from now on; `None` if it does not run, or has no sink that shows rows.
+    fn output(&self, pipeline: &Pipeline) -> Option<BoxStream<'static, Shown>>;
     /// How far the pipelines of a tenant are that run in this process.
     fn progress(&self, scope: &Scope) -> Vec<PipelineProgress>;
     /// Failures of its pipelines, as far as this process remembers them; oldest first.
@@ -99,6 +115,15 @@ impl StateChoice {
             _ => None,
         }
     }
+}
+
+/// When a pipeline pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pausing {
+    /// When the epoch that runs is committed; what sinks hold open is completed.
+    AfterEpoch,
+    /// At once: the epoch that runs is given up, unless it is being committed.
+    AtOnce,
 }
 
 /// What becomes of the rows that a pipeline wrote when it begins again.

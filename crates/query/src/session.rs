@@ -1,6 +1,7 @@
 //! One client's state: search path, settings, transaction.
 
 mod inner;
+mod pipelines;
 mod statements;
 mod streaming;
 
@@ -17,6 +18,8 @@ use crate::parse::{self, Command, Parsed};
 use crate::plan::fault;
 use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
+
+pub use pipelines::PipelineEdit;
 
 pub(crate) use inner::Inner;
 

@@ -16,7 +16,7 @@ mod keyed;
 mod maintain;
 mod materialized;
 mod merge;
-mod pipeline;
+pub(crate) mod pipeline;
 mod prepare;
 mod prepared;
 mod replace;

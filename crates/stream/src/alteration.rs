@@ -73,6 +73,18 @@ pub(crate) fn compare(
     parts
 }
 
+/// True if a sink outside of the lake holds something and would be there no longer.
+pub(crate) fn leaves_sinks(is: &PipelinePlan, stored: &Stored) -> bool {
+    let standing = &stored.standing;
+    standing.sinks.iter().filter(|(_, held)| !held.is_empty()).any(|(name, _)| {
+        let identity = standing.sink_identities.get(name);
+        let is_same = |sink: &crate::streams::SinkPlan| {
+            sink.name == *name && identity.is_none_or(|identity| *identity == sink.options.identity())
+        };
+        !is.sinks.iter().any(is_same)
+    })
+}
+
 /// Why what an operator held does not fit; `None` if it does.
 fn difference(is: &Operator, was: Option<&Operator>, was_stored: &str) -> Option<String> {
     let told = |was: &str, is: &str| Some(format!("it was {}, it is {}", was.trim(), is.trim()));

@@ -22,6 +22,7 @@ use crate::Error;
 use crate::blocks::{Block, BlockHead};
 use crate::lineage::Lineage;
 use crate::multiset::Multiset;
+use crate::plan::Advanced;
 
 const MAGIC: &[u8; 4] = b"CNPS";
 const VERSION: u8 = 2;
@@ -93,6 +94,17 @@ pub(crate) struct Held {
     pub(crate) tables: Vec<Multiset>,
     /// Rows that came too late, since it was read back.
     pub(crate) late: u64,
+}
+
+impl Held {
+    /// Goes on to what an epoch made of it.
+    pub(crate) fn advance(&mut self, advanced: Advanced) {
+        self.runs = advanced.runs;
+        self.late += advanced.late;
+        for (table, delta) in self.tables.iter_mut().zip(&advanced.deltas) {
+            table.apply(delta);
+        }
+    }
 }
 
 /// Runs that are an object of the store.

@@ -59,6 +59,8 @@ pub struct PipelineOptions {
     pub restarts_max: Option<u32>,
     /// Plan partitions at most; plans run with one.
     pub parallelism: Option<u32>,
+    /// Queries that write nothing show their rows to whoever looks on.
+    pub preview: bool,
     /// State is durable after so long at the latest; each epoch makes it so.
     pub checkpoint_interval: Option<Duration>,
 }
@@ -73,6 +75,7 @@ impl Default for PipelineOptions {
             update_interval: Duration::from_secs(1),
             restarts_max: Some(20),
             parallelism: None,
+            preview: false,
             checkpoint_interval: None,
         }
     }
@@ -121,6 +124,9 @@ impl PipelineOptions {
                     _ => Some(most.ok_or_else(|| wrong("auto, or a number from 1 to 1024"))?),
                 };
             }
+            "preview" => {
+                self.preview = value.parse().map_err(|_| wrong("true or false"))?;
+            }
             "checkpoint_interval" => {
                 let interval =
                     micros().and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
@@ -134,7 +140,7 @@ impl PipelineOptions {
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, label.<name>"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, preview, label.<name>"
                 )));
             }
         }
@@ -199,7 +205,7 @@ mod tests {
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, label.<name>",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, preview, label.<name>",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

@@ -27,9 +27,9 @@ mod view;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
-use cenote_connect::{EVENT_TIME, Reach, WEIGHT, stamped};
+use cenote_connect::{EVENT_TIME, Reach, SinkOptions, WEIGHT, stamped};
 use cenote_query::{
     Engine, PipelineGraph, ScriptStatement, Session, SessionOptions, StreamTables, parse_script,
 };
@@ -51,6 +51,7 @@ pub(crate) use stage::Stage;
 pub(crate) use view::shape;
 
 use crate::lineage::Lineage;
+use crate::multiset::weighted;
 use crate::options::BadData;
 use crate::streams::{ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
 use crate::{Error, PipelineOptions, bad_rows};
@@ -84,6 +85,8 @@ pub(crate) enum Purpose {
     Run,
     /// It is looked at: nothing is made.
     Look,
+    /// Its rows are shown, and written nowhere.
+    Preview,
 }
 
 /// One INSERT.
@@ -98,7 +101,9 @@ pub(crate) struct SunkOutput {
     /// By number.
     pub(crate) sink: usize,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
-    /// Columns of its rows.
+    /// The node of the sink.
+    pub(crate) node: String,
+    /// Columns of its rows; of what is shown and may be taken back, the last is the weight.
     pub(crate) columns: SchemaRef,
 }
 
@@ -127,6 +132,7 @@ pub(crate) async fn plan(
     purpose: Purpose,
 ) -> Result<PipelinePlan, Error> {
     let mut planner = Planner::open(engine, owner, pipeline, reach).await?;
+    planner.purpose = purpose;
     if pipeline.options.contains_key(MATERIALIZED) {
         return planner.view(pipeline).await;
     }
@@ -152,6 +158,7 @@ struct Planner {
     bad_table: Option<Arc<TableDef>>,
     state: Option<SessionState>,
     reach: Reach,
+    purpose: Purpose,
 }
 
 impl Planner {
@@ -188,6 +195,7 @@ impl Planner {
             bad_table: None,
             state: None,
             reach: reach.clone(),
+            purpose: Purpose::Run,
         })
     }
 
@@ -212,6 +220,9 @@ impl Planner {
                     Target::Lake => {
                         let insert = Box::pin(self.session.plan_insert(&sql, &tables)).await?;
                         let state = narrow(insert.state);
+                        if self.purpose == Purpose::Preview {
+                            return self.show(None, insert.plan, state).await;
+                        }
                         self.insert(insert.target, insert.plan, &state).await?;
                         self.state.get_or_insert(state);
                         Ok(())
@@ -226,6 +237,10 @@ impl Planner {
                         Ok(())
                     }
                 }
+            }
+            ScriptStatement::Query(sql) if self.purpose == Purpose::Preview || self.options.preview => {
+                let (plan, state) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
+                self.show(None, plan, narrow(state)).await
             }
             ScriptStatement::Query(_) => Err(Error::Invalid(
                 "a SELECT whose rows go nowhere: write INSERT INTO a table before it".to_owned(),
@@ -243,6 +258,9 @@ impl Planner {
         let state = narrow(state);
         let columns = || table::columns_of(&plan);
         let Some(sink) = self.streams.sink_columns(number, columns) else { return Ok(()) };
+        if self.purpose == Purpose::Preview || matches!(sink.options, SinkOptions::Preview) {
+            return self.show(Some(number), plan, state).await;
+        }
         let declared = sink.columns.clone().unwrap_or_else(columns);
         sink.options.check(&declared)?;
         let fitted = table::fitted(plan, &declared, &sink.name)?;
@@ -264,7 +282,36 @@ impl Planner {
         }
         let optimized = state.optimize(&output)?;
         let plan = state.create_physical_plan(&optimized).await?;
-        self.sunk.push((optimized, SunkOutput { sink: number, plan, columns }));
+        self.sunk.push((optimized, SunkOutput { sink: number, node: String::new(), plan, columns }));
+        self.state.get_or_insert(state);
+        Ok(())
+    }
+
+    /// Rows go to whoever looks on, at a sink of the script or one of their own.
+    async fn show(
+        &mut self,
+        sink: Option<usize>,
+        plan: LogicalPlan,
+        state: SessionState,
+    ) -> Result<(), Error> {
+        let columns = table::columns_of(&plan);
+        let number = sink.unwrap_or_else(|| self.streams.add_preview());
+        let columns =
+            match self.streams.sink_columns(number, || columns.clone()).and_then(|sink| sink.columns) {
+                Some(declared) if sink.is_some() => declared,
+                _ => columns,
+            };
+        let fitted = table::fitted(plan, &columns, "preview")?;
+        let (mut output, rows) = self.cut(fitted, &state).await?;
+        let mut columns = columns;
+        if matches!(rows, cut::Rows::Updating) {
+            output = hidden::with_hidden(&output, &[WEIGHT])?;
+            columns = weighted(&columns);
+        }
+        let optimized = state.optimize(&output)?;
+        let plan = state.create_physical_plan(&optimized).await?;
+        let columns = nullable(&columns);
+        self.sunk.push((optimized, SunkOutput { sink: number, node: String::new(), plan, columns }));
         self.state.get_or_insert(state);
         Ok(())
     }
@@ -337,7 +384,7 @@ impl Planner {
         }
         check::no_target_is_read(&sources, self.outputs.iter().map(|(_, output)| &output.target))?;
         let sinks = self.streams.sinks();
-        let graph = graph::graph(&graph::Parts {
+        let (graph, nodes) = graph::graph(&graph::Parts {
             options: &self.options,
             sources: &sources,
             operators: &self.operators,
@@ -360,7 +407,12 @@ impl Planner {
             operators: self.operators,
             outputs,
             sinks,
-            sunk: self.sunk.into_iter().map(|(_, sunk)| sunk).collect(),
+            sunk: self
+                .sunk
+                .into_iter()
+                .zip(nodes)
+                .map(|((_, sunk), node)| SunkOutput { node, ..sunk })
+                .collect(),
             bad_table: self.bad_table,
             lineage: self.streams.lineage(),
             state,
@@ -424,6 +476,12 @@ impl PipelinePlan {
     pub(crate) fn is_updating(&self) -> bool {
         self.outputs.iter().any(|output| matches!(output.writes, Writes::Changes | Writes::View { .. }))
     }
+}
+
+/// The same columns, any of which may be NULL.
+fn nullable(columns: &SchemaRef) -> SchemaRef {
+    let fields = columns.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Subqueries and lists of tables as joins, with their equalities apart.

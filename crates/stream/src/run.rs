@@ -5,6 +5,7 @@
 
 mod commit;
 mod cut;
+mod preview;
 mod progress;
 mod sift;
 mod state;
@@ -17,7 +18,7 @@ use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
 use cenote_connect::{AtBad, BadRow, Closing, LakeRead, LakeSource, Reach, Sink, Source, Times};
 use cenote_ingest::Ingest;
-use cenote_query::Engine;
+use cenote_query::{Engine, ShownRows};
 use cenote_table::Lake;
 use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::future::select_all;
@@ -76,6 +77,10 @@ pub struct Run {
     /// The newest transaction when it looked last.
     head: Txn,
     took: Took,
+    /// Rows of the last epoch for whoever looks on.
+    shown: Vec<ShownRows>,
+    /// How many were shown, by output.
+    shown_before: Vec<u64>,
 }
 
 struct Reader {
@@ -151,6 +156,25 @@ impl Run {
         let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
+        let mut run = Self::fresh(services, (scope, pipeline, actor), plan, (fence, epoch))?;
+        run.open_writers()?;
+        let state = known.and_then(|(_, _, state)| state);
+        match run.pipeline.reset.filter(|reset| epoch <= reset.upto) {
+            Some(reset) => Box::pin(run.begin_anew(state, reset.extent)).await?,
+            None => run.restore(state).await?,
+        }
+        run.restore_writers().await?;
+        run.clean().await?;
+        Ok(run)
+    }
+
+    /// Before anything was read or restored.
+    fn fresh(
+        services: Services,
+        (scope, pipeline, actor): (&Scope, Pipeline, String),
+        plan: PipelinePlan,
+        (fence, epoch): (Fence, Epoch),
+    ) -> Result<Self, Error> {
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
@@ -182,6 +206,8 @@ impl Run {
             committed: Committing { at: now, took: Duration::ZERO },
             head: Txn(0),
             took: Took::default(),
+            shown: Vec::new(),
+            shown_before: Vec::new(),
             services,
             scope: scope.clone(),
             pipeline,
@@ -189,14 +215,6 @@ impl Run {
             plan,
         };
         run.open_sources()?;
-        run.open_writers()?;
-        let state = known.and_then(|(_, _, state)| state);
-        match run.pipeline.reset.filter(|reset| epoch <= reset.upto) {
-            Some(reset) => Box::pin(run.begin_anew(state, reset.extent)).await?,
-            None => run.restore(state).await?,
-        }
-        run.restore_writers().await?;
-        run.clean().await?;
         Ok(run)
     }
 
@@ -288,11 +306,13 @@ impl Run {
         let closing = if standing.finished { Closing::Close } else { Closing::Open };
         self.stage_writers(epoch, &mut standing, &sunk, closing).await?;
         fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
+        let shown = self.shown_of(&sunk, standing.now)?;
         let staged = self.stage(&standing, &advanced, rows, &cut.bad).await?;
         watch.lap(|took| &mut took.stage);
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
         self.is_behind = cut.is_full;
         let committed = Box::pin(self.conclude(epoch, standing, staged, advanced)).await?;
+        self.show(shown);
         watch.lap(|took| &mut took.finish);
         self.took = watch.took;
         // The commit is timed where it is made.

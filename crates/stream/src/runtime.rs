@@ -1,6 +1,7 @@
 //! The pipelines of a node: one task for each that should run.
 
 mod failures;
+mod preview;
 mod steer;
 mod views;
 
@@ -13,17 +14,18 @@ use cenote_catalog::{Desired, Identity, MATERIALIZED, Pipeline, TableDef};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
 use cenote_query::{
-    Engine, NewView, PartOfChange, PipelineFailure, PipelineGraph, PipelineProgress, Pipelines, RestartSinks,
-    StateChoice,
+    Engine, NewView, PartOfChange, Pausing, PipelineFailure, PipelineGraph, PipelineProgress, Pipelines,
+    Preview, RestartSinks, Shown, ShownRows, StateChoice,
 };
 use cenote_table::Lake;
 use cenote_vocab::{MemoryPool, Scope, Txn};
 use datafusion::error::DataFusionError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -60,6 +62,7 @@ struct Inner {
     creations: tokio::sync::Mutex<()>,
     failures: Failures,
     metrics: Metrics,
+    previews: Arc<Semaphore>,
 }
 
 /// A task of a pipeline.
@@ -68,6 +71,14 @@ struct Running {
     asked: Asked,
     task: tokio::task::JoinHandle<()>,
     progress: watch::Receiver<PipelineProgress>,
+    /// Where somebody who looks on begins.
+    shown: broadcast::WeakSender<Arc<ShownRows>>,
+}
+
+/// What a task tells others.
+struct Tells {
+    progress: watch::Sender<PipelineProgress>,
+    shown: broadcast::Sender<Arc<ShownRows>>,
 }
 
 /// What a task is asked to do.
@@ -75,6 +86,8 @@ struct Running {
 struct Asked {
     /// To end after the epoch that runs.
     stop: CancellationToken,
+    /// To give up the epoch that runs.
+    abort: CancellationToken,
     /// To complete what sinks hold open before that.
     closes: Arc<AtomicBool>,
 }
@@ -86,6 +99,8 @@ enum Ending {
     Open,
     /// What sinks hold open is completed.
     Close,
+    /// The epoch that runs is given up.
+    Abort,
 }
 
 /// Why a task of a pipeline ends.
@@ -118,6 +133,7 @@ impl Streams {
             creations: tokio::sync::Mutex::default(),
             failures: Failures::default(),
             metrics: Metrics::default(),
+            previews: Arc::new(Semaphore::new(preview::PREVIEWS_MAX)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -135,6 +151,7 @@ impl Streams {
             self.clean_views(&scope).await?;
             for pipeline in catalog.pipelines(&scope).await? {
                 let ended = matches!(pipeline.state.as_str(), "failed" | "finished");
+                self.inner.metrics.is_in(&scope, &pipeline, &pipeline.state);
                 if pipeline.desired == Desired::Running && !ended {
                     self.spawn(&scope, pipeline);
                 }
@@ -156,11 +173,14 @@ impl Streams {
 
     fn spawn(&self, scope: &Scope, pipeline: Pipeline) {
         let id = pipeline.id;
-        let asked = Asked { stop: self.inner.stop.child_token(), closes: Arc::default() };
+        let stop = self.inner.stop.child_token();
+        let asked = Asked { stop, abort: CancellationToken::new(), closes: Arc::default() };
         let (inner, of, ask) = (self.inner.clone(), scope.clone(), asked.clone());
-        let (tells, progress) = watch::channel(PipelineProgress { id, ..PipelineProgress::default() });
+        let (sender, progress) = watch::channel(PipelineProgress { id, ..PipelineProgress::default() });
+        let tells = Tells { progress: sender, shown: broadcast::Sender::new(preview::PIECES_MAX) };
+        let shown = tells.shown.downgrade();
         let task = self.inner.tasks.spawn(async move { inner.keep(&of, pipeline, &ask, &tells).await });
-        let running = Running { scope: scope.clone(), asked, task, progress };
+        let running = Running { scope: scope.clone(), asked, task, progress, shown };
         self.inner.running.lock().insert(id, running);
     }
 
@@ -186,6 +206,9 @@ impl Streams {
         let running = self.inner.running.lock().remove(&id);
         if let Some(running) = running {
             running.asked.closes.store(ending == Ending::Close, Ordering::SeqCst);
+            if ending == Ending::Abort {
+                running.asked.abort.cancel();
+            }
             running.asked.stop.cancel();
             if let Err(error) = running.task.await {
                 tracing::error!(%error, "a pipeline's task ended badly");
@@ -201,6 +224,7 @@ impl Streams {
             Box::pin(plan::plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         self.refuse_shared_targets(&identity.scope, &plan).await?;
         services.lake.catalog.create_pipeline(&identity.scope, &pipeline).await?;
+        self.inner.metrics.is_in(&identity.scope, &pipeline, &pipeline.state);
         if pipeline.desired == Desired::Running {
             self.spawn(&identity.scope, pipeline);
         }
@@ -232,7 +256,7 @@ impl Streams {
         Ok(())
     }
 
-    async fn pause_now(&self, scope: &Scope, mut pipeline: Pipeline) -> Result<(), Error> {
+    async fn pause_now(&self, scope: &Scope, mut pipeline: Pipeline, pausing: Pausing) -> Result<(), Error> {
         let _alone = self.alone(pipeline.id).await;
         let catalog = &self.inner.services.lake.catalog;
         pipeline.desired = Desired::Paused;
@@ -240,13 +264,18 @@ impl Streams {
             pipeline.state = "pausing".to_owned();
             catalog.note_pipeline(scope, &pipeline).await?;
         }
-        self.halt(pipeline.id, Ending::Close).await;
+        let ending = match pausing {
+            Pausing::AfterEpoch => Ending::Close,
+            Pausing::AtOnce => Ending::Abort,
+        };
+        self.halt(pipeline.id, ending).await;
         // What its task noted last.
         let now = self.fresh(scope, &pipeline).await?;
         (pipeline.state, pipeline.error) = (now.state, now.error);
         if !matches!(pipeline.state.as_str(), "failed" | "finished") {
             pipeline.state = "paused".to_owned();
         }
+        self.inner.metrics.is_in(scope, &pipeline, &pipeline.state);
         Ok(catalog.note_pipeline(scope, &pipeline).await?)
     }
 
@@ -291,8 +320,9 @@ impl Pipelines for Streams {
         &'a self,
         scope: &'a Scope,
         pipeline: Pipeline,
+        pausing: Pausing,
     ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
-        self.pause_now(scope, pipeline).map(outward).boxed()
+        self.pause_now(scope, pipeline, pausing).map(outward).boxed()
     }
 
     fn resume<'a>(
@@ -344,6 +374,18 @@ impl Pipelines for Streams {
         pipeline: Pipeline,
     ) -> BoxFuture<'a, Result<PipelineGraph, cenote_query::Error>> {
         self.explain_now(identity, pipeline).map(outward).boxed()
+    }
+
+    fn preview<'a>(
+        &'a self,
+        identity: &'a Identity,
+        script: Pipeline,
+    ) -> BoxFuture<'a, Result<Preview, cenote_query::Error>> {
+        self.preview_now(identity, script).map(outward).boxed()
+    }
+
+    fn output(&self, pipeline: &Pipeline) -> Option<BoxStream<'static, Shown>> {
+        self.output_of(pipeline.id)
     }
 
     fn progress(&self, scope: &Scope) -> Vec<PipelineProgress> {
@@ -406,13 +448,7 @@ fn outward<T>(result: Result<T, Error>) -> Result<T, cenote_query::Error> {
 
 impl Inner {
     /// Runs a pipeline until it ends, is stopped, or has failed for good.
-    async fn keep(
-        &self,
-        scope: &Scope,
-        mut pipeline: Pipeline,
-        asked: &Asked,
-        tells: &watch::Sender<PipelineProgress>,
-    ) {
+    async fn keep(&self, scope: &Scope, mut pipeline: Pipeline, asked: &Asked, tells: &Tells) {
         let restarts_max =
             PipelineOptions::of(&pipeline.options).map_or(Some(0), |options| options.restarts_max);
         let clock = &self.services.lake.clock;
@@ -448,7 +484,7 @@ impl Inner {
             }
             failures += 1;
             let retries = error.is_transient() && restarts_max.is_none_or(|most| failures <= most);
-            let epoch = tells.borrow().epoch;
+            let epoch = tells.progress.borrow().epoch;
             self.failures.note(scope, &pipeline, (clock.now(), epoch), &error, retries);
             if !retries {
                 tracing::warn!(pipeline = %pipeline.full_name(), %error, "the pipeline has failed");
@@ -471,7 +507,7 @@ impl Inner {
         scope: &Scope,
         pipeline: &mut Pipeline,
         asked: &Asked,
-        tells: &watch::Sender<PipelineProgress>,
+        tells: &Tells,
     ) -> Result<End, Error> {
         let stop = &asked.stop;
         let opened = Box::pin(Run::of(self.services.clone(), scope, pipeline.clone()));
@@ -487,15 +523,23 @@ impl Inner {
         self.note(scope, pipeline, "running", None).await;
         let mut was_idle = true;
         let mut seen = Seen::of(run.all_counts());
-        tells.send_replace(run.progress());
+        tells.progress.send_replace(run.progress());
         while !stop.is_cancelled() {
-            let step = run.step().await;
+            let step = tokio::select! {
+                step = run.step() => step,
+                // As after a crash: what was not committed is not there.
+                () = asked.abort.cancelled() => return Ok(End::Stopped),
+            };
             if let Ok(step) = &step {
                 let progress = run.progress();
                 let took = matches!(step, Step::Committed(_)).then(|| run.took());
                 let now = self.services.lake.clock.now();
                 self.metrics.stepped((scope, pipeline), (&progress, now), seen.take(run.all_counts()), took);
-                tells.send_replace(progress);
+                tells.progress.send_replace(progress);
+                for rows in run.take_shown() {
+                    // nobody need look
+                    drop(tells.shown.send(Arc::new(rows)));
+                }
             }
             match step {
                 Ok(Step::Finished) => return Ok(End::Finished),
@@ -519,7 +563,7 @@ impl Inner {
         }
         if asked.closes.load(Ordering::SeqCst) {
             run.close().await?;
-            tells.send_replace(run.progress());
+            tells.progress.send_replace(run.progress());
         }
         Ok(End::Stopped)
     }

@@ -191,6 +191,15 @@ impl Streams {
         Ok(())
     }
 
+    /// A sink without a name of the script's, which shows rows.
+    pub(crate) fn add_preview(&self) -> usize {
+        let mut state = self.state.lock();
+        let number = state.sinks.len();
+        let name = format!("preview_{}", number + 1);
+        state.sinks.push(SinkPlan { name, options: SinkOptions::Preview, columns: None });
+        number
+    }
+
     /// Makes a named stream known.
     pub(crate) fn add_memory(&self, name: &str, columns: SchemaRef) -> Result<(), Error> {
         self.state.lock().add(name, Local::Memory { columns, written: Vec::new(), is_read: false })

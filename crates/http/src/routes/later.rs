@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::routing::any;
+use axum::routing::{any, put};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -54,6 +54,16 @@ const LATER: &[(&str, &str)] = &[
     ("/api/v1/connections", "connections"),
     ("/api/v1/connections/{*rest}", "connections"),
     ("/api/v1/setup/default-connections", "connections"),
+    ("/api/v1/pipelines/{id}/restart", "restarting a pipeline by path"),
+    ("/api/v1/pipelines/{id}/jobs", "jobs of a pipeline"),
+    ("/api/v1/pipelines/{id}/jobs/{*rest}", "jobs of a pipeline"),
+    ("/api/v1/connectors", "the list of connectors"),
+    ("/api/v1/connection_profiles", "connection profiles"),
+    ("/api/v1/connection_profiles/{*rest}", "connection profiles"),
+    ("/api/v1/connection_tables", "connection tables"),
+    ("/api/v1/connection_tables/{*rest}", "connection tables"),
+    ("/api/v1/udfs", "user-defined functions"),
+    ("/api/v1/udfs/{*rest}", "user-defined functions"),
     ("/api/v1/http-json/{*rest}", "polling HTTP sources"),
     ("/api/v1/avro/schemas", "Avro schemas"),
     ("/api/v1/avro/schemas/{*rest}", "Avro schemas"),
@@ -79,6 +89,9 @@ pub(super) fn add(routes: Router<App>) -> Router<App> {
     let routes = LATER.iter().fold(routes, |routes, (path, feature)| {
         routes.route(path, any(move |_: Request| async move { Problem::not_built(feature) }))
     });
+    // the other methods of the path are there
+    let routes = routes
+        .route("/api/v1/pipelines/{id}", put(async || Problem::not_built("replacing a pipeline by PUT")));
     routes.route(
         "/api/v2/query",
         any(async || {

@@ -19,11 +19,11 @@ use crate::problem::Problem;
 pub(super) async fn metrics(State(app): State<App>, call: Call) -> Result<Response, Problem> {
     call.require(Permission::Admin)?;
     match call.header("accept").unwrap_or("") {
-        "application/json" => as_json(&app),
+        "application/json" => as_json(&app, &call),
         accept if accept.contains("application/openmetrics-text") => {
-            as_text(&app, OPEN_METRICS, exposition::open_metrics)
+            as_text(&app, &call, OPEN_METRICS, exposition::open_metrics)
         }
-        _ => as_text(&app, TEXT, exposition::text),
+        _ => as_text(&app, &call, TEXT, exposition::text),
     }
 }
 
@@ -35,20 +35,28 @@ pub(super) async fn metrics(State(app): State<App>, call: Call) -> Result<Respon
 pub(super) async fn metrics_json(State(app): State<App>, call: Call) -> Result<Response, Problem> {
     call.require(Permission::Admin)?;
     if call.header("accept").is_some_and(|accept| accept.contains("text/plain")) {
-        return as_text(&app, TEXT, exposition::text);
+        return as_text(&app, &call, TEXT, exposition::text);
     }
-    as_json(&app)
+    as_json(&app, &call)
 }
 
-type Encode = fn(&prometheus_client::registry::Registry) -> Result<String, std::fmt::Error>;
+type Encode = fn(&prometheus_client::registry::Registry, Option<&str>) -> Result<String, std::fmt::Error>;
 
-fn as_text(app: &App, media_type: &'static str, encode: Encode) -> Result<Response, Problem> {
-    let text = encode(&app.http.registry.lock()).map_err(|_| unencodable())?;
+/// The tenant that runs the node.
+const OPERATOR: &str = "default";
+
+/// Whose samples are shown; `None`: everybody's.
+fn shown(call: &Call) -> Option<&str> {
+    Some(call.identity.scope.tenant()).filter(|tenant| *tenant != OPERATOR)
+}
+
+fn as_text(app: &App, call: &Call, media_type: &'static str, encode: Encode) -> Result<Response, Problem> {
+    let text = encode(&app.http.registry.lock(), shown(call)).map_err(|_| unencodable())?;
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
 
-fn as_json(app: &App) -> Result<Response, Problem> {
-    let json = exposition::json(&app.http.registry.lock()).map_err(|_| unencodable())?;
+fn as_json(app: &App, call: &Call) -> Result<Response, Problem> {
+    let json = exposition::json(&app.http.registry.lock(), shown(call)).map_err(|_| unencodable())?;
     Ok(Json(json).into_response())
 }
 

@@ -15,6 +15,7 @@ mod metrics;
 mod output;
 mod parameter_arrays;
 mod partial;
+mod pipelines;
 mod queries;
 mod query;
 mod root;
@@ -52,6 +53,7 @@ use crate::problem::Problem;
         (name = "tokens", description = "Who may do what"),
         (name = "databases", description = "What exists"),
         (name = "jobs", description = "What runs by itself"),
+        (name = "pipelines", description = "Queries that run again whenever there is input"),
         (name = "tables", description = "What happens to a table"),
         (name = "node", description = "Health and figures of the node"),
     )
@@ -129,6 +131,12 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::run))
         .routes(routes!(jobs::enable))
         .routes(routes!(jobs::disable))
+        .routes(routes!(pipelines::list, pipelines::create))
+        .routes(routes!(pipelines::one, pipelines::change, pipelines::delete))
+        .routes(routes!(pipelines::validate_query))
+        .routes(routes!(pipelines::validate))
+        .routes(routes!(pipelines::preview))
+        .routes(routes!(pipelines::output))
         .routes(routes!(changes::changes))
         .routes(routes!(commits::create))
         .routes(routes!(commits::one))

@@ -1,13 +1,19 @@
 //! How far pipelines are.
 
+use std::sync::Arc;
+
 use cenote_vocab::{Epoch, Micros, Txn};
 use uuid::Uuid;
 
+use crate::pipeline::PipelineGraph;
+
 /// How far a pipeline is that runs in this process.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct PipelineProgress {
     /// Which.
     pub id: Uuid,
+    /// What it runs.
+    pub graph: Arc<PipelineGraph>,
     /// Its last epoch.
     pub epoch: Epoch,
     /// The transaction at which its tables were read, if it is at one.

@@ -14,7 +14,7 @@ use super::materialized::{self, IfTaken, Readers};
 use super::{Answer, Guard, explain_pipeline};
 use crate::Error;
 use crate::parse::{PipelineChange, PipelineStatement, folded, unsupported};
-use crate::pipeline::{Pipelines, StateChoice};
+use crate::pipeline::{Pausing, Pipelines, StateChoice};
 use crate::plan::{Resolver, denied};
 use crate::session::Inner;
 
@@ -72,7 +72,8 @@ pub(crate) async fn run(
             Err(error) => return Err(error),
         },
         PipelineStatement::Pause(name) => {
-            pipelines.pause(scope, own(session, find(session, name).await?)?).await?;
+            let pipeline = own(session, find(session, name).await?)?;
+            pipelines.pause(scope, pipeline, Pausing::AfterEpoch).await?;
         }
         PipelineStatement::Resume(name) => {
             pipelines.resume(scope, own(session, find(session, name).await?)?).await?;
@@ -106,7 +107,7 @@ fn noticed(answer: Answer, notice: Option<String>) -> Answer {
 }
 
 /// The pipeline to be made: of the asker, in a schema where tables may be made.
-async fn new(
+pub(crate) async fn new(
     session: &Inner,
     name: &[Ident],
     options: &BTreeMap<String, String>,
@@ -187,13 +188,13 @@ pub(crate) async fn altered(
 }
 
 /// The pipeline that has the name of one that is to be made.
-async fn named(session: &Inner, pipeline: &Pipeline) -> Result<Option<Pipeline>, Error> {
+pub(crate) async fn named(session: &Inner, pipeline: &Pipeline) -> Result<Option<Pipeline>, Error> {
     let all = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
     Ok(all.into_iter().find(|other| other.schema == pipeline.schema && other.name == pipeline.name))
 }
 
 /// A pipeline of a view changes with the view.
-fn of_no_view(pipeline: Pipeline) -> Result<Pipeline, Error> {
+pub(crate) fn of_no_view(pipeline: Pipeline) -> Result<Pipeline, Error> {
     if !pipeline.options.contains_key(MATERIALIZED) {
         return Ok(pipeline);
     }
@@ -202,7 +203,7 @@ fn of_no_view(pipeline: Pipeline) -> Result<Pipeline, Error> {
         .with_hint("use CREATE OR REPLACE MATERIALIZED VIEW and REFRESH MATERIALIZED VIEW … FULL"))
 }
 
-fn refuse_reserved(options: &BTreeMap<String, String>) -> Result<(), Error> {
+pub(crate) fn refuse_reserved(options: &BTreeMap<String, String>) -> Result<(), Error> {
     if options.contains_key(MATERIALIZED) {
         return Err(Error::new(ErrorKind::Invalid, format!("invalid option '{MATERIALIZED}'")));
     }

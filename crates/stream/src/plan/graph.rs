@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::Schema;
-use cenote_connect::{LakeMode, SinkClass};
+use cenote_connect::{LakeMode, SinkClass, WEIGHT};
 use cenote_query::{GraphEdge, GraphNode, NodeKind, PipelineGraph};
 use datafusion::logical_expr::LogicalPlan;
 
@@ -26,8 +26,9 @@ pub(super) struct Parts<'a> {
     pub(super) sinks: &'a [SinkPlan],
 }
 
-/// Nodes and edges of it.
-pub(super) fn graph(parts: &Parts<'_>) -> Result<PipelineGraph, Error> {
+/// Nodes and edges of it; and the node of each output to a sink outside of the lake.
+pub(super) fn graph(parts: &Parts<'_>) -> Result<(PipelineGraph, Vec<String>), Error> {
+    let mut sunk = Vec::new();
     let mut graph = PipelineGraph::default();
     for (at, source) in parts.sources.iter().enumerate() {
         graph.nodes.push(source_node(at, source, parts.options));
@@ -65,13 +66,14 @@ pub(super) fn graph(parts: &Parts<'_>) -> Result<PipelineGraph, Error> {
             SinkClass::AtLeastOnce => "at least once",
             SinkClass::Nothing => "none",
         };
-        let node = (format!("sink<{connector}>"), format!("sink {}: {connector}", sink.name), APPEND);
-        parts.sink(&mut graph, plan, node, vec![("guarantee", guarantee.to_owned())])?;
+        let rows = if output.columns.index_of(WEIGHT).is_ok() { UPDATING } else { APPEND };
+        let node = (format!("sink<{connector}>"), format!("sink {}: {connector}", sink.name), rows);
+        sunk.push(parts.sink(&mut graph, plan, node, vec![("guarantee", guarantee.to_owned())])?);
     }
     if parts.options.parallelism.is_some_and(|most| most > 1) {
         graph.warnings.push("plans run with one partition, whatever parallelism allows".to_owned());
     }
-    Ok(graph)
+    Ok((graph, sunk))
 }
 
 impl Parts<'_> {
@@ -87,14 +89,14 @@ impl Parts<'_> {
         sources.chain(operators).collect()
     }
 
-    /// A sink, which several queries may write.
+    /// A sink, which several queries may write; answers its node.
     fn sink(
         &self,
         graph: &mut PipelineGraph,
         plan: &LogicalPlan,
         (operator, description, rows): (String, String, &'static str),
         mut facts: Vec<(&'static str, String)>,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
         let known =
             graph.nodes.iter().find(|node| node.description == description).map(|node| node.id.clone());
         let sinks = graph.nodes.iter().filter(|node| node.kind == NodeKind::Sink).count();
@@ -106,9 +108,10 @@ impl Parts<'_> {
             facts.push(("volatile", volatile.into_iter().collect::<Vec<_>>().join(", ")));
         }
         if known.is_none() {
+            let id = id.clone();
             graph.nodes.push(GraphNode { id, kind: NodeKind::Sink, operator, description, rows, facts });
         }
-        Ok(())
+        Ok(id)
     }
 }
 

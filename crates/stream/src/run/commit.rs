@@ -121,11 +121,7 @@ impl Run {
         let before = self.objects(self.object, &self.blocks);
         (self.epoch, self.standing, self.object, self.blocks) = (epoch, standing, object, blocks);
         for (held, advanced) in self.held.iter_mut().zip(advanced) {
-            held.runs = advanced.runs;
-            held.late += advanced.late;
-            for (table, delta) in held.tables.iter_mut().zip(&advanced.deltas) {
-                table.apply(delta);
-            }
+            held.advance(advanced);
         }
         self.finish(before).await?;
         Ok(committed)

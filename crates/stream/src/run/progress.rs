@@ -87,6 +87,7 @@ impl Run {
         let operators = self.plan.operators.iter().zip(&self.held).enumerate();
         PipelineProgress {
             id: self.pipeline.id,
+            graph: self.plan.graph.clone(),
             epoch: self.epoch,
             reached: self.reached(),
             watermark: event_time(self.standing.watermark),

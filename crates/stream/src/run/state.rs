@@ -271,7 +271,7 @@ impl Run {
 }
 
 /// An operator that holds nothing.
-fn empty(operator: &Operator) -> Held {
+pub(super) fn empty(operator: &Operator) -> Held {
     let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
     Held { tables, ..Held::default() }
 }

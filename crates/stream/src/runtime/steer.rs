@@ -4,13 +4,20 @@
 //! either fits the new plan, or the row says that it is given up. So a crash finds the change made or not.
 
 use cenote_catalog::{Identity, Pipeline, Reset, ResetExtent};
-use cenote_query::{NodeKind, PartOfChange, PipelineGraph, RestartSinks, StateChoice, Verdict};
+use cenote_query::{PartOfChange, PipelineGraph, RestartSinks, StateChoice};
 use cenote_vocab::{ErrorKind, Permission, Scope};
 
 use super::{Desired, Ending, Streams};
 use crate::checkpoint::Stored;
 use crate::plan::{self, PipelinePlan, Purpose, Writes};
 use crate::{Error, PipelineOptions, alteration};
+
+/// How a pipeline as it would be fits what is held.
+struct Compared {
+    parts: Vec<PartOfChange>,
+    /// A sink outside of the lake goes that holds something.
+    leaves_sinks: bool,
+}
 
 impl Streams {
     /// The row as it is now: the task of a pipeline notes what it does.
@@ -59,7 +66,7 @@ impl Streams {
         state: StateChoice,
     ) -> Result<Vec<PartOfChange>, Error> {
         let was = self.fresh(scope, &to).await?;
-        self.compared(scope, (&was, &to), state).await
+        Ok(self.compared(scope, (&was, &to), state).await?.parts)
     }
 
     async fn compared(
@@ -67,7 +74,7 @@ impl Streams {
         scope: &Scope,
         (was, to): (&Pipeline, &Pipeline),
         state: StateChoice,
-    ) -> Result<Vec<PartOfChange>, Error> {
+    ) -> Result<Compared, Error> {
         let after = self.looked_at(scope, to).await?;
         let before = match self.looked_at(scope, was).await {
             Ok(before) => Ok(before),
@@ -75,7 +82,10 @@ impl Streams {
             Err(error) => Err(error.to_string()),
         };
         let stored = self.stored(scope, was).await?;
-        Ok(alteration::compare(before.as_ref().map_err(String::as_str), &after, stored.as_ref(), state))
+        let parts =
+            alteration::compare(before.as_ref().map_err(String::as_str), &after, stored.as_ref(), state);
+        let leaves_sinks = stored.is_some_and(|stored| alteration::leaves_sinks(&after, &stored));
+        Ok(Compared { parts, leaves_sinks })
     }
 
     pub(super) async fn alter_now(
@@ -93,23 +103,30 @@ impl Streams {
             let text = format!("pipeline {} has finished; RESTART lets it begin again", was.full_name());
             return Err(Error::Invalid(text));
         }
-        let parts = self.compared(scope, (&was, &to), state).await?;
+        let Compared { parts, leaves_sinks } = self.compared(scope, (&was, &to), state).await?;
         if let Some((part, difference)) =
             parts.iter().find_map(|part| Some((part, part.verdict.difference()?)))
         {
             return Err(Error::State { operator: part.name.clone(), difference: difference.to_owned() });
         }
-        let leaves_sinks =
-            parts.iter().any(|part| part.kind == NodeKind::Sink && part.verdict == Verdict::Gone);
-        if leaves_sinks && !self.is_running(was.id) && was.state != "paused" && was.state != "created" {
-            return Err(Error::Invalid(format!(
-                "pipeline {} is {}: what its sinks hold open is completed when it is paused or runs",
-                was.full_name(),
-                was.state
-            )));
+        let is_complete = |pipeline: &Pipeline| pipeline.state == "paused" && pipeline.error.is_none();
+        let open = |pipeline: &Pipeline| {
+            Error::Invalid(format!(
+                "pipeline {} is {}: what its sinks hold open must be completed before they go; RESUME it",
+                pipeline.full_name(),
+                pipeline.state
+            ))
+        };
+        if leaves_sinks && !self.is_running(was.id) && !is_complete(&was) {
+            return Err(open(&was));
         }
         self.halt(was.id, if changes_script { Ending::Close } else { Ending::Open }).await;
         let now = self.fresh(scope, &to).await?;
+        if leaves_sinks && now.error.is_some() {
+            let error = open(&now);
+            self.spawn(scope, now);
+            return Err(error);
+        }
         (to.desired, to.state, to.error, to.reset) =
             (now.desired, now.state.clone(), now.error.clone(), now.reset);
         if state == StateChoice::Reset {
@@ -121,6 +138,8 @@ impl Streams {
         }
         self.inner.metrics.forget(scope, &was);
         let altered = catalog.alter_pipeline(scope, &to).await;
+        let (then, state) = if altered.is_ok() { (&to, &to.state) } else { (&now, &now.state) };
+        self.inner.metrics.is_in(scope, then, state);
         if goes_on {
             // as it was, if it could not be changed
             self.spawn(scope, if altered.is_ok() { to } else { now });

@@ -1,0 +1,96 @@
+//! Rows of pipelines as server-sent events.
+
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use cenote_query::{Preview, Shown, ShownRows};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+
+use super::shape;
+use crate::encode::{Encoder, LinesEncoder, Style, Summary};
+
+/// After so long without rows a comment shows that the stream is alive.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// `graph`, then rows.
+pub(super) fn of_preview(preview: Preview) -> Response {
+    let graph = event(Some("graph"), &shape::graph(&preview.graph, 1));
+    let rows = preview.rows.map(|rows| match rows {
+        Ok(rows) => piece(&rows),
+        Err(error) => event(Some("error"), &json!({"error": error.to_string()})),
+    });
+    respond(stream::once(async move { graph }).chain(rows).boxed())
+}
+
+/// Rows as they come.
+pub(super) fn of_output(shown: BoxStream<'static, Shown>) -> Response {
+    let pieces = shown.map(|shown| match shown {
+        Shown::Rows(rows) => piece(&rows),
+        Shown::Lost(pieces) => event(Some("lost"), &json!({"pieces": pieces})),
+    });
+    respond(pieces.boxed())
+}
+
+fn respond(pieces: BoxStream<'static, String>) -> Response {
+    let alive = stream::unfold(pieces, |mut pieces| async move {
+        let piece = match tokio::time::timeout(SILENCE_MAX, pieces.next()).await {
+            Ok(piece) => piece?,
+            Err(_) => ": nothing new\n\n".to_owned(),
+        };
+        Some((Ok::<_, std::io::Error>(Bytes::from(piece)), pieces))
+    });
+    let mut response = Response::new(Body::from_stream(alive));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn event(name: Option<&str>, data: &Value) -> String {
+    let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
+    format!("{name}data: {data}\n\n")
+}
+
+/// Rows of an epoch: of those that may be taken back what was before and what is after.
+fn piece(shown: &ShownRows) -> String {
+    let rows = match objects(&shown.rows) {
+        Ok(rows) => rows,
+        Err(error) => return event(Some("error"), &json!({"error": error})),
+    };
+    let batch: Vec<Value> = match &shown.weights {
+        None => rows,
+        Some(weights) => {
+            let changes = rows.into_iter().zip(weights).map(|(row, weight)| match weight {
+                ..0 => json!({"before": row, "after": null, "op": "d"}),
+                _ => json!({"before": null, "after": row, "op": "c"}),
+            });
+            changes.collect()
+        }
+    };
+    let data = json!({
+        "operator_id": shown.node,
+        "subtask_idx": 0,
+        "timestamps": vec![shown.at.0; batch.len()],
+        "start_id": shown.first,
+        // a text, as Arroyo has it
+        "batch": Value::Array(batch).to_string(),
+    });
+    event(None, &data)
+}
+
+fn objects(rows: &RecordBatch) -> Result<Vec<Value>, String> {
+    let mut encoder = LinesEncoder::array(Style::default());
+    let mut out = Vec::new();
+    let written = encoder
+        .begin(&rows.schema(), &mut out)
+        .and_then(|()| encoder.batch(rows, &mut out))
+        .and_then(|()| encoder.end(&Summary::default(), &mut out));
+    written.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&out).map_err(|error| error.to_string())
+}
