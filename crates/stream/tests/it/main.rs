@@ -5,6 +5,7 @@ mod files;
 mod golden;
 mod life;
 mod names;
+mod nexmark;
 mod scripts;
 mod steer;
 mod views;
