@@ -16,6 +16,7 @@ mod filesystem;
 mod format;
 mod impulse;
 mod lake;
+mod lookup;
 mod nexmark;
 mod options;
 mod pace;
@@ -37,6 +38,7 @@ pub use filesystem::{
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
 pub use lake::{LakeMode, LakeRead, LakeSource, Times};
+pub use lookup::{LookupFiles, LookupTable};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;

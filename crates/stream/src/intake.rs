@@ -22,6 +22,8 @@ pub(crate) struct Intake {
     pub(crate) batches: Vec<RecordBatch>,
     /// Event time that is over by them, µs.
     pub(crate) over: Option<i64>,
+    /// When the last of them happened, µs.
+    pub(crate) latest: Option<i64>,
     pub(crate) bad: Vec<BadRow>,
 }
 
@@ -39,7 +41,9 @@ pub(crate) async fn intake(
     };
     let Some(shape) = &source.shape else {
         for batch in given {
-            intake.over = latest(&batch).map(|time| time.saturating_sub(delay)).max(intake.over);
+            let last = latest(&batch);
+            intake.latest = last.max(intake.latest);
+            intake.over = last.map(|time| time.saturating_sub(delay)).max(intake.over);
             intake.batches.push(batch);
         }
         return Ok(intake);
@@ -95,13 +99,12 @@ impl Intake {
     /// Rows as the shape made them.
     fn take(&mut self, shape: &Shape, batch: &RecordBatch, delay: i64) -> Result<(), Error> {
         let width = shape.schema.fields().len();
+        let last = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>().and_then(max);
         let over = match batch.columns().get(width) {
             Some(over) => over.as_primitive_opt::<TimestampMicrosecondType>().and_then(max),
-            None => {
-                let times = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>();
-                times.and_then(max).map(|time| time.saturating_sub(delay))
-            }
+            None => last.map(|time| time.saturating_sub(delay)),
         };
+        self.latest = last.max(self.latest);
         self.over = over.max(self.over);
         self.batches.push(RecordBatch::try_new(shape.schema.clone(), batch.columns()[..width].to_vec())?);
         Ok(())

@@ -8,7 +8,7 @@ use cenote_connect::interval_micros;
 use crate::Error;
 
 /// Options that are known by name and that this version cannot do.
-const LATER: [&str; 5] = ["early_emit", "updating_ttl", "state_ttl", "late_rows", "key_groups"];
+const LATER: [&str; 2] = ["late_rows", "key_groups"];
 
 /// Begins the names of options that only say something about a pipeline.
 const LABEL: &str = "label.";
@@ -55,6 +55,13 @@ pub struct PipelineOptions {
     pub bad_data_table: Option<String>,
     /// Between two emissions of results that change, at least, while nothing is left behind.
     pub update_interval: Duration,
+    /// How often the results of open windows are shown; `None`: only those of closed ones are.
+    pub early_emit: Option<Duration>,
+    /// Keys that were quiet for so long are forgotten, in µs of event time; `None`: never.
+    pub updating_ttl: Option<i64>,
+    /// Of a materialized view whose windows close: the column with the times of its tables' rows.
+    pub view_time: Option<String>,
+    is_view: bool,
     /// Failures in a row before a person is needed; `None`: no limit.
     pub restarts_max: Option<u32>,
     /// Plan partitions at most; plans run with one.
@@ -73,6 +80,10 @@ impl Default for PipelineOptions {
             bad_data: BadData::Fail,
             bad_data_table: None,
             update_interval: Duration::from_secs(1),
+            early_emit: None,
+            view_time: None,
+            updating_ttl: Some(24 * 3_600_000_000),
+            is_view: false,
             restarts_max: Some(20),
             parallelism: None,
             preview: false,
@@ -113,6 +124,17 @@ impl PipelineOptions {
                 let interval = interval.ok_or_else(|| wrong("an interval of 0 or more"))?;
                 self.update_interval = Duration::from_micros(interval);
             }
+            "early_emit" => {
+                let interval = if value.eq_ignore_ascii_case("off") { Some(0) } else { micros() };
+                let interval = interval.ok_or_else(|| wrong("an interval or off"))?;
+                self.early_emit =
+                    u64::try_from(interval).ok().filter(|micros| *micros > 0).map(Duration::from_micros);
+            }
+            "updating_ttl" | "state_ttl" => {
+                let ttl = if value.eq_ignore_ascii_case("off") { Some(0) } else { micros() };
+                self.updating_ttl =
+                    Some(ttl.ok_or_else(|| wrong("an interval or off"))?).filter(|ttl| *ttl > 0);
+            }
             "restarts_max" => {
                 let restarts: i64 = value.parse().map_err(|_| wrong("a whole number"))?;
                 self.restarts_max = u32::try_from(restarts).ok();
@@ -136,16 +158,41 @@ impl PipelineOptions {
             }
             label if label.strip_prefix(LABEL).is_some_and(|name| !name.is_empty()) => {}
             // The table of a materialized view; the statement about pipelines does not take it.
-            cenote_catalog::MATERIALIZED => self.update_interval = Duration::ZERO,
+            cenote_catalog::MATERIALIZED => {
+                (self.update_interval, self.updating_ttl) = (Duration::ZERO, None);
+                self.is_view = true;
+            }
+            "watermark" if self.is_view => {
+                let (column, delay) = view_watermark(value).ok_or_else(|| {
+                    wrong("a time column, or one less an interval, such as time - INTERVAL '10 minutes'")
+                })?;
+                (self.view_time, self.watermark_delay) = (Some(column), delay);
+            }
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, preview, label.<name>"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, early_emit, updating_ttl, restarts_max, parallelism, checkpoint_interval, preview, label.<name>"
                 )));
             }
         }
         Ok(())
     }
+}
+
+/// A column, and how late rows may come by it, in µs: `time - INTERVAL '10 minutes'`.
+fn view_watermark(text: &str) -> Option<(String, i64)> {
+    let column = |text: &str| {
+        let name = text.trim();
+        let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        is_name.then(|| name.to_owned())
+    };
+    let Some((name, interval)) = text.split_once('-') else { return Some((column(text)?, 0)) };
+    let interval = interval.trim();
+    let rest = interval.get(..8).filter(|word| word.eq_ignore_ascii_case("interval"))?;
+    let interval = interval[rest.len()..].replace('\'', " ");
+    let delay = interval_micros(interval.trim()).filter(|delay| *delay >= 0)?;
+    Some((column(name)?, delay))
 }
 
 /// What bounds an epoch; only tests set it otherwise.
@@ -161,6 +208,8 @@ pub struct Limits {
     pub linger: Duration,
     /// State up to this stands in the catalog beside the epoch; more becomes an object.
     pub inline_state_bytes: usize,
+    /// A lookup table up to this is held whole.
+    pub lookup_bytes: usize,
     /// An idle pipeline whose sources moved on without rows says so this often.
     pub idle_commit: Duration,
 }
@@ -173,6 +222,7 @@ impl Default for Limits {
             commits_apart: 4,
             linger: Duration::from_millis(5),
             inline_state_bytes: 64 << 10,
+            lookup_bytes: 64 << 20,
             idle_commit: Duration::from_secs(3600),
         }
     }
@@ -191,6 +241,15 @@ mod tests {
         assert_eq!(of("watermark_delay", "5 seconds").expect("fits").watermark_delay, 5_000_000);
         assert_eq!(of("watermark_delay", "0").expect("fits").watermark_delay, 0);
         assert_eq!(of("idle_timeout", "-1").expect("fits").idle_timeout, None);
+        assert_eq!(of("state_ttl", "10s").expect("fits").updating_ttl, Some(10_000_000));
+        assert_eq!(of("updating_ttl", "off").expect("fits").updating_ttl, None);
+        assert_eq!(of("updating_ttl", "0").expect("fits").updating_ttl, None);
+        let time = |value: &str| view_watermark(value);
+        assert_eq!(time("time - INTERVAL '10 minutes'"), Some(("time".to_owned(), 600_000_000)));
+        assert_eq!(time("\"At\" - interval '5' second"), Some(("At".to_owned(), 5_000_000)));
+        assert_eq!(time("at"), Some(("at".to_owned(), 0)));
+        assert_eq!((time("at - 5"), time("lower(at)"), time("")), (None, None, None));
+        assert!(of("watermark", "time").is_err(), "a pipeline has none");
         assert_eq!(of("restarts_max", "-1").expect("fits").restarts_max, None);
         for (name, value, message) in [
             ("watermark_delay", "soon", "option 'watermark_delay' is an interval of 0 or more, got 'soon'"),
@@ -201,11 +260,12 @@ mod tests {
                 "2 days",
                 "option 'checkpoint_interval' is an interval from a second to a day, got '2 days'",
             ),
-            ("early_emit", "1s", "option 'early_emit' is not supported yet"),
+            ("updating_ttl", "soon", "option 'updating_ttl' is an interval or off, got 'soon'"),
+            ("late_rows", "drop", "option 'late_rows' is not supported yet"),
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, restarts_max, parallelism, checkpoint_interval, preview, label.<name>",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, early_emit, updating_ttl, restarts_max, parallelism, checkpoint_interval, preview, label.<name>",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

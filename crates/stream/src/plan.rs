@@ -8,15 +8,20 @@
 //!                                                                outputs: batch SQL over them ─► sinks
 //! ```
 
+mod bounds;
 mod check;
 mod cut;
+mod forget;
 mod functions;
 mod graph;
 mod grouped;
 mod hidden;
+mod interval;
+mod interval_cut;
 mod key;
 mod keyed;
 mod lineage;
+mod lookup;
 mod operator;
 mod phases;
 mod stage;
@@ -53,7 +58,7 @@ pub(crate) use view::shape;
 use crate::lineage::Lineage;
 use crate::multiset::weighted;
 use crate::options::BadData;
-use crate::streams::{ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
+use crate::streams::{LookupPlan, ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
 use crate::{Error, PipelineOptions, bad_rows};
 
 /// What an epoch runs.
@@ -66,6 +71,8 @@ pub(crate) struct PipelinePlan {
     /// Sinks outside of the lake.
     pub(crate) sinks: Vec<SinkPlan>,
     pub(crate) sunk: Vec<SunkOutput>,
+    /// Tables that rows are joined with by their key.
+    pub(crate) lookups: Vec<LookupPlan>,
     /// Keeps rows that could not be used, if they are to be kept.
     pub(crate) bad_table: Option<Arc<TableDef>>,
     /// What its names mean.
@@ -206,7 +213,8 @@ impl Planner {
                 Box::pin(table::table(&self.session, &self.streams, &self.reach, table)).await
             }
             ScriptStatement::View { name, sql } => {
-                let (plan, _) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
+                let (plan, state) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
+                let plan = self.shared(plan, state).await?;
                 self.streams.add_view(&name, sql, plan)
             }
             ScriptStatement::Set { name, value } => self.options.set(&name, &value),
@@ -232,7 +240,8 @@ impl Planner {
                     ))),
                     Target::Sink(number) => self.insert_sink(number, &query, &tables).await,
                     Target::Memory(columns) => {
-                        let (plan, _) = Box::pin(self.session.plan_query(&query, &tables)).await?;
+                        let (plan, state) = Box::pin(self.session.plan_query(&query, &tables)).await?;
+                        let plan = self.shared(plan, state).await?;
                         self.streams.write_memory(&name, table::fitted(plan, &columns, &name)?);
                         Ok(())
                     }
@@ -334,6 +343,14 @@ impl Planner {
         Ok(())
     }
 
+    /// A query with a name, whose operators are there once however many read it.
+    async fn shared(&mut self, plan: LogicalPlan, state: SessionState) -> Result<LogicalPlan, Error> {
+        let state = narrow(state);
+        let before = self.operators.len();
+        let (cut, _) = self.cut(plan.clone(), &state).await?;
+        Ok(if self.operators.len() > before { cut } else { plan })
+    }
+
     /// Cuts a query at what holds state, which becomes operators.
     async fn cut(
         &mut self,
@@ -343,7 +360,7 @@ impl Planner {
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
         let plan = joined(plan, state)?;
         check::functions(&plan)?;
-        let mut cut = cut::Cut::new(&self.streams);
+        let mut cut = cut::Cut::new(&self.streams, &self.options);
         let (output, rows) = cut.cut(plan)?;
         for operator in cut.into_operators() {
             self.operators.push(Operator::plan(operator, &self.streams, state).await?);
@@ -376,18 +393,31 @@ impl Planner {
         let state = self.state.ok_or_else(|| Error::Invalid("a pipeline needs an INSERT".to_owned()))?;
         let plans = self.outputs.iter().map(|(plan, _)| plan).chain(self.sunk.iter().map(|(plan, _)| plan));
         let mut read = check::feeds(plans)?;
-        read.extend(self.operators.iter().flat_map(Operator::reads));
+        // A view that nobody reads is not computed.
+        let mut operators: Vec<Operator> = Vec::new();
+        for operator in self.operators.into_iter().rev() {
+            if read.contains(&operator.output().id) {
+                read.extend(operator.reads());
+                operators.push(operator);
+            }
+        }
+        operators.reverse();
+        let looked_at: Vec<_> = operators.iter().filter_map(Operator::looks_at).collect();
+        let mut lookups = self.streams.lookups();
+        lookups.retain(|lookup| looked_at.contains(&lookup.feed.id));
         let sources: Vec<SourcePlan> =
             self.streams.sources().into_iter().filter(|source| read.contains(&source.feed)).collect();
         if sources.is_empty() {
             return Err(Error::Invalid("a pipeline needs a source".to_owned()));
         }
-        check::no_target_is_read(&sources, self.outputs.iter().map(|(_, output)| &output.target))?;
+        let looked_up = lookups.iter().map(|lookup| &lookup.table);
+        let read = sources.iter().filter_map(SourcePlan::lake_table).chain(looked_up).collect::<Vec<_>>();
+        check::no_target_is_read(&read, self.outputs.iter().map(|(_, output)| &output.target))?;
         let sinks = self.streams.sinks();
         let (graph, nodes) = graph::graph(&graph::Parts {
             options: &self.options,
             sources: &sources,
-            operators: &self.operators,
+            operators: &operators,
             outputs: &self.outputs,
             sunk: &self.sunk,
             sinks: &sinks,
@@ -404,7 +434,8 @@ impl Planner {
         Ok(PipelinePlan {
             options: self.options,
             sources,
-            operators: self.operators,
+            lookups,
+            operators,
             outputs,
             sinks,
             sunk: self
@@ -490,9 +521,11 @@ fn joined(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, Error>
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(EliminateCrossJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
     ];
-    Ok(Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?)
+    let plan = Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?;
+    let equalities: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(ExtractEquijoinPredicate::new());
+    let plan = bounds::settled(plan)?;
+    Ok(Optimizer::with_rules(vec![equalities]).optimize(plan, state, |_, _| {})?)
 }
 
 /// One partition, and nothing that is decided by what a first epoch happened to hold.

@@ -8,7 +8,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, StructArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, ListArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -42,6 +45,14 @@ impl WindowKind {
     /// True for windows that follow each other: each instant is in one.
     pub(crate) fn is_tumbling(self) -> bool {
         matches!(self, Self::Fixed(windows) if windows.slide == windows.width)
+    }
+
+    /// How long each is, µs, if all are as long.
+    pub(crate) fn width(self) -> Option<i64> {
+        match self {
+            Self::Fixed(windows) => Some(windows.width()),
+            Self::Session(_) => None,
+        }
     }
 
     /// What instants belong to: their pane, or a session of their own.
@@ -109,6 +120,11 @@ impl Windows {
         a
     }
 
+    /// How long each is, µs.
+    pub(crate) fn width(self) -> i64 {
+        self.width
+    }
+
     /// The start of the pane that an instant lies in.
     fn pane(self, time: i64) -> i64 {
         floor(time, self.pane_width(), self.offset)
@@ -133,6 +149,24 @@ impl Windows {
     /// The panes of instants.
     pub(crate) fn panes(self, times: &TimestampMicrosecondArray) -> StructArray {
         spans(times.values().iter().map(|time| self.pane(*time)), self.pane_width())
+    }
+}
+
+impl Windows {
+    /// The windows that each of these instants lies in.
+    pub(crate) fn all(
+        self,
+        times: &TimestampMicrosecondArray,
+    ) -> Result<ListArray, arrow::error::ArrowError> {
+        let (mut starts, mut counts) = (Vec::new(), Vec::new());
+        for time in times.values() {
+            let before = starts.len();
+            starts.extend(self.closing(self.pane(*time), i64::MIN, i64::MAX));
+            counts.push(starts.len() - before);
+        }
+        let field = Arc::new(Field::new_list_field(window_type(), true));
+        let spans = spans(starts.into_iter(), self.width);
+        ListArray::try_new(field, OffsetBuffer::from_lengths(counts), Arc::new(spans), None)
     }
 }
 

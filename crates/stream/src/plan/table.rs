@@ -60,8 +60,12 @@ pub(super) async fn table(
 ) -> Result<(), Error> {
     let columns = arrow_columns(&table);
     let connector = table.options.as_ref().and_then(|options| options.get("connector")).map(String::as_str);
-    if table.temporary {
-        return Err(Error::Unsupported(format!("lookup table '{}'", table.name)));
+    let is_lookup = table
+        .options
+        .as_ref()
+        .is_some_and(|options| options.get("type").is_some_and(|used| used == "lookup"));
+    if table.temporary || is_lookup {
+        return Box::pin(lookup(session, streams, &table, columns)).await;
     }
     if matches!(connector, None | Some("memory")) {
         return memory(streams, &table, columns);
@@ -145,6 +149,63 @@ fn memory(streams: &Streams, table: &ScriptTable, columns: Vec<FieldRef>) -> Res
     streams.add_memory(&table.name, Arc::new(Schema::new(columns)))
 }
 
+/// A table of the lake under a name of the script, whose rows are found by its key.
+async fn lookup(
+    session: &Session,
+    streams: &Arc<Streams>,
+    table: &ScriptTable,
+    columns: Vec<FieldRef>,
+) -> Result<(), Error> {
+    let mut options = Options::new(table.options.clone().unwrap_or_default());
+    let connector = options.require("connector")?;
+    if connector != "lake" {
+        return Err(Error::Unsupported(format!("a lookup table with connector '{connector}'")));
+    }
+    drop(options.take("type"));
+    let from = options.require("table")?;
+    options.end()?;
+    if table.columns.iter().any(|column| column.value != ScriptValue::Stored) || table.watermark.is_some() {
+        return Err(Error::Invalid(format!("lookup table '{}' has columns that nobody stores", table.name)));
+    }
+    let tables: Arc<dyn StreamTables> = streams.clone();
+    let sql = format!("SELECT * FROM {from}");
+    streams.look_up(true);
+    let planned = Box::pin(session.plan_query(&sql, &tables)).await;
+    streams.look_up(false);
+    let (mut plan, _) = planned?;
+    if !columns.is_empty() {
+        let given = plan.schema().columns();
+        let chosen = columns.iter().map(|field| {
+            let same = |column: &&ColumnName| column.name.eq_ignore_ascii_case(field.name());
+            given.iter().find(same).cloned().map(Expr::Column).ok_or_else(|| {
+                Error::Invalid(format!(
+                    "column \"{}\" of lookup table '{}' is no column of {from}",
+                    field.name(),
+                    table.name
+                ))
+            })
+        });
+        let chosen = chosen.collect::<Result<Vec<_>, _>>()?;
+        let chosen = LogicalPlanBuilder::from(plan).project(chosen)?.build()?;
+        plan = fitted(chosen, &Arc::new(Schema::new(columns)), &table.name)?;
+    }
+    let key = streams.lookups().pop().map(|lookup| lookup.key_names()).unwrap_or_default();
+    if key.is_empty() {
+        return Err(Error::Invalid(format!("table {from} has no PRIMARY KEY to look its rows up by")));
+    }
+    let same = |a: &[String], b: &[String]| {
+        a.len() == b.len() && a.iter().all(|name| b.iter().any(|other| other.eq_ignore_ascii_case(name)))
+    };
+    if !(table.columns.is_empty() || same(&table.primary_key, &key)) {
+        return Err(Error::Invalid(format!(
+            "lookup table '{}' needs the PRIMARY KEY of {from}, which is ({})",
+            table.name,
+            key.join(", ")
+        )));
+    }
+    streams.add_view(&table.name, sql, plan)
+}
+
 async fn source(
     session: &Session,
     streams: &Arc<Streams>,
@@ -200,7 +261,11 @@ async fn source(
                 .with_metadata(field.metadata().clone())
         })
         .collect();
-    let feed = Feed::new(streams.next_feed(), Arc::new(Schema::new(visible)));
+    let time = shaped
+        .watermark
+        .as_ref()
+        .and_then(|(column, _)| visible.iter().position(|field| field.name().eq_ignore_ascii_case(column)));
+    let feed = Feed::new(streams.next_feed(), Arc::new(Schema::new(visible))).with_time(time);
     let state = narrow(plan.state);
     let optimized = state.optimize(&plan.logical)?;
     let physical = state.create_physical_plan(&optimized).await?;

@@ -99,7 +99,7 @@ impl Run {
         let unchanged = |held: &Held| Advanced {
             runs: held.runs.clone(),
             deltas: held.tables.iter().map(|_| Delta::default()).collect(),
-            late: 0,
+            ..Advanced::default()
         };
         let advanced: Vec<Advanced> = self.held.iter().map(unchanged).collect();
         let mut staged = self.stage(&standing, &advanced, Vec::new(), &[]).await?;
@@ -214,7 +214,11 @@ impl Run {
             let (from, to) = (position(&self.standing, &reader.name), position(standing, &reader.name));
             (from != to).then(|| Input { node: reader.source.node(), from, to })
         });
-        moved.collect()
+        let looked = standing.looked_up.map(|at| Some(at.to_string())).into_iter().flat_map(|at| {
+            let nodes = self.lookups.nodes();
+            nodes.into_iter().map(move |node| Input { node, from: at.clone(), to: at.clone() })
+        });
+        moved.chain(looked).collect()
     }
 
     /// What follows a commit, and may be done again.

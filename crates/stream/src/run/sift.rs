@@ -54,7 +54,7 @@ impl Run {
 
     /// Takes bad rows out of the cut; answers how many there were.
     async fn leave_out(&self, cut: &mut Cut) -> Result<u64, Error> {
-        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let executor = self.executor();
         let mut count = 0;
         for taken in &cut.taken {
             let source = &self.plan.sources[taken.planned];
