@@ -191,7 +191,8 @@ fn view_watermark(text: &str) -> Option<(String, i64)> {
     let interval = interval.trim();
     let rest = interval.get(..8).filter(|word| word.eq_ignore_ascii_case("interval"))?;
     let interval = interval[rest.len()..].replace('\'', " ");
-    let delay = interval_micros(interval.trim()).filter(|delay| *delay >= 0)?;
+    let interval = interval.split_whitespace().collect::<Vec<_>>().join(" ");
+    let delay = interval_micros(&interval).filter(|delay| *delay >= 0)?;
     Some((column(name)?, delay))
 }
 

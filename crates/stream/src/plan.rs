@@ -144,7 +144,7 @@ pub(crate) async fn plan(
         return planner.view(pipeline).await;
     }
     for statement in parse_script(&pipeline.script)? {
-        planner.take(statement).await?;
+        Box::pin(planner.take(statement)).await?;
     }
     if purpose == Purpose::Run {
         planner.keep_bad_rows(pipeline).await?;

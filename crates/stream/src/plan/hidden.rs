@@ -25,6 +25,11 @@ pub(super) fn with_hidden(plan: &LogicalPlan, hidden: &[&str]) -> Result<Logical
             let feed = feed_of(scan)?;
             let stored: Vec<&str> =
                 hidden.iter().copied().filter(|name| *name != WEIGHT || feed.is_updating()).collect();
+            let shown = scan.projected_schema.fields();
+            let last = shown.iter().rev().take(hidden.len()).rev().map(|field| field.name().as_str());
+            if !hidden.is_empty() && last.eq(hidden.iter().copied()) {
+                return Ok(plan.clone()); // they are there already
+            }
             let Some(feed) = feed.showing(&stored) else {
                 return Err(Error::Invalid(match stored.contains(&EVENT_TIME) {
                     true => {

@@ -177,7 +177,7 @@ async fn lookup(
         let given = plan.schema().columns();
         let chosen = columns.iter().map(|field| {
             let same = |column: &&ColumnName| column.name.eq_ignore_ascii_case(field.name());
-            given.iter().find(same).cloned().map(Expr::Column).ok_or_else(|| {
+            given.iter().find(same).cloned().ok_or_else(|| {
                 Error::Invalid(format!(
                     "column \"{}\" of lookup table '{}' is no column of {from}",
                     field.name(),
@@ -185,9 +185,13 @@ async fn lookup(
                 ))
             })
         });
-        let chosen = chosen.collect::<Result<Vec<_>, _>>()?;
-        let chosen = LogicalPlanBuilder::from(plan).project(chosen)?.build()?;
-        plan = fitted(chosen, &Arc::new(Schema::new(columns)), &table.name)?;
+        let chosen = chosen.collect::<Result<Vec<ColumnName>, _>>()?;
+        // They are called what the table calls them.
+        let columns = columns.iter().zip(&chosen);
+        let columns = columns.map(|(field, column)| field.as_ref().clone().with_name(&column.name));
+        let columns = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
+        let chosen = LogicalPlanBuilder::from(plan).project(chosen.into_iter().map(Expr::Column))?.build()?;
+        plan = fitted(chosen, &columns, &table.name)?;
     }
     let key = streams.lookups().pop().map(|lookup| lookup.key_names()).unwrap_or_default();
     if key.is_empty() {
