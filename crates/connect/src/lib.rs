@@ -44,6 +44,8 @@ pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
-pub use source::{BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, stamped};
+pub use source::{
+    BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, logged, stamped,
+};
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

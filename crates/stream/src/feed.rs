@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, stamped};
+use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, logged, stamped};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
@@ -94,6 +94,11 @@ impl Feed {
     /// The changes of a table.
     pub(crate) fn changes(id: FeedId, columns: SchemaRef, key: Option<Vec<usize>>) -> Self {
         Self { key, ..Self::hiding(id, changed(&columns), columns) }
+    }
+
+    /// A log of changes whose rows did not happen at any time.
+    pub(crate) fn logged(id: FeedId, columns: SchemaRef, key: Vec<usize>) -> Self {
+        Self { key: Some(key), ..Self::hiding(id, logged(&columns), columns) }.timeless()
     }
 
     /// The same, of rows that did not happen at any time.

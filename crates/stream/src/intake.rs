@@ -138,8 +138,8 @@ fn latest(batch: &RecordBatch) -> Option<i64> {
 /// The rows, as if they happened now.
 fn at(batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
     let mut columns = batch.columns().to_vec();
-    columns.pop();
-    columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])));
+    let time = batch.schema().index_of(EVENT_TIME)?;
+    columns[time] = Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()]));
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 

@@ -12,6 +12,7 @@
 mod alteration;
 mod bad_rows;
 mod blocks;
+mod changelog;
 mod checkpoint;
 mod epoch;
 mod error;

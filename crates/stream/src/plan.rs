@@ -34,6 +34,7 @@ use std::sync::atomic::AtomicI64;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
+use cenote_codec::record::changing;
 use cenote_connect::{EVENT_TIME, Reach, SinkOptions, WEIGHT, stamped};
 use cenote_query::{
     Engine, PipelineGraph, ScriptStatement, Session, SessionOptions, StreamTables, parse_script,
@@ -112,6 +113,14 @@ pub(crate) struct SunkOutput {
     pub(crate) node: String,
     /// Columns of its rows; of what is shown and may be taken back, the last is the weight.
     pub(crate) columns: SchemaRef,
+    /// Rows may be taken back, and the sink is told so: their last column says what becomes of each.
+    pub(crate) changes: Option<Changes>,
+}
+
+/// How changes are told.
+pub(crate) struct Changes {
+    /// Columns that no two rows have the same values in, if that is known: what goes and comes with the same is one change.
+    pub(crate) key: Option<Vec<usize>>,
 }
 
 /// What becomes of the rows of an output.
@@ -274,24 +283,26 @@ impl Planner {
         sink.options.check(&declared)?;
         let fitted = table::fitted(plan, &declared, &sink.name)?;
         let (mut output, rows) = self.cut(fitted, &state).await?;
-        if matches!(rows, cut::Rows::Updating) {
-            return Err(match sink.options.is_debezium() {
-                true => Error::Unsupported("updating rows into format 'debezium_json'".to_owned()),
-                false => Error::Invalid(
-                    "input is updating, but sink is not configured as an updating sink (hint: use format = \
-                     'debezium_json')"
-                        .to_owned(),
-                ),
-            });
-        }
         let mut columns = declared;
+        let mut changes = None;
+        if matches!(rows, cut::Rows::Updating) {
+            sink.options.check_changes().map_err(|error| match error {
+                cenote_connect::Error::Options(reason) => Error::Invalid(reason),
+                error => error.into(),
+            })?;
+            check::steady(&output)?;
+            changes = Some(Changes { key: key::key_of(&output).map(|key| key.into_iter().collect()) });
+            output = hidden::with_hidden(&output, &[WEIGHT])?;
+            columns = Arc::new(changing(&columns));
+        }
         if sink.options.wants_event_time() {
             output = hidden::with_hidden(&output, &[EVENT_TIME])?;
             columns = stamped(&columns);
         }
         let optimized = state.optimize(&output)?;
         let plan = state.create_physical_plan(&optimized).await?;
-        self.sunk.push((optimized, SunkOutput { sink: number, node: String::new(), plan, columns }));
+        let node = String::new();
+        self.sunk.push((optimized, SunkOutput { sink: number, node, plan, columns, changes }));
         self.state.get_or_insert(state);
         Ok(())
     }
@@ -320,7 +331,8 @@ impl Planner {
         let optimized = state.optimize(&output)?;
         let plan = state.create_physical_plan(&optimized).await?;
         let columns = nullable(&columns);
-        self.sunk.push((optimized, SunkOutput { sink: number, node: String::new(), plan, columns }));
+        let node = String::new();
+        self.sunk.push((optimized, SunkOutput { sink: number, node, plan, columns, changes: None }));
         self.state.get_or_insert(state);
         Ok(())
     }

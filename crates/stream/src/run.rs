@@ -36,7 +36,7 @@ use crate::options::BadData;
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{EventTime, SourceKind, SourcePlan};
-use crate::{Error, Limits};
+use crate::{Error, Limits, changelog};
 
 pub(crate) use self::progress::{Counts, Took};
 
@@ -373,7 +373,14 @@ impl Run {
             let fitted = rows
                 .iter()
                 .map(|batch| RecordBatch::try_new(output.columns.clone(), batch.columns().to_vec()));
-            sunk.push(fitted.collect::<Result<Vec<_>, _>>()?);
+            let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
+            sunk.push(match &output.changes {
+                Some(changes) => {
+                    let told = changelog::told(&fitted, changes.key.as_deref(), &output.columns)?;
+                    if told.num_rows() > 0 { vec![told] } else { Vec::new() }
+                }
+                None => fitted,
+            });
         }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
         Ok(Ran { rows, sunk, advanced })

@@ -78,6 +78,14 @@ impl SourcePlan {
         }
     }
 
+    /// True if its rows may be taken back.
+    pub(crate) fn is_changelog(&self) -> bool {
+        match &self.kind {
+            SourceKind::Lake(_, mode) => *mode == LakeMode::Changes,
+            SourceKind::Connector(options) => options.is_changelog(),
+        }
+    }
+
     /// The table, if it is one of the lake.
     pub(crate) fn lake_table(&self) -> Option<&Arc<TableDef>> {
         match &self.kind {

@@ -217,7 +217,21 @@ async fn source(
     (options, columns): (SourceOptions, Vec<FieldRef>),
     common: Common,
 ) -> Result<(), Error> {
-    let raw = Feed::new(streams.next_feed(), Arc::new(options.columns()));
+    let columns_given = Arc::new(options.columns());
+    let raw = match options.is_changelog() {
+        true => {
+            let has_time =
+                [&common.event_time_field, &common.watermark_field].into_iter().any(Option::is_some);
+            if has_time || table.watermark.is_some() {
+                return Err(Error::Invalid(format!(
+                    "table '{}' reads changes: its rows may be taken back, and have no event time",
+                    table.name
+                )));
+            }
+            Feed::logged(streams.next_feed(), columns_given, key_places(table, &options.columns())?)
+        }
+        false => Feed::new(streams.next_feed(), columns_given),
+    };
     let planned = SourcePlan {
         name: table.name.clone(),
         feed: raw.id,
@@ -277,6 +291,20 @@ async fn source(
     let text = lineage::text(&optimized, &|_| table.name.to_lowercase())?;
     planned.shape = Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text });
     streams.add_source(planned, feed)
+}
+
+/// Where the columns of a table's PRIMARY KEY are.
+fn key_places(table: &ScriptTable, columns: &Schema) -> Result<Vec<usize>, Error> {
+    let place = |name: &String| {
+        let is_it = |field: &FieldRef| field.name().eq_ignore_ascii_case(name);
+        columns.fields().iter().position(is_it).ok_or_else(|| {
+            Error::Invalid(format!(
+                "PRIMARY KEY of table '{}' names \"{name}\", which is no column",
+                table.name
+            ))
+        })
+    };
+    table.primary_key.iter().map(place).collect()
 }
 
 /// What is to be made of the rows of a connector.
