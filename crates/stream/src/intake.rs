@@ -91,7 +91,7 @@ impl Intake {
                 Err(Error::Plan(error)) => error.strip_backtrace(),
                 Err(error) => return Err(error),
             };
-            self.bad.push(BadRow::new(place, shown(&row).as_bytes(), reason));
+            self.bad.push(BadRow::new(place, shown(&without_time(&row)).as_bytes(), reason));
         }
         Ok(())
     }
@@ -157,15 +157,16 @@ pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlace> {
     pulled.batches.iter().map(place).collect()
 }
 
+/// The row without its last column, the event time.
+pub(crate) fn without_time(row: &RecordBatch) -> RecordBatch {
+    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
+    row.project(&columns).unwrap_or_else(|_| row.clone())
+}
+
 /// A row as JSON; where it has no such form, as it prints.
 pub(crate) fn shown(row: &RecordBatch) -> String {
     let mut text = Vec::new();
-    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
-    let encoded = row.project(&columns).map_err(|error| error.to_string()).and_then(|row| {
-        encode(&RecordFormat::Json(JsonOptions::default()), &row, &mut text)
-            .map_err(|error| error.to_string())
-    });
-    match encoded {
+    match encode(&RecordFormat::Json(JsonOptions::default()), row, &mut text) {
         Ok(()) => String::from_utf8_lossy(&text).trim_end().to_owned(),
         Err(_) => format!("{row:?}"),
     }

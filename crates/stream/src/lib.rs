@@ -10,7 +10,6 @@
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
 mod alteration;
-mod bad_rows;
 mod blocks;
 mod changelog;
 mod checkpoint;
@@ -19,6 +18,7 @@ mod error;
 mod feed;
 mod idle;
 mod intake;
+mod kept;
 mod lineage;
 mod lookups;
 mod metrics;

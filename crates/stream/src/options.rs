@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cenote_connect::interval_micros;
+use cenote_connect::{bytes, interval_micros};
 
 use crate::Error;
 
 /// Options that are known by name and that this version cannot do.
-const LATER: [&str; 2] = ["late_rows", "key_groups"];
+const LATER: [&str; 1] = ["key_groups"];
 
 /// Begins the names of options that only say something about a pipeline.
 const LABEL: &str = "label.";
@@ -53,6 +53,8 @@ pub struct PipelineOptions {
     pub bad_data: BadData,
     /// The table that keeps them; `None`: it is named as the pipeline, with `_bad` behind.
     pub bad_data_table: Option<String>,
+    /// The table that keeps rows which came too late; `None`: they are counted.
+    pub late_rows: Option<String>,
     /// Between two emissions of results that change, at least, while nothing is left behind.
     pub update_interval: Duration,
     /// How often the results of open windows are shown; `None`: only those of closed ones are.
@@ -64,6 +66,8 @@ pub struct PipelineOptions {
     is_view: bool,
     /// Failures in a row before a person is needed; `None`: no limit.
     pub restarts_max: Option<u32>,
+    /// Bytes of state at most: more is a failure that names the operator; `None`: what all pipelines of the node may hold.
+    pub state_memory: Option<u64>,
     /// Plan partitions at most; plans run with one.
     pub parallelism: Option<u32>,
     /// Queries that write nothing show their rows to whoever looks on.
@@ -79,12 +83,14 @@ impl Default for PipelineOptions {
             idle_timeout: Some(Duration::from_secs(300)),
             bad_data: BadData::Fail,
             bad_data_table: None,
+            late_rows: None,
             update_interval: Duration::from_secs(1),
             early_emit: None,
             view_time: None,
             updating_ttl: Some(24 * 3_600_000_000),
             is_view: false,
             restarts_max: Some(20),
+            state_memory: None,
             parallelism: None,
             preview: false,
             checkpoint_interval: None,
@@ -118,6 +124,11 @@ impl PipelineOptions {
                     u64::try_from(timeout).ok().filter(|micros| *micros > 0).map(Duration::from_micros);
             }
             "bad_data" => self.bad_data = BadData::parse(value)?,
+            "state_memory" => {
+                let most = bytes(value).filter(|most| *most > 0);
+                self.state_memory = Some(most.ok_or_else(|| wrong("a size, such as '100MB'"))?);
+            }
+            "late_rows" => self.late_rows = (value != "drop").then(|| value.to_owned()),
             "bad_data.table" => self.bad_data_table = Some(value.to_owned()),
             "update_interval" => {
                 let interval = micros().and_then(|micros| u64::try_from(micros).ok());
@@ -171,7 +182,7 @@ impl PipelineOptions {
             later if LATER.contains(&later) => return Err(Error::Unsupported(format!("option '{later}'"))),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, early_emit, updating_ttl, restarts_max, parallelism, checkpoint_interval, preview, label.<name>"
+                    "invalid option '{name}'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, late_rows, update_interval, early_emit, updating_ttl, restarts_max, state_memory, parallelism, checkpoint_interval, preview, label.<name>"
                 )));
             }
         }
@@ -255,6 +266,7 @@ mod tests {
         for (name, value, message) in [
             ("watermark_delay", "soon", "option 'watermark_delay' is an interval of 0 or more, got 'soon'"),
             ("bad_data", "keep", "option 'bad_data' is fail, drop or table, got 'keep'"),
+            ("state_memory", "much", "option 'state_memory' is a size, such as '100MB', got 'much'"),
             ("parallelism", "0", "option 'parallelism' is auto, or a number from 1 to 1024, got '0'"),
             (
                 "checkpoint_interval",
@@ -262,11 +274,11 @@ mod tests {
                 "option 'checkpoint_interval' is an interval from a second to a day, got '2 days'",
             ),
             ("updating_ttl", "soon", "option 'updating_ttl' is an interval or off, got 'soon'"),
-            ("late_rows", "drop", "option 'late_rows' is not supported yet"),
+            ("key_groups", "128", "option 'key_groups' is not supported yet"),
             (
                 "x",
                 "1",
-                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, update_interval, early_emit, updating_ttl, restarts_max, parallelism, checkpoint_interval, preview, label.<name>",
+                "invalid option 'x'; supported options are watermark_delay, idle_timeout, bad_data, bad_data.table, late_rows, update_interval, early_emit, updating_ttl, restarts_max, state_memory, parallelism, checkpoint_interval, preview, label.<name>",
             ),
         ] {
             assert_eq!(of(name, value).expect_err(name).to_string(), message);

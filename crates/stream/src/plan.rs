@@ -60,7 +60,7 @@ use crate::lineage::Lineage;
 use crate::multiset::weighted;
 use crate::options::BadData;
 use crate::streams::{LookupPlan, ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
-use crate::{Error, PipelineOptions, bad_rows};
+use crate::{Error, PipelineOptions, kept};
 
 /// What an epoch runs.
 pub(crate) struct PipelinePlan {
@@ -76,6 +76,8 @@ pub(crate) struct PipelinePlan {
     pub(crate) lookups: Vec<LookupPlan>,
     /// Keeps rows that could not be used, if they are to be kept.
     pub(crate) bad_table: Option<Arc<TableDef>>,
+    /// Keeps rows that came too late, if they are to be kept.
+    pub(crate) late_table: Option<Arc<TableDef>>,
     /// What its names mean.
     pub(crate) lineage: Lineage,
     /// For running the plans.
@@ -157,6 +159,7 @@ pub(crate) async fn plan(
     }
     if purpose == Purpose::Run {
         planner.keep_bad_rows(pipeline).await?;
+        planner.keep_late_rows().await?;
     }
     planner.finish()
 }
@@ -172,6 +175,7 @@ struct Planner {
     outputs: Vec<(LogicalPlan, Output)>,
     sunk: Vec<(LogicalPlan, SunkOutput)>,
     bad_table: Option<Arc<TableDef>>,
+    late_table: Option<Arc<TableDef>>,
     state: Option<SessionState>,
     reach: Reach,
     purpose: Purpose,
@@ -209,6 +213,7 @@ impl Planner {
             outputs: Vec::new(),
             sunk: Vec::new(),
             bad_table: None,
+            late_table: None,
             state: None,
             reach: reach.clone(),
             purpose: Purpose::Run,
@@ -397,7 +402,22 @@ impl Planner {
             }
         };
         let tables: Arc<dyn StreamTables> = self.streams.clone();
-        self.bad_table = Some(Box::pin(bad_rows::table(&self.session, &name, &tables)).await?);
+        self.bad_table = Some(Box::pin(kept::table(&self.session, &name, &kept::BAD, &tables)).await?);
+        Ok(())
+    }
+
+    /// Sees to it that there is a table for rows that come too late, if they are to be kept.
+    async fn keep_late_rows(&mut self) -> Result<(), Error> {
+        let Some(name) = &self.options.late_rows else { return Ok(()) };
+        let tables: Arc<dyn StreamTables> = self.streams.clone();
+        let table = Box::pin(kept::table(&self.session, name, &kept::LATE, &tables)).await?;
+        if check::is_keyed(&table)? {
+            return Err(Error::Invalid(format!(
+                "table {} of option 'late_rows' has a key: rows that came too late have none",
+                table.full_name()
+            )));
+        }
+        self.late_table = Some(table);
         Ok(())
     }
 
@@ -424,7 +444,8 @@ impl Planner {
         }
         let looked_up = lookups.iter().map(|lookup| &lookup.table);
         let read = sources.iter().filter_map(SourcePlan::lake_table).chain(looked_up).collect::<Vec<_>>();
-        check::no_target_is_read(&read, self.outputs.iter().map(|(_, output)| &output.target))?;
+        let targets = self.outputs.iter().map(|(_, output)| &output.target);
+        check::no_target_is_read(&read, targets.chain(&self.bad_table).chain(&self.late_table))?;
         let sinks = self.streams.sinks();
         let (graph, nodes) = graph::graph(&graph::Parts {
             options: &self.options,
@@ -457,6 +478,7 @@ impl Planner {
                 .map(|((_, sunk), node)| SunkOutput { node, ..sunk })
                 .collect(),
             bad_table: self.bad_table,
+            late_table: self.late_table,
             lineage: self.streams.lineage(),
             state,
             now: self.now,

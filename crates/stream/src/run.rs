@@ -209,7 +209,10 @@ impl Run {
             object: None,
             blocks: Vec::new(),
             is_behind: false,
-            reservation: services.memory.reservation(),
+            reservation: match plan.options.state_memory {
+                Some(bytes) => services.memory.share("state_memory", bytes).reservation(),
+                None => services.memory.reservation(),
+            },
             since: now.0,
             committed: Committing { at: now, took: Duration::ZERO },
             head: Txn(0),

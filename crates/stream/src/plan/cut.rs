@@ -44,6 +44,8 @@ pub(super) struct StageCut {
     pub(super) lag: i64,
     /// Over the columns of the input; each with a name of its own.
     pub(super) functions: Vec<Expr>,
+    /// What people call the columns of rows that come too late, if those are kept: then the last column is the event time.
+    pub(super) late: Option<Vec<String>>,
     /// Where the rows of closed windows go.
     pub(super) output: Feed,
     /// For messages, and to know it again.
@@ -83,6 +85,8 @@ pub(super) struct Cut<'a> {
     forget_windows: bool,
     /// Windows are shown before they close.
     early: bool,
+    /// Rows that come too late are kept.
+    pub(super) keeps_late: bool,
     pub(super) operators: Vec<OperatorCut>,
 }
 
@@ -92,7 +96,8 @@ impl<'a> Cut<'a> {
         let forget = options.updating_ttl.map_or(Forget::Never, Forget::Quiet);
         let forget_windows = !streams.is_view() || options.view_time.is_some();
         let early = options.early_emit.is_some();
-        Self { streams, forget, forget_windows, early, operators: Vec::new() }
+        let keeps_late = options.late_rows.is_some();
+        Self { streams, forget, forget_windows, early, keeps_late, operators: Vec::new() }
     }
 
     /// The part above all operators, which reads feeds only, and what its rows are.
@@ -281,10 +286,19 @@ impl<'a> Cut<'a> {
         let time = hidden_column(&input, 1)?;
 
         let mut columns = group_columns(&aggregate);
-        columns[window_at] = PaneOf::call(windows, time).alias(format!("g{window_at}"));
+        columns[window_at] = PaneOf::call(windows, time.clone()).alias(format!("g{window_at}"));
         let functions = aggregate.aggr_expr.iter().enumerate();
         let functions = functions.map(|(at, function)| over_columns(function, at, &mut columns));
         let functions = functions.collect::<Result<Vec<_>, _>>()?;
+        let late = self.keeps_late.then(|| {
+            let own = input.schema().fields().len() - 1;
+            let mut names = vec![String::new(); columns.len()];
+            names.extend(told_apart(&input).into_iter().take(own));
+            let row = super::hidden::columns(&input).take(own).enumerate();
+            columns.extend(row.map(|(at, column)| column.alias(format!("r{at}"))));
+            columns.push(time.alias(EVENT_TIME));
+            names
+        });
         let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
         check::volatile(&input)?;
         check::no_window(&input)?;
@@ -297,10 +311,10 @@ impl<'a> Cut<'a> {
         };
         let lag = check::lag(&input)?;
         // A session is over when the watermark is behind its end: its rows come a µs after what the watermark says.
-        let late = i64::from(matches!(windows, WindowKind::Session(_)));
-        let output = output.with_window(window_at, windows.width()).with_lag(lag.saturating_add(late));
+        let more = i64::from(matches!(windows, WindowKind::Session(_)));
+        let output = output.with_window(window_at, windows.width()).with_lag(lag.saturating_add(more));
         let closed = named(&output, 0, &aggregate.schema)?;
-        let stage = StageCut { input, groups, window_at, windows, lag, functions, output, name };
+        let stage = StageCut { input, groups, window_at, windows, lag, functions, late, output, name };
         self.operators.push(OperatorCut::Windows(Box::new(stage)));
         let rows = if self.early { Rows::Updating } else { Rows::Closed(BTreeSet::from([window_at])) };
         Ok((closed, rows))
@@ -322,6 +336,11 @@ impl<'a> Cut<'a> {
                 other => other,
             },
         };
+        if self.keeps_late {
+            return Err(Error::Unsupported(
+                "option 'late_rows' for windows of rows that may be taken back".to_owned(),
+            ));
+        }
         if self.streams.is_view() && self.forget_windows && matches!(windows, WindowKind::Session(_)) {
             let what = "session windows of a materialized view with a watermark";
             return Err(Error::Unsupported(what.to_owned()));
@@ -406,6 +425,23 @@ impl Cut<'_> {
         }
         self.keyed_join(join, (left, right), rows)
     }
+}
+
+/// The names of a plan's columns, each another: of a second one of a name it says whose it is.
+pub(super) fn told_apart(plan: &LogicalPlan) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (at, (qualifier, field)) in plan.schema().iter().enumerate() {
+        let name = match names.contains(field.name()) {
+            false => field.name().clone(),
+            true => format!(
+                "{}.{}",
+                qualifier.map_or_else(|| at.to_string(), |of| of.table().to_owned()),
+                field.name()
+            ),
+        };
+        names.push(name);
+    }
+    names
 }
 
 /// The place of a column among those of a plan.

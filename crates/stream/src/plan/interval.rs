@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch, not};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
@@ -23,6 +23,7 @@ use super::interval_cut::IntervalCut;
 use super::keyed::without_numbers;
 use super::operator::{Advanced, Moment};
 use super::phases::types;
+use super::stage;
 use crate::Error;
 use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
@@ -50,6 +51,8 @@ struct Side {
     /// Rows that a plan asks about: the key, the columns, when they happened.
     feed: Feed,
     layout: Layout,
+    /// What people call the columns of rows that come too late, if those are kept.
+    late: Option<Vec<String>>,
     /// So long after it happened the last partner of a row may happen, µs; below 0: before it.
     last_partner: i64,
     /// So much longer it is held, since rows that it has met are decided later, µs.
@@ -81,6 +84,7 @@ impl Interval {
             sides.push(Side {
                 plan: state.create_physical_plan(&plan).await?,
                 feed: side.rows,
+                late: side.late,
                 last_partner: last_partners[at],
                 longer,
                 decided: Idle::exactly(longer, layout.key_fields())?,
@@ -156,11 +160,14 @@ impl Interval {
         let [left_held, right_held, left_decided, right_decided] = held else { return Err(wrong()) };
         let (held, decided) = ([left_held, right_held], [left_decided, right_decided]);
         let watermark = behind(moment.watermark, self.lag);
-        let mut late = 0;
+        let (mut late, mut late_rows) = (0, Vec::new());
         let (mut new, mut touched) = (Vec::new(), BTreeSet::new());
         for side in &self.sides {
-            let (rows, more_late) = side.on_time(executor.run(&side.plan, feeds).await?, watermark.0)?;
-            late += more_late;
+            let (rows, too_late) = side.on_time(executor.run(&side.plan, feeds).await?, watermark.0)?;
+            late += too_late.num_rows() as u64;
+            if let Some(names) = side.late.as_ref().filter(|_| too_late.num_rows() > 0) {
+                late_rows.push(stage::late_rows(&too_late, names, watermark.0)?);
+            }
             touched.extend(side.layout.keys(&side.layout.delta(std::slice::from_ref(&rows))?)?);
             new.push(rows);
         }
@@ -216,7 +223,7 @@ impl Interval {
             stamps.push(stamp);
         }
         deltas.extend(stamps);
-        Ok(Advanced { deltas, late, ..Advanced::default() })
+        Ok(Advanced { deltas, late, late_rows, ..Advanced::default() })
     }
 
     /// The answer of a plan over rows of both sides.
@@ -248,11 +255,11 @@ impl Side {
         time.saturating_add(self.last_partner).saturating_add(1)
     }
 
-    fn on_time(&self, rows: Vec<RecordBatch>, watermark: i64) -> Result<(RecordBatch, u64), Error> {
+    /// The rows that are not too late, and those that are.
+    fn on_time(&self, rows: Vec<RecordBatch>, watermark: i64) -> Result<(RecordBatch, RecordBatch), Error> {
         let rows = concat_batches(self.layout.schema(), &rows)?;
         let kept: BooleanArray = self.times(&rows)?.iter().map(|time| Some(*time >= watermark)).collect();
-        let late = (kept.len() - kept.true_count()) as u64;
-        Ok((filter_record_batch(&rows, &kept)?, late))
+        Ok((filter_record_batch(&rows, &kept)?, filter_record_batch(&rows, &not(&kept)?)?))
     }
 
     /// The rows that are decided when the watermark goes from one place to another.

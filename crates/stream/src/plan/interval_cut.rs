@@ -11,7 +11,7 @@ use datafusion::prelude::lit;
 
 use super::bounds::Bounds;
 use super::check;
-use super::cut::{Cut, OperatorCut, Rows, columns_of, named};
+use super::cut::{Cut, OperatorCut, Rows, columns_of, named, told_apart};
 use super::functions::key_part;
 use super::hidden::{columns, hidden_column, with_hidden};
 use super::updating::scan;
@@ -46,6 +46,8 @@ pub(super) struct IntervalSide {
     pub(super) plan: LogicalPlan,
     /// The same, as plans ask about it.
     pub(super) rows: Feed,
+    /// What people call the columns of rows that come too late, if those are kept.
+    pub(super) late: Option<Vec<String>>,
     /// Its rows that meet none.
     pub(super) unmet: Option<LogicalPlan>,
 }
@@ -158,7 +160,11 @@ impl Cut<'_> {
             .collect();
         shown.extend(all.last().map(|column| column.clone().alias(time)));
         let named = LogicalPlan::Projection(Projection::try_new(shown, Arc::new(scan))?);
-        Ok((IntervalSide { plan, rows, unmet: None }, named))
+        let late = self.keeps_late.then(|| {
+            let key = std::iter::repeat_n(String::new(), count);
+            key.chain(told_apart(input)).collect()
+        });
+        Ok((IntervalSide { plan, rows, late, unmet: None }, named))
     }
 }
 

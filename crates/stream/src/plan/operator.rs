@@ -21,6 +21,7 @@ use crate::Error;
 use crate::checkpoint::Held;
 use crate::epoch::Executor;
 use crate::feed::{Feed, FeedId, Feeds};
+use crate::kept::LateRows;
 use crate::multiset::{Delta, Layout};
 use crate::streams::Streams;
 
@@ -68,6 +69,8 @@ pub(crate) struct Advanced {
     pub(crate) deltas: Vec<Delta>,
     /// Rows that came too late.
     pub(crate) late: u64,
+    /// The same, if they are kept.
+    pub(crate) late_rows: Vec<LateRows>,
     /// Rows that were taken back after they had been forgotten.
     pub(crate) forgotten: u64,
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -17,6 +17,7 @@ use crate::Error;
 use crate::checkpoint::Held;
 use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
+use crate::kept::LateRows;
 use crate::multiset::{Delta, Layout, Multiset};
 use crate::session::{self, Groups};
 use crate::streams::Streams;
@@ -37,6 +38,8 @@ pub(crate) struct Stage {
     groups: Groups,
     /// Of rows with the pane among what they are grouped by.
     phases: Phases,
+    /// What people call the columns of rows that come too late, if those are kept.
+    late: Option<Vec<String>>,
     /// Results that were shown of windows that are still open, if they are shown early.
     early: Option<Layout>,
     output: Feed,
@@ -57,6 +60,7 @@ impl Stage {
             lag: cut.lag,
             groups: Groups { count: cut.groups, window: cut.window_at },
             phases,
+            late: cut.late,
             early,
             output: cut.output,
         })
@@ -143,7 +147,14 @@ impl Stage {
         if open.len() > RUNS_MAX {
             open = self.phases.merge(executor, open).await?;
         }
-        Ok(Advanced { runs: open, deltas, late, ..Advanced::default() })
+        let count = late.iter().map(|rows| rows.num_rows() as u64).sum();
+        let late_rows = match &self.late {
+            Some(names) => {
+                late.iter().map(|rows| late_rows(rows, names, watermark.0)).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
+        Ok(Advanced { runs: open, deltas, late: count, late_rows, ..Advanced::default() })
     }
 
     /// The watermark as it is for rows that come later than others.
@@ -202,20 +213,20 @@ impl Stage {
         Ok((emitted, delta))
     }
 
-    /// The rows that some window can still take, and how many came too late. Rows of one session are brought together.
+    /// The rows that some window can still take, and those that came too late. Rows of one session are brought together.
     fn on_time(
         &self,
         rows: Vec<RecordBatch>,
         held: &[RecordBatch],
         watermark: i64,
-    ) -> Result<(Vec<RecordBatch>, u64), Error> {
-        let (mut kept, mut late) = (Vec::new(), 0);
+    ) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>), Error> {
+        let (mut kept, mut late) = (Vec::new(), Vec::new());
         for batch in &rows {
             let (on_time, more_late) = match self.windows {
                 WindowKind::Fixed(windows) => window::on_time(batch, self.groups.window, windows, watermark)?,
                 WindowKind::Session(_) => session::on_time(batch, self.groups, held, watermark)?,
             };
-            late += more_late;
+            late.extend((more_late.num_rows() > 0).then_some(more_late));
             if on_time.num_rows() > 0 {
                 kept.push(on_time);
             }
@@ -253,4 +264,19 @@ impl Stage {
             rows.columns().iter().cloned().chain([Arc::new(times) as ArrayRef]).collect();
         Ok(RecordBatch::try_new(self.output.batches().clone(), columns)?)
     }
+}
+
+/// Rows that came too late, by these names, with the event time as their last column. A column without a name is not shown.
+pub(super) fn late_rows(rows: &RecordBatch, names: &[String], watermark: i64) -> Result<LateRows, Error> {
+    let times = rows.columns().last().and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+    let times = times.ok_or_else(|| Error::Invalid("late rows without an event time".to_owned()))?;
+    let shown = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (at, name) in shown {
+        fields.push(rows.schema().field(at).clone().with_name(name));
+        columns.push(rows.column(at).clone());
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let shown = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+    Ok(LateRows { rows: shown, times: times.values().to_vec(), watermark })
 }

@@ -14,7 +14,7 @@ use super::{Cut, Ran, Run};
 use crate::Error;
 use crate::epoch::Executor;
 use crate::feed::{FeedId, Feeds};
-use crate::intake::shown;
+use crate::intake::{shown, without_time};
 use crate::options::BadData;
 use crate::streams::SourceKind;
 
@@ -70,7 +70,11 @@ impl Run {
                 for (at, reason) in reasons.into_iter().enumerate() {
                     let place = places.next();
                     if let (Some(reason), Some(place)) = (reason, place) {
-                        bad.push(BadRow::new(place, shown(&batch.slice(at, 1)).as_bytes(), reason));
+                        bad.push(BadRow::new(
+                            place,
+                            shown(&without_time(&batch.slice(at, 1))).as_bytes(),
+                            reason,
+                        ));
                     }
                 }
                 good.push(filter_record_batch(batch, &kept)?);

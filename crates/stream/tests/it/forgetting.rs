@@ -1,6 +1,7 @@
 //! What operators forget, and that what they hold stays bounded by it. Time is that of the rows.
 
 use cenote_stream::Limits;
+use cenote_vocab::{ErrorKind, Fault as _};
 
 use crate::world::{World, drain};
 
@@ -40,6 +41,35 @@ async fn a_join_holds_no_more_than_the_rows_of_its_time_to_live() {
     let near_out = "SELECT count(*) FROM out JOIN a ON a.v = out.a JOIN b ON b.v = out.b WHERE a.time < b.time + INTERVAL '9 seconds' AND b.time < a.time + INTERVAL '9 seconds'";
     assert_eq!(world.client.rows(near_out).await, world.client.rows(near).await);
     assert_eq!(world.client.rows(far).await, ["0"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_state_than_there_may_be_is_a_failure_that_names_the_operator_and_changes_nothing() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)",
+        "CREATE TABLE out (k BIGINT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED)",
+        "CREATE PIPELINE p WITH (desired = 'paused', state_memory = '100kB') AS INSERT INTO out SELECT k, count(*) FROM src GROUP BY k",
+        "INSERT INTO src SELECT TIMESTAMP '2026-01-01', value, value FROM range(0, 10)",
+    ] {
+        world.client.rows(sql).await;
+    }
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    drain(&mut run).await;
+    world
+        .client
+        .rows("INSERT INTO src SELECT TIMESTAMP '2026-01-01', value, value FROM range(0, 5000)")
+        .await;
+    let error = run.step().await.expect_err("too much");
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+    let text = error.to_string();
+    assert!(text.contains("needs more than state_memory, most of it for Aggregate: groupBy="), "{text}");
+    assert_eq!(world.client.rows("SELECT count(*) FROM out").await, ["10"]);
+    world.client.rows("ALTER PIPELINE p SET (state_memory = '10MB')").await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    drain(&mut run).await;
+    assert_eq!(world.client.rows("SELECT count(*), sum(n) FROM out").await, ["5000|5010"]);
     world.stop().await;
 }
 
