@@ -7,6 +7,7 @@
 //! not fit is told apart from its neighbours, so that who reads may leave it out.
 
 mod csv;
+mod debezium;
 mod encode;
 mod json;
 mod split;
@@ -19,6 +20,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use debezium::{CHANGE, COMES, GOES, REPLACED, REPLACES, changing};
 pub use encode::{encode, header};
 pub use json::{Decimals, JsonOptions, Timestamps};
 pub use split::{RECORD_BYTES_MAX, split};
@@ -35,7 +37,7 @@ const JSON_EXTENSION: (&str, &str) = ("ARROW:extension:name", "arrow.json");
 pub enum RecordFormat {
     /// An object.
     Json(JsonOptions),
-    /// An object with the row before and after a change.
+    /// An object with the row before and after a change; rows come with [`CHANGE`] behind their columns.
     DebeziumJson(JsonOptions),
     /// Cells with commas between.
     Csv,
@@ -142,7 +144,15 @@ impl Decoder {
     fn rows(&self, records: &[&[u8]]) -> Result<RecordBatch, String> {
         let columns: Vec<ArrayRef> = match &self.format {
             RecordFormat::Json(options) => json::columns(records, &self.schema, options)?,
-            RecordFormat::DebeziumJson(_) => return Err("debezium_json cannot be read yet".to_owned()),
+            RecordFormat::DebeziumJson(options) => {
+                let changes = debezium::rows(records)?;
+                let rows: Vec<&[u8]> = changes.iter().map(|(_, row)| *row).collect();
+                let columns = match rows.is_empty() {
+                    true => RecordBatch::new_empty(self.schema.clone()).columns().to_vec(),
+                    false => json::columns(&rows, &self.schema, options)?,
+                };
+                return debezium::with_changes(&self.checked(columns)?, &changes);
+            }
             RecordFormat::Csv => csv::columns(records, &self.schema, &self.cells)?,
             RecordFormat::RawString => {
                 let texts: Result<StringArray, _> =
@@ -153,6 +163,10 @@ impl Decoder {
                 vec![std::sync::Arc::new(BinaryArray::from_iter_values(records.iter()))]
             }
         };
+        self.checked(columns)
+    }
+
+    fn checked(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch, String> {
         for (column, field) in columns.iter().zip(self.schema.fields()) {
             if !field.is_nullable() && column.null_count() > 0 {
                 return Err(format!("column {:?} is NULL, and declared NOT NULL", field.name()));

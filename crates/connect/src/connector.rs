@@ -5,7 +5,6 @@ use cenote_codec::record::RecordFormat;
 use cenote_vocab::{Clock, Micros};
 
 use crate::filesystem::{FilesystemSink, FilesystemSinkOptions, FilesystemSource, FilesystemSourceOptions};
-use crate::format::FileFormat;
 use crate::single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 use crate::webhook::{WebhookOptions, WebhookSink};
 use crate::{
@@ -126,7 +125,7 @@ impl Connector {
             }
             "single_file" => match either()? {
                 Use::Source => {
-                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                     let options = SingleFileOptions::source(&mut options, &columns)?;
                     Self::Source(SourceOptions::SingleFile(options, columns))
                 }
@@ -134,7 +133,7 @@ impl Connector {
             },
             "filesystem" => match either()? {
                 Use::Source => {
-                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                     let options = FilesystemSourceOptions::take(&mut options, &columns)?;
                     Self::Source(SourceOptions::Filesystem(options, columns))
                 }
@@ -173,11 +172,14 @@ impl Connector {
 fn check_source(
     name: &str,
     columns: &[Column],
-    options: &Options,
+    options: &mut Options,
     (has_key, has_generated): (bool, bool),
 ) -> Result<(), Error> {
+    if options.is("changelog", "upsert") {
+        return Err(Error::Unsupported("option 'changelog' = 'upsert'".to_owned()));
+    }
     if options.is("format", "debezium_json") {
-        if has_generated {
+        if has_generated || columns.iter().any(|column| column.metadata.is_some()) {
             return Err(Error::Options("can't use virtual fields with debezium format".to_owned()));
         }
         if !has_key {
@@ -185,7 +187,15 @@ fn check_source(
                 "Debezium source must have at least one PRIMARY KEY field".to_owned(),
             ));
         }
-        return Err(Error::Unsupported("format 'debezium_json' of a source".to_owned()));
+        let before = options.take("changelog.before");
+        if before.as_deref() == Some("state") {
+            return Err(Error::Unsupported("option 'changelog.before' = 'state'".to_owned()));
+        }
+        options.chosen(
+            "changelog.before",
+            Some(before.unwrap_or("message".to_owned())),
+            &[("message", ())],
+        )?;
     }
     match columns.is_empty() {
         true => Err(Error::Unsupported(format!("source '{name}' without a column list"))),
@@ -211,6 +221,15 @@ impl SourceOptions {
             Self::Nexmark(options) => format!("nexmark {}", options.random_start),
             Self::SingleFile(options, _) => format!("single_file {}", options.path),
             Self::Filesystem(options, _) => format!("filesystem {}", options.place()),
+        }
+    }
+
+    /// True if its rows may be taken back.
+    pub fn is_changelog(&self) -> bool {
+        match self {
+            Self::Impulse(_) | Self::Nexmark(_) => false,
+            Self::SingleFile(options, _) => options.format.is_changelog(),
+            Self::Filesystem(options, _) => options.format().is_changelog(),
         }
     }
 
@@ -300,14 +319,30 @@ impl SinkOptions {
         Some(path.map_or_else(|_| options.path.clone(), |path| path.display().to_string()))
     }
 
-    /// True if rows that are taken back can be said.
-    pub fn is_debezium(&self) -> bool {
-        let is = |format: &FileFormat| matches!(format, FileFormat::Records(RecordFormat::DebeziumJson(_)));
-        match self {
-            Self::SingleFile(options) => is(&options.format),
-            Self::Filesystem(options) => is(options.format()),
-            Self::Stdout(format) => matches!(format, RecordFormat::DebeziumJson(_)),
-            Self::Webhook(_) | Self::Preview | Self::Blackhole => false,
+    /// Fails unless it can be said there that rows are taken back.
+    pub fn check_changes(&self) -> Result<(), Error> {
+        let says = match self {
+            Self::SingleFile(options) => options.format.is_changelog(),
+            Self::Filesystem(options) => match (options.format().is_changelog(), options.is_one_place()) {
+                (true, false) => {
+                    return Err(Error::Unsupported("updating input of a sink with partitions".to_owned()));
+                }
+                (says, _) => says,
+            },
+            Self::Stdout(format) => {
+                matches!(format, RecordFormat::Json(options) if !options.unstructured)
+                    || matches!(format, RecordFormat::DebeziumJson(_))
+            }
+            Self::Webhook(_) => false,
+            Self::Preview | Self::Blackhole => true,
+        };
+        match says {
+            true => Ok(()),
+            false => Err(Error::Options(
+                "input is updating, but sink is not configured as an updating sink (hint: use format = \
+                 'debezium_json')"
+                    .to_owned(),
+            )),
         }
     }
 

@@ -16,6 +16,7 @@ mod filesystem;
 mod format;
 mod impulse;
 mod lake;
+mod lookup;
 mod nexmark;
 mod options;
 mod pace;
@@ -37,11 +38,14 @@ pub use filesystem::{
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
 pub use lake::{LakeMode, LakeRead, LakeSource, Times};
+pub use lookup::{LookupFiles, LookupTable};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
-pub use source::{BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, stamped};
+pub use source::{
+    BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, logged, stamped,
+};
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

@@ -22,6 +22,8 @@ pub(crate) struct Intake {
     pub(crate) batches: Vec<RecordBatch>,
     /// Event time that is over by them, µs.
     pub(crate) over: Option<i64>,
+    /// When the last of them happened, µs.
+    pub(crate) latest: Option<i64>,
     pub(crate) bad: Vec<BadRow>,
 }
 
@@ -39,7 +41,9 @@ pub(crate) async fn intake(
     };
     let Some(shape) = &source.shape else {
         for batch in given {
-            intake.over = latest(&batch).map(|time| time.saturating_sub(delay)).max(intake.over);
+            let last = latest(&batch);
+            intake.latest = last.max(intake.latest);
+            intake.over = last.map(|time| time.saturating_sub(delay)).max(intake.over);
             intake.batches.push(batch);
         }
         return Ok(intake);
@@ -87,7 +91,7 @@ impl Intake {
                 Err(Error::Plan(error)) => error.strip_backtrace(),
                 Err(error) => return Err(error),
             };
-            self.bad.push(BadRow::new(place, shown(&row).as_bytes(), reason));
+            self.bad.push(BadRow::new(place, shown(&without_time(&row)).as_bytes(), reason));
         }
         Ok(())
     }
@@ -95,13 +99,12 @@ impl Intake {
     /// Rows as the shape made them.
     fn take(&mut self, shape: &Shape, batch: &RecordBatch, delay: i64) -> Result<(), Error> {
         let width = shape.schema.fields().len();
+        let last = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>().and_then(max);
         let over = match batch.columns().get(width) {
             Some(over) => over.as_primitive_opt::<TimestampMicrosecondType>().and_then(max),
-            None => {
-                let times = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>();
-                times.and_then(max).map(|time| time.saturating_sub(delay))
-            }
+            None => last.map(|time| time.saturating_sub(delay)),
         };
+        self.latest = last.max(self.latest);
         self.over = over.max(self.over);
         self.batches.push(RecordBatch::try_new(shape.schema.clone(), batch.columns()[..width].to_vec())?);
         Ok(())
@@ -135,8 +138,8 @@ fn latest(batch: &RecordBatch) -> Option<i64> {
 /// The rows, as if they happened now.
 fn at(batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
     let mut columns = batch.columns().to_vec();
-    columns.pop();
-    columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])));
+    let time = batch.schema().index_of(EVENT_TIME)?;
+    columns[time] = Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()]));
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
@@ -154,15 +157,16 @@ pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlace> {
     pulled.batches.iter().map(place).collect()
 }
 
+/// The row without its last column, the event time.
+pub(crate) fn without_time(row: &RecordBatch) -> RecordBatch {
+    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
+    row.project(&columns).unwrap_or_else(|_| row.clone())
+}
+
 /// A row as JSON; where it has no such form, as it prints.
 pub(crate) fn shown(row: &RecordBatch) -> String {
     let mut text = Vec::new();
-    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
-    let encoded = row.project(&columns).map_err(|error| error.to_string()).and_then(|row| {
-        encode(&RecordFormat::Json(JsonOptions::default()), &row, &mut text)
-            .map_err(|error| error.to_string())
-    });
-    match encoded {
+    match encode(&RecordFormat::Json(JsonOptions::default()), row, &mut text) {
         Ok(()) => String::from_utf8_lossy(&text).trim_end().to_owned(),
         Err(_) => format!("{row:?}"),
     }

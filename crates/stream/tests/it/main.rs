@@ -2,7 +2,9 @@
 
 mod checks;
 mod files;
+mod forgetting;
 mod golden;
+mod joins;
 mod life;
 mod names;
 mod nexmark;
