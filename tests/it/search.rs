@@ -27,12 +27,12 @@ async fn search_finds_what_its_caller_may_see_best_first_and_by_pages() {
     let client = node.client();
     for sql in [
         "CREATE SCHEMA secret",
-        "CREATE TABLE cpu (time TIMESTAMP, hostName TEXT, usage DOUBLE)",
+        "CREATE TABLE cpu (time TIMESTAMP, \"hostName\" TEXT, usage DOUBLE)",
         "CREATE TABLE cpu_by_host (host TEXT, mean DOUBLE)",
         "CREATE TABLE secret.host (id BIGINT)",
-        "CREATE VIEW hosts AS SELECT hostName FROM cpu",
+        "CREATE VIEW hosts AS SELECT \"hostName\" FROM cpu",
         "CREATE MATERIALIZED VIEW host_usage WITH (wait = true) AS SELECT count(*) AS n FROM cpu",
-        "CREATE PIPELINE copy_hosts WITH (desired = 'paused') AS INSERT INTO cpu_by_host SELECT hostName, usage FROM cpu",
+        "CREATE PIPELINE copy_hosts WITH (desired = 'paused') AS INSERT INTO cpu_by_host SELECT \"hostName\", usage FROM cpu",
     ] {
         client.sql(sql).await;
     }

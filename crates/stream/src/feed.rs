@@ -62,6 +62,8 @@ pub(crate) struct Feed {
     time: Option<usize>,
     /// How wide the windows are, if all are as wide.
     window_width: Option<i64>,
+    /// Which column counts rows, from 1 on.
+    number: Option<usize>,
     /// It is a table that is looked at by its key.
     is_lookup: bool,
     /// Nobody knows when its rows happened.
@@ -126,6 +128,11 @@ impl Feed {
         Self { window: Some(at), window_width: width, ..self }
     }
 
+    /// The same; this column counts rows, from 1 on.
+    pub(crate) fn with_number(self, at: Option<usize>) -> Self {
+        Self { number: at, ..self }
+    }
+
     /// The same; this column says when its rows happened.
     pub(crate) fn with_time(self, at: Option<usize>) -> Self {
         Self { time: at, ..self }
@@ -147,6 +154,7 @@ impl Feed {
             lag: 0,
             time: None,
             window_width: None,
+            number: None,
             is_lookup: false,
             is_timeless: false,
             asked: Arc::default(),
@@ -201,6 +209,11 @@ impl Feed {
     /// Which column is the window that its rows are the results of.
     pub(crate) fn window(&self) -> Option<usize> {
         self.window
+    }
+
+    /// Which column counts rows, from 1 on.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.number
     }
 
     /// How wide the windows are, in µs, if all are as wide.

@@ -88,13 +88,17 @@ fn find<T>(plan: &LogicalPlan, mut wanted: impl FnMut(&Expr) -> Option<T>) -> Re
     Ok(found)
 }
 
+/// Functions whose answers depend on the time zone of a session and on nothing else: a pipeline's is always UTC.
+const BY_TIME_ZONE: [&str; 3] = ["to_timestamp", "strftime", "to_char"];
+
 /// Functions that would be decided once and for all when the pipeline is planned.
 pub(super) fn functions(plan: &LogicalPlan) -> Result<(), Error> {
     let stable = |expr: &Expr| match expr {
         Expr::ScalarFunction(call)
             if call.func.signature().volatility == Volatility::Stable
                 && !is_window(expr)
-                && !is_row_time(expr) =>
+                && !is_row_time(expr)
+                && !BY_TIME_ZONE.contains(&call.func.name()) =>
         {
             Some(Error::Unsupported(format!("{}() in a pipeline", call.func.name())))
         }

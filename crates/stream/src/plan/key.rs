@@ -19,6 +19,7 @@ use super::check::feed_of;
 use super::cut::place;
 use super::hidden::{columns, hidden_column, with_columns, with_hidden};
 use crate::Error;
+use crate::feed::Feed;
 
 /// Columns that no two rows of a plan have the same values in; `None` if that is not known.
 pub(super) fn key_of(plan: &LogicalPlan) -> Option<BTreeSet<usize>> {
@@ -48,28 +49,46 @@ pub(super) fn key_of(plan: &LogicalPlan) -> Option<BTreeSet<usize>> {
 
 /// The column that a condition gives one value.
 fn constant(condition: &Expr, plan: &LogicalPlan) -> Option<usize> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
-    let is_value = |expr: &Expr| match expr {
-        Expr::Cast(cast) => matches!(*cast.expr, Expr::Literal(..)),
-        expr => matches!(expr, Expr::Literal(..)),
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
+    let (column, op, value) = match (value(left), value(right)) {
+        (None, Some(value)) => (left, *op, value),
+        (Some(value), None) => (right, op.swap()?, value),
+        _ => return None,
     };
-    match (is_value(left), is_value(right)) {
-        (false, true) => origin(left, plan),
-        (true, false) => origin(right, plan),
+    let column = origin(column, plan)?;
+    let whole = || match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(whole)) => whole,
+        _ => None,
+    };
+    let is_one = match op {
+        Operator::Eq => true,
+        // A number is 1 at least.
+        Operator::LtEq => leads_to(plan, column, &Feed::number) && whole() == Some(1),
+        Operator::Lt => leads_to(plan, column, &Feed::number) && whole() == Some(2),
+        _ => false,
+    };
+    is_one.then_some(column)
+}
+
+/// The value of a literal, also behind a cast.
+fn value(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Cast(cast) => value(&cast.expr),
+        Expr::Literal(value, _) => Some(value),
         _ => None,
     }
 }
 
-/// True if a column is the window whose results the rows of a plan are.
-fn is_window(plan: &LogicalPlan, at: usize) -> bool {
+/// True if a column of a plan is the one that its feed names.
+fn leads_to(plan: &LogicalPlan, at: usize, named: &dyn Fn(&Feed) -> Option<usize>) -> bool {
     match plan {
-        LogicalPlan::TableScan(scan) => feed_of(scan).is_ok_and(|feed| feed.window() == Some(at)),
+        LogicalPlan::TableScan(scan) => feed_of(scan).is_ok_and(|feed| named(&feed) == Some(at)),
         LogicalPlan::Projection(projection) => {
             let from = projection.expr.get(at).and_then(|expr| place(expr, &projection.input));
-            from.is_some_and(|from| is_window(&projection.input, from))
+            from.is_some_and(|from| leads_to(&projection.input, from, named))
         }
-        LogicalPlan::Filter(filter) => is_window(&filter.input, at),
-        LogicalPlan::SubqueryAlias(alias) => is_window(&alias.input, at),
+        LogicalPlan::Filter(filter) => leads_to(&filter.input, at, named),
+        LogicalPlan::SubqueryAlias(alias) => leads_to(&alias.input, at, named),
         _ => false,
     }
 }
@@ -87,7 +106,7 @@ fn origin(expr: &Expr, plan: &LogicalPlan) -> Option<usize> {
             [window, Expr::Literal(ScalarValue::Utf8(Some(field)), _)]
                 if field == "start" || field == "end" =>
             {
-                place(window, plan).filter(|at| is_window(plan, *at))
+                place(window, plan).filter(|at| leads_to(plan, *at, &Feed::window))
             }
             _ => None,
         },

@@ -331,6 +331,7 @@ impl Cut<'_> {
         order.extend(ids);
         let answer = Projection::try_new(order, Arc::new(LogicalPlan::Window(answer)))?;
         let output = self.output(columns_of(&answer.schema), false, key);
+        let output = output.with_number(row_number(&window).map(|number| width + number));
         let named = named(&output, keys, &window.schema)?;
         self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
             inputs: vec![side],
@@ -353,7 +354,7 @@ impl Cut<'_> {
             return Some(key.into_iter().map(|at| at + by.len()).collect());
         }
         let width = input.schema().fields().len();
-        let number = window.window_expr.iter().position(|call| function_name(call) == Some("row_number"))?;
+        let number = row_number(window)?;
         let places = by.iter().map(|expr| place(expr, input).map(|at| at + by.len()));
         let places: Option<Vec<usize>> = places.collect();
         Some(places?.into_iter().chain([by.len() + width + number]).collect())
@@ -638,6 +639,11 @@ fn with_sort(plan: &LogicalPlan, sort: LogicalPlan) -> Result<LogicalPlan, Error
         return Err(Error::Unsupported("LIMIT over several inputs in a pipeline".to_owned()));
     };
     Ok(plan.with_new_exprs(plan.expressions(), vec![with_sort(input, sort)?])?)
+}
+
+/// Which function of a node counts rows.
+fn row_number(window: &Window) -> Option<usize> {
+    window.window_expr.iter().position(|call| function_name(call) == Some("row_number"))
 }
 
 /// Columns that tell the rows of a join apart: of one side, if each of its rows meets one of the other at most.
