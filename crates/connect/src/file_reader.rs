@@ -215,6 +215,8 @@ impl FileReader {
                 partition: partition.clone(),
                 offset: part.place.rows + number as u64,
             };
+            // Records that say nothing are read over, or an epoch of them would look like the end of what is there.
+            let says_something = !bad.is_empty() || batches.iter().any(|(_, batch)| batch.num_rows() > 0);
             for (number, reason) in bad {
                 part.bad.push(BadRow::new(place(number), &chunk[records[number].clone()], reason));
             }
@@ -223,7 +225,7 @@ impl FileReader {
                 part.batches.push(self.complete(&batch, &place, now)?);
                 part.places.push(place);
             }
-            rows += records.len();
+            rows += if says_something { records.len() } else { 0 };
             part.place.rows += records.len() as u64;
             part.place.bytes += taken as u64;
             part.at_end = at_end && taken == chunk.len();
