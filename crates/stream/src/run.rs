@@ -239,7 +239,7 @@ impl Run {
                     ))
                 }
                 SourceKind::Connector(options) => options.open(
-                    &planned.name,
+                    (&planned.name, self.pipeline.id),
                     at_bad,
                     (self.pipeline.created, &lake.clock),
                     &self.services.reach,
@@ -374,12 +374,17 @@ impl Run {
     fn silence(&self) -> Duration {
         let idle_commit = self.services.limits.idle_commit;
         let silence = match self.plan.options.idle_timeout {
-            Some(timeout) if self.sources.len() > 1 => timeout.min(idle_commit),
+            Some(timeout) if self.parts() > 1 => timeout.min(idle_commit),
             _ => idle_commit,
         };
         let now = self.services.lake.clock.now();
         let due = self.writers.iter().filter_map(|writer| self.due(writer)).min();
         due.map_or(silence, |due| due.since(now).min(silence))
+    }
+
+    /// What has an event time of its own: one alone is waited for however silent it is.
+    fn parts(&self) -> usize {
+        self.standing.sources.values().map(|source| source.partitions.len().max(1)).sum()
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.

@@ -3,6 +3,8 @@
 mod checks;
 mod files;
 mod golden;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod life;
 mod names;
 mod scripts;
