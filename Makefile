@@ -3,7 +3,7 @@
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
-SUITE ?= ingest query commit small compact keyed start
+SUITE ?= ingest query commit small compact keyed stream start
 SIZE ?= full
 STEPS ?= 10000
 
@@ -41,17 +41,17 @@ crash:
 storm:
 	CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4 cargo xtask test -E 'test(everything_at_once)' --no-capture
 
-# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|small|compact|start] [SIZE=small|full].
+# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|small|compact|keyed|stream|start] [SIZE=small|full].
 bench:
 	cargo build --release --package cenote
 	test -x bench/.venv/bin/python || python3 -m venv bench/.venv
 	bench/.venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	bench/.venv/bin/python bench/run.py $(SUITE) --size $(SIZE)
 
-# Tests at the size that their page asks for: races of 10,000, epochs of 1,000, partition values of 1,000,000.
+# Tests at the size that their page asks for: races of 10,000, epochs of 1,000, partition values and steps of 1,000,000.
 scale:
-	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_TEST_PROFILE=quick cargo xtask test \
-		-E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg)'
+	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_TEST_PROFILE=quick \
+		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance)'
 
 # Random statements beside an oracle, STEPS of them on each catalog database, from the seed SEED (a new one if it is not given).
 model:

@@ -232,9 +232,8 @@ pub(super) async fn change(
     match change.stop {
         None => {}
         Some(Stop::None) => {
-            if session.pipeline(id).await.map_err(failed)?.desired == Desired::Paused
-                || is_failed(&session, id).await?
-            {
+            let pipeline = session.pipeline(id).await.map_err(failed)?;
+            if pipeline.desired == Desired::Paused || pipeline.state == "failed" {
                 session.resume_pipeline(id).await.map_err(failed)?;
             }
         }
@@ -247,10 +246,6 @@ pub(super) async fn change(
     }
     let pipeline = session.pipeline(id).await.map_err(failed)?;
     shape::shown(&session, &pipeline).await.map(Json)
-}
-
-async fn is_failed(session: &Session, id: uuid::Uuid) -> Result<bool, Problem> {
-    Ok(session.pipeline(id).await.map_err(failed)?.state == "failed")
 }
 
 /// Forgets a pipeline that does not run; what it wrote stays.

@@ -10,4 +10,5 @@ mod keyed;
 mod limits;
 mod restart;
 mod schema;
+mod steps;
 mod writes;

@@ -3,6 +3,7 @@
 //!
 //! A file has parts, each after a line `--- name`: `setup`, `pipeline` (the script), any number of `then` (more rows), and
 //! `batch`, the query whose answer the table `out` must have, or the query `table`; `{watermark}` is how far event time is.
+//! `after` is another script that runs before each look, on what the first one has written outside.
 //! Changelogs are merged by key in that table: what is left over, or missing, differs from the answer.
 
 use cenote_stream::Limits;
@@ -16,6 +17,13 @@ struct Case {
     then: Vec<Vec<String>>,
     table: String,
     batch: String,
+    after: Option<String>,
+}
+
+/// Rows of an epoch in its runs.
+pub(crate) struct Sizes {
+    pub(crate) straight: &'static [usize],
+    pub(crate) crashing: usize,
 }
 
 impl Case {
@@ -26,6 +34,7 @@ impl Case {
             then: Vec::new(),
             table: "SELECT * FROM out".to_owned(),
             batch: String::new(),
+            after: None,
         };
         for part in text.split("--- ").skip(1) {
             let (name, body) = part.split_once('\n').expect("a name and a body");
@@ -38,6 +47,7 @@ impl Case {
                 "then" => case.then.push(statements()),
                 "table" => body.trim().clone_into(&mut case.table),
                 "batch" => body.trim().clone_into(&mut case.batch),
+                "after" => case.after = Some(body.trim().to_owned()),
                 other => panic!("no part is called {other:?}"),
             }
         }
@@ -47,11 +57,19 @@ impl Case {
     async fn world(&self) -> World {
         let world = World::new().await;
         world.all(&self.setup).await;
+        let script = self.script.replace("{directory}", &world.outside());
+        world.client.rows(&format!("CREATE PIPELINE p WITH (desired = 'paused') AS $${script}$$")).await;
         world
-            .client
-            .rows(&format!("CREATE PIPELINE p WITH (desired = 'paused') AS $${}$$", self.script))
-            .await;
-        world
+    }
+
+    /// The other script, from the beginning.
+    async fn run_after(&self, world: &World) {
+        let Some(script) = &self.after else { return };
+        let script = script.replace("{directory}", &world.outside());
+        world.client.rows("TRUNCATE TABLE out").await;
+        world.client.rows(&format!("CREATE PIPELINE after WITH (desired = 'paused') AS $${script}$$")).await;
+        drain(&mut world.open("after", Limits::default()).await.expect("opens")).await;
+        world.client.rows("DROP PIPELINE after").await;
     }
 
     /// What the table holds is the answer of the batch.
@@ -61,6 +79,7 @@ impl Case {
             i64::MAX => "2200-01-01T00:00:00".to_owned(),
             at => Micros(at).rfc3339().trim_end_matches('Z').to_owned(),
         };
+        self.run_after(world).await;
         let batch = self.batch.replace("{watermark}", &format!("TIMESTAMP '{at}'"));
         let sorted = async |sql: &str| {
             let mut rows = world.client.rows(sql).await;
@@ -88,9 +107,9 @@ impl Case {
     }
 
     #[cfg(feature = "failpoints")]
-    async fn crashing(&self) {
+    async fn crashing(&self, epoch_rows: usize) {
         let world = self.world().await;
-        let limits = Limits { inline_state_bytes: 0, ..epochs_of(20) };
+        let limits = Limits { inline_state_bytes: 0, ..epochs_of(epoch_rows) };
         let mut run = world.open("p", limits).await.expect("opens");
         let (mut crashes, mut rows) = (0, 0);
         for more in [Vec::new()].iter().chain(&self.then) {
@@ -115,15 +134,20 @@ fn is_same(a: &str, b: &str) -> bool {
 
 /// All runs of a file.
 async fn golden(text: &str) {
+    runs(text, &Sizes { straight: &[1, 7, 32], crashing: 20 }).await;
+}
+
+/// All runs of a text.
+pub(crate) async fn runs(text: &str, sizes: &Sizes) {
     #[cfg(feature = "failpoints")]
     let _alone = fail::FailScenario::setup();
     let case = Case::parse(text);
     case.straight(Limits::default(), "straight").await;
-    for rows in [1, 7, 32] {
-        case.straight(epochs_of(rows), &format!("epochs of {rows}")).await;
+    for rows in sizes.straight {
+        case.straight(epochs_of(*rows), &format!("epochs of {rows}")).await;
     }
     #[cfg(feature = "failpoints")]
-    case.crashing().await;
+    case.crashing(sizes.crashing).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

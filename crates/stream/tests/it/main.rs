@@ -7,6 +7,7 @@ mod golden;
 mod kafka;
 mod life;
 mod names;
+mod nexmark;
 mod scripts;
 mod steer;
 mod views;

@@ -1,5 +1,6 @@
 //! What a query reads may be renamed, changed and replaced: it goes on where it means the same, and says so where it does not.
 
+use cenote_query::Pipelines;
 use cenote_stream::Limits;
 use cenote_vocab::{ErrorKind, Fault};
 
@@ -14,12 +15,14 @@ async fn sorted(world: &World, sql: &str) -> Vec<String> {
 /// The views as a node that starts would run them; then what `name` answers.
 async fn refreshed_after_a_restart(world: &World, name: &str) -> Result<Vec<String>, String> {
     world.streams.stop().await;
-    let again = std::sync::Arc::new(world.other_streams());
-    let pipelines: std::sync::Weak<cenote_stream::Streams> = std::sync::Arc::downgrade(&again);
-    world.node.engine.register_pipelines(pipelines);
+    let again = world.other_streams();
     again.start().await.expect("starts");
-    let outcome = match world.client.run(&format!("REFRESH MATERIALIZED VIEW {name}")).await {
-        Ok(_) => Ok(sorted(world, &format!("SELECT * FROM {name}")).await),
+    let (scope, catalog) = (&world.node.scope, &world.node.lake.catalog);
+    let head = catalog.head(scope).await.expect("a head").txn;
+    let names = catalog.names(scope, head).await.expect("names");
+    let view = names.tables().find(|table| table.name == name).expect("the view").clone();
+    let outcome = match again.refresh_view(scope, &view).await {
+        Ok(()) => Ok(sorted(world, &format!("SELECT * FROM {name}")).await),
         Err(error) => Err(error.to_string()),
     };
     again.stop().await;

@@ -7,6 +7,7 @@ use cenote_connect::Reach;
 use cenote_stream::{Error, Limits, Run, Step, Streams};
 use cenote_testkit::engine::{TestEngine, TestSession, node};
 use cenote_vocab::MemoryPool;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,7 @@ pub(crate) struct World {
     pub(crate) client: TestSession,
     pub(crate) streams: Arc<Streams>,
     tasks: TaskTracker,
+    outside: TempDir,
 }
 
 impl World {
@@ -29,7 +31,8 @@ impl World {
         let streams = Arc::new(streams(&node, &tasks));
         let pipelines: Weak<Streams> = Arc::downgrade(&streams);
         node.engine.register_pipelines(pipelines);
-        Self { node, client, streams, tasks }
+        let outside = tempfile::tempdir().expect("a directory");
+        Self { node, client, streams, tasks, outside }
     }
 
     /// Runs statements that succeed.
@@ -48,6 +51,11 @@ impl World {
     pub(crate) async fn pipeline(&self, name: &str) -> Pipeline {
         let all = self.node.lake.catalog.pipelines(&self.node.scope).await.expect("read");
         all.into_iter().find(|pipeline| pipeline.name == name).expect("it is there")
+    }
+
+    /// A directory outside of the lake.
+    pub(crate) fn outside(&self) -> String {
+        self.outside.path().display().to_string()
     }
 
     /// Opens a pipeline by hand.

@@ -169,8 +169,12 @@ async fn of_two_upserts_of_one_new_key_the_second_is_planned_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_upserts_end_as_if_one_came_after_the_other() {
-    let world = Arc::new(keyed_world("on").await);
+    let mut world = Arc::new(keyed_world("on").await);
     for round in 0..cenote_testkit::number_of("CENOTE_RACES", 10) as i64 {
+        if round % 50 == 49 {
+            // Nothing merges its files: with few of them a round costs what the first did.
+            world = Arc::new(keyed_world("on").await);
+        }
         let tasks = tokio_util::task::TaskTracker::new();
         let writers = (0..4).map(|writer| {
             let world = Arc::clone(&world);
