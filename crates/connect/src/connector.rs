@@ -157,9 +157,7 @@ impl Connector {
                         let options = KafkaSourceOptions::take(&connector, &mut options, &columns)?;
                         Self::Source(SourceOptions::Kafka(options, columns))
                     }
-                    _ => {
-                        Self::Sink(SinkOptions::Kafka(KafkaSinkOptions::take(&connector, &mut options)?))
-                    }
+                    _ => Self::Sink(SinkOptions::Kafka(KafkaSinkOptions::take(&connector, &mut options)?)),
                 }
             }
             "stdout" => {

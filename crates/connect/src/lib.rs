@@ -38,7 +38,8 @@ pub use filesystem::{
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
 pub use kafka::{
-    Group, KafkaSinkOptions, KafkaSourceOptions, KafkaTopic, Missing, RegistryOptions, StartOffset, ValueFormat,
+    Group, KafkaSinkOptions, KafkaSourceOptions, KafkaTopic, Missing, RegistryOptions, StartOffset,
+    ValueFormat,
 };
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSink, KafkaSource};
@@ -48,6 +49,8 @@ pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
-pub use source::{BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed, stamped};
+pub use source::{
+    BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed, stamped,
+};
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

@@ -134,6 +134,17 @@ pub struct Pulled {
     pub starts: bool,
     /// The source cannot be asked: that it is silent says nothing.
     pub is_away: bool,
+    /// How far there is more, if the source knows.
+    pub available: Option<Available>,
+}
+
+/// What a source has beyond what it gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Available {
+    /// Its end, for people.
+    pub position: String,
+    /// Rows until there, about.
+    pub rows: u64,
 }
 
 impl Pulled {
@@ -151,6 +162,7 @@ impl Pulled {
             partitions: Vec::new(),
             starts: false,
             is_away: false,
+            available: None,
         }
     }
 }

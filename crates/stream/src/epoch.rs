@@ -85,6 +85,12 @@ pub(crate) fn watermark<'a>(
 }
 
 impl SourceState {
+    /// When a row came last, of each of its parts.
+    pub(crate) fn seen_parts(&self) -> impl Iterator<Item = i64> + '_ {
+        let whole = self.partitions.is_empty().then_some(self.seen);
+        whole.into_iter().chain(self.partitions.values().map(|partition| partition.seen))
+    }
+
     /// Event time that is over: the least of its parts that are not silent.
     fn reached(&self, idle: Option<Duration>, times: (i64, i64)) -> Option<i64> {
         let live = self.partitions.values().filter(|partition| !is_silent(partition.seen, idle, times));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
-use cenote_connect::{AtBad, BadRow, Closing, LakeRead, LakeSource, Reach, Sink, Source, Times};
+use cenote_connect::{AtBad, Available, BadRow, Closing, LakeRead, LakeSource, Reach, Sink, Source, Times};
 use cenote_ingest::Ingest;
 use cenote_query::{Engine, ShownRows};
 use cenote_table::Lake;
@@ -89,6 +89,8 @@ struct Reader {
     /// Its plan, by number.
     planned: usize,
     source: Box<dyn Source>,
+    /// What it had beyond what it gave last.
+    available: Option<Available>,
 }
 
 struct Writer {
@@ -246,7 +248,7 @@ impl Run {
                 )?,
             };
             let name = planned.name.clone();
-            self.sources.push(Reader { name, feed: planned.feed, planned: number, source });
+            self.sources.push(Reader { name, feed: planned.feed, planned: number, source, available: None });
             let fresh = SourceState {
                 seen: self.pipeline.created.0,
                 identity: planned.identity(),
@@ -373,18 +375,23 @@ impl Run {
     /// How long nothing may happen before silence itself changes something.
     fn silence(&self) -> Duration {
         let idle_commit = self.services.limits.idle_commit;
+        let now = self.services.lake.clock.now();
+        // One alone is waited for however silent it is.
         let silence = match self.plan.options.idle_timeout {
-            Some(timeout) if self.parts() > 1 => timeout.min(idle_commit),
+            Some(timeout) if self.parts().count() > 1 => {
+                let due = self.parts().map(|seen| Micros(seen.max(self.since)).plus(timeout));
+                let next = due.filter(|due| *due > now).min();
+                next.map_or(idle_commit, |next| next.since(now).min(idle_commit))
+            }
             _ => idle_commit,
         };
-        let now = self.services.lake.clock.now();
         let due = self.writers.iter().filter_map(|writer| self.due(writer)).min();
         due.map_or(silence, |due| due.since(now).min(silence))
     }
 
-    /// What has an event time of its own: one alone is waited for however silent it is.
-    fn parts(&self) -> usize {
-        self.standing.sources.values().map(|source| source.partitions.len().max(1)).sum()
+    /// When a row came last, of all that has an event time of its own.
+    fn parts(&self) -> impl Iterator<Item = i64> + '_ {
+        self.standing.sources.values().flat_map(SourceState::seen_parts)
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.

@@ -382,6 +382,25 @@ mod tests {
         assert!(AvroDecoder::new(Arc::new(other), true).is_err());
     }
 
+    const NESTED: &str = r#"{"type":"record","name":"r","fields":[{"name":"id","type":["null","long"]},
+        {"name":"tags","type":{"type":"array","items":"string"}}, {"name":"m","type":{"type":"map","values":"double"}},
+        {"name":"e","type":{"type":"enum","name":"k","symbols":["x","y"]}}, {"name":"b","type":"bytes"},
+        {"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":20,"scale":2}},
+        {"name":"f","type":{"type":"fixed","name":"u","size":4}}, {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}}]}"#;
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_bad(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120)) {
+            let value = Schema::new(vec![Field::new(VALUE, DataType::Utf8, true)]);
+            let mut decoder = AvroDecoder::new(Arc::new(value), true).expect("fits");
+            decoder.learn(1, NESTED.to_owned());
+            let record = [&[0, 0, 0, 0, 1][..], &bytes].concat();
+            let decoded = decoder.decode(&[&record, &bytes], AtBad::GoOn);
+            let rows: usize = decoded.batches.iter().map(|(_, batch)| batch.num_rows()).sum();
+            proptest::prop_assert_eq!(rows + decoded.bad.len(), 2);
+        }
+    }
+
     #[test]
     fn a_schema_is_written_so_that_fields_may_go() {
         let columns = Schema::new(vec![Field::new("n", DataType::UInt64, false)]);

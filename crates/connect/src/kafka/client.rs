@@ -1,5 +1,6 @@
 //! What consumers and producers share: configuration, what the client says of itself, and its errors in our words.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,9 +61,17 @@ pub(super) struct Brokers {
     /// None of them answers.
     pub(super) away: AtomicBool,
     last: Mutex<Option<String>>,
+    /// Behind the last message of each partition, as it was known a moment ago.
+    ends: Mutex<BTreeMap<i32, i64>>,
 }
 
 impl Brokers {
+    /// Behind the last message of these partitions, if all of them are known.
+    pub(super) fn ends(&self, partitions: impl Iterator<Item = i32>) -> Option<BTreeMap<i32, i64>> {
+        let ends = self.ends.lock();
+        partitions.map(|partition| Some((partition, *ends.get(&partition)?))).collect()
+    }
+
     /// Why nothing works, as far as is known.
     pub(super) fn reason(&self, error: &KafkaError) -> String {
         let said = said(error);
@@ -76,6 +85,15 @@ impl Brokers {
 impl ClientContext for Brokers {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "kafka client");
+    }
+
+    fn stats(&self, statistics: rdkafka::Statistics) {
+        let mut ends = self.ends.lock();
+        for (partition, known) in statistics.topics.values().flat_map(|topic| &topic.partitions) {
+            if *partition >= 0 && known.hi_offset >= 0 {
+                ends.insert(*partition, known.hi_offset);
+            }
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -31,7 +31,8 @@ use crate::connector::Column;
 use crate::{Error, Reach, Sink, Source};
 
 pub use options::{
-    Group, KafkaSinkOptions, KafkaSourceOptions, KafkaTopic, Missing, RegistryOptions, StartOffset, ValueFormat,
+    Group, KafkaSinkOptions, KafkaSourceOptions, KafkaTopic, Missing, RegistryOptions, StartOffset,
+    ValueFormat,
 };
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;

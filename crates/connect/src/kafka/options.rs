@@ -256,15 +256,17 @@ impl RegistryOptions {
                 "option 'schema_registry.endpoint' is a URL of http or https, without a password".to_owned(),
             ));
         }
-        let login = match (options.take("schema_registry.api_key"), options.take("schema_registry.api_secret")) {
-            (None, None) => None,
-            (Some(key), Some(secret)) => Some((key, secret)),
-            _ => {
-                return Err(Error::Options(
-                    "options 'schema_registry.api_key' and 'schema_registry.api_secret' go together".to_owned(),
-                ));
-            }
-        };
+        let login =
+            match (options.take("schema_registry.api_key"), options.take("schema_registry.api_secret")) {
+                (None, None) => None,
+                (Some(key), Some(secret)) => Some((key, secret)),
+                _ => {
+                    return Err(Error::Options(
+                        "options 'schema_registry.api_key' and 'schema_registry.api_secret' go together"
+                            .to_owned(),
+                    ));
+                }
+            };
         Ok(Some(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), login }))
     }
 }
@@ -305,7 +307,9 @@ fn client_configs(text: &str) -> Result<BTreeMap<String, String>, Error> {
     let mut configs = BTreeMap::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Error::Options("option 'client_configs' is a list of 'name=value', with commas between".to_owned())
+            Error::Options(
+                "option 'client_configs' is a list of 'name=value', with commas between".to_owned(),
+            )
         })?;
         let (name, value) = (name.trim(), value.trim());
         if !CLIENT_CONFIGS.contains(&name) {
@@ -371,7 +375,10 @@ impl ValueFormat {
 
     /// True if rows that are taken back can be said.
     pub(crate) fn is_debezium(&self) -> bool {
-        matches!(self, Self::Record(RecordFormat::DebeziumJson(_)) | Self::Lines(RecordFormat::DebeziumJson(_)))
+        matches!(
+            self,
+            Self::Record(RecordFormat::DebeziumJson(_)) | Self::Lines(RecordFormat::DebeziumJson(_))
+        )
     }
 }
 
@@ -397,7 +404,8 @@ impl KafkaSourceOptions {
         if discovery < DISCOVERY_MIN {
             return Err(Error::Options("option 'source.discovery' is at least a second".to_owned()));
         }
-        let missing = options.choice("source.missing", &[("fail", Missing::Fail), ("skip", Missing::Skip)])?;
+        let missing =
+            options.choice("source.missing", &[("fail", Missing::Fail), ("skip", Missing::Skip)])?;
         let taken = Self { topic, format, start, group, committed_only, discovery, missing };
         columns::check(&taken.format, given)?;
         Ok(taken)
@@ -451,9 +459,9 @@ impl KafkaSinkOptions {
         match &self.format {
             ValueFormat::Record(format) | ValueFormat::Lines(format) => check_records(format, given),
             ValueFormat::RegisteredJson(_) => Ok(()),
-            ValueFormat::Avro { unstructured: true } => Err(Error::Options(
-                "option 'avro.into_unstructured_json' is one of a source".to_owned(),
-            )),
+            ValueFormat::Avro { unstructured: true } => {
+                Err(Error::Options("option 'avro.into_unstructured_json' is one of a source".to_owned()))
+            }
             ValueFormat::Avro { .. } => {
                 let encoder = AvroEncoder::new(given, &self.topic.topic);
                 encoder.map(drop).map_err(|error| Error::Options(error.to_string()))

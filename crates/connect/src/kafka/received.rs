@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use cenote_vocab::Micros;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
@@ -78,10 +76,10 @@ impl Messages {
                 Arc::new(Int64Array::from_iter_values(offsets))
             }
             Told::Partition => Arc::new(Int32Array::from(vec![partition; of.len()])),
-            Told::Topic => {
-                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, of.len())))
+            Told::Topic => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, of.len()))),
+            Told::Millis => {
+                Arc::new(times().map(|time| time.map(|time| time / 1_000)).collect::<Int64Array>())
             }
-            Told::Millis => Arc::new(times().map(|time| time.map(|time| time / 1_000)).collect::<Int64Array>()),
             Told::Instant => Arc::new(times().collect::<TimestampMicrosecondArray>()),
             Told::Key => Arc::new(keys().collect::<BinaryArray>()),
             Told::KeyText => {

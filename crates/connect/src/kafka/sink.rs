@@ -268,8 +268,9 @@ impl Sending {
     /// What is left of the rows is not sent.
     fn failed(&self, error: &KafkaError) -> Error {
         use RDKafkaErrorCode::{
-            ClusterAuthorizationFailed, InvalidMessageSize, InvalidRecord, MessageSizeTooLarge, PolicyViolation,
-            SaslAuthenticationFailed, TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition,
+            ClusterAuthorizationFailed, InvalidMessageSize, InvalidRecord, MessageSizeTooLarge,
+            PolicyViolation, SaslAuthenticationFailed, TopicAuthorizationFailed, UnknownTopic,
+            UnknownTopicOrPartition,
         };
         self.writing.producer.purge(PurgeConfig::default().queue().inflight());
         let sink_name = self.name.clone();

@@ -27,7 +27,7 @@ use super::registry::Registry;
 use super::topic::{Consumer, Place, Topic};
 use super::values::{DecodedValues, Values};
 use crate::connector::Column;
-use crate::{BadRow, Error, Pulled, Reach, RowPlace, RowPlaces, Source, Wanted, stamped};
+use crate::{Available, BadRow, Error, Pulled, Reach, RowPlace, RowPlaces, Source, Wanted, stamped};
 
 /// Bytes of values and keys that one epoch takes, about.
 const EPOCH_BYTES_MAX: usize = 64 << 20;
@@ -106,6 +106,27 @@ impl KafkaSource {
         }
         serde_json::from_str(position)
             .map_err(|_| Error::Position { source_name: self.name.clone(), position: position.to_owned() })
+    }
+
+    fn position(&self, place: &Place) -> Result<String, Error> {
+        serde_json::to_string(place).map_err(|error| Error::Position {
+            source_name: self.name.clone(),
+            position: error.to_string(),
+        })
+    }
+
+    /// How far there are messages behind a place, as the client knew a moment ago.
+    fn available(&self, place: &Place) -> Result<Option<Available>, Error> {
+        let partitions = place.partitions.keys().copied();
+        let Some(mut ends) = self.topic.consumer.context().ends(partitions) else { return Ok(None) };
+        let mut rows = 0;
+        for (partition, end) in &mut ends {
+            let at = place.partitions.get(partition).copied().unwrap_or(*end);
+            *end = at.max(*end);
+            rows += u64::try_from(*end - at).unwrap_or(0);
+        }
+        let position = self.position(&Place { cluster: place.cluster.clone(), partitions: ends })?;
+        Ok(Some(Available { position, rows }))
     }
 
     /// How long until new partitions are looked for.
@@ -244,8 +265,9 @@ fn drain(consumer: &Consumer, early: Early, rows_max: usize, keeps_keys: bool) -
 /// True for what the client mends by itself, in time.
 fn is_passing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
-        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, CoordinatorNotAvailable, LeaderNotAvailable,
-        NetworkException, NotLeaderForPartition, OperationTimedOut, RequestTimedOut, Resolve,
+        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, CoordinatorNotAvailable,
+        LeaderNotAvailable, NetworkException, NotLeaderForPartition, OperationTimedOut, RequestTimedOut,
+        Resolve,
     };
     matches!(
         code,
@@ -278,8 +300,7 @@ impl Source for KafkaSource {
         let (mut place, mut skipped) = self.stand_at(from, wanted.now).await?;
         let (early, keeps_keys) = (std::mem::take(&mut *self.early.lock()), self.keeps_keys());
         let consumer = self.topic.consumer.clone();
-        let drained =
-            self.blocking(move || Ok(drain(&consumer, early, wanted.rows_max, keeps_keys))).await?;
+        let drained = self.blocking(move || Ok(drain(&consumer, early, wanted.rows_max, keeps_keys))).await?;
         let received = match drained {
             Drained::Messages(received) => received,
             Drained::Failed(error) => return Err(self.topic.failed(&error)),
@@ -302,10 +323,8 @@ impl Source for KafkaSource {
         }
         pulled.partitions = place.partitions.keys().map(|partition| partition.to_string().into()).collect();
         pulled.skipped = skipped;
-        pulled.position = serde_json::to_string(&place).map_err(|error| Error::Position {
-            source_name: self.name.clone(),
-            position: error.to_string(),
-        })?;
+        pulled.position = self.position(&place)?;
+        pulled.available = self.available(&place)?;
         self.stands = Some(place);
         Ok(pulled)
     }

@@ -41,11 +41,7 @@ pub(super) struct Topic {
 
 impl Topic {
     /// Makes the client; it looks for no broker yet.
-    pub(super) fn open(
-        source_name: &str,
-        options: &KafkaSourceOptions,
-        group: &str,
-    ) -> Result<Self, Error> {
+    pub(super) fn open(source_name: &str, options: &KafkaSourceOptions, group: &str) -> Result<Self, Error> {
         let isolation = if options.committed_only { "read_committed" } else { "read_uncommitted" };
         let ours = [
             ("group.id", group),
@@ -58,11 +54,14 @@ impl Topic {
             ("allow.auto.create.topics", "false"),
             ("isolation.level", isolation),
             ("queued.max.messages.kbytes", AHEAD_KIB),
+            // how far it is to the end
+            ("statistics.interval.ms", "1000"),
             // an epoch may take long, and nobody else is in the group
             ("max.poll.interval.ms", "86400000"),
         ];
         let consumer = Consumer::from_config_and_context(&config(&options.topic, &ours), Brokers::default());
-        let consumer = consumer.map_err(|error| Error::Options(format!("source {source_name}: {}", said(&error))))?;
+        let consumer =
+            consumer.map_err(|error| Error::Options(format!("source {source_name}: {}", said(&error))))?;
         let consumer = Arc::new(Ending::new(consumer));
         Ok(Self { source_name: source_name.to_owned(), options: options.clone(), consumer })
     }
@@ -94,14 +93,13 @@ impl Topic {
                     low
                 }
                 Some(at) if *at < low => {
-                    return Err(self.gone(format!(
-                        "partition {partition}: offset {at} is wanted, the oldest is {low}"
-                    )));
+                    return Err(self
+                        .gone(format!("partition {partition}: offset {at} is wanted, the oldest is {low}")));
                 }
                 Some(at) => {
-                    return Err(self.gone(format!(
-                        "partition {partition}: offset {at} is wanted, it ends at {high}"
-                    )));
+                    return Err(
+                        self.gone(format!("partition {partition}: offset {at} is wanted, it ends at {high}"))
+                    );
                 }
                 None if !is_start => low,
                 None => match self.options.start {
@@ -141,8 +139,8 @@ impl Topic {
     /// Tells the group how far the source is. Nobody depends on it.
     pub(super) fn tell_group(&self, place: &Place) {
         let places = self.places(place);
-        let told = places
-            .and_then(|places| self.consumer.commit(&places, rdkafka::consumer::CommitMode::Async));
+        let told =
+            places.and_then(|places| self.consumer.commit(&places, rdkafka::consumer::CommitMode::Async));
         if let Err(error) = told {
             tracing::debug!(error = said(&error), "the group was not told how far its source is");
         }
@@ -166,7 +164,8 @@ impl Topic {
             return Err(self.failed(&KafkaError::MetadataFetch(error.into())));
         }
         self.consumer.context().away.store(false, Ordering::SeqCst);
-        match topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect::<BTreeSet<_>>() {
+        match topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect::<BTreeSet<_>>()
+        {
             none if none.is_empty() => Err(self.missing()),
             partitions => Ok(partitions),
         }

@@ -71,7 +71,8 @@ impl Values {
     /// Rows of messages.
     pub(super) fn decode(&self, messages: &Messages, at_bad: AtBad) -> DecodedValues {
         let mut decoded = DecodedValues::default();
-        let all = (0..messages.len()).flat_map(|at| self.records(messages.value(at)).map(move |record| (at, record)));
+        let all = (0..messages.len())
+            .flat_map(|at| self.records(messages.value(at)).map(move |record| (at, record)));
         let (of, records): (Vec<usize>, Vec<&[u8]>) = all.unzip();
         for from in (0..records.len()).step_by(BATCH_ROWS) {
             let batch = from..records.len().min(from + BATCH_ROWS);
@@ -145,12 +146,18 @@ mod tests {
     fn what_has_no_number_before_it_is_bad_and_its_neighbours_are_not() {
         let columns = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
         let decoder = Decoder::new(RecordFormat::Json(JsonOptions::default()), columns).expect("fits");
-        let records: [&[u8]; 5] =
-            [b"\0\0\0\0\x01{\"n\":1}", b"{\"n\":2}", b"\0\0\0\0\x01{\"n\":3}", b"\0\0\0\0\x02{\"n\":4}", b"\0\0\0\0\x02{"];
+        let records: [&[u8]; 5] = [
+            b"\0\0\0\0\x01{\"n\":1}",
+            b"{\"n\":2}",
+            b"\0\0\0\0\x01{\"n\":3}",
+            b"\0\0\0\0\x02{\"n\":4}",
+            b"\0\0\0\0\x02{",
+        ];
         let decoded = decode_framed(&decoder, &records, AtBad::GoOn);
-        let rows: Vec<(usize, usize)> = decoded.batches.iter().map(|(at, rows)| (*at, rows.num_rows())).collect();
+        let rows: Vec<(usize, usize)> =
+            decoded.batches.iter().map(|(at, rows)| (*at, rows.num_rows())).collect();
         let bad: Vec<usize> = decoded.bad.iter().map(|(at, _)| *at).collect();
-        assert_eq!((rows, bad), (vec![(0, 1), (2, 2)], vec![1, 4]));
+        assert_eq!((rows, bad), (vec![(0, 1), (2, 1), (3, 1)], vec![1, 4]));
         assert_eq!(decode_framed(&decoder, &records, AtBad::Stop).bad.len(), 1);
     }
 }

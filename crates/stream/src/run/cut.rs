@@ -31,6 +31,7 @@ impl Run {
         let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
         let (mut bad, mut all_taken, mut starts) = (Vec::new(), Vec::new(), false);
         for (reader, pulled) in pulled {
+            self.sources[reader].available.clone_from(&pulled.available);
             let reader = &self.sources[reader];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
             let planned = &self.plan.sources[reader.planned];

@@ -12,7 +12,12 @@ use crate::world::{World, epochs_of};
 
 /// A row of second `second`.
 fn row(id: i64, second: i64) -> String {
-    format!("{{\"id\":{id},\"at\":\"2026-01-01T{:02}:{:02}:{:02}\"}}", second / 3600, second / 60 % 60, second % 60)
+    format!(
+        "{{\"id\":{id},\"at\":\"2026-01-01T{:02}:{:02}:{:02}\"}}",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 fn source(cluster: &Cluster, columns: &str, more: &str) -> String {
@@ -194,7 +199,7 @@ async fn a_silent_partition_lets_go_when_it_is_idle() {
     cluster.topic("t", 2);
     cluster.produce("t", 0, (0..25).map(|second| row(1, second)));
     let world = World::new().await;
-    windows(&world, ", idle_timeout = '1500 milliseconds'", &cluster).await;
+    windows(&world, ", idle_timeout = '0'", &cluster).await;
     let mut run = world.open("p", Limits::default()).await.expect("opens");
     settles("the rows", PATIENCE, async || {
         run.step().await.expect("an epoch");
@@ -202,7 +207,16 @@ async fn a_silent_partition_lets_go_when_it_is_idle() {
     })
     .await;
     assert_eq!(run.watermark(), i64::MIN, "partition 1 may still bring older rows");
-    until(&world, &mut run, ALL, &["2026-01-01T00:00:00|10", "2026-01-01T00:00:10|10"]).await;
+    world.client.rows("ALTER PIPELINE p SET (idle_timeout = '300 milliseconds')").await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens again");
+    let expected = ["2026-01-01T00:00:00|10", "2026-01-01T00:00:10|10"];
+    settles("the windows", PATIENCE, async || {
+        // were all silent, nobody would know better
+        cluster.produce("t", 0, [row(1, 24)]);
+        run.step().await.expect("an epoch");
+        world.client.rows(ALL).await == expected
+    })
+    .await;
     // it comes back, too late
     cluster.produce("t", 1, [row(1, 3), row(1, 22)]);
     settles("the late row", PATIENCE, async || {
@@ -273,5 +287,21 @@ async fn a_schema_is_registered_when_the_pipeline_is_made_and_a_refusal_is_its_a
     assert!(error.to_string().contains("409 Conflict"), "{error}");
     let none = world.client.rows("SELECT count(*) FROM system.stream.pipelines WHERE name = 'q'").await;
     assert_eq!(none, ["0"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_wakes_when_the_first_of_its_partitions_is_idle() {
+    let cluster = Cluster::start();
+    cluster.topic("t", 2);
+    let world = World::new().await;
+    windows(&world, ", idle_timeout = '2 seconds'", &cluster).await;
+    world.client.rows("RESUME PIPELINE p").await;
+    let started = "SELECT count(committed) FROM system.stream.sources";
+    settles("the start", PATIENCE, async || world.client.rows(started).await == ["1"]).await;
+    cluster.produce("t", 0, (0..25).map(|second| row(1, second)));
+    // the other partition is silent for longer, by a little
+    let expected = ["2026-01-01T00:00:00|10", "2026-01-01T00:00:10|10"];
+    settles("the windows", PATIENCE, async || world.client.rows(ALL).await == expected).await;
     world.stop().await;
 }

@@ -66,15 +66,27 @@ fn what_does_not_fit_is_named() {
         (&[SERVERS], "option 'topic' is required"),
         (&[("bootstrap_servers", "nowhere"), TOPIC], "commas between, got 'nowhere'"),
         (&[SERVERS, ("topic", "a b")], "got 'a b'"),
-        (&[SERVERS, TOPIC, ("source.offset", "middle")], "one of 'latest', 'earliest', 'group', got 'middle'"),
+        (
+            &[SERVERS, TOPIC, ("source.offset", "middle")],
+            "one of 'latest', 'earliest', 'group', got 'middle'",
+        ),
         (&[SERVERS, TOPIC, ("source.offset", "group")], "needs 'source.group_id'"),
         (&[SERVERS, TOPIC, ("auth.type", "sasl")], "option 'auth.protocol' is required"),
-        (&[SERVERS, TOPIC, ("client_configs", "plugin.library.paths=/x")], "cannot set 'plugin.library.paths'"),
+        (
+            &[SERVERS, TOPIC, ("client_configs", "plugin.library.paths=/x")],
+            "cannot set 'plugin.library.paths'",
+        ),
         (&[SERVERS, TOPIC, ("client_configs", "sasl.kerberos.kinit.cmd=sh")], "cannot set"),
         (&[SERVERS, TOPIC, ("client_configs", "bootstrap.servers=x:1")], "cannot set 'bootstrap.servers'"),
         (&[SERVERS, TOPIC, ("source.discovery", "1ms")], "at least a second"),
-        (&[SERVERS, TOPIC, ("sink.key_field", "n")], "unknown options provided in WITH clause: 'sink.key_field'"),
-        (&[SERVERS, TOPIC, ("format", "avro")], "without 'avro.confluent_schema_registry' is not supported yet"),
+        (
+            &[SERVERS, TOPIC, ("sink.key_field", "n")],
+            "unknown options provided in WITH clause: 'sink.key_field'",
+        ),
+        (
+            &[SERVERS, TOPIC, ("format", "avro")],
+            "without 'avro.confluent_schema_registry' is not supported yet",
+        ),
         (
             &[SERVERS, TOPIC, ("format", "avro"), ("avro.confluent_schema_registry", "true")],
             "needs 'schema_registry.endpoint'",
@@ -115,14 +127,16 @@ fn a_sink_says_what_it_cannot_do() {
     let without = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
     let error = sink.check(&without).expect_err("no key").to_string();
     assert_eq!(error, "option 'sink.key_field' is a column of the table, got 'k'");
-    let with = Schema::new(vec![Field::new("K", DataType::Utf8, true), Field::new("n", DataType::Int64, true)]);
+    let with =
+        Schema::new(vec![Field::new("K", DataType::Utf8, true), Field::new("n", DataType::Int64, true)]);
     let error = sink.check(&with).expect_err("no time").to_string();
     assert_eq!(error, "option 'sink.timestamp_field' is a column of type TIMESTAMP, n is BIGINT");
 }
 
 #[test]
 fn confluent_logs_in_with_a_key_over_tls() {
-    let options = [("connector", "confluent"), ("type", "sink"), SERVERS, TOPIC, ("key", "k"), ("secret", "s")];
+    let options =
+        [("connector", "confluent"), ("type", "sink"), SERVERS, TOPIC, ("key", "k"), ("secret", "s")];
     let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let declared = Declaration {
         name: "t".to_owned(),
@@ -138,7 +152,12 @@ fn confluent_logs_in_with_a_key_over_tls() {
         sink.topic.configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(
         configs,
-        [("sasl.mechanism", "PLAIN"), ("sasl.password", "s"), ("sasl.username", "k"), ("security.protocol", "SASL_SSL")]
+        [
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.password", "s"),
+            ("sasl.username", "k"),
+            ("security.protocol", "SASL_SSL")
+        ]
     );
 }
 
@@ -151,7 +170,9 @@ fn brokers_registries_and_files_are_in_reach_or_denied() {
         ("client_configs", "ssl.ca.location=/etc/ca.pem"),
     ];
     let columns = vec![column("n", DataType::Int64, None)];
-    let Connector::Source(source) = made("source", &given, columns).expect("fits") else { panic!("a source") };
+    let Connector::Source(source) = made("source", &given, columns).expect("fits") else {
+        panic!("a source")
+    };
     let reach = |urls: &[&str], paths: &[&str]| Reach::Named {
         paths: paths.iter().map(|path| (*path).into()).collect(),
         urls: urls.iter().map(|url| (*url).to_owned()).collect(),

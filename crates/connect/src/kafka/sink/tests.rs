@@ -123,7 +123,10 @@ async fn avro_goes_behind_the_number_that_the_registry_gives() {
     registry.refuse();
     let error = open(&cluster.servers(), &columns(), &given).restore("").await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("409 Conflict: {\"error_code\":409,\"message\":\"incompatible\"}"), "{error}");
+    assert!(
+        error.to_string().contains("409 Conflict: {\"error_code\":409,\"message\":\"incompatible\"}"),
+        "{error}"
+    );
     registry.set_down(true);
     let error = open(&cluster.servers(), &columns(), &given).restore("").await.expect_err("down");
     assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -27,7 +27,8 @@ fn open(cluster: &Cluster, columns: &[Column], given: &[(&str, &str)], at_bad: A
     let mut options = Options::new(all);
     let taken = KafkaSourceOptions::take("kafka", &mut options, columns).expect("fits");
     options.end().expect("all are known");
-    KafkaSource::open(("s", OWNER), &taken, columns, at_bad, Clock::system(), &Reach::Everything).expect("opens")
+    KafkaSource::open(("s", OWNER), &taken, columns, at_bad, Clock::system(), &Reach::Everything)
+        .expect("opens")
 }
 
 async fn read(source: &mut KafkaSource, from: &str, rows_max: usize) -> Result<Pulled, Error> {
@@ -190,7 +191,8 @@ async fn a_position_that_is_gone_is_named_or_left_out_as_asked() {
     let error = read(&mut source, position, 10).await.expect_err("gone");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let text = error.to_string();
-    let oldest = text.strip_prefix("source s: history is gone: partition 1: offset 3 is wanted, the oldest is ");
+    let oldest =
+        text.strip_prefix("source s: history is gone: partition 1: offset 3 is wanted, the oldest is ");
     let oldest: u64 = oldest.unwrap_or_else(|| panic!("{text}")).parse().expect("an offset");
     let mut source = open(&cluster, &number(), &[("source.missing", "skip")], AtBad::Stop);
     let (pulled, _) = rows(&mut source, position, 1).await;
@@ -286,12 +288,33 @@ async fn a_group_is_told_how_far_the_source_is_and_another_may_begin_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_tells_how_far_it_is_from_the_end() {
+    let cluster = Cluster::start();
+    cluster.topic("t", 1);
+    cluster.produce("t", 0, values(0..10));
+    let mut source = open(&cluster, &number(), &[], AtBad::Stop);
+    let (_, middle) = rows(&mut source, "", 4).await;
+    let (_, end) = rows(&mut source, &middle, 6).await;
+    let source_cell = tokio::sync::Mutex::new(&mut source);
+    settles("the client to know", PATIENCE, async || {
+        let pulled = read(&mut **source_cell.lock().await, &end, 10).await.expect("reads");
+        pulled.available.is_some()
+    })
+    .await;
+    let pulled = read(&mut source, &end, 10).await.expect("reads").available.expect("known");
+    assert_eq!(pulled, Available { position: end.clone(), rows: 0 });
+    let (pulled, _) = rows(&mut source, &middle, 2).await;
+    assert_eq!(pulled.last().expect("some").available, Some(Available { position: end, rows: 4 }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn avro_is_read_by_the_schemas_of_the_registry() {
     let cluster = Cluster::start();
     cluster.topic("t", 1);
     let registry = Double::start();
     registry.wants_login("Basic dTpw");
-    let first = registry.add("t-value", r#"{"type":"record","name":"r","fields":[{"name":"n","type":"long"}]}"#);
+    let first =
+        registry.add("t-value", r#"{"type":"record","name":"r","fields":[{"name":"n","type":"long"}]}"#);
     let second = registry.add(
         "t-value",
         r#"{"type":"record","name":"r","fields":[{"name":"s","type":"string"},{"name":"n","type":"int"}]}"#,
@@ -310,13 +333,17 @@ async fn avro_is_read_by_the_schemas_of_the_registry() {
     let zero = |number, offset| (number, "0".to_owned(), offset);
     assert_eq!(numbers(&pulled), [zero(1, 0), zero(2, 1)]);
     let bad: Vec<&BadRow> = pulled.iter().flat_map(|pulled| &pulled.bad).collect();
-    assert_eq!((bad.len(), bad[0].place.offset, bad[0].reason.as_str()), (1, 2, "the registry has no schema 9"));
+    assert_eq!(
+        (bad.len(), bad[0].place.offset, bad[0].reason.as_str()),
+        (1, 2, "the registry has no schema 9")
+    );
     let calls = registry.calls();
     cluster.produce("t", 0, [message(first, b"\x06")]);
     let (pulled, position) = rows(&mut source, &position, 1).await;
     assert_eq!((numbers(&pulled), registry.calls()), (vec![zero(3, 3)], calls), "it remembers what it knows");
     registry.set_down(true);
-    let third = registry.add("t-value", r#"{"type":"record","name":"q","fields":[{"name":"n","type":"int"}]}"#);
+    let third =
+        registry.add("t-value", r#"{"type":"record","name":"q","fields":[{"name":"n","type":"int"}]}"#);
     cluster.produce("t", 0, [message(third, b"\x08")]);
     let failed = async {
         loop {
