@@ -105,8 +105,8 @@ async fn create(client: &Client, servers: &str) {
         "CREATE TABLE counts (start_ms BIGINT, n BIGINT, total BIGINT)".to_owned(),
         format!(
             "CREATE PIPELINE windows AS $$ {} INSERT INTO counts
-             SELECT first - first % {WINDOW}, n, total FROM (
-               SELECT tumble(INTERVAL '{WINDOW} milliseconds') AS w, min(n) AS first, count(*) AS n, sum(n) AS total
+             SELECT lowest - lowest % {WINDOW}, n, total FROM (
+               SELECT tumble(INTERVAL '{WINDOW} milliseconds') AS w, min(n) AS lowest, count(*) AS n, sum(n) AS total
                FROM events GROUP BY 1) $$",
             topic("events", "events", events, source)
         ),

@@ -50,7 +50,8 @@ pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
 pub use source::{
-    BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed, stamped,
+    Available, BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed,
+    stamped,
 };
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

@@ -22,6 +22,8 @@ mod source;
 mod topic;
 #[cfg(feature = "kafka")]
 mod values;
+#[cfg(feature = "kafka")]
+mod written;
 
 use cenote_codec::record::AtBad;
 use cenote_vocab::Clock;

@@ -1,18 +1,16 @@
 //! Sends rows and waits until the brokers have them all, before the commit: a crash sends those of its epoch again. Each
 //! carries the epoch, so that readers can tell what was repeated.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
+use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
-use cenote_codec::record::{AvroEncoder, RecordFormat, encode, frame, json_schema};
+use cenote_codec::record::{AvroEncoder, RecordFormat, json_schema};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::KafkaError;
@@ -25,6 +23,7 @@ use super::client::{Brokers, Ending, config, said};
 use super::columns::named;
 use super::options::{KafkaSinkOptions, ValueFormat};
 use super::registry::Registry;
+use super::written::{Writer, bytes_of};
 use crate::sink::{EpochRows, Sink, SinkClass};
 use crate::{EVENT_TIME, Error, Reach};
 
@@ -54,16 +53,7 @@ pub struct KafkaSink {
 #[derive(Clone)]
 struct Writing {
     producer: Arc<Ending<ThreadedProducer<Deliveries>>>,
-    values: Values,
-}
-
-/// How values are made.
-#[derive(Clone)]
-enum Values {
-    Records(RecordFormat),
-    /// Behind the number of their schema.
-    Json(RecordFormat, u32),
-    Avro(AvroEncoder, u32),
+    writer: Writer,
 }
 
 /// What became of messages.
@@ -132,11 +122,11 @@ impl KafkaSink {
 
     /// Makes the schema of its rows known to the registry, if it has one.
     pub(super) async fn announce(&self) -> Result<(), Error> {
-        self.values().await.map(drop)
+        self.writer().await.map(drop)
     }
 
     /// How values are made; their schema is made known to the registry.
-    async fn values(&self) -> Result<Values, Error> {
+    async fn writer(&self) -> Result<Writer, Error> {
         let topic = &self.options.topic;
         let register = async |kind: &str, schema: &str| {
             let Some(registry) = &self.registry else {
@@ -146,15 +136,15 @@ impl KafkaSink {
             number.map_err(|failure| failure.of_sink(&self.name))
         };
         Ok(match &self.options.format {
-            ValueFormat::Record(format) | ValueFormat::Lines(format) => Values::Records(format.clone()),
+            ValueFormat::Record(format) | ValueFormat::Lines(format) => Writer::Records(format.clone()),
             ValueFormat::RegisteredJson(json) => {
                 let schema = json_schema(&self.columns, &topic.topic);
-                Values::Json(RecordFormat::Json(*json), register("JSON", &schema).await?)
+                Writer::Json(RecordFormat::Json(*json), register("JSON", &schema).await?)
             }
             ValueFormat::Avro { .. } => {
                 let encoder = AvroEncoder::new(&self.columns, &topic.topic)?;
                 let number = register("AVRO", encoder.schema()).await?;
-                Values::Avro(encoder, number)
+                Writer::Avro(encoder, number)
             }
         })
     }
@@ -164,10 +154,10 @@ impl KafkaSink {
         if let Some(writing) = &self.writing {
             return Ok(writing.clone());
         }
-        let values = self.values().await?;
+        let writer = self.writer().await?;
         let producer = ThreadedProducer::from_config_and_context(&self.config, Deliveries::default());
         let producer: ThreadedProducer<Deliveries> = producer.map_err(|error| self.refused(said(&error)))?;
-        let writing = Writing { producer: Arc::new(Ending::new(producer)), values };
+        let writing = Writing { producer: Arc::new(Ending::new(producer)), writer };
         self.writing = Some(writing.clone());
         Ok(writing)
     }
@@ -208,7 +198,7 @@ impl Sending {
 
     fn send_batch(&self, batch: &RecordBatch) -> Result<(), Error> {
         let columns: Vec<usize> = (0..self.width).collect();
-        let values = self.writing.values.of(&batch.project(&columns)?)?;
+        let values = self.writing.writer.values(&batch.project(&columns)?)?;
         let keys = self.key.map(|at| bytes_of(batch.column(at))).transpose()?;
         let times = self.timestamp.unwrap_or(self.width);
         let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -293,74 +283,6 @@ impl Sending {
             }
         }
     }
-}
-
-/// Values of a batch.
-enum Made {
-    /// Lines of a buffer.
-    Lines(Vec<u8>, Vec<Range<usize>>, Option<[u8; 5]>),
-    /// The only column; a NULL is a message without a value.
-    Column(BinaryArray),
-    Messages(Vec<Bytes>),
-}
-
-impl Made {
-    fn row(&self, row: usize) -> Option<std::borrow::Cow<'_, [u8]>> {
-        match self {
-            Self::Lines(lines, ranges, None) => Some(lines[ranges[row].clone()].into()),
-            Self::Lines(lines, ranges, Some(frame)) => {
-                Some([&frame[..], &lines[ranges[row].clone()]].concat().into())
-            }
-            Self::Column(values) => values.is_valid(row).then(|| values.value(row).into()),
-            Self::Messages(messages) => Some(messages[row].as_ref().into()),
-        }
-    }
-}
-
-impl Values {
-    /// The values of rows.
-    fn of(&self, rows: &RecordBatch) -> Result<Made, Error> {
-        match self {
-            Self::Records(RecordFormat::RawString | RecordFormat::RawBytes) => {
-                Ok(Made::Column(bytes_of(rows.column(0))?))
-            }
-            Self::Records(RecordFormat::Json(json)) if json.unstructured => {
-                Ok(Made::Column(bytes_of(rows.column(0))?))
-            }
-            Self::Records(format) => lines(format, rows, None),
-            Self::Json(format, number) => lines(format, rows, Some(frame(*number))),
-            Self::Avro(encoder, number) => Ok(Made::Messages(encoder.encode(*number, rows)?)),
-        }
-    }
-}
-
-/// A record for each row. CSV may have newlines inside of a record, so its rows are written one by one.
-fn lines(format: &RecordFormat, rows: &RecordBatch, frame: Option<[u8; 5]>) -> Result<Made, Error> {
-    let (mut text, mut ranges) = (Vec::new(), Vec::with_capacity(rows.num_rows()));
-    if *format == RecordFormat::Csv {
-        for row in 0..rows.num_rows() {
-            let from = text.len();
-            encode(format, &rows.slice(row, 1), &mut text)?;
-            ranges.push(from..text.len() - 1);
-        }
-        return Ok(Made::Lines(text, ranges, frame));
-    }
-    encode(format, rows, &mut text)?;
-    let mut from = 0;
-    for at in memchr::memchr_iter(b'\n', &text) {
-        ranges.push(from..at);
-        from = at + 1;
-    }
-    Ok(Made::Lines(text, ranges, frame))
-}
-
-/// A column as bytes: those that it holds, or its text.
-fn bytes_of(column: &ArrayRef) -> Result<BinaryArray, Error> {
-    let bytes = match column.data_type() {
-        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => cast(column, &DataType::Binary)?,
-        _ => cast(&cast(column, &DataType::Utf8)?, &DataType::Binary)?,
-    };
-    Ok(bytes.as_binary::<i32>().clone())
 }
 
 /// Says that nobody waits for the messages any longer.

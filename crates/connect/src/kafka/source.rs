@@ -109,10 +109,8 @@ impl KafkaSource {
     }
 
     fn position(&self, place: &Place) -> Result<String, Error> {
-        serde_json::to_string(place).map_err(|error| Error::Position {
-            source_name: self.name.clone(),
-            position: error.to_string(),
-        })
+        serde_json::to_string(place)
+            .map_err(|error| Error::Position { source_name: self.name.clone(), position: error.to_string() })
     }
 
     /// How far there are messages behind a place, as the client knew a moment ago.

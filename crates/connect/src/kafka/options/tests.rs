@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use arrow::datatypes::Field;
 
 use super::*;

@@ -1,4 +1,4 @@
-use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Int64Type};
 use cenote_codec::record::{AtBad, AvroDecoder};
 use cenote_testkit::kafka::{Cluster, Record, Registry as Double};
