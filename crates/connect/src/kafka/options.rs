@@ -204,7 +204,13 @@ impl KafkaSinkOptions {
     /// Fails if rows with these columns cannot go there.
     pub(crate) fn check(&self, given: &Schema) -> Result<(), Error> {
         if let Some(name) = &self.key_field {
-            columns::named(given, "sink.key_field", name)?;
+            let field = given.field(columns::named(given, "sink.key_field", name)?);
+            if field.data_type().is_nested() {
+                return Err(Error::Options(format!(
+                    "option 'sink.key_field' is a column that has a text, {name} is {}",
+                    sql_type(field.data_type())
+                )));
+            }
         }
         if let Some(name) = &self.timestamp_field {
             let field = columns::named(given, "sink.timestamp_field", name)?;
