@@ -17,6 +17,7 @@ mod model;
 mod pipelines;
 mod process;
 mod run;
+mod search;
 mod slt;
 mod snapshot;
 mod steering;

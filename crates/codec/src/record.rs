@@ -8,6 +8,7 @@
 
 mod avro;
 mod csv;
+mod debezium;
 mod encode;
 mod framed;
 mod json;
@@ -22,6 +23,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 pub use avro::{AvroDecoder, AvroEncoder};
+pub use debezium::{CHANGE, COMES, GOES, REPLACED, REPLACES, changing};
 pub use encode::{encode, header};
 pub use framed::{frame, framed, json_schema};
 pub use json::{Decimals, JsonOptions, Timestamps};
@@ -39,7 +41,7 @@ const JSON_EXTENSION: (&str, &str) = ("ARROW:extension:name", "arrow.json");
 pub enum RecordFormat {
     /// An object.
     Json(JsonOptions),
-    /// An object with the row before and after a change.
+    /// An object with the row before and after a change; rows come with [`CHANGE`] behind their columns.
     DebeziumJson(JsonOptions),
     /// Cells with commas between.
     Csv,
@@ -86,6 +88,11 @@ impl Decoder {
         Ok(Self { format, schema, cells })
     }
 
+    /// True if rows come with [`CHANGE`] behind their columns, not one for each record.
+    pub fn is_changelog(&self) -> bool {
+        matches!(self.format, RecordFormat::DebeziumJson(_))
+    }
+
     /// CSV: the columns stand where this first record of a file says.
     pub fn with_header(mut self, header: &[u8]) -> Result<Self, Error> {
         let names = csv::cells(header).map_err(Error::Malformed)?;
@@ -122,7 +129,15 @@ impl Decoder {
     fn rows(&self, records: &[&[u8]]) -> Result<RecordBatch, String> {
         let columns: Vec<ArrayRef> = match &self.format {
             RecordFormat::Json(options) => json::columns(records, &self.schema, options)?,
-            RecordFormat::DebeziumJson(_) => return Err("debezium_json cannot be read yet".to_owned()),
+            RecordFormat::DebeziumJson(options) => {
+                let changes = debezium::rows(records)?;
+                let rows: Vec<&[u8]> = changes.iter().map(|(_, row)| *row).collect();
+                let columns = match rows.is_empty() {
+                    true => RecordBatch::new_empty(self.schema.clone()).columns().to_vec(),
+                    false => json::columns(&rows, &self.schema, options)?,
+                };
+                return debezium::with_changes(&batch(&self.schema, columns)?, &changes);
+            }
             RecordFormat::Csv => csv::columns(records, &self.schema, &self.cells)?,
             RecordFormat::RawString => {
                 let texts: Result<StringArray, _> =

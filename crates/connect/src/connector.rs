@@ -5,7 +5,6 @@ use cenote_codec::record::RecordFormat;
 use cenote_vocab::{Clock, Micros};
 
 use crate::filesystem::{FilesystemSink, FilesystemSinkOptions, FilesystemSource, FilesystemSourceOptions};
-use crate::format::FileFormat;
 use crate::kafka::{KafkaSinkOptions, KafkaSourceOptions};
 use crate::single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 use crate::webhook::{WebhookOptions, WebhookSink};
@@ -131,7 +130,7 @@ impl Connector {
             }
             "single_file" => match either()? {
                 Use::Source => {
-                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                     let options = SingleFileOptions::source(&mut options, &columns)?;
                     Self::Source(SourceOptions::SingleFile(options, columns))
                 }
@@ -139,7 +138,7 @@ impl Connector {
             },
             "filesystem" => match either()? {
                 Use::Source => {
-                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                     let options = FilesystemSourceOptions::take(&mut options, &columns)?;
                     Self::Source(SourceOptions::Filesystem(options, columns))
                 }
@@ -153,7 +152,7 @@ impl Connector {
                 crate::kafka::check_built(&connector)?;
                 match either()? {
                     Use::Source => {
-                        check_source(&name, &columns, &options, (has_key, has_generated))?;
+                        check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                         let options = KafkaSourceOptions::take(&connector, &mut options, &columns)?;
                         Self::Source(SourceOptions::Kafka(options, columns))
                     }
@@ -189,11 +188,14 @@ impl Connector {
 fn check_source(
     name: &str,
     columns: &[Column],
-    options: &Options,
+    options: &mut Options,
     (has_key, has_generated): (bool, bool),
 ) -> Result<(), Error> {
+    if options.is("changelog", "upsert") {
+        return Err(Error::Unsupported("option 'changelog' = 'upsert'".to_owned()));
+    }
     if options.is("format", "debezium_json") {
-        if has_generated {
+        if has_generated || columns.iter().any(|column| column.metadata.is_some()) {
             return Err(Error::Options("can't use virtual fields with debezium format".to_owned()));
         }
         if !has_key {
@@ -201,7 +203,15 @@ fn check_source(
                 "Debezium source must have at least one PRIMARY KEY field".to_owned(),
             ));
         }
-        return Err(Error::Unsupported("format 'debezium_json' of a source".to_owned()));
+        let before = options.take("changelog.before");
+        if before.as_deref() == Some("state") {
+            return Err(Error::Unsupported("option 'changelog.before' = 'state'".to_owned()));
+        }
+        options.chosen(
+            "changelog.before",
+            Some(before.unwrap_or("message".to_owned())),
+            &[("message", ())],
+        )?;
     }
     match columns.is_empty() {
         true => Err(Error::Unsupported(format!("source '{name}' without a column list"))),
@@ -229,6 +239,16 @@ impl SourceOptions {
             Self::SingleFile(options, _) => format!("single_file {}", options.path),
             Self::Filesystem(options, _) => format!("filesystem {}", options.place()),
             Self::Kafka(options, _) => options.identity(),
+        }
+    }
+
+    /// True if its rows may be taken back.
+    pub fn is_changelog(&self) -> bool {
+        match self {
+            Self::Impulse(_) | Self::Nexmark(_) => false,
+            Self::SingleFile(options, _) => options.format.is_changelog(),
+            Self::Filesystem(options, _) => options.format().is_changelog(),
+            Self::Kafka(options, _) => options.format.is_changelog(),
         }
     }
 
@@ -327,15 +347,31 @@ impl SinkOptions {
         Some(path.map_or_else(|_| options.path.clone(), |path| path.display().to_string()))
     }
 
-    /// True if rows that are taken back can be said.
-    pub fn is_debezium(&self) -> bool {
-        let is = |format: &FileFormat| matches!(format, FileFormat::Records(RecordFormat::DebeziumJson(_)));
-        match self {
-            Self::SingleFile(options) => is(&options.format),
-            Self::Filesystem(options) => is(options.format()),
-            Self::Kafka(options) => options.format.is_debezium(),
-            Self::Stdout(format) => matches!(format, RecordFormat::DebeziumJson(_)),
-            Self::Webhook(_) | Self::Preview | Self::Blackhole => false,
+    /// Fails unless it can be said there that rows are taken back.
+    pub fn check_changes(&self) -> Result<(), Error> {
+        let says = match self {
+            Self::SingleFile(options) => options.format.is_changelog(),
+            Self::Filesystem(options) => match (options.format().is_changelog(), options.is_one_place()) {
+                (true, false) => {
+                    return Err(Error::Unsupported("updating input of a sink with partitions".to_owned()));
+                }
+                (says, _) => says,
+            },
+            Self::Stdout(format) => {
+                matches!(format, RecordFormat::Json(options) if !options.unstructured)
+                    || matches!(format, RecordFormat::DebeziumJson(_))
+            }
+            Self::Kafka(options) => options.format.is_changelog(),
+            Self::Webhook(_) => false,
+            Self::Preview | Self::Blackhole => true,
+        };
+        match says {
+            true => Ok(()),
+            false => Err(Error::Options(
+                "input is updating, but sink is not configured as an updating sink (hint: use format = \
+                 'debezium_json')"
+                    .to_owned(),
+            )),
         }
     }
 

@@ -4,9 +4,9 @@ use std::io::Read as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use cenote_codec::record::{AtBad, DecodedRecords, Decoder, RECORD_BYTES_MAX, RecordFormat, split};
@@ -21,7 +21,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::connector::{Column, sql_type};
 use crate::format::FileFormat;
-use crate::{BadRow, Error, RowPlace, RowPlaces, stamped};
+use crate::{BadRow, Error, RowPlace, RowPlaces, logged, stamped};
 
 /// Bytes that are read at once; more if a record is longer.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -132,12 +132,12 @@ impl FileReader {
         Ok(Self {
             source_name: source_name.to_owned(),
             objects,
-            format,
             compression,
             at_bad,
             stored: stored(columns),
             columns: columns.iter().map(metadata_of).collect::<Result<_, _>>()?,
-            schema: stamped(&all),
+            schema: if format.is_changelog() { logged(&all) } else { stamped(&all) },
+            format,
             plain: None,
             headed: None,
         })
@@ -374,6 +374,10 @@ impl FileReader {
             })
             .collect();
         columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; rows])));
+        // What becomes of the rows stands behind them.
+        if let Some(changes) = stored.next().and_then(|changes| changes.as_primitive_opt::<Int64Type>()) {
+            columns.push(Arc::new(changes.unary::<_, Int64Type>(i64::signum)));
+        }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

@@ -17,6 +17,7 @@ mod format;
 mod impulse;
 mod kafka;
 mod lake;
+mod lookup;
 mod nexmark;
 mod options;
 mod pace;
@@ -44,6 +45,7 @@ pub use kafka::{
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSink, KafkaSource};
 pub use lake::{LakeMode, LakeRead, LakeSource, Times};
+pub use lookup::{LookupFiles, LookupTable};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;
@@ -51,7 +53,7 @@ pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
 pub use source::{
     Available, BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed,
-    stamped,
+    logged, stamped,
 };
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

@@ -219,6 +219,15 @@ pub fn changed(columns: &Schema) -> SchemaRef {
     ))
 }
 
+/// The columns of a log of changes: with [`EVENT_TIME`] and [`WEIGHT`] behind them.
+pub fn logged(columns: &Schema) -> SchemaRef {
+    let fields = stamped(columns);
+    let weight = Field::new(WEIGHT, DataType::Int64, false);
+    Arc::new(Schema::new(
+        fields.fields().iter().map(|field| field.as_ref().clone()).chain([weight]).collect::<Vec<_>>(),
+    ))
+}
+
 /// Rows of a generator: its columns, and when each happened.
 pub(crate) fn generated(
     schema: &SchemaRef,

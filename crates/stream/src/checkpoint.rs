@@ -94,6 +94,18 @@ pub(crate) struct Standing {
     /// Which script of the pipeline it was.
     #[serde(default)]
     pub(crate) version: i64,
+    /// Rows that were taken back after they had been forgotten.
+    #[serde(default)]
+    pub(crate) rows_forgotten: u64,
+    /// The transaction as of which rows were looked up, if some were.
+    #[serde(default)]
+    pub(crate) looked_up: Option<i64>,
+    /// When open windows were shown last, µs.
+    #[serde(default)]
+    pub(crate) shown_early: Option<i64>,
+    /// Rows came since then.
+    #[serde(default)]
+    pub(crate) is_unshown: bool,
     /// All sources have ended, and everything was written.
     pub(crate) finished: bool,
 }
@@ -311,6 +323,10 @@ mod tests {
             rows_skipped: 0,
             lineage: Lineage::new(),
             version: 1,
+            rows_forgotten: 0,
+            looked_up: None,
+            shown_early: None,
+            is_unshown: false,
             finished: false,
         }
     }

@@ -14,6 +14,7 @@ use futures::TryStreamExt;
 use crate::Error;
 use crate::checkpoint::SourceState;
 use crate::feed::{Feed, Feeds};
+use crate::lookups::Lookups;
 
 /// What came of looking for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub enum Step {
 pub(crate) struct Executor<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) state: &'a SessionState,
+    pub(crate) lookups: &'a Lookups,
 }
 
 impl Executor<'_> {
@@ -61,6 +63,12 @@ impl Executor<'_> {
         feeds.set(feed.id, rows);
         self.run(plan, &feeds).await
     }
+}
+
+/// A watermark, before and after an epoch, as it is for rows that may come so much later than it says.
+pub(crate) fn behind((before, now): (i64, i64), lag: i64) -> (i64, i64) {
+    let behind = |at: i64| if at == i64::MAX { at } else { at.saturating_sub(lag) };
+    (behind(before), behind(now))
 }
 
 /// Event time that is over: the least of the sources that may still bring something. It never falls.

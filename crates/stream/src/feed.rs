@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, stamped};
+use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, logged, stamped};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
@@ -54,6 +54,16 @@ pub(crate) struct Feed {
     shown: SchemaRef,
     /// Columns that no two of its rows have the same values in, if that is known.
     key: Option<Vec<usize>>,
+    /// Which column is the window that its rows are the results of.
+    window: Option<usize>,
+    /// Its rows may come so much later than the watermark says, µs.
+    lag: i64,
+    /// Which column says when its rows happened, if one does.
+    time: Option<usize>,
+    /// How wide the windows are, if all are as wide.
+    window_width: Option<i64>,
+    /// It is a table that is looked at by its key.
+    is_lookup: bool,
     /// Nobody knows when its rows happened.
     is_timeless: bool,
     asked: Arc<Asked>,
@@ -86,6 +96,11 @@ impl Feed {
         Self { key, ..Self::hiding(id, changed(&columns), columns) }
     }
 
+    /// A log of changes whose rows did not happen at any time.
+    pub(crate) fn logged(id: FeedId, columns: SchemaRef, key: Vec<usize>) -> Self {
+        Self { key: Some(key), ..Self::hiding(id, logged(&columns), columns) }.timeless()
+    }
+
     /// The same, of rows that did not happen at any time.
     pub(crate) fn timeless(self) -> Self {
         Self { is_timeless: true, ..self }
@@ -101,6 +116,26 @@ impl Feed {
         Self { key: Some(key), ..self }
     }
 
+    /// A table that is looked at by its key.
+    pub(crate) fn lookup(id: FeedId, columns: SchemaRef, key: Vec<usize>) -> Self {
+        Self { is_lookup: true, ..Self::exact(id, columns).with_key(key) }
+    }
+
+    /// The same, of the results of windows; this column is the window, all of which are so wide, in µs, if that is known.
+    pub(crate) fn with_window(self, at: usize, width: Option<i64>) -> Self {
+        Self { window: Some(at), window_width: width, ..self }
+    }
+
+    /// The same; this column says when its rows happened.
+    pub(crate) fn with_time(self, at: Option<usize>) -> Self {
+        Self { time: at, ..self }
+    }
+
+    /// The same, whose rows may come so much later than the watermark says, in µs.
+    pub(crate) fn with_lag(self, lag: i64) -> Self {
+        Self { lag, ..self }
+    }
+
     fn hiding(id: FeedId, all: SchemaRef, columns: SchemaRef) -> Self {
         Self {
             id,
@@ -108,6 +143,11 @@ impl Feed {
             places: (0..columns.fields().len()).collect(),
             shown: columns,
             key: None,
+            window: None,
+            lag: 0,
+            time: None,
+            window_width: None,
+            is_lookup: false,
             is_timeless: false,
             asked: Arc::default(),
         }
@@ -126,6 +166,11 @@ impl Feed {
         }
         let shown = Arc::new(self.all.project(&places).ok()?);
         Some(Self { places, shown, ..self.clone() })
+    }
+
+    /// Something depends on when its rows happened, if that is known.
+    pub(crate) fn ask_times(&self) {
+        self.asked.times.fetch_or(!self.is_timeless, Ordering::Relaxed);
     }
 
     /// True if something depends on the ids of its rows.
@@ -151,6 +196,31 @@ impl Feed {
     /// Columns that no two of its rows have the same values in, if that is known.
     pub(crate) fn key(&self) -> Option<&[usize]> {
         self.key.as_deref()
+    }
+
+    /// Which column is the window that its rows are the results of.
+    pub(crate) fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// How wide the windows are, in µs, if all are as wide.
+    pub(crate) fn window_width(&self) -> Option<i64> {
+        self.window_width
+    }
+
+    /// Which column says when its rows happened, if one does.
+    pub(crate) fn time(&self) -> Option<usize> {
+        self.time
+    }
+
+    /// True for a table that is looked at by its key.
+    pub(crate) fn is_lookup(&self) -> bool {
+        self.is_lookup
+    }
+
+    /// Its rows may come so much later than the watermark says, µs.
+    pub(crate) fn lag(&self) -> i64 {
+        self.lag
     }
 
     /// Columns that it shows.

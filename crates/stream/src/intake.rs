@@ -23,6 +23,8 @@ pub(crate) struct Intake {
     pub(crate) batches: Vec<RecordBatch>,
     /// Event time that is over by them, µs, by the part of the source that they are of.
     pub(crate) over: BTreeMap<Arc<str>, i64>,
+    /// When the last of them happened, µs.
+    pub(crate) latest: Option<i64>,
     pub(crate) bad: Vec<BadRow>,
 }
 
@@ -41,7 +43,9 @@ pub(crate) async fn intake(
     let places = places(pulled);
     let Some(shape) = &source.shape else {
         for (batch, places) in given.into_iter().zip(&places) {
-            intake.note(places.partition(), latest(&batch).map(|time| time.saturating_sub(delay)));
+            let last = latest(&batch);
+            intake.latest = last.max(intake.latest);
+            intake.note(places.partition(), last.map(|time| time.saturating_sub(delay)));
             intake.batches.push(batch);
         }
         return Ok(intake);
@@ -98,7 +102,7 @@ impl Intake {
                 Err(Error::Plan(error)) => error.strip_backtrace(),
                 Err(error) => return Err(error),
             };
-            self.bad.push(BadRow::new(places.row(number), shown(&row).as_bytes(), reason));
+            self.bad.push(BadRow::new(places.row(number), shown(&without_time(&row)).as_bytes(), reason));
         }
         Ok(())
     }
@@ -118,13 +122,12 @@ impl Intake {
         (partition, delay): (&Arc<str>, i64),
     ) -> Result<(), Error> {
         let width = shape.schema.fields().len();
+        let last = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>().and_then(max);
         let over = match batch.columns().get(width) {
             Some(over) => over.as_primitive_opt::<TimestampMicrosecondType>().and_then(max),
-            None => {
-                let times = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>();
-                times.and_then(max).map(|time| time.saturating_sub(delay))
-            }
+            None => last.map(|time| time.saturating_sub(delay)),
         };
+        self.latest = last.max(self.latest);
         self.note(partition, over);
         self.batches.push(RecordBatch::try_new(shape.schema.clone(), batch.columns()[..width].to_vec())?);
         Ok(())
@@ -158,8 +161,8 @@ fn latest(batch: &RecordBatch) -> Option<i64> {
 /// The rows, as if they happened now.
 fn at(batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
     let mut columns = batch.columns().to_vec();
-    columns.pop();
-    columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])));
+    let time = batch.schema().index_of(EVENT_TIME)?;
+    columns[time] = Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()]));
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
@@ -177,15 +180,16 @@ pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlaces> {
     pulled.batches.iter().map(place).collect()
 }
 
+/// The row without its last column, the event time.
+pub(crate) fn without_time(row: &RecordBatch) -> RecordBatch {
+    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
+    row.project(&columns).unwrap_or_else(|_| row.clone())
+}
+
 /// A row as JSON; where it has no such form, as it prints.
 pub(crate) fn shown(row: &RecordBatch) -> String {
     let mut text = Vec::new();
-    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
-    let encoded = row.project(&columns).map_err(|error| error.to_string()).and_then(|row| {
-        encode(&RecordFormat::Json(JsonOptions::default()), &row, &mut text)
-            .map_err(|error| error.to_string())
-    });
-    match encoded {
+    match encode(&RecordFormat::Json(JsonOptions::default()), row, &mut text) {
         Ok(()) => String::from_utf8_lossy(&text).trim_end().to_owned(),
         Err(_) => format!("{row:?}"),
     }

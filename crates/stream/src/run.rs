@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
-use cenote_connect::{AtBad, Available, BadRow, Closing, LakeRead, LakeSource, Reach, Sink, Source, Times};
+use cenote_connect::{
+    AtBad, Available, BadRow, Closing, LakeRead, LakeSource, LookupTable, Reach, Sink, Source, Times,
+};
 use cenote_ingest::Ingest;
 use cenote_query::{Engine, ShownRows};
 use cenote_table::Lake;
@@ -30,11 +32,13 @@ use crate::blocks::Block;
 use crate::checkpoint::{Held, SourceState, Standing, StateObject};
 use crate::epoch::{Executor, Step};
 use crate::feed::{FeedId, Feeds};
+use crate::lookups::Lookups;
+use crate::multiset::Multiset;
 use crate::options::BadData;
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{EventTime, SourceKind, SourcePlan};
-use crate::{Error, Limits};
+use crate::{Error, Limits, changelog};
 
 pub(crate) use self::progress::{Counts, Took};
 
@@ -61,6 +65,7 @@ pub struct Run {
     sources: Vec<Reader>,
     /// Sinks outside of the lake, by number.
     writers: Vec<Writer>,
+    lookups: Lookups,
     fence: Fence,
     epoch: Epoch,
     standing: Standing,
@@ -181,6 +186,7 @@ impl Run {
         let mut run = Self {
             sources: Vec::new(),
             writers: Vec::new(),
+            lookups: Lookups::new(services.limits.lookup_bytes),
             fence,
             epoch,
             standing: Standing {
@@ -191,6 +197,10 @@ impl Run {
                 rows_out: 0,
                 rows_late: 0,
                 rows_skipped: 0,
+                rows_forgotten: 0,
+                looked_up: None,
+                shown_early: None,
+                is_unshown: false,
                 rows_bad: 0,
                 sinks: BTreeMap::new(),
                 sink_identities: BTreeMap::new(),
@@ -203,7 +213,10 @@ impl Run {
             object: None,
             blocks: Vec::new(),
             is_behind: false,
-            reservation: services.memory.reservation(),
+            reservation: match plan.options.state_memory {
+                Some(bytes) => services.memory.share("state_memory", bytes).reservation(),
+                None => services.memory.reservation(),
+            },
             since: now.0,
             committed: Committing { at: now, took: Duration::ZERO },
             head: Txn(0),
@@ -217,6 +230,7 @@ impl Run {
             plan,
         };
         run.open_sources()?;
+        run.open_lookups()?;
         Ok(run)
     }
 
@@ -277,6 +291,15 @@ impl Run {
         Ok(())
     }
 
+    fn open_lookups(&mut self) -> Result<(), Error> {
+        for planned in &self.plan.lookups {
+            let parts = (self.services.lake.clone(), self.services.ingest.clone());
+            let table = LookupTable::new(parts, self.scope.clone(), planned.table.clone())?;
+            self.lookups.add(planned.feed.id, table, planned.key.clone());
+        }
+        Ok(())
+    }
+
     /// Brings sinks outside of the lake to what the last commit said.
     async fn restore_writers(&mut self) -> Result<(), Error> {
         for writer in &mut self.writers {
@@ -301,6 +324,7 @@ impl Run {
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
         standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
+        standing.rows_forgotten += advanced.iter().map(|advanced| advanced.forgotten).sum::<u64>();
         let outputs = rows.iter().chain(&sunk).flatten();
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
         let held = self.held.iter().zip(&advanced);
@@ -329,6 +353,10 @@ impl Run {
         self.epoch.0 == self.standing.since
     }
 
+    fn executor(&self) -> Executor<'_> {
+        Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups }
+    }
+
     fn due(&self, writer: &Writer) -> Option<Micros> {
         writer.sink.due(self.standing.sinks.get(&writer.name)?)
     }
@@ -336,7 +364,7 @@ impl Run {
     /// The rows of each output, and what becomes of the operators.
     async fn run(&self, cut: &Cut) -> Result<Ran, Error> {
         self.plan.now.store(cut.standing.now, Ordering::SeqCst);
-        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let executor = self.executor();
         let mut feeds = cut.feeds.clone();
         let mut advanced = Vec::new();
         for (operator, held) in self.plan.operators.iter().zip(&self.held) {
@@ -352,7 +380,14 @@ impl Run {
             let fitted = rows
                 .iter()
                 .map(|batch| RecordBatch::try_new(output.columns.clone(), batch.columns().to_vec()));
-            sunk.push(fitted.collect::<Result<Vec<_>, _>>()?);
+            let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
+            sunk.push(match &output.changes {
+                Some(changes) => {
+                    let told = changelog::told(&fitted, changes.key.as_deref(), &output.columns)?;
+                    if told.num_rows() > 0 { vec![told] } else { Vec::new() }
+                }
+                None => fitted,
+            });
         }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
         Ok(Ran { rows, sunk, advanced })
@@ -385,13 +420,19 @@ impl Run {
             }
             _ => idle_commit,
         };
-        let due = self.writers.iter().filter_map(|writer| self.due(writer)).min();
+        let due = self.writers.iter().filter_map(|writer| self.due(writer)).chain(self.early_due()).min();
         due.map_or(silence, |due| due.since(now).min(silence))
     }
 
     /// When a row came last, of all that has an event time of its own.
     fn parts(&self) -> impl Iterator<Item = i64> + '_ {
         self.standing.sources.values().flat_map(SourceState::seen_parts)
+    }
+
+    /// When open windows are to be shown, if rows came since the last time.
+    fn early_due(&self) -> Option<Micros> {
+        let interval = self.plan.options.early_emit.filter(|_| self.standing.is_unshown)?;
+        Some(Micros(self.standing.shown_early.unwrap_or(i64::MIN)).plus(interval))
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.
@@ -428,6 +469,17 @@ impl Run {
     /// Changes of tables that were left out, because only rows that are added are read of them.
     pub fn skipped(&self) -> u64 {
         self.standing.rows_skipped
+    }
+
+    /// Rows that were taken back after they had been forgotten, since the pipeline was made.
+    pub fn forgotten(&self) -> u64 {
+        self.standing.rows_forgotten
+    }
+
+    /// Different rows in the tables of operators, and about how many bytes they take.
+    pub fn held(&self) -> (usize, u64) {
+        let tables = || self.held.iter().flat_map(|held| &held.tables);
+        (tables().map(Multiset::len).sum(), tables().map(Multiset::bytes).sum())
     }
 
     /// Event time that is over, µs.

@@ -132,8 +132,8 @@ impl ValueFormat {
         Ok(if is_framed { Self::Lines(format) } else { Self::Record(format) })
     }
 
-    /// True if rows that are taken back can be said.
-    pub(crate) fn is_debezium(&self) -> bool {
+    /// True if messages are changes of rows.
+    pub(crate) fn is_changelog(&self) -> bool {
         matches!(
             self,
             Self::Record(RecordFormat::DebeziumJson(_)) | Self::Lines(RecordFormat::DebeziumJson(_))

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_codec::record::{AvroEncoder, RecordFormat, json_schema};
+use cenote_codec::record::{AvroEncoder, CHANGE, REPLACED, RecordFormat, json_schema};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::KafkaError;
@@ -176,8 +176,6 @@ struct Sending {
     headers: OwnedHeaders,
     key: Option<usize>,
     timestamp: Option<usize>,
-    /// The rows have columns that messages have not: the event time.
-    width: usize,
     /// Nobody waits for it any longer.
     is_over: Arc<AtomicBool>,
 }
@@ -197,17 +195,22 @@ impl Sending {
     }
 
     fn send_batch(&self, batch: &RecordBatch) -> Result<(), Error> {
-        let columns: Vec<usize> = (0..self.width).collect();
+        let event_time = batch.schema().index_of(EVENT_TIME).ok();
+        let columns: Vec<usize> = (0..batch.num_columns()).filter(|at| Some(*at) != event_time).collect();
         let values = self.writing.writer.values(&batch.project(&columns)?)?;
         let keys = self.key.map(|at| bytes_of(batch.column(at))).transpose()?;
-        let times = self.timestamp.unwrap_or(self.width);
+        let times = self.timestamp.or(event_time).map(|at| batch.column(at));
         let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
-        let times = batch.columns().get(times).map(|times| cast(times, &millis)).transpose()?;
+        let times = times.map(|times| cast(times, &millis)).transpose()?;
         let times = times.as_ref().map(|times| times.as_primitive::<TimestampMillisecondType>());
-        for row in 0..batch.num_rows() {
+        // A row that another takes the place of is in that one's message.
+        let changes =
+            batch.column_by_name(CHANGE).and_then(|changes| changes.as_primitive_opt::<Int64Type>());
+        let is_said = |row: &usize| changes.is_none_or(|changes| changes.value(*row) != REPLACED);
+        for (number, row) in (0..batch.num_rows()).filter(is_said).enumerate() {
             let mut record: BaseRecord<'_, [u8], [u8]> =
                 BaseRecord::to(&self.topic).headers(self.headers.clone());
-            let value = values.row(row);
+            let value = values.row(number);
             if let Some(value) = &value {
                 record = record.payload(value);
             }
@@ -311,9 +314,6 @@ impl Sink for KafkaSink {
         let writing = self.writing().await?;
         let waiting = Waiting(Arc::default());
         let epoch = rows.epoch.to_string();
-        let has_event_time =
-            rows.rows.first().is_some_and(|batch| batch.schema().index_of(EVENT_TIME).is_ok());
-        debug_assert_eq!(has_event_time, self.timestamp.is_none(), "as the options ask for it");
         let sending = Sending {
             name: self.name.clone(),
             topic: self.options.topic.topic.clone(),
@@ -322,7 +322,6 @@ impl Sink for KafkaSink {
             headers: OwnedHeaders::new().insert(Header { key: EPOCH_HEADER, value: Some(&epoch) }),
             key: self.key,
             timestamp: self.timestamp,
-            width: self.columns.fields().len(),
             is_over: waiting.0.clone(),
         };
         let batches = rows.rows.to_vec();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use cenote_codec::record::AtBad;
@@ -25,9 +25,9 @@ use super::options::{Group, KafkaSourceOptions};
 use super::received::{Messages, Received};
 use super::registry::Registry;
 use super::topic::{Consumer, Place, Topic};
-use super::values::{DecodedValues, Values};
+use super::values::{BadValue, DecodedValues, Values};
 use crate::connector::Column;
-use crate::{Available, BadRow, Error, Pulled, Reach, RowPlace, RowPlaces, Source, Wanted, stamped};
+use crate::{Available, BadRow, Error, Pulled, Reach, RowPlace, RowPlaces, Source, Wanted, logged, stamped};
 
 /// Bytes of values and keys that one epoch takes, about.
 const EPOCH_BYTES_MAX: usize = 64 << 20;
@@ -88,7 +88,7 @@ impl KafkaSource {
             name: name.to_owned(),
             options: options.clone(),
             told: columns.iter().map(told).collect::<Result<_, _>>()?,
-            schema: stamped(&all),
+            schema: if options.format.is_changelog() { logged(&all) } else { stamped(&all) },
             values: Values::new(&options.format, stored(columns))?,
             registry: registry.transpose()?,
             at_bad,
@@ -185,19 +185,18 @@ impl KafkaSource {
         let (values, at_bad) = (self.values.clone(), self.at_bad);
         let (messages, decoded) = self
             .blocking(move || {
-                let decoded = values.decode(&messages, at_bad);
+                let decoded = values.decode(&messages, at_bad)?;
                 Ok((messages, decoded))
             })
             .await?;
-        let DecodedValues { records, messages: of, raw } = decoded;
+        let DecodedValues { batches, bad } = decoded;
         let name: Arc<str> = partition.to_string().into();
-        for ((record, reason), raw) in records.bad.into_iter().zip(raw) {
-            let offset = messages.offsets[of[record]];
-            pulled.bad.push(BadRow::new(RowPlace { partition: name.clone(), offset }, &raw, reason));
+        for BadValue { message, raw, reason } in bad {
+            let place = RowPlace { partition: name.clone(), offset: messages.offsets[message] };
+            pulled.bad.push(BadRow::new(place, &raw, reason));
         }
-        for (first, batch) in records.batches {
-            let of = &of[first..first + batch.num_rows()];
-            pulled.batches.push(self.complete(&batch, &messages, (of, partition), now)?);
+        for (of, batch) in batches.into_iter().filter(|(of, _)| !of.is_empty()) {
+            pulled.batches.push(self.complete(&batch, &messages, (&of, partition), now)?);
             let offsets = of.iter().map(|at| messages.offsets[*at]).collect();
             pulled.places.push(RowPlaces::each(name.clone(), offsets));
         }
@@ -223,6 +222,10 @@ impl KafkaSource {
             })
             .collect();
         columns.push(messages.event_times(of, now));
+        // What becomes of the rows stands behind them.
+        if let Some(changes) = stored.next().and_then(|changes| changes.as_primitive_opt::<Int64Type>()) {
+            columns.push(Arc::new(changes.unary::<_, Int64Type>(i64::signum)));
+        }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

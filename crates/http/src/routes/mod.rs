@@ -20,6 +20,7 @@ mod queries;
 mod query;
 mod root;
 mod script;
+mod search;
 mod statement;
 mod status;
 mod tables;
@@ -124,6 +125,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::list, databases::create))
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))
+        .routes(routes!(search::search))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
         .routes(routes!(jobs::list))

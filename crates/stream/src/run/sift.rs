@@ -14,7 +14,7 @@ use super::{Cut, Ran, Run};
 use crate::Error;
 use crate::epoch::Executor;
 use crate::feed::{FeedId, Feeds};
-use crate::intake::shown;
+use crate::intake::{shown, without_time};
 use crate::options::BadData;
 use crate::streams::SourceKind;
 
@@ -54,11 +54,12 @@ impl Run {
 
     /// Takes bad rows out of the cut; answers how many there were.
     async fn leave_out(&self, cut: &mut Cut) -> Result<u64, Error> {
-        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let executor = self.executor();
         let mut count = 0;
         for taken in &cut.taken {
             let source = &self.plan.sources[taken.planned];
-            if matches!(source.kind, SourceKind::Lake(..)) {
+            // Of a row that comes and goes both would have to be left out.
+            if matches!(source.kind, SourceKind::Lake(..)) || source.is_changelog() {
                 continue;
             }
             let mut places = taken.places();
@@ -69,7 +70,11 @@ impl Run {
                 for (at, reason) in reasons.into_iter().enumerate() {
                     let place = places.next();
                     if let (Some(reason), Some(place)) = (reason, place) {
-                        bad.push(BadRow::new(place, shown(&batch.slice(at, 1)).as_bytes(), reason));
+                        bad.push(BadRow::new(
+                            place,
+                            shown(&without_time(&batch.slice(at, 1))).as_bytes(),
+                            reason,
+                        ));
                     }
                 }
                 good.push(filter_record_batch(batch, &kept)?);

@@ -249,3 +249,43 @@ async fn the_cheapest_of_all() {
 async fn the_first_of_each() {
     Box::pin(golden(include_str!("golden/the_first_of_each.sql"))).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_quiet() {
+    Box::pin(golden(include_str!("golden/keys_that_are_quiet.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_of_changes() {
+    Box::pin(golden(include_str!("golden/windows_of_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_over_sessions() {
+    Box::pin(golden(include_str!("golden/windows_over_sessions.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_that_are_shown_early() {
+    Box::pin(golden(include_str!("golden/windows_that_are_shown_early.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_documents() {
+    Box::pin(golden(include_str!("golden/lists_and_documents.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interval_joins() {
+    Box::pin(golden(include_str!("golden/interval_joins.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lookup_joins() {
+    Box::pin(golden(include_str!("golden/lookup_joins.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_rows_happened() {
+    Box::pin(golden(include_str!("golden/when_rows_happened.sql"))).await;
+}

@@ -2,7 +2,9 @@
 
 mod checks;
 mod files;
+mod forgetting;
 mod golden;
+mod joins;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod life;

@@ -133,6 +133,38 @@ async fn avro_goes_behind_the_number_that_the_registry_gives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_one_message_with_the_key_of_its_row() {
+    use cenote_codec::record::{COMES, GOES, REPLACES, changing};
+    let cluster = Cluster::start();
+    cluster.topic("t", 1);
+    let values: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![1, 2, 3, 4])),
+        Arc::new(StringArray::from(vec!["a", "a", "b", "c"])),
+        Arc::new(Int64Array::from(vec![REPLACED, REPLACES, GOES, COMES])),
+    ];
+    let rows = RecordBatch::try_new(Arc::new(changing(&columns())), values).expect("a batch");
+    let given = [("format", "debezium_json"), ("sink.key_field", "k")];
+    let mut sink = open(&cluster.servers(), &columns(), &given);
+    send(&mut sink, 1, rows).await.expect("sent");
+    let records = cluster.records("t");
+    let shown: Vec<(String, String)> = records
+        .iter()
+        .map(|record| {
+            (String::from_utf8_lossy(record.key.as_deref().expect("a key")).into_owned(), record.text())
+        })
+        .collect();
+    let change = |key: &str, text: &str| (key.to_owned(), text.to_owned());
+    assert_eq!(
+        shown,
+        [
+            change("a", r#"{"before":{"n":1,"k":"a"},"after":{"n":2,"k":"a"},"op":"u"}"#),
+            change("b", r#"{"before":{"n":3,"k":"b"},"after":null,"op":"d"}"#),
+            change("c", r#"{"before":null,"after":{"n":4,"k":"c"},"op":"c"}"#),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_may_be_registered_too() {
     let cluster = Cluster::start();
     cluster.topic("t", 1);

@@ -273,6 +273,32 @@ async fn a_message_of_lines_is_several_rows_of_one_offset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_rows_stand_where_their_message_does() {
+    let cluster = Cluster::start();
+    cluster.topic("t", 1);
+    let changes = [
+        r#"{"before":null,"after":{"n":1},"op":"c"}"#,
+        "null",
+        r#"{"before":{"n":1},"after":{"n":2},"op":"u"}"#,
+        r#"{"op":"x"}"#,
+        r#"{"payload":{"before":{"n":2},"after":null,"op":"d"}}"#,
+    ];
+    cluster.produce("t", 0, changes);
+    let given = [("format", "debezium_json")];
+    let mut source = open(&cluster, &number(), &given, AtBad::GoOn);
+    let (pulled, _) = rows(&mut source, "", 5).await;
+    let zero = |number, offset| (number, "0".to_owned(), offset);
+    assert_eq!(numbers(&pulled), [zero(1, 0), zero(1, 2), zero(2, 2), zero(2, 4)]);
+    let weights = pulled.iter().flat_map(|pulled| &pulled.batches).flat_map(|batch| {
+        let weights = batch.column_by_name(crate::WEIGHT).expect("a log of changes");
+        weights.as_primitive::<Int64Type>().values().to_vec()
+    });
+    assert_eq!(weights.collect::<Vec<_>>(), [1, -1, 1, -1]);
+    let bad: Vec<u64> = pulled.iter().flat_map(|pulled| &pulled.bad).map(|row| row.place.offset).collect();
+    assert_eq!(bad, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_is_told_how_far_the_source_is_and_another_may_begin_there() {
     let cluster = Cluster::start();
     cluster.topic("t", 1);
