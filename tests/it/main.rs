@@ -11,6 +11,7 @@ mod inline;
 mod isolation;
 mod jobs;
 mod journey;
+mod kafka;
 mod limits;
 mod model;
 mod pipelines;

@@ -6,9 +6,11 @@
 //! Where a body of the ingest door brings its own columns, a record has those that its table declares. A record that does
 //! not fit is told apart from its neighbours, so that who reads may leave it out.
 
+mod avro;
 mod csv;
 mod debezium;
 mod encode;
+mod framed;
 mod json;
 mod split;
 
@@ -20,8 +22,10 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use avro::{AvroDecoder, AvroEncoder};
 pub use debezium::{CHANGE, COMES, GOES, REPLACED, REPLACES, changing};
 pub use encode::{encode, header};
+pub use framed::{frame, framed, json_schema};
 pub use json::{Decimals, JsonOptions, Timestamps};
 pub use split::{RECORD_BYTES_MAX, split};
 
@@ -84,6 +88,11 @@ impl Decoder {
         Ok(Self { format, schema, cells })
     }
 
+    /// True if rows come with [`CHANGE`] behind their columns, not one for each record.
+    pub fn is_changelog(&self) -> bool {
+        matches!(self.format, RecordFormat::DebeziumJson(_))
+    }
+
     /// CSV: the columns stand where this first record of a file says.
     pub fn with_header(mut self, header: &[u8]) -> Result<Self, Error> {
         let names = csv::cells(header).map_err(Error::Malformed)?;
@@ -108,37 +117,13 @@ impl Decoder {
             }
             let is_blank = |record: &&[u8]| !takes_blank && record.trim_ascii().is_empty();
             let length = records[start..].iter().position(is_blank).unwrap_or(records.len() - start);
-            if !self.run(records, start..start + length, at_bad, &mut decoded) {
+            let rows = |range: Range<usize>| self.rows(&records[range]);
+            if !by_halves(start..start + length, at_bad, &mut decoded, &rows) {
                 break;
             }
             start += length;
         }
         decoded
-    }
-
-    /// Decodes neighbours; what does not fit is found by halves. False: enough is known.
-    fn run(
-        &self,
-        records: &[&[u8]],
-        range: Range<usize>,
-        at_bad: AtBad,
-        decoded: &mut DecodedRecords,
-    ) -> bool {
-        match self.rows(&records[range.clone()]) {
-            Ok(batch) => {
-                decoded.batches.push((range.start, batch));
-                true
-            }
-            Err(reason) if range.len() == 1 => {
-                decoded.bad.push((range.start, reason));
-                at_bad == AtBad::GoOn
-            }
-            Err(_) => {
-                let middle = range.start + range.len() / 2;
-                self.run(records, range.start..middle, at_bad, decoded)
-                    && self.run(records, middle..range.end, at_bad, decoded)
-            }
-        }
     }
 
     fn rows(&self, records: &[&[u8]]) -> Result<RecordBatch, String> {
@@ -151,7 +136,7 @@ impl Decoder {
                     true => RecordBatch::new_empty(self.schema.clone()).columns().to_vec(),
                     false => json::columns(&rows, &self.schema, options)?,
                 };
-                return debezium::with_changes(&self.checked(columns)?, &changes);
+                return debezium::with_changes(&batch(&self.schema, columns)?, &changes);
             }
             RecordFormat::Csv => csv::columns(records, &self.schema, &self.cells)?,
             RecordFormat::RawString => {
@@ -163,17 +148,42 @@ impl Decoder {
                 vec![std::sync::Arc::new(BinaryArray::from_iter_values(records.iter()))]
             }
         };
-        self.checked(columns)
+        batch(&self.schema, columns)
     }
+}
 
-    fn checked(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch, String> {
-        for (column, field) in columns.iter().zip(self.schema.fields()) {
-            if !field.is_nullable() && column.null_count() > 0 {
-                return Err(format!("column {:?} is NULL, and declared NOT NULL", field.name()));
-            }
+/// The rows of neighbours; what does not fit is found by halves. False: enough is known.
+fn by_halves(
+    range: Range<usize>,
+    at_bad: AtBad,
+    decoded: &mut DecodedRecords,
+    rows: &impl Fn(Range<usize>) -> Result<RecordBatch, String>,
+) -> bool {
+    match rows(range.clone()) {
+        Ok(batch) => {
+            decoded.batches.push((range.start, batch));
+            true
         }
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(said)
+        Err(reason) if range.len() == 1 => {
+            decoded.bad.push((range.start, reason));
+            at_bad == AtBad::GoOn
+        }
+        Err(_) => {
+            let middle = range.start + range.len() / 2;
+            by_halves(range.start..middle, at_bad, decoded, rows)
+                && by_halves(middle..range.end, at_bad, decoded, rows)
+        }
     }
+}
+
+/// Columns as declared, without NULLs where none may be.
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, String> {
+    for (column, field) in columns.iter().zip(schema.fields()) {
+        if !field.is_nullable() && column.null_count() > 0 {
+            return Err(format!("column {:?} is NULL, and declared NOT NULL", field.name()));
+        }
+    }
+    RecordBatch::try_new(schema.clone(), columns).map_err(said)
 }
 
 /// What such records cannot have is named.

@@ -21,7 +21,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::connector::{Column, sql_type};
 use crate::format::FileFormat;
-use crate::{BadRow, Error, RowPlace, logged, stamped};
+use crate::{BadRow, Error, RowPlace, RowPlaces, logged, stamped};
 
 /// Bytes that are read at once; more if a record is longer.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -62,7 +62,7 @@ pub(crate) struct FilePlace {
 #[derive(Debug, Default)]
 pub(crate) struct FilePart {
     pub(crate) batches: Vec<RecordBatch>,
-    pub(crate) places: Vec<RowPlace>,
+    pub(crate) places: Vec<RowPlaces>,
     pub(crate) bad: Vec<BadRow>,
     /// Behind it.
     pub(crate) place: FilePlace,
@@ -223,7 +223,7 @@ impl FileReader {
             for (number, batch) in batches {
                 let place = place(number);
                 part.batches.push(self.complete(&batch, &place, now)?);
-                part.places.push(place);
+                part.places.push(RowPlaces::behind(place));
             }
             rows += if says_something { records.len() } else { 0 };
             part.place.rows += records.len() as u64;
@@ -345,7 +345,7 @@ impl FileReader {
                 .map_err(|error| self.unreadable(path, error.to_string()))?;
             part.place.rows += batch.num_rows() as u64;
             part.batches.push(self.complete(&columns, &place, now)?);
-            part.places.push(place);
+            part.places.push(RowPlaces::behind(place));
         }
         part.at_end = part.place.rows >= total;
         Ok(part)

@@ -15,6 +15,7 @@ mod file_reader;
 mod filesystem;
 mod format;
 mod impulse;
+mod kafka;
 mod lake;
 mod lookup;
 mod nexmark;
@@ -37,6 +38,12 @@ pub use filesystem::{
 };
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
+pub use kafka::{
+    Group, KafkaSinkOptions, KafkaSourceOptions, KafkaTopic, Missing, RegistryOptions, StartOffset,
+    ValueFormat,
+};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSink, KafkaSource};
 pub use lake::{LakeMode, LakeRead, LakeSource, Times};
 pub use lookup::{LookupFiles, LookupTable};
 pub use nexmark::{Nexmark, NexmarkOptions};
@@ -45,7 +52,8 @@ pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
 pub use source::{
-    BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, logged, stamped,
+    Available, BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed,
+    logged, stamped,
 };
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

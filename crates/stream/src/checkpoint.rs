@@ -47,6 +47,18 @@ pub(crate) struct SourceState {
     pub(crate) ended: bool,
     /// No row that is still to come of what was there at the start is before this, µs.
     pub(crate) floor: Option<i64>,
+    /// Its parts that have event times of their own, by name; none where it is one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) partitions: BTreeMap<String, PartitionState>,
+}
+
+/// How far a part of a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartitionState {
+    /// Event time that is over by the rows that were seen, µs.
+    pub(crate) time_max: Option<i64>,
+    /// When a row came last, µs; none came yet: when it was found.
+    pub(crate) seen: i64,
 }
 
 /// Where a pipeline stands, but for what its operators hold.

@@ -31,7 +31,7 @@ pub enum Error {
         source: cenote_vocab::OutOfMemory,
     },
     /// A row that cannot be used.
-    #[error("source {source_name}: {partition}, offset {offset}: {reason}")]
+    #[error("source {source_name}: partition {partition}, offset {offset}: {reason}")]
     BadRow {
         /// The source.
         source_name: String,

@@ -300,7 +300,8 @@ impl Planner {
             output = hidden::with_hidden(&output, &[WEIGHT])?;
             columns = Arc::new(changing(&columns));
         }
-        if sink.options.wants_event_time() {
+        // What is taken back did not happen at any time.
+        if changes.is_none() && sink.options.wants_event_time() {
             output = hidden::with_hidden(&output, &[EVENT_TIME])?;
             columns = stamped(&columns);
         }

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
-use cenote_connect::{AtBad, BadRow, Closing, LakeRead, LakeSource, LookupTable, Reach, Sink, Source, Times};
+use cenote_connect::{
+    AtBad, Available, BadRow, Closing, LakeRead, LakeSource, LookupTable, Reach, Sink, Source, Times,
+};
 use cenote_ingest::Ingest;
 use cenote_query::{Engine, ShownRows};
 use cenote_table::Lake;
@@ -92,6 +94,8 @@ struct Reader {
     /// Its plan, by number.
     planned: usize,
     source: Box<dyn Source>,
+    /// What it had beyond what it gave last.
+    available: Option<Available>,
 }
 
 struct Writer {
@@ -251,14 +255,14 @@ impl Run {
                     ))
                 }
                 SourceKind::Connector(options) => options.open(
-                    &planned.name,
+                    (&planned.name, self.pipeline.id),
                     at_bad,
                     (self.pipeline.created, &lake.clock),
                     &self.services.reach,
                 )?,
             };
             let name = planned.name.clone();
-            self.sources.push(Reader { name, feed: planned.feed, planned: number, source });
+            self.sources.push(Reader { name, feed: planned.feed, planned: number, source, available: None });
             let fresh = SourceState {
                 seen: self.pipeline.created.0,
                 identity: planned.identity(),
@@ -406,13 +410,23 @@ impl Run {
     /// How long nothing may happen before silence itself changes something.
     fn silence(&self) -> Duration {
         let idle_commit = self.services.limits.idle_commit;
+        let now = self.services.lake.clock.now();
+        // One alone is waited for however silent it is.
         let silence = match self.plan.options.idle_timeout {
-            Some(timeout) if self.sources.len() > 1 => timeout.min(idle_commit),
+            Some(timeout) if self.parts().count() > 1 => {
+                let due = self.parts().map(|seen| Micros(seen.max(self.since)).plus(timeout));
+                let next = due.filter(|due| *due > now).min();
+                next.map_or(idle_commit, |next| next.since(now).min(idle_commit))
+            }
             _ => idle_commit,
         };
-        let now = self.services.lake.clock.now();
         let due = self.writers.iter().filter_map(|writer| self.due(writer)).chain(self.early_due()).min();
         due.map_or(silence, |due| due.since(now).min(silence))
+    }
+
+    /// When a row came last, of all that has an event time of its own.
+    fn parts(&self) -> impl Iterator<Item = i64> + '_ {
+        self.standing.sources.values().flat_map(SourceState::seen_parts)
     }
 
     /// When open windows are to be shown, if rows came since the last time.

@@ -1,15 +1,17 @@
 //! What an epoch reads, and whether there is anything to do.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::record_batch::RecordBatch;
-use cenote_connect::{BadRow, Pulled, Wanted};
+use cenote_connect::{BadRow, Pulled, RowPlaces, Wanted};
 use cenote_vocab::{Micros, Txn};
 
 use super::sift::Taken;
 use super::{Cut, Run};
 use crate::Error;
-use crate::checkpoint::{SourceState, Standing};
+use crate::checkpoint::{PartitionState, SourceState, Standing};
 use crate::epoch::watermark;
 use crate::feed::Feeds;
 use crate::intake::{Intake, intake, places};
@@ -30,8 +32,11 @@ impl Run {
             standing.looked_up = Some(head.0);
         }
         self.plan.now.store(now.0, Ordering::SeqCst);
+        for (reader, pulled) in &pulled {
+            self.sources[*reader].available.clone_from(&pulled.available);
+        }
         let executor = self.executor();
-        let (mut bad, mut all_taken) = (Vec::new(), Vec::new());
+        let (mut bad, mut all_taken, mut starts) = (Vec::new(), Vec::new(), false);
         let mut latest = i64::MIN;
         for (reader, pulled) in pulled {
             let reader = &self.sources[reader];
@@ -55,6 +60,7 @@ impl Run {
             latest = latest.max(intake.latest.unwrap_or(i64::MIN));
             is_full |= taken >= rows_max as u64;
             standing.rows_skipped += pulled.skipped;
+            starts |= pulled.starts;
             note(state, &pulled, &intake, taken, now);
             let of_source = Taken {
                 planned: reader.planned,
@@ -81,7 +87,7 @@ impl Run {
             (standing.shown_early, standing.is_unshown) = (Some(now.0), false);
         }
         let moment = Moment { watermark, is_first: self.is_first(), latest, shows_early };
-        let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
+        let is_news = rows > 0 || ended || starts || standing.rows_skipped > self.standing.rows_skipped;
         let is_due = shows_early
             || self.is_due(moment)?
             || self.is_writer_due(now)
@@ -168,10 +174,21 @@ pub(super) fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
 /// Where a source stands after what it gave.
 fn note(state: &mut SourceState, pulled: &Pulled, intake: &Intake, rows: u64, now: Micros) {
     state.position.clone_from(&pulled.position);
-    state.time_max = intake.over.max(state.time_max);
+    state.time_max = intake.over.values().copied().max().max(state.time_max);
     state.ended = pulled.ended;
     state.floor = pulled.floor.map(|floor| floor.0);
-    if rows > 0 {
+    if rows > 0 || pulled.is_away {
         state.seen = now.0;
+    }
+    let of_good = pulled.places.iter().map(RowPlaces::partition);
+    let with_rows: BTreeSet<&Arc<str>> =
+        of_good.chain(pulled.bad.iter().map(|row| &row.place.partition)).collect();
+    for name in &pulled.partitions {
+        let fresh = PartitionState { time_max: None, seen: now.0 };
+        let partition = state.partitions.entry(name.to_string()).or_insert(fresh);
+        partition.time_max = intake.over.get(name).copied().max(partition.time_max);
+        if with_rows.contains(name) || pulled.is_away {
+            partition.seen = now.0;
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What is above state has no row of its own to blame: that fails the epoch.
 
-use cenote_connect::{BadRow, RowPlace};
+use cenote_connect::{BadRow, RowPlace, RowPlaces};
 use cenote_vocab::{ErrorKind, Fault};
 
 use arrow::array::BooleanArray;
@@ -23,8 +23,8 @@ use crate::streams::SourceKind;
 pub(super) struct Taken {
     /// The source, by number.
     pub(super) planned: usize,
-    /// The first row of each batch that was read, and how many it has.
-    pub(super) batches: Vec<(RowPlace, usize)>,
+    /// The rows of each batch that was read, and how many it has.
+    pub(super) batches: Vec<(RowPlaces, usize)>,
     /// Rows of them that were left out.
     pub(super) left_out: Vec<RowPlace>,
 }
@@ -32,9 +32,9 @@ pub(super) struct Taken {
 impl Taken {
     /// Where the rows stand that were not left out.
     fn places(&self) -> impl Iterator<Item = RowPlace> + '_ {
-        let of_batch = |(first, rows): &(RowPlace, usize)| {
-            let first = first.clone();
-            (0..*rows as u64).map(move |at| RowPlace { offset: first.offset + at, ..first.clone() })
+        let of_batch = |(places, rows): &(RowPlaces, usize)| {
+            let places = places.clone();
+            (0..*rows).map(move |at| places.row(at))
         };
         self.batches.iter().flat_map(of_batch).filter(|place| !self.left_out.contains(place))
     }

@@ -53,7 +53,7 @@ async fn what_a_pipeline_may_not_be_is_named() {
         ("INSERT INTO out SELECT 'x', count(*) FROM system.catalog.tables".to_owned(), "a system table in a pipeline"),
         ("INSERT INTO out SELECT 'x', value FROM range(0, 3)".to_owned(), "a pipeline"),
         ("INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "table \"i\" does not exist"),
-        ("CREATE TABLE i WITH (connector = 'kafka'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "connector 'kafka' is not supported yet"),
+        ("CREATE TABLE i WITH (connector = 'nats'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "connector 'nats' is not supported yet"),
         ("CREATE TABLE i WITH (connector = 'impulse'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "option 'event_rate' is required"),
         ("CREATE TABLE i WITH (connector = 'impulse', event_rate = 1, x = 2, y = 3); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "unknown options provided in WITH clause: 'x', 'y'"),
         ("SET speed = 3; INSERT INTO out SELECT k, v FROM src".to_owned(), "invalid option 'speed'; supported options are"),

@@ -134,7 +134,7 @@ fn is_same(a: &str, b: &str) -> bool {
 
 /// All runs of a file.
 async fn golden(text: &str) {
-    runs(text, &Sizes { straight: &[1, 7, 32], crashing: 20 }).await;
+    Box::pin(runs(text, &Sizes { straight: &[1, 7, 32], crashing: 20 })).await;
 }
 
 /// All runs of a text.

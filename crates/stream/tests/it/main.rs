@@ -5,6 +5,8 @@ mod files;
 mod forgetting;
 mod golden;
 mod joins;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod life;
 mod names;
 mod nexmark;
