@@ -142,12 +142,12 @@ pub(crate) async fn runs(text: &str, sizes: &Sizes) {
     #[cfg(feature = "failpoints")]
     let _alone = fail::FailScenario::setup();
     let case = Case::parse(text);
-    case.straight(Limits::default(), "straight").await;
+    Box::pin(case.straight(Limits::default(), "straight")).await;
     for rows in sizes.straight {
-        case.straight(epochs_of(*rows), &format!("epochs of {rows}")).await;
+        Box::pin(case.straight(epochs_of(*rows), &format!("epochs of {rows}"))).await;
     }
     #[cfg(feature = "failpoints")]
-    case.crashing(sizes.crashing).await;
+    Box::pin(case.crashing(sizes.crashing)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
