@@ -10,15 +10,16 @@ async fn search(client: &Client, parameters: &str) -> (u16, Value) {
     (answer.status, answer.json())
 }
 
+fn shown(one: &Value) -> String {
+    format!("{} {}", one["type"].as_str().expect("a type"), one["path"].as_str().expect("a path"))
+}
+
 /// Type and path of what is found, in order.
 async fn paths(client: &Client, parameters: &str) -> Vec<String> {
     let (status, answer) = search(client, parameters).await;
     assert_eq!(status, 200, "{answer}");
     let results = answer["results"].as_array().expect("results");
-    results
-        .iter()
-        .map(|one| format!("{} {}", one["type"].as_str().unwrap(), one["path"].as_str().unwrap()))
-        .collect()
+    results.iter().map(shown).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,11 +63,7 @@ async fn search_finds_what_its_caller_may_see_best_first_and_by_pages() {
         let (_, answer) = search(&client, &page).await;
         let results = answer["results"].as_array().expect("results");
         assert!(results.len() <= 2);
-        seen.extend(
-            results
-                .iter()
-                .map(|one| format!("{} {}", one["type"].as_str().unwrap(), one["path"].as_str().unwrap())),
-        );
+        seen.extend(results.iter().map(shown));
         let Some(next) = answer["next_cursor"].as_str() else { break };
         page = format!("q=host&limit=2&cursor={next}");
     }

@@ -1,6 +1,8 @@
 //! Commits of one file each by one writer, where each is a transaction of its own, and by 64 at once, where they share transactions.
 //! SQLite with full synchronisation on disk, and a PostgreSQL that syncs, if the machine has one.
 
+#![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
