@@ -10,11 +10,13 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 
 use crate::Error;
 use crate::checkpoint::SourceState;
 use crate::feed::{Feed, Feeds};
 use crate::lookups::Lookups;
+use crate::pieces::{Pieces, by_row};
 
 /// What came of looking for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +34,30 @@ pub(crate) struct Executor<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) state: &'a SessionState,
     pub(crate) lookups: &'a Lookups,
+    pub(crate) pieces: Pieces,
 }
 
 impl Executor<'_> {
     /// All rows of a plan over these feeds; empty batches are left out.
     pub(crate) async fn run(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        feeds: &Feeds,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let pieces = match by_row(plan) {
+            true => self.pieces.of(feeds.rows_max()),
+            false => 1,
+        };
+        if pieces == 1 {
+            return Box::pin(self.run_piece(plan, feeds)).await;
+        }
+        let pieces = feeds.dealt(pieces);
+        let ran = pieces.iter().map(|feeds| Box::pin(self.run_piece(plan, feeds)));
+        let ran = Box::pin(try_join_all(ran)).await?;
+        Ok(ran.into_iter().flatten().collect())
+    }
+
+    async fn run_piece(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         feeds: &Feeds,

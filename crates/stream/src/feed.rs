@@ -39,6 +39,41 @@ impl Feeds {
     pub(crate) fn rows(&self, feed: FeedId) -> &[RecordBatch] {
         self.rows.get(&feed).map_or(&[], Vec::as_slice)
     }
+
+    /// Rows of the feed that has most.
+    pub(crate) fn rows_max(&self) -> usize {
+        self.rows.values().map(|rows| count(rows)).max().unwrap_or(0)
+    }
+
+    /// So many pieces, about as long as each other: one behind the other they are all rows.
+    pub(crate) fn dealt(&self, pieces: usize) -> Vec<Self> {
+        let piece = |at: usize| {
+            let rows = self.rows.iter().map(|(feed, rows)| {
+                let total = count(rows);
+                (*feed, part(rows, total * at / pieces, total * (at + 1) / pieces))
+            });
+            Self { rows: rows.collect() }
+        };
+        (0..pieces).map(piece).collect()
+    }
+}
+
+fn count(rows: &[RecordBatch]) -> usize {
+    rows.iter().map(RecordBatch::num_rows).sum()
+}
+
+/// The rows from one place on and before another.
+fn part(rows: &[RecordBatch], from: usize, to: usize) -> Vec<RecordBatch> {
+    let mut first = 0;
+    let mut part = Vec::new();
+    for batch in rows {
+        let (begin, end) = (from.max(first), to.min(first + batch.num_rows()));
+        if begin < end {
+            part.push(batch.slice(begin - first, end - begin));
+        }
+        first += batch.num_rows();
+    }
+    part
 }
 
 /// A feed as the planner sees it. Behind the columns that queries name its batches have hidden ones, such as
@@ -298,5 +333,37 @@ impl TableProvider for Feed {
         };
         self.asked.columns.lock().extend(read);
         self.exec(projection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+    use super::*;
+
+    #[test]
+    fn pieces_are_all_rows_in_their_order() {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        let batch = |values: std::ops::Range<i64>| {
+            RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from_iter_values(values))])
+                .expect("a batch")
+        };
+        let mut feeds = Feeds::default();
+        feeds.set(1, vec![batch(0..3), batch(3..3), batch(3..10)]);
+        feeds.set(2, vec![batch(0..1)]);
+        assert_eq!(feeds.rows_max(), 10);
+        for pieces in [1, 2, 3, 7, 20] {
+            let dealt = feeds.dealt(pieces);
+            assert_eq!(dealt.len(), pieces);
+            for (feed, expected) in [(1, 10), (2, 1)] {
+                let values = dealt.iter().flat_map(|piece| piece.rows(feed));
+                let values =
+                    values.flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+                assert_eq!(values.collect::<Vec<_>>(), (0..expected).collect::<Vec<_>>(), "{pieces}");
+            }
+            assert!(dealt.iter().all(|piece| count(piece.rows(1)) <= 10_usize.div_ceil(pieces)));
+        }
     }
 }

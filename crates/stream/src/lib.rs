@@ -24,6 +24,7 @@ mod lookups;
 mod metrics;
 mod multiset;
 mod options;
+mod pieces;
 mod plan;
 mod printed;
 mod run;

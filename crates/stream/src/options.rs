@@ -68,7 +68,7 @@ pub struct PipelineOptions {
     pub restarts_max: Option<u32>,
     /// Bytes of state at most: more is a failure that names the operator; `None`: what all pipelines of the node may hold.
     pub state_memory: Option<u64>,
-    /// Plan partitions at most; plans run with one.
+    /// Pieces of an epoch's rows that are worked on at once, at most; `None`: as many as there are cores.
     pub parallelism: Option<u32>,
     /// Queries that write nothing show their rows to whoever looks on.
     pub preview: bool,
@@ -220,6 +220,10 @@ pub struct Limits {
     pub linger: Duration,
     /// State up to this stands in the catalog beside the epoch; more becomes an object.
     pub inline_state_bytes: usize,
+    /// Rows of a piece that is worked on beside others, at least.
+    pub piece_rows: usize,
+    /// Fewer rows than these stay together.
+    pub wide_rows: usize,
     /// A lookup table up to this is held whole.
     pub lookup_bytes: usize,
     /// An idle pipeline whose sources moved on without rows says so this often.
@@ -234,6 +238,8 @@ impl Default for Limits {
             commits_apart: 4,
             linger: Duration::from_millis(5),
             inline_state_bytes: 64 << 10,
+            piece_rows: 8192,
+            wide_rows: 20_000,
             lookup_bytes: 64 << 20,
             idle_commit: Duration::from_secs(3600),
         }

@@ -35,6 +35,7 @@ use crate::feed::{FeedId, Feeds};
 use crate::lookups::Lookups;
 use crate::multiset::Multiset;
 use crate::options::BadData;
+use crate::pieces::{Pieces, cores};
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{EventTime, SourceKind, SourcePlan};
@@ -354,7 +355,11 @@ impl Run {
     }
 
     fn executor(&self) -> Executor<'_> {
-        Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups }
+        let limits = self.services.limits;
+        let most = self.plan.options.parallelism.and_then(|most| usize::try_from(most).ok());
+        let pieces =
+            Pieces { most: most.unwrap_or_else(cores), rows: limits.piece_rows, from: limits.wide_rows };
+        Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups, pieces }
     }
 
     fn due(&self, writer: &Writer) -> Option<Micros> {

@@ -71,9 +71,6 @@ pub(super) fn graph(parts: &Parts<'_>) -> Result<(PipelineGraph, Vec<String>), E
         let node = (format!("sink<{connector}>"), format!("sink {}: {connector}", sink.name), rows);
         sunk.push(parts.sink(&mut graph, plan, node, vec![("guarantee", guarantee.to_owned())])?);
     }
-    if parts.options.parallelism.is_some_and(|most| most > 1) {
-        graph.warnings.push("plans run with one partition, whatever parallelism allows".to_owned());
-    }
     Ok((graph, sunk))
 }
 

@@ -1,4 +1,4 @@
-//! Scripts whose results are known: straight, in epochs of other sizes, and with state as objects and a crash at
+//! Scripts whose results are known: straight, in epochs of other sizes, with another parallelism after each epoch, and with state as objects and a crash at
 //! every step of every epoch. Each must answer what the same SQL answers over all rows at once, up to the closed windows.
 //!
 //! A file has parts, each after a line `--- name`: `setup`, `pipeline` (the script), any number of `then` (more rows), and
@@ -6,7 +6,7 @@
 //! `after` is another script that runs before each look, on what the first one has written outside.
 //! Changelogs are merged by key in that table: what is left over, or missing, differs from the answer.
 
-use cenote_stream::Limits;
+use cenote_stream::{Limits, Step};
 use cenote_vocab::Micros;
 
 use crate::world::{World, drain, epochs_of};
@@ -106,6 +106,26 @@ impl Case {
         world.stop().await;
     }
 
+    /// After each epoch the pipeline is restored with another parallelism; every row is a piece of its own.
+    async fn rescaled(&self, epoch_rows: usize) {
+        let world = self.world().await;
+        let limits = Limits { wide_rows: 0, piece_rows: 1, ..epochs_of(epoch_rows) };
+        let mut parallelisms = [2, 3, 8].into_iter().cycle();
+        let mut rows = 0;
+        for more in [Vec::new()].iter().chain(&self.then) {
+            world.all(more).await;
+            let run = loop {
+                let parallelism = parallelisms.next().expect("a cycle");
+                world.client.rows(&format!("ALTER PIPELINE p SET (parallelism = {parallelism})")).await;
+                let mut run = world.open("p", limits).await.expect("opens");
+                let Step::Committed(_) = run.step().await.expect("an epoch") else { break run };
+            };
+            rows = self.compare(&world, run.watermark(), "rescaled").await;
+        }
+        assert!(rows > 0, "rescaled: nothing came out");
+        world.stop().await;
+    }
+
     #[cfg(feature = "failpoints")]
     async fn crashing(&self, epoch_rows: usize) {
         let world = self.world().await;
@@ -146,6 +166,7 @@ pub(crate) async fn runs(text: &str, sizes: &Sizes) {
     for rows in sizes.straight {
         Box::pin(case.straight(epochs_of(*rows), &format!("epochs of {rows}"))).await;
     }
+    Box::pin(case.rescaled(sizes.crashing)).await;
     #[cfg(feature = "failpoints")]
     Box::pin(case.crashing(sizes.crashing)).await;
 }
