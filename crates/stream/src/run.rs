@@ -57,6 +57,8 @@ pub struct Run {
     scope: Scope,
     pipeline: Pipeline,
     actor: String,
+    /// The script as everybody may see it.
+    masked_script: String,
     plan: PipelinePlan,
     sources: Vec<Reader>,
     /// Sinks outside of the lake, by number.
@@ -175,6 +177,7 @@ impl Run {
         plan: PipelinePlan,
         (fence, epoch): (Fence, Epoch),
     ) -> Result<Self, Error> {
+        let masked_script = cenote_query::masked(&pipeline.script);
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
@@ -212,6 +215,7 @@ impl Run {
             scope: scope.clone(),
             pipeline,
             actor,
+            masked_script,
             plan,
         };
         run.open_sources()?;

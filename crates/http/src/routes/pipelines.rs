@@ -232,9 +232,9 @@ pub(super) async fn change(
     match change.stop {
         None => {}
         Some(Stop::None) => {
-            if session.pipeline(id).await.map_err(failed)?.desired == Desired::Paused
-                || is_failed(&session, id).await?
-            {
+            let is_paused = session.pipeline(id).await.map_err(failed)?.desired == Desired::Paused;
+            let resumes = is_paused || is_failed(&session, id).await?;
+            if resumes {
                 session.resume_pipeline(id).await.map_err(failed)?;
             }
         }
