@@ -211,11 +211,7 @@ async fn rows_are_shown_without_a_trace_and_beside_a_pipeline_that_runs() {
     let listed = good(&client, "GET", "/pipelines", Value::Null).await;
     let other =
         listed["data"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "q")).expect("q");
-    let without = call(
-        &client,
-        "GET",
-        &format!("/pipelines/{}/output", other["id"].as_str().expect("an id")),
-        Value::Null,
-    );
-    assert_eq!(without.await.status, 400);
+    let output = format!("/pipelines/{}/output", other["id"].as_str().expect("an id"));
+    let without = call(&client, "GET", &output, Value::Null).await;
+    assert_eq!(without.status, 400);
 }

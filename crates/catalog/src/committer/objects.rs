@@ -246,7 +246,10 @@ impl Step<'_> {
             return Err(Error::TableNotFound { name: format!("{schema}.{name}"), nearest: None });
         };
         let (table, base) = (def.id, self.world.head.txn);
-        self.redefine(table, Some(TableDef { schema_id, begin_txn: self.txn, ..(*def).clone() }));
+        let mut properties = def.properties.clone();
+        properties.remove(crate::ASSET); // its recipe is gone
+        let back = TableDef { schema_id, begin_txn: self.txn, properties, ..(*def).clone() };
+        self.redefine(table, Some(back));
         self.undropped.insert(table);
         self.tally(table, base, ops::CREATE | ops::RESTORE);
         self.committed.created_tables.push(table);

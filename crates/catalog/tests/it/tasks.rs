@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use arrow::array::{Array as _, AsArray as _};
+use arrow::array::AsArray as _;
 use cenote_catalog::{
     Asset, AssetSpec, Category, Check, CheckResult, ClaimedTask, Code, Commit, Error, Facts, FlowChange,
     Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, ReadSet, RunOf, Severity, TableChange, TaskEnd,
