@@ -209,7 +209,8 @@ impl Run {
     fn code(&self, standing: &Standing) -> Option<Code> {
         let inputs = self.inputs(standing);
         let tables = inputs.iter().filter_map(|input| input.node.parse().ok().map(TableId));
-        (!inputs.is_empty()).then(|| Code::new(self.masked_script.clone(), [self.masked_script.as_str()], tables))
+        (!inputs.is_empty())
+            .then(|| Code::new(self.masked_script.clone(), [self.masked_script.as_str()], tables))
     }
 
     /// The ranges that the epoch read.
