@@ -1,5 +1,6 @@
 //! A whole node, by its front doors.
 
+mod assets;
 mod changes;
 mod clients;
 mod crash;

@@ -1,7 +1,7 @@
 //! The handle by which a node starts, asks and stops what runs by itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use cenote_table::{Lake, OptimizeOutcome, Progress};
@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::assets::AssetTasks;
 use crate::attempt::Cause;
 use crate::backlog::Backlog;
 use crate::metrics::Metrics;
+use crate::task::Running;
 use crate::{BuiltIn, Error, FlowOptions};
 
 /// How often old runs are forgotten, and how many at a time.
@@ -47,6 +49,10 @@ pub(crate) struct Inner {
     pub(crate) flushes: Arc<Semaphore>,
     /// Jobs whose scheduled run is under way.
     pub(crate) scheduled: Mutex<HashSet<(CatalogId, BuiltIn)>>,
+    /// Who does tasks of assets.
+    pub(crate) asset_tasks: OnceLock<Weak<dyn AssetTasks>>,
+    /// Attempts at tasks of assets that are under way.
+    pub(crate) attempts: Mutex<Vec<Running>>,
     /// Rings when a run ended.
     pub(crate) bell: Notify,
     /// Tenants as of the last tick, each with its newest change then.
@@ -80,6 +86,8 @@ impl Flow {
             merges: Arc::new(Semaphore::new(slots as usize)),
             flushes: Arc::new(Semaphore::new(FLUSHES_MAX as usize)),
             scheduled: Mutex::default(),
+            asset_tasks: OnceLock::new(),
+            attempts: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),
             backlogs: Mutex::default(),
@@ -171,7 +179,8 @@ impl Inner {
             };
             next = [next, due].into_iter().flatten().min();
         }
-        Ok(next)
+        let due = self.tick_assets(scope, now).await?;
+        Ok([next, due].into_iter().flatten().min())
     }
 
     /// Remembers the tenant's newest change. One that this process sees first gets its jobs, and no run of a dead process
@@ -191,6 +200,10 @@ impl Inner {
         let swept = self.lake.catalog.sweep_runs(scope, "its process ended before it").await?;
         if swept > 0 {
             tracing::info!(tenant = scope.tenant(), swept, "runs of an earlier process are ended");
+        }
+        let tasks = self.lake.catalog.sweep_tasks(scope).await?;
+        if tasks > 0 {
+            tracing::info!(tenant = scope.tenant(), tasks, "tasks of an earlier process are given back");
         }
         Ok(())
     }

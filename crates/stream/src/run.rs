@@ -62,6 +62,8 @@ pub struct Run {
     scope: Scope,
     pipeline: Pipeline,
     actor: String,
+    /// The script as everybody may see it.
+    masked_script: String,
     plan: PipelinePlan,
     sources: Vec<Reader>,
     /// Sinks outside of the lake, by number.
@@ -183,6 +185,7 @@ impl Run {
         plan: PipelinePlan,
         (fence, epoch): (Fence, Epoch),
     ) -> Result<Self, Error> {
+        let masked_script = cenote_query::masked(&pipeline.script);
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
@@ -228,6 +231,7 @@ impl Run {
             scope: scope.clone(),
             pipeline,
             actor,
+            masked_script,
             plan,
         };
         run.open_sources()?;

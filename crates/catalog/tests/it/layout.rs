@@ -7,6 +7,21 @@ use crate::fixture::Fixture;
 
 /// From the newest layout back to 1.
 const BACK_TO_1: &[&str] = &[
+    "DROP TABLE cn_code",
+    "DROP TABLE cn_node",
+    "DROP TABLE cn_edge",
+    "DROP TABLE cn_asset",
+    "DROP TABLE cn_asset_dep",
+    "DROP TABLE cn_asset_partition",
+    "DROP TABLE cn_asset_input",
+    "DROP TABLE cn_trigger",
+    "DROP TABLE cn_tick",
+    "DROP TABLE cn_run_key",
+    "DROP TABLE cn_task",
+    "DROP TABLE cn_task_dep",
+    "DROP TABLE cn_attempt",
+    "DROP TABLE cn_check",
+    "DROP TABLE cn_check_result",
     "DROP TABLE cn_inline",
     "DROP TABLE cn_hold",
     "DROP TABLE cn_pipeline",

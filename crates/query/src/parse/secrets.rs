@@ -8,7 +8,7 @@ use super::tokens::{span_of, tokenize};
 const MASK: &str = "'***'";
 
 /// The script without the values of options that are secrets. A text that cannot be read shows nothing.
-pub(crate) fn masked(script: &str) -> String {
+pub fn masked(script: &str) -> String {
     let Ok(tokens) = tokenize(script) else { return MASK.to_owned() };
     let mut shown = String::with_capacity(script.len());
     let mut from = 0;

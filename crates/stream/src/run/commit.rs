@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
+use cenote_catalog::{Code, Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
 use cenote_connect::{BadRow, Closing, EpochRows};
-use cenote_vocab::{Epoch, Micros};
+use cenote_vocab::{Epoch, Micros, TableId};
 
 use super::{Committing, Run, Staged};
 use crate::checkpoint::{self, Body, Held, Standing, StateObject};
@@ -168,6 +168,7 @@ impl Run {
                     operation: "pipeline".to_owned(),
                     actor: Some(self.actor.clone()),
                     message: Some(self.pipeline.full_name()),
+                    code: self.code(standing),
                     inputs: self.inputs(standing),
                     ..Facts::default()
                 },
@@ -209,6 +210,14 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// The script, for lineage; none of an epoch that read nothing.
+    fn code(&self, standing: &Standing) -> Option<Code> {
+        let inputs = self.inputs(standing);
+        let tables = inputs.iter().filter_map(|input| input.node.parse().ok().map(TableId));
+        (!inputs.is_empty())
+            .then(|| Code::new(self.masked_script.clone(), [self.masked_script.as_str()], tables))
     }
 
     /// The ranges that the epoch read.
