@@ -12,6 +12,7 @@ mod isolation;
 mod jobs;
 mod journey;
 mod limits;
+mod metadata;
 mod model;
 mod pipelines;
 mod process;

@@ -28,7 +28,7 @@ use crate::{
 /// A catalog database. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     /// One per catalog, started when first asked.
     committers: Arc<Mutex<HashMap<CatalogId, Committer>>>,
 }
@@ -82,6 +82,7 @@ impl Catalog {
             memories: Mutex::default(),
             files: FileIndexes::new(),
             recent: Recent::new(),
+            published: tokio::sync::Notify::new(),
         };
         tenant::create_first(&inner).await?;
         Ok(Self { inner: Arc::new(inner), committers: Arc::default() })

@@ -6,6 +6,8 @@ mod files;
 mod flow;
 mod ledger;
 mod objects;
+mod publication;
+mod published;
 mod render;
 mod root;
 mod stream;
@@ -16,6 +18,8 @@ pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
+pub(crate) use publication::{PUBLICATION, SIGNING_KEY};
+pub use published::{PublishedKind, PublishedTable, published_tables};
 pub(crate) use render::{add_column, define, definitions};
 pub(crate) use root::{CATALOG, HEAD, HOLD, META, TABLE_TXN, TXN, TXN_INPUT};
 pub(crate) use stream::PIPELINE;
@@ -24,7 +28,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 5;
+pub(crate) const LAYOUT: i64 = 6;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -55,6 +59,8 @@ pub(crate) const TABLES: &[&Table] = &[
     &JOB,
     &RUN,
     &PIPELINE,
+    &PUBLICATION,
+    &SIGNING_KEY,
 ];
 
 /// The meaning of a column, which each database has its own type for.

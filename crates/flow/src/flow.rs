@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::attempt::Cause;
 use crate::backlog::Backlog;
+use crate::jobs::Pace;
 use crate::metrics::Metrics;
 use crate::{BuiltIn, Error, FlowOptions};
 
@@ -47,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) flushes: Arc<Semaphore>,
     /// Jobs whose scheduled run is under way.
     pub(crate) scheduled: Mutex<HashSet<(CatalogId, BuiltIn)>>,
+    /// How far metadata is published.
+    pub(crate) publications: Mutex<HashMap<CatalogId, Pace>>,
     /// Rings when a run ended.
     pub(crate) bell: Notify,
     /// Tenants as of the last tick, each with its newest change then.
@@ -80,6 +83,7 @@ impl Flow {
             merges: Arc::new(Semaphore::new(slots as usize)),
             flushes: Arc::new(Semaphore::new(FLUSHES_MAX as usize)),
             scheduled: Mutex::default(),
+            publications: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),
             backlogs: Mutex::default(),
@@ -166,6 +170,7 @@ impl Inner {
             let Some(kind) = BuiltIn::of_name(&job.name).filter(|_| !job.paused) else { continue };
             let due = match kind {
                 BuiltIn::Compact => self.tick_compact(scope, &job, now).await?,
+                BuiltIn::Publish => self.tick_publish(scope, &job, now),
                 BuiltIn::Retention if !self.options.retention_enabled => None,
                 _ => self.tick_scheduled(scope, kind, &job, now),
             };

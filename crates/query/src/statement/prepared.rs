@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{ObjectType, Statement as SqlStatement};
 
-use super::{describe as describes, explain_pipeline, maintain, select, show};
+use super::{describe as describes, explain_pipeline, maintain, publish, select, show};
 use crate::Error;
 use crate::parse::{Command, CopyFormat, Parsed, PipelineStatement};
 use crate::plan::fault;
@@ -99,6 +99,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Pipeline(PipelineStatement::Explain { .. }) => (Class::Read, "EXPLAIN"),
             Command::Pipeline(statement) => (Class::Ddl, statement.command()),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
+            Command::PublishMetadata => (Class::Admin, "PUBLISH METADATA"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
             Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
             Command::AlterSchema(_) => (Class::Ddl, "ALTER SCHEMA"),
@@ -177,6 +178,7 @@ pub(crate) async fn describe(
                 Command::Optimize { .. } | Command::Dedup { .. } | Command::RunJob { .. } => {
                     Some(maintain::optimize_columns())
                 }
+                Command::PublishMetadata => Some(publish::columns()),
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
                 Command::Verify { .. } => Some(maintain::verify_columns()),
                 Command::Pipeline(statement) => explain_pipeline::columns(statement),

@@ -16,7 +16,8 @@ CREATE TABLE bids (auction BIGINT, bidder BIGINT, price BIGINT, channel TEXT, ur
 
 /// The streams, and the tables of the batch.
 const COPIES: &str = "INSERT INTO people SELECT * FROM person; INSERT INTO auctions SELECT * FROM auction; INSERT INTO bids SELECT * FROM bid";
-const BATCH: &str = "WITH person AS (SELECT * FROM people), auction AS (SELECT * FROM auctions), bid AS (SELECT * FROM bids)";
+const BATCH: &str =
+    "WITH person AS (SELECT * FROM people), auction AS (SELECT * FROM auctions), bid AS (SELECT * FROM bids)";
 
 /// Runs the query of a file as a golden script.
 async fn nexmark(text: &str) {
