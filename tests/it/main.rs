@@ -1,5 +1,6 @@
 //! A whole node, by its front doors.
 
+mod assets;
 mod changes;
 mod clients;
 mod crash;
@@ -11,12 +12,14 @@ mod inline;
 mod isolation;
 mod jobs;
 mod journey;
+mod kafka;
 mod limits;
 mod metadata;
 mod model;
 mod pipelines;
 mod process;
 mod run;
+mod search;
 mod slt;
 mod snapshot;
 mod steering;

@@ -54,6 +54,28 @@ fn a_script_runs_to_its_end_and_prints_the_rows_of_its_queries() {
 }
 
 #[test]
+fn results_that_change_are_printed_as_changes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let input = directory.path().join("in.json");
+    let lines: String = (0..10).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    std::fs::write(&input, lines).expect("writes");
+    let script = table("events", "n BIGINT", "source", &input)
+        + "SELECT n % 2 AS rest, count(*) AS many FROM events GROUP BY 1;";
+    let (code, out, error) = run(&script, &[]);
+    assert_eq!(code, Some(0), "{error}");
+    let last = |rest: u8| {
+        let of_it = format!("\"after\":{{\"rest\":{rest},");
+        out.lines()
+            .rfind(|line| line.contains(&of_it))
+            .map(|line| line.split("\"after\":").nth(1).map(str::to_owned))
+    };
+    for rest in [0, 1] {
+        let line = last(rest).flatten().unwrap_or_default();
+        assert!(line.starts_with(&format!("{{\"rest\":{rest},\"many\":5}},\"op\":")), "{out}{error}");
+    }
+}
+
+#[test]
 fn a_state_directory_knows_its_script() {
     let directory = tempfile::tempdir().expect("a directory");
     let state = directory.path().join("state").display().to_string();

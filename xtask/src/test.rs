@@ -19,8 +19,10 @@ pub(crate) fn run(more: &[String]) -> Result<()> {
     // With the tests, so that features of development dependencies are unified once and for both.
     checked(cargo().arg("build").args(SELECTION).args(["--bins", "--tests", "--profile", profile]))?;
     let skipped = std::env::temp_dir().join(format!("cenote-skipped-{}", std::process::id()));
-    let servers =
-        [(POSTGRES_VARIABLE, start("postgres", start_postgres)), (S3_VARIABLE, start("s3", start_s3))];
+    let servers = [
+        (POSTGRES_VARIABLE, start("postgres", || start_postgres(false))),
+        (S3_VARIABLE, start("s3", start_s3)),
+    ];
     let mut command = cargo();
     command.args(["nextest", "run"]).args(SELECTION).args(["--cargo-profile", profile]).args(more);
     command.env("CENOTE_TEST_SKIPPED", &skipped);

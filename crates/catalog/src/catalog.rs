@@ -1,6 +1,6 @@
 //! The handle by which all other crates use the catalog.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use crate::file_index::FileIndexes;
 use crate::inner::{Active, Inner};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
-use crate::sql::{Database, Dialect, access, head, history, migrate, trash};
+use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    CatalogOptions, Changes, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease,
-    LevelCounters, Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd,
-    ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange, VisibleFiles, changes, collection,
-    hold, inline, job, lease, partition, pipeline, reading, run, system, tenant, tokens, visible,
+    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, Commit, Committed,
+    DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge, Names, NewRun,
+    NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier, TableCommit, TableDef,
+    TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection, hold, inline, job,
+    lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -330,6 +331,99 @@ impl Catalog {
     /// The identity by whose rights a pipeline runs. `OwnerGone` for a token that is gone, revoked or expired.
     pub async fn owner(&self, scope: &Scope, token: i64) -> Result<Identity, Error> {
         pipeline::owner(&self.inner, scope, token).await
+    }
+
+    // ---- assets and their runs ----
+
+    /// All assets, by id.
+    pub async fn assets(&self, scope: &Scope) -> Result<Vec<Asset>, Error> {
+        asset::list(&self.inner, scope).await
+    }
+
+    /// What assets have, by asset and part.
+    pub async fn asset_partitions(&self, scope: &Scope) -> Result<Vec<AssetPartition>, Error> {
+        asset::partitions(&self.inner, scope).await
+    }
+
+    /// The last transaction that changed rows of each of these tables of the tenant.
+    pub async fn rows_changed(
+        &self,
+        scope: &Scope,
+        tables: &[TableId],
+    ) -> Result<BTreeMap<TableId, Txn>, Error> {
+        let own: Vec<TableId> =
+            tables.iter().copied().filter(|table| table.catalog() == scope.catalog()).collect();
+        asset::changed(&self.inner, &own).await
+    }
+
+    /// What makes assets run by itself.
+    pub async fn triggers(&self, scope: &Scope) -> Result<Vec<Trigger>, Error> {
+        asset::triggers(&self.inner, scope).await
+    }
+
+    /// The checks of a table, or of all, by name.
+    pub async fn checks(&self, scope: &Scope, table: Option<TableId>) -> Result<Vec<Check>, Error> {
+        asset::checks(&self.inner, scope, table).await
+    }
+
+    /// Begins the best task that is ready; `None` if there is none, or `running_max` run already.
+    pub async fn claim_task(
+        &self,
+        scope: &Scope,
+        executor: Uuid,
+        running_max: u32,
+    ) -> Result<Option<ClaimedTask>, Error> {
+        task::claim(&self.inner, scope, executor, running_max).await
+    }
+
+    /// The snapshot at which a run reads what it does not make: the newest when this is asked first, held until the run ends.
+    pub async fn fix_snapshot(&self, scope: &Scope, run: Uuid) -> Result<Txn, Error> {
+        task::fix_snapshot(&self.inner, scope, run).await
+    }
+
+    /// Gives a task back without ending it. `TaskGone` if the attempt does not have it any more.
+    pub async fn let_go(&self, scope: &Scope, attempt_id: Uuid, how: &LetGo) -> Result<(), Error> {
+        task::let_go(&self.inner, scope, attempt_id, how).await
+    }
+
+    /// Makes ready what waited until now; answers how many.
+    pub async fn wake_tasks(&self, scope: &Scope, now: Micros) -> Result<u64, Error> {
+        task::wake(&self.inner, scope, now).await
+    }
+
+    /// Gives back tasks of processes that ended; answers how many.
+    pub async fn sweep_tasks(&self, scope: &Scope) -> Result<u64, Error> {
+        task::sweep(&self.inner, scope).await
+    }
+
+    /// Whether any task is ready, and when one that waits is.
+    pub async fn task_pulse(&self, scope: &Scope) -> Result<(bool, Option<Micros>), Error> {
+        task::pulse(&self.inner, scope).await
+    }
+
+    /// A run of assets with its tasks. `RunNotFound` if there is none.
+    pub async fn asset_run(&self, scope: &Scope, id: Uuid) -> Result<AssetRun, Error> {
+        task::run(&self.inner, scope, id).await
+    }
+
+    /// The newest run with a task of an asset.
+    pub async fn newest_run_of(&self, scope: &Scope, asset: Uuid) -> Result<Option<AssetRun>, Error> {
+        task::newest_of(&self.inner, scope, asset).await
+    }
+
+    /// Assets with a task that is not at its end.
+    pub async fn open_assets(&self, scope: &Scope) -> Result<Vec<Uuid>, Error> {
+        task::open_assets(&self.inner, scope).await
+    }
+
+    /// The run that was asked for by a key, and the hash of what was asked.
+    pub async fn run_of_key(&self, scope: &Scope, key: &str) -> Result<Option<(Uuid, [u8; 32])>, Error> {
+        task::of_key(&self.inner, scope, key).await
+    }
+
+    /// All edges of lineage that were there at a transaction. `Limit` if there are too many to walk.
+    pub async fn lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<LineageEdge>, Error> {
+        Ok(lineage::edges(&self.inner.database, scope.catalog(), at).await?)
     }
 
     /// Rows of a registered system table, limited to what the tenant may see.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cenote_datafile::DeletionVector;
 use cenote_vocab::{
-    Epoch, Fence, Field, FieldId, FieldType, FileId, PartitionSpec, SchemaId, Scope, SortOrder, TableId,
-    TableSchema, Txn,
+    Epoch, Fence, Field, FieldId, FieldType, FileId, Micros, PartitionSpec, SchemaId, Scope, SortOrder,
+    TableId, TableSchema, Txn,
 };
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{DataFile, Evolution, NewFile, ReadSet, Region, TableKind};
+use crate::{DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -60,6 +61,61 @@ pub struct Facts {
     pub message: Option<String>,
     /// What was read.
     pub inputs: Vec<Input>,
+    /// What made rows of it; nothing if nothing was read.
+    pub code: Option<Code>,
+    /// The run that it is part of.
+    pub run: Option<RunOf>,
+}
+
+/// A statement, or a script: what makes rows of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The same for the same words that mean the same objects.
+    pub id: [u8; 32],
+    /// As it was written.
+    pub text: String,
+}
+
+impl Code {
+    /// `words` without spaces and comments; `objects`: what its names mean.
+    pub fn new<'a>(
+        text: String,
+        words: impl IntoIterator<Item = &'a str>,
+        objects: impl IntoIterator<Item = TableId>,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        for word in words {
+            hash.update((word.len() as u64).to_be_bytes());
+            hash.update(word);
+        }
+        for object in objects {
+            hash.update(object.0.to_be_bytes());
+        }
+        Self { id: hash.finalize().into(), text }
+    }
+}
+
+/// The run that a commit is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunOf {
+    /// One that is there already.
+    Open(Uuid),
+    /// A statement that read and wrote: its run is made by the commit, ended already.
+    Query {
+        /// The run.
+        id: Uuid,
+        /// When the statement began.
+        started: Micros,
+    },
+}
+
+impl RunOf {
+    /// The run.
+    pub fn id(self) -> Uuid {
+        match self {
+            Self::Open(id) | Self::Query { id, .. } => id,
+        }
+    }
 }
 
 /// One thing that a commit read.
@@ -268,6 +324,8 @@ pub enum ObjectChange {
         /// Its name then.
         name: String,
     },
+    /// A change of assets and their runs.
+    Flow(Box<FlowChange>),
 }
 
 /// A table to be created.

@@ -83,6 +83,46 @@ pub enum Error {
     /// The schema has a pipeline of this name.
     #[error("pipeline \"{0}\" already exists")]
     PipelineExists(String),
+    /// No such asset.
+    #[error("asset \"{name}\" does not exist")]
+    AssetNotFound {
+        /// As asked.
+        name: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// A run of the asset is open.
+    #[error("asset {0} has a run that is not at its end")]
+    AssetBusy(uuid::Uuid),
+    /// The table is filled by a recipe.
+    #[error("table {0} is an asset")]
+    IsAsset(String),
+    /// The table has a check of this name.
+    #[error("check \"{0}\" already exists")]
+    CheckExists(String),
+    /// No such check.
+    #[error("check \"{0}\" does not exist")]
+    CheckNotFound(String),
+    /// No such run.
+    #[error("run {0} does not exist")]
+    RunNotFound(String),
+    /// The run is at its end.
+    #[error("run {0} has ended")]
+    RunEnded(uuid::Uuid),
+    /// Another run was asked for by this key.
+    #[error("run key {key:?} is taken by run {run}")]
+    RunKeyTaken {
+        /// The key.
+        key: String,
+        /// That run.
+        run: uuid::Uuid,
+    },
+    /// The attempt does not have its task any more: what it did counts nowhere.
+    #[error("attempt {0} does not have its task any more")]
+    TaskGone(uuid::Uuid),
+    /// The trigger was fired, changed or held meanwhile.
+    #[error("trigger {0} was fired or changed meanwhile")]
+    TriggerGone(uuid::Uuid),
     /// The token by whose rights something runs is gone, revoked or expired.
     #[error("the owner (token {0}) is gone, revoked or expired")]
     OwnerGone(i64),
@@ -240,6 +280,9 @@ impl Fault for Error {
             | Self::ColumnNotFound { .. }
             | Self::JobNotFound { .. }
             | Self::PipelineNotFound { .. }
+            | Self::AssetNotFound { .. }
+            | Self::CheckNotFound(_)
+            | Self::RunNotFound(_)
             | Self::TokenNotFound
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
@@ -249,6 +292,13 @@ impl Fault for Error {
             | Self::SchemaExists(_)
             | Self::TagExists(_)
             | Self::PipelineExists(_)
+            | Self::CheckExists(_)
+            | Self::AssetBusy(_)
+            | Self::IsAsset(_)
+            | Self::RunEnded(_)
+            | Self::RunKeyTaken { .. }
+            | Self::TaskGone(_)
+            | Self::TriggerGone(_)
             | Self::ColumnExists { .. }
             | Self::ColumnConflict { .. }
             | Self::CommitConflict { .. }
@@ -280,7 +330,11 @@ impl Fault for Error {
             Self::TableNotFound { .. } => "42P01",
             Self::SchemaNotFound { .. } => "3F000",
             Self::ColumnNotFound { .. } => "42703",
-            Self::JobNotFound { .. } | Self::PipelineNotFound { .. } => "42704",
+            Self::JobNotFound { .. }
+            | Self::PipelineNotFound { .. }
+            | Self::AssetNotFound { .. }
+            | Self::CheckNotFound(_)
+            | Self::RunNotFound(_) => "42704",
             Self::TableExists(_) => "42P07",
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",
@@ -288,7 +342,9 @@ impl Fault for Error {
             Self::Needed { .. } => "2BP01",
             Self::NotNull(_) => "23502",
             Self::AppendOnly(_) => "25006",
-            Self::TagExists(_) | Self::PipelineExists(_) => "42710",
+            Self::TagExists(_) | Self::PipelineExists(_) | Self::CheckExists(_) => "42710",
+            Self::IsAsset(_) => "2BP01",
+            Self::AssetBusy(_) | Self::RunEnded(_) | Self::TaskGone(_) | Self::TriggerGone(_) => "55000",
             Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
@@ -309,9 +365,11 @@ impl Fault for Error {
             | Self::SchemaNotFound { nearest, .. }
             | Self::ColumnNotFound { nearest, .. }
             | Self::JobNotFound { nearest, .. }
-            | Self::PipelineNotFound { nearest, .. } => {
+            | Self::PipelineNotFound { nearest, .. }
+            | Self::AssetNotFound { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
+            Self::IsAsset(_) => Some("use DROP ASSET first".to_owned()),
             Self::ChangesExpired { floor, .. } => Some(format!(
                 "read the table at version {floor} or later, then its changes after that version"
             )),

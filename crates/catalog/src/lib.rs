@@ -42,6 +42,7 @@
 //! ```
 
 mod access;
+mod asset;
 mod catalog;
 mod changes;
 mod collection;
@@ -59,6 +60,7 @@ mod inner;
 mod job;
 mod lease;
 mod ledger;
+mod lineage;
 mod memory;
 mod metrics;
 mod object;
@@ -75,6 +77,8 @@ mod run;
 mod signing;
 mod sql;
 mod system;
+mod task;
+mod task_state;
 mod tenant;
 mod tokens;
 mod tuple;
@@ -82,11 +86,15 @@ mod visible;
 mod widening;
 
 pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
+pub use asset::{
+    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Mode, OnSchemaChange, Schedule, Severity,
+    Success, Trigger, TriggerKind, WHOLE,
+};
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{
-    Alter, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind, RewriteInput,
-    RowChange, TableChange,
+    Alter, Code, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind,
+    RewriteInput, RowChange, RunOf, TableChange,
 };
 pub use conflict::Clash;
 pub use error::Error;
@@ -95,6 +103,7 @@ pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
+pub use lineage::{Direction, LineageEdge, Walk, WalkedEdge, walk};
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
@@ -107,6 +116,11 @@ pub use registry::{
 pub use reruns::Reruns;
 pub use run::{NewRun, RunCounts, RunEnd};
 pub use signing::SigningKey;
+pub use task::{
+    AssetRun, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, TaskEnd, TaskFailure,
+    TaskOutcome, TaskRecord, Tick,
+};
+pub use task_state::{TASK_TRANSITIONS, TaskState};
 pub use tenant::CATALOG_NAME;
 pub use tuple::tuple_text;
 pub use visible::{FileEntry, PartitionTuple, Partitions, VisibleFiles};

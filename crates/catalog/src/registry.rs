@@ -2,9 +2,11 @@
 //! what `system.*` shows of them is declared beside it.
 
 mod access;
+mod asset;
 mod files;
 mod flow;
 mod ledger;
+mod lineage;
 mod objects;
 mod publication;
 mod published;
@@ -14,9 +16,14 @@ mod stream;
 mod system;
 
 pub(crate) use access::{LEASES, TOKEN};
+pub(crate) use asset::{
+    ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
+    TICK, TRIGGER,
+};
 pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
+pub(crate) use lineage::{CODE, EDGE, NODE};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
 pub(crate) use publication::{PUBLICATION, SIGNING_KEY};
 pub use published::{PublishedKind, PublishedTable, published_tables};
@@ -28,7 +35,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 6;
+pub(crate) const LAYOUT: i64 = 7;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -61,6 +68,21 @@ pub(crate) const TABLES: &[&Table] = &[
     &PIPELINE,
     &PUBLICATION,
     &SIGNING_KEY,
+    &CODE,
+    &NODE,
+    &EDGE,
+    &ASSET,
+    &ASSET_DEP,
+    &ASSET_PARTITION,
+    &ASSET_INPUT,
+    &TRIGGER,
+    &TICK,
+    &RUN_KEY,
+    &TASK,
+    &TASK_DEP,
+    &ATTEMPT,
+    &CHECK,
+    &CHECK_RESULT,
 ];
 
 /// The meaning of a column, which each database has its own type for.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::committer::check_active;
 use crate::inner::Inner;
-use crate::sql::{job, run};
+use crate::sql::{asset, job, run, task};
 
 /// What begins.
 #[derive(Clone, Debug)]
@@ -128,6 +128,10 @@ pub(crate) async fn prune(inner: &Inner, scope: &Scope, before: Micros, rows_max
     let mut transaction = inner.database.write().await?;
     check_active(inner, &mut transaction).await?;
     let pruned = run::prune(&mut transaction, scope.catalog(), before, rows_max).await?;
+    if pruned > 0 {
+        task::prune(&mut transaction, scope.catalog()).await?;
+    }
+    asset::prune_ticks(&mut transaction, scope.catalog(), before).await?;
     transaction.commit().await?;
     Ok(pruned)
 }

@@ -11,6 +11,7 @@ mod statement;
 mod transaction;
 
 pub(crate) mod access;
+pub(crate) mod asset;
 pub(crate) mod file;
 pub(crate) mod file_index;
 pub(crate) mod head;
@@ -19,6 +20,7 @@ pub(crate) mod hold;
 pub(crate) mod inline;
 pub(crate) mod job;
 pub(crate) mod lease;
+pub(crate) mod lineage;
 pub(crate) mod migrate;
 pub(crate) mod object;
 pub(crate) mod pipeline;
@@ -27,6 +29,7 @@ pub(crate) mod publication;
 pub(crate) mod run;
 pub(crate) mod signing;
 pub(crate) mod state;
+pub(crate) mod task;
 pub(crate) mod trash;
 pub(crate) mod verify;
 

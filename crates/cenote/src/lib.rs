@@ -6,6 +6,7 @@
 //! ```
 //! The only crate that reads variables and configuration files.
 
+mod assets;
 pub mod cli;
 pub mod config;
 mod data_dir;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::DataDir;
+use crate::assets::{NodeAssets, NodeTasks};
 use crate::config::Config;
 use crate::data_dir::DataDirError;
 use crate::jobs::NodeJobs;
@@ -129,6 +130,8 @@ pub struct Node {
     /// True if the data directory was empty.
     pub new: bool,
     flow: Flow,
+    /// The flow has a weak handle of it.
+    _asset_tasks: Arc<NodeTasks>,
     streams: Arc<Streams>,
     data_dir: Option<DataDir>,
     state: watch::Sender<NodeState>,
@@ -226,8 +229,13 @@ impl Node {
         let engine = Engine::new(lake.clone(), ingest.clone(), query_options(config), query_memory)?;
         let flow =
             Flow::new(lake.clone(), flow_options(config), compaction, &tasks, parts_stop.child_token());
+        let asset_tasks = NodeTasks::new(engine.clone());
+        // By a weak handle: the engine knows the flow.
+        let weak: Weak<NodeTasks> = Arc::downgrade(&asset_tasks);
+        flow.register_assets(weak);
         flow.start().await?;
         engine.register_jobs(Arc::new(NodeJobs(flow.clone())));
+        engine.register_assets(Arc::new(NodeAssets(flow.clone())));
         let streams = Arc::new(Streams::new(
             (engine.clone(), lake.clone(), ingest.clone()),
             stream_memory,
@@ -256,6 +264,7 @@ impl Node {
             admin_token,
             new: data_dir.new,
             flow,
+            _asset_tasks: asset_tasks,
             streams,
             data_dir: Some(data_dir),
             state,

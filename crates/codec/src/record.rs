@@ -6,8 +6,11 @@
 //! Where a body of the ingest door brings its own columns, a record has those that its table declares. A record that does
 //! not fit is told apart from its neighbours, so that who reads may leave it out.
 
+mod avro;
 mod csv;
+mod debezium;
 mod encode;
+mod framed;
 mod json;
 mod split;
 
@@ -19,7 +22,10 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use avro::{AvroDecoder, AvroEncoder};
+pub use debezium::{CHANGE, COMES, GOES, REPLACED, REPLACES, changing};
 pub use encode::{encode, header};
+pub use framed::{frame, framed, json_schema};
 pub use json::{Decimals, JsonOptions, Timestamps};
 pub use split::{RECORD_BYTES_MAX, split};
 
@@ -35,7 +41,7 @@ const JSON_EXTENSION: (&str, &str) = ("ARROW:extension:name", "arrow.json");
 pub enum RecordFormat {
     /// An object.
     Json(JsonOptions),
-    /// An object with the row before and after a change.
+    /// An object with the row before and after a change; rows come with [`CHANGE`] behind their columns.
     DebeziumJson(JsonOptions),
     /// Cells with commas between.
     Csv,
@@ -82,6 +88,11 @@ impl Decoder {
         Ok(Self { format, schema, cells })
     }
 
+    /// True if rows come with [`CHANGE`] behind their columns, not one for each record.
+    pub fn is_changelog(&self) -> bool {
+        matches!(self.format, RecordFormat::DebeziumJson(_))
+    }
+
     /// CSV: the columns stand where this first record of a file says.
     pub fn with_header(mut self, header: &[u8]) -> Result<Self, Error> {
         let names = csv::cells(header).map_err(Error::Malformed)?;
@@ -106,7 +117,8 @@ impl Decoder {
             }
             let is_blank = |record: &&[u8]| !takes_blank && record.trim_ascii().is_empty();
             let length = records[start..].iter().position(is_blank).unwrap_or(records.len() - start);
-            if !self.run(records, start..start + length, at_bad, &mut decoded) {
+            let rows = |range: Range<usize>| self.rows(&records[range]);
+            if !by_halves(start..start + length, at_bad, &mut decoded, &rows) {
                 break;
             }
             start += length;
@@ -114,35 +126,18 @@ impl Decoder {
         decoded
     }
 
-    /// Decodes neighbours; what does not fit is found by halves. False: enough is known.
-    fn run(
-        &self,
-        records: &[&[u8]],
-        range: Range<usize>,
-        at_bad: AtBad,
-        decoded: &mut DecodedRecords,
-    ) -> bool {
-        match self.rows(&records[range.clone()]) {
-            Ok(batch) => {
-                decoded.batches.push((range.start, batch));
-                true
-            }
-            Err(reason) if range.len() == 1 => {
-                decoded.bad.push((range.start, reason));
-                at_bad == AtBad::GoOn
-            }
-            Err(_) => {
-                let middle = range.start + range.len() / 2;
-                self.run(records, range.start..middle, at_bad, decoded)
-                    && self.run(records, middle..range.end, at_bad, decoded)
-            }
-        }
-    }
-
     fn rows(&self, records: &[&[u8]]) -> Result<RecordBatch, String> {
         let columns: Vec<ArrayRef> = match &self.format {
             RecordFormat::Json(options) => json::columns(records, &self.schema, options)?,
-            RecordFormat::DebeziumJson(_) => return Err("debezium_json cannot be read yet".to_owned()),
+            RecordFormat::DebeziumJson(options) => {
+                let changes = debezium::rows(records)?;
+                let rows: Vec<&[u8]> = changes.iter().map(|(_, row)| *row).collect();
+                let columns = match rows.is_empty() {
+                    true => RecordBatch::new_empty(self.schema.clone()).columns().to_vec(),
+                    false => json::columns(&rows, &self.schema, options)?,
+                };
+                return debezium::with_changes(&batch(&self.schema, columns)?, &changes);
+            }
             RecordFormat::Csv => csv::columns(records, &self.schema, &self.cells)?,
             RecordFormat::RawString => {
                 let texts: Result<StringArray, _> =
@@ -153,13 +148,42 @@ impl Decoder {
                 vec![std::sync::Arc::new(BinaryArray::from_iter_values(records.iter()))]
             }
         };
-        for (column, field) in columns.iter().zip(self.schema.fields()) {
-            if !field.is_nullable() && column.null_count() > 0 {
-                return Err(format!("column {:?} is NULL, and declared NOT NULL", field.name()));
-            }
-        }
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(said)
+        batch(&self.schema, columns)
     }
+}
+
+/// The rows of neighbours; what does not fit is found by halves. False: enough is known.
+fn by_halves(
+    range: Range<usize>,
+    at_bad: AtBad,
+    decoded: &mut DecodedRecords,
+    rows: &impl Fn(Range<usize>) -> Result<RecordBatch, String>,
+) -> bool {
+    match rows(range.clone()) {
+        Ok(batch) => {
+            decoded.batches.push((range.start, batch));
+            true
+        }
+        Err(reason) if range.len() == 1 => {
+            decoded.bad.push((range.start, reason));
+            at_bad == AtBad::GoOn
+        }
+        Err(_) => {
+            let middle = range.start + range.len() / 2;
+            by_halves(range.start..middle, at_bad, decoded, rows)
+                && by_halves(middle..range.end, at_bad, decoded, rows)
+        }
+    }
+}
+
+/// Columns as declared, without NULLs where none may be.
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, String> {
+    for (column, field) in columns.iter().zip(schema.fields()) {
+        if !field.is_nullable() && column.null_count() > 0 {
+            return Err(format!("column {:?} is NULL, and declared NOT NULL", field.name()));
+        }
+    }
+    RecordBatch::try_new(schema.clone(), columns).map_err(said)
 }
 
 /// What such records cannot have is named.

@@ -5,7 +5,7 @@ use cenote_codec::record::RecordFormat;
 use cenote_vocab::{Clock, Micros};
 
 use crate::filesystem::{FilesystemSink, FilesystemSinkOptions, FilesystemSource, FilesystemSourceOptions};
-use crate::format::FileFormat;
+use crate::kafka::{KafkaSinkOptions, KafkaSourceOptions};
 use crate::single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 use crate::webhook::{WebhookOptions, WebhookSink};
 use crate::{
@@ -48,6 +48,8 @@ pub enum SourceOptions {
     SingleFile(SingleFileOptions, Vec<Column>),
     /// The files of a place.
     Filesystem(FilesystemSourceOptions, Vec<Column>),
+    /// A topic.
+    Kafka(KafkaSourceOptions, Vec<Column>),
 }
 
 /// Where rows go.
@@ -57,6 +59,8 @@ pub enum SinkOptions {
     SingleFile(SingleFileOptions),
     /// Files of a place.
     Filesystem(FilesystemSinkOptions),
+    /// A topic.
+    Kafka(KafkaSinkOptions),
     /// Standard output of the process.
     Stdout(RecordFormat),
     /// Calls.
@@ -126,7 +130,7 @@ impl Connector {
             }
             "single_file" => match either()? {
                 Use::Source => {
-                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                     let options = SingleFileOptions::source(&mut options, &columns)?;
                     Self::Source(SourceOptions::SingleFile(options, columns))
                 }
@@ -134,7 +138,7 @@ impl Connector {
             },
             "filesystem" => match either()? {
                 Use::Source => {
-                    check_source(&name, &columns, &options, (has_key, has_generated))?;
+                    check_source(&name, &columns, &mut options, (has_key, has_generated))?;
                     let options = FilesystemSourceOptions::take(&mut options, &columns)?;
                     Self::Source(SourceOptions::Filesystem(options, columns))
                 }
@@ -144,6 +148,17 @@ impl Connector {
                     Self::Sink(SinkOptions::Filesystem(FilesystemSinkOptions::take(&mut options, &fields)?))
                 }
             },
+            "kafka" | "confluent" => {
+                crate::kafka::check_built(&connector)?;
+                match either()? {
+                    Use::Source => {
+                        check_source(&name, &columns, &mut options, (has_key, has_generated))?;
+                        let options = KafkaSourceOptions::take(&connector, &mut options, &columns)?;
+                        Self::Source(SourceOptions::Kafka(options, columns))
+                    }
+                    _ => Self::Sink(SinkOptions::Kafka(KafkaSinkOptions::take(&connector, &mut options)?)),
+                }
+            }
             "stdout" => {
                 only(Use::Sink)?;
                 Self::Sink(SinkOptions::Stdout(crate::format::record_format(&mut options)?))
@@ -173,11 +188,14 @@ impl Connector {
 fn check_source(
     name: &str,
     columns: &[Column],
-    options: &Options,
+    options: &mut Options,
     (has_key, has_generated): (bool, bool),
 ) -> Result<(), Error> {
+    if options.is("changelog", "upsert") {
+        return Err(Error::Unsupported("option 'changelog' = 'upsert'".to_owned()));
+    }
     if options.is("format", "debezium_json") {
-        if has_generated {
+        if has_generated || columns.iter().any(|column| column.metadata.is_some()) {
             return Err(Error::Options("can't use virtual fields with debezium format".to_owned()));
         }
         if !has_key {
@@ -185,7 +203,15 @@ fn check_source(
                 "Debezium source must have at least one PRIMARY KEY field".to_owned(),
             ));
         }
-        return Err(Error::Unsupported("format 'debezium_json' of a source".to_owned()));
+        let before = options.take("changelog.before");
+        if before.as_deref() == Some("state") {
+            return Err(Error::Unsupported("option 'changelog.before' = 'state'".to_owned()));
+        }
+        options.chosen(
+            "changelog.before",
+            Some(before.unwrap_or("message".to_owned())),
+            &[("message", ())],
+        )?;
     }
     match columns.is_empty() {
         true => Err(Error::Unsupported(format!("source '{name}' without a column list"))),
@@ -201,6 +227,7 @@ impl SourceOptions {
             Self::Nexmark(_) => "nexmark",
             Self::SingleFile(..) => "single_file",
             Self::Filesystem(..) => "filesystem",
+            Self::Kafka(..) => "kafka",
         }
     }
 
@@ -211,6 +238,17 @@ impl SourceOptions {
             Self::Nexmark(options) => format!("nexmark {}", options.random_start),
             Self::SingleFile(options, _) => format!("single_file {}", options.path),
             Self::Filesystem(options, _) => format!("filesystem {}", options.place()),
+            Self::Kafka(options, _) => options.identity(),
+        }
+    }
+
+    /// True if its rows may be taken back.
+    pub fn is_changelog(&self) -> bool {
+        match self {
+            Self::Impulse(_) | Self::Nexmark(_) => false,
+            Self::SingleFile(options, _) => options.format.is_changelog(),
+            Self::Filesystem(options, _) => options.format().is_changelog(),
+            Self::Kafka(options, _) => options.format.is_changelog(),
         }
     }
 
@@ -219,7 +257,7 @@ impl SourceOptions {
         match self {
             Self::Impulse(_) => Impulse::columns(),
             Self::Nexmark(_) => Nexmark::columns(),
-            Self::SingleFile(_, columns) | Self::Filesystem(_, columns) => {
+            Self::SingleFile(_, columns) | Self::Filesystem(_, columns) | Self::Kafka(_, columns) => {
                 Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>())
             }
         }
@@ -231,13 +269,14 @@ impl SourceOptions {
             Self::Impulse(_) | Self::Nexmark(_) => Ok(()),
             Self::SingleFile(options, _) => reach.path(&options.path).map(drop),
             Self::Filesystem(options, _) => options.check_reach(reach),
+            Self::Kafka(options, _) => options.check_reach(reach),
         }
     }
 
-    /// The reader, for a pipeline that was made at `created`. `Denied` for a place out of reach.
+    /// The reader, for the pipeline `owner`, which was made at `created`. `Denied` for a place out of reach.
     pub fn open(
         &self,
-        name: &str,
+        (name, owner): (&str, uuid::Uuid),
         at_bad: cenote_codec::record::AtBad,
         (created, clock): (Micros, &Clock),
         reach: &Reach,
@@ -251,6 +290,9 @@ impl SourceOptions {
             Self::Filesystem(options, columns) => {
                 Box::new(FilesystemSource::open(name, options, columns, at_bad, clock.clone(), reach)?)
             }
+            Self::Kafka(options, columns) => {
+                crate::kafka::source((name, owner), options, columns, at_bad, clock, reach)?
+            }
         })
     }
 }
@@ -261,6 +303,7 @@ impl SinkOptions {
         match self {
             Self::SingleFile(_) => "single_file",
             Self::Filesystem(_) => "filesystem",
+            Self::Kafka(_) => "kafka",
             Self::Stdout(_) => "stdout",
             Self::Webhook(_) => "webhook",
             Self::Preview => "preview",
@@ -273,7 +316,7 @@ impl SinkOptions {
         match self {
             Self::SingleFile(options) => format!("single_file {}", options.path),
             Self::Filesystem(options) => format!("filesystem {}", options.place()),
-            Self::Stdout(_) | Self::Webhook(_) | Self::Preview | Self::Blackhole => {
+            Self::Kafka(_) | Self::Stdout(_) | Self::Webhook(_) | Self::Preview | Self::Blackhole => {
                 self.connector().to_owned()
             }
         }
@@ -283,14 +326,18 @@ impl SinkOptions {
     pub fn class(&self) -> SinkClass {
         match self {
             Self::SingleFile(_) | Self::Filesystem(_) => SinkClass::Finish,
-            Self::Stdout(_) | Self::Webhook(_) => SinkClass::AtLeastOnce,
+            Self::Kafka(_) | Self::Stdout(_) | Self::Webhook(_) => SinkClass::AtLeastOnce,
             Self::Preview | Self::Blackhole => SinkClass::Nothing,
         }
     }
 
     /// True if the rows for it come with [`EVENT_TIME`](crate::EVENT_TIME) behind their columns.
     pub fn wants_event_time(&self) -> bool {
-        matches!(self, Self::Filesystem(options) if options.wants_event_time())
+        match self {
+            Self::Filesystem(options) => options.wants_event_time(),
+            Self::Kafka(options) => options.timestamp_field.is_none(),
+            _ => false,
+        }
     }
 
     /// The one file that it writes, as it was named, if it is one.
@@ -300,14 +347,31 @@ impl SinkOptions {
         Some(path.map_or_else(|_| options.path.clone(), |path| path.display().to_string()))
     }
 
-    /// True if rows that are taken back can be said.
-    pub fn is_debezium(&self) -> bool {
-        let is = |format: &FileFormat| matches!(format, FileFormat::Records(RecordFormat::DebeziumJson(_)));
-        match self {
-            Self::SingleFile(options) => is(&options.format),
-            Self::Filesystem(options) => is(options.format()),
-            Self::Stdout(format) => matches!(format, RecordFormat::DebeziumJson(_)),
-            Self::Webhook(_) | Self::Preview | Self::Blackhole => false,
+    /// Fails unless it can be said there that rows are taken back.
+    pub fn check_changes(&self) -> Result<(), Error> {
+        let says = match self {
+            Self::SingleFile(options) => options.format.is_changelog(),
+            Self::Filesystem(options) => match (options.format().is_changelog(), options.is_one_place()) {
+                (true, false) => {
+                    return Err(Error::Unsupported("updating input of a sink with partitions".to_owned()));
+                }
+                (says, _) => says,
+            },
+            Self::Stdout(format) => {
+                matches!(format, RecordFormat::Json(options) if !options.unstructured)
+                    || matches!(format, RecordFormat::DebeziumJson(_))
+            }
+            Self::Kafka(options) => options.format.is_changelog(),
+            Self::Webhook(_) => false,
+            Self::Preview | Self::Blackhole => true,
+        };
+        match says {
+            true => Ok(()),
+            false => Err(Error::Options(
+                "input is updating, but sink is not configured as an updating sink (hint: use format = \
+                 'debezium_json')"
+                    .to_owned(),
+            )),
         }
     }
 
@@ -316,6 +380,7 @@ impl SinkOptions {
         match self {
             Self::SingleFile(options) => reach.path(&options.path).map(drop),
             Self::Filesystem(options) => options.check_reach(reach),
+            Self::Kafka(options) => options.check_reach(reach),
             Self::Webhook(options) => options.check_reach(reach),
             Self::Stdout(_) => match reach {
                 Reach::Everything => Ok(()),
@@ -332,8 +397,18 @@ impl SinkOptions {
         match self {
             Self::SingleFile(options) => options.format.check_sink(columns),
             Self::Filesystem(options) => options.check(columns),
+            Self::Kafka(options) => options.check(columns),
             Self::Stdout(format) => crate::format::check_records(format, columns),
             Self::Webhook(_) | Self::Preview | Self::Blackhole => Ok(()),
+        }
+    }
+
+    /// Tells a registry what the rows with these columns will be, if the sink has one: before the pipeline is made, so that a
+    /// refusal is the answer to who makes it.
+    pub async fn announce(&self, name: &str, columns: &Schema, reach: &Reach) -> Result<(), Error> {
+        match self {
+            Self::Kafka(options) => crate::kafka::announce(name, options, columns, reach).await,
+            _ => Ok(()),
         }
     }
 
@@ -351,6 +426,7 @@ impl SinkOptions {
             Self::Filesystem(options) => {
                 Box::new(FilesystemSink::open(name, owner, options, columns, reach)?)
             }
+            Self::Kafka(options) => crate::kafka::sink(name, options, columns, reach)?,
             Self::Stdout(format) => Box::new(Stdout::new(format.clone())),
             Self::Webhook(options) => Box::new(WebhookSink::open(name, options, clock.clone(), reach)?),
             Self::Preview | Self::Blackhole => Box::new(Blackhole),

@@ -64,6 +64,22 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// What a source reads from does not answer; later it may.
+    #[error("source {source_name}: {reason}")]
+    SourceUnavailable {
+        /// The source.
+        source_name: String,
+        /// What is known of it.
+        reason: String,
+    },
+    /// What a source reads from lets nobody read.
+    #[error("source {source_name}: {reason}")]
+    SourceRefused {
+        /// The source.
+        source_name: String,
+        /// What it said.
+        reason: String,
+    },
     /// A sink is no longer what the last commit left.
     #[error("sink {sink_name}: {reason}")]
     SinkChanged {
@@ -124,11 +140,12 @@ impl Fault for Error {
             | Self::NoEventTime { .. }
             | Self::Changed { .. }
             | Self::Unreadable { .. }
+            | Self::SourceRefused { .. }
             | Self::SinkRefused { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Gone { .. } | Self::Missing { .. } => ErrorKind::NotFound,
             Self::Position { .. } | Self::SinkChanged { .. } => ErrorKind::Corrupt,
-            Self::SinkUnavailable { .. } => ErrorKind::Unavailable,
+            Self::SourceUnavailable { .. } | Self::SinkUnavailable { .. } => ErrorKind::Unavailable,
             Self::Denied(_) => ErrorKind::Denied,
             Self::Codec(error) => error.kind(),
             Self::Store(error) => error.kind(),

@@ -4,9 +4,9 @@ use std::io::Read as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use cenote_codec::record::{AtBad, DecodedRecords, Decoder, RECORD_BYTES_MAX, RecordFormat, split};
@@ -21,7 +21,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::connector::{Column, sql_type};
 use crate::format::FileFormat;
-use crate::{BadRow, Error, RowPlace, stamped};
+use crate::{BadRow, Error, RowPlace, RowPlaces, logged, stamped};
 
 /// Bytes that are read at once; more if a record is longer.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -62,7 +62,7 @@ pub(crate) struct FilePlace {
 #[derive(Debug, Default)]
 pub(crate) struct FilePart {
     pub(crate) batches: Vec<RecordBatch>,
-    pub(crate) places: Vec<RowPlace>,
+    pub(crate) places: Vec<RowPlaces>,
     pub(crate) bad: Vec<BadRow>,
     /// Behind it.
     pub(crate) place: FilePlace,
@@ -132,12 +132,12 @@ impl FileReader {
         Ok(Self {
             source_name: source_name.to_owned(),
             objects,
-            format,
             compression,
             at_bad,
             stored: stored(columns),
             columns: columns.iter().map(metadata_of).collect::<Result<_, _>>()?,
-            schema: stamped(&all),
+            schema: if format.is_changelog() { logged(&all) } else { stamped(&all) },
+            format,
             plain: None,
             headed: None,
         })
@@ -215,15 +215,17 @@ impl FileReader {
                 partition: partition.clone(),
                 offset: part.place.rows + number as u64,
             };
+            // Records that say nothing are read over, or an epoch of them would look like the end of what is there.
+            let says_something = !bad.is_empty() || batches.iter().any(|(_, batch)| batch.num_rows() > 0);
             for (number, reason) in bad {
                 part.bad.push(BadRow::new(place(number), &chunk[records[number].clone()], reason));
             }
             for (number, batch) in batches {
                 let place = place(number);
                 part.batches.push(self.complete(&batch, &place, now)?);
-                part.places.push(place);
+                part.places.push(RowPlaces::behind(place));
             }
-            rows += records.len();
+            rows += if says_something { records.len() } else { 0 };
             part.place.rows += records.len() as u64;
             part.place.bytes += taken as u64;
             part.at_end = at_end && taken == chunk.len();
@@ -343,7 +345,7 @@ impl FileReader {
                 .map_err(|error| self.unreadable(path, error.to_string()))?;
             part.place.rows += batch.num_rows() as u64;
             part.batches.push(self.complete(&columns, &place, now)?);
-            part.places.push(place);
+            part.places.push(RowPlaces::behind(place));
         }
         part.at_end = part.place.rows >= total;
         Ok(part)
@@ -374,6 +376,10 @@ impl FileReader {
             })
             .collect();
         columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; rows])));
+        // What becomes of the rows stands behind them.
+        if let Some(changes) = stored.next().and_then(|changes| changes.as_primitive_opt::<Int64Type>()) {
+            columns.push(Arc::new(changes.unary::<_, Int64Type>(i64::signum)));
+        }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

@@ -68,6 +68,11 @@ impl FileFormat {
         }
     }
 
+    /// True if its records are changes of rows.
+    pub fn is_changelog(&self) -> bool {
+        matches!(self, Self::Records(RecordFormat::DebeziumJson(_)))
+    }
+
     /// Fails if files cannot have such columns.
     pub fn check(&self, columns: &SchemaRef) -> Result<(), Error> {
         match self {

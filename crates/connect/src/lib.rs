@@ -15,7 +15,9 @@ mod file_reader;
 mod filesystem;
 mod format;
 mod impulse;
+mod kafka;
 mod lake;
+mod lookup;
 mod nexmark;
 mod options;
 mod pace;
@@ -36,12 +38,22 @@ pub use filesystem::{
 };
 pub use format::{FileFormat, ParquetOptions};
 pub use impulse::{Impulse, ImpulseOptions};
+pub use kafka::{
+    Group, KafkaSinkOptions, KafkaSourceOptions, KafkaTopic, Missing, RegistryOptions, StartOffset,
+    ValueFormat,
+};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSink, KafkaSource};
 pub use lake::{LakeMode, LakeRead, LakeSource, Times};
+pub use lookup::{LookupFiles, LookupTable};
 pub use nexmark::{Nexmark, NexmarkOptions};
 pub use options::{Options, bytes, interval_micros};
 pub use reach::Reach;
 pub use single_file::{SingleFileOptions, SingleFileSink, SingleFileSource};
 pub use sink::{Blackhole, Closing, EpochRows, Sink, SinkClass};
-pub use source::{BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, Source, WEIGHT, Wanted, changed, stamped};
+pub use source::{
+    Available, BadRow, EVENT_TIME, Pulled, ROW_ID, RowPlace, RowPlaces, Source, WEIGHT, Wanted, changed,
+    logged, stamped,
+};
 pub use stdout::Stdout;
 pub use webhook::{WebhookOptions, WebhookSink};

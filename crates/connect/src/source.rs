@@ -23,6 +23,52 @@ pub struct RowPlace {
     pub offset: u64,
 }
 
+/// Where the rows of a batch stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPlaces {
+    partition: Arc<str>,
+    numbers: Numbers,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Numbers {
+    /// One behind the other, from this on.
+    From(u64),
+    Each(Arc<[u64]>),
+}
+
+impl RowPlaces {
+    /// Rows that stand one behind the other.
+    pub fn behind(first: RowPlace) -> Self {
+        Self { partition: first.partition, numbers: Numbers::From(first.offset) }
+    }
+
+    /// Rows with numbers of their own.
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "for messages"))]
+    pub(crate) fn each(partition: Arc<str>, offsets: Vec<u64>) -> Self {
+        let follow = offsets.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
+        let numbers = match offsets.first() {
+            Some(first) if follow => Numbers::From(*first),
+            _ => Numbers::Each(offsets.into()),
+        };
+        Self { partition, numbers }
+    }
+
+    /// The part of the source that the rows are of.
+    pub fn partition(&self) -> &Arc<str> {
+        &self.partition
+    }
+
+    /// Where a row of the batch stands.
+    pub fn row(&self, at: usize) -> RowPlace {
+        let offset = match &self.numbers {
+            Numbers::From(first) => first + at as u64,
+            Numbers::Each(offsets) => offsets.get(at).copied().unwrap_or(u64::MAX),
+        };
+        RowPlace { partition: self.partition.clone(), offset }
+    }
+}
+
 /// A row that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow {
@@ -67,8 +113,8 @@ pub struct Wanted {
 pub struct Pulled {
     /// Rows, in the order of the source; behind their columns are the hidden ones.
     pub batches: Vec<RecordBatch>,
-    /// Where the first row of each batch stands, the others behind it; empty where rows cannot be bad.
-    pub places: Vec<RowPlace>,
+    /// Where the rows of each batch stand; empty where rows cannot be bad.
+    pub places: Vec<RowPlaces>,
     /// Rows that could not be decoded.
     pub bad: Vec<BadRow>,
     /// Behind them.
@@ -79,8 +125,26 @@ pub struct Pulled {
     pub floor: Option<Micros>,
     /// The rows are those of a table up to this transaction, whole: sources that say so are only right at the same one.
     pub reached: Option<Txn>,
-    /// Changes that were left out, because only rows that are added were asked for.
+    /// Rows that were left out: changes where only rows that are added were asked for, or such as are no longer there.
     pub skipped: u64,
+    /// Parts of the source that each have an event time of their own, whether they gave rows or not, by the names in `places`;
+    /// empty if there is only one.
+    pub partitions: Vec<Arc<str>>,
+    /// Another start would begin elsewhere: the position must be kept, though there may be no row.
+    pub starts: bool,
+    /// The source cannot be asked: that it is silent says nothing.
+    pub is_away: bool,
+    /// How far there is more, if the source knows.
+    pub available: Option<Available>,
+}
+
+/// What a source has beyond what it gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Available {
+    /// Its end, for people.
+    pub position: String,
+    /// Rows until there, about.
+    pub rows: u64,
 }
 
 impl Pulled {
@@ -95,6 +159,10 @@ impl Pulled {
             floor: None,
             reached: None,
             skipped: 0,
+            partitions: Vec::new(),
+            starts: false,
+            is_away: false,
+            available: None,
         }
     }
 }
@@ -148,6 +216,15 @@ pub fn changed(columns: &Schema) -> SchemaRef {
     let fields = stamped(columns);
     Arc::new(Schema::new(
         fields.fields().iter().map(|field| field.as_ref().clone()).chain(hidden).collect::<Vec<_>>(),
+    ))
+}
+
+/// The columns of a log of changes: with [`EVENT_TIME`] and [`WEIGHT`] behind them.
+pub fn logged(columns: &Schema) -> SchemaRef {
+    let fields = stamped(columns);
+    let weight = Field::new(WEIGHT, DataType::Int64, false);
+    Arc::new(Schema::new(
+        fields.fields().iter().map(|field| field.as_ref().clone()).chain([weight]).collect::<Vec<_>>(),
     ))
 }
 

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_codec::record::{RecordFormat, encode};
+use cenote_codec::record::{CHANGE, RecordFormat, encode};
 
 use crate::Error;
 use crate::sink::{EpochRows, Sink, SinkClass};
@@ -17,6 +18,16 @@ impl Stdout {
     /// Of records in a format.
     pub fn new(format: RecordFormat) -> Self {
         Self { format }
+    }
+
+    /// Rows that come and go say so.
+    fn format_of(&self, batch: &RecordBatch) -> RecordFormat {
+        match &self.format {
+            RecordFormat::Json(options) if batch.schema().column_with_name(CHANGE).is_some() => {
+                RecordFormat::DebeziumJson(*options)
+            }
+            format => format.clone(),
+        }
     }
 }
 
@@ -33,7 +44,7 @@ impl Sink for Stdout {
     async fn stage(&mut self, _state: &str, rows: EpochRows<'_>) -> Result<String, Error> {
         let mut lines = Vec::new();
         for batch in rows.rows {
-            encode(&self.format, batch, &mut lines)?;
+            encode(&self.format_of(batch), batch, &mut lines)?;
         }
         let written = tokio::task::spawn_blocking(move || {
             let mut out = std::io::stdout().lock();

@@ -19,6 +19,25 @@ pub enum Error {
         /// The key.
         key: &'static str,
     },
+    /// A schedule that cannot be understood.
+    #[error("schedule {text:?}: {reason}")]
+    Schedule {
+        /// The cron text, or the time zone.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no such plan.
+    #[error("{0}")]
+    Plan(String),
+    /// A run that cannot be made again from its failure.
+    #[error("run {run} is {state}: only one that did not succeed is run again")]
+    NotRerun {
+        /// The run.
+        run: uuid::Uuid,
+        /// How it is.
+        state: String,
+    },
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] cenote_catalog::Error),
@@ -40,8 +59,8 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Running { .. } => ErrorKind::Conflict,
-            Self::SwitchedOff { .. } => ErrorKind::Invalid,
+            Self::Running { .. } | Self::NotRerun { .. } => ErrorKind::Conflict,
+            Self::SwitchedOff { .. } | Self::Schedule { .. } | Self::Plan(_) => ErrorKind::Invalid,
             Self::Catalog(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::Internal(_) => ErrorKind::Internal,
@@ -50,7 +69,8 @@ impl Fault for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::Running { .. } | Self::SwitchedOff { .. } => SqlState("55000"),
+            Self::Running { .. } | Self::SwitchedOff { .. } | Self::NotRerun { .. } => SqlState("55000"),
+            Self::Schedule { .. } | Self::Plan(_) => SqlState("22023"),
             Self::Catalog(error) => error.sqlstate(),
             Self::Table(error) => error.sqlstate(),
             Self::Internal(_) => self.kind().sqlstate(),

@@ -1,7 +1,7 @@
 //! The handle by which a node starts, asks and stops what runs by itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use cenote_table::{Lake, OptimizeOutcome, Progress};
@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::assets::AssetTasks;
 use crate::attempt::Cause;
 use crate::backlog::Backlog;
 use crate::jobs::Pace;
 use crate::metrics::Metrics;
+use crate::task::Running;
 use crate::{BuiltIn, Error, FlowOptions};
 
 /// How often old runs are forgotten, and how many at a time.
@@ -50,6 +52,10 @@ pub(crate) struct Inner {
     pub(crate) scheduled: Mutex<HashSet<(CatalogId, BuiltIn)>>,
     /// How far metadata is published.
     pub(crate) publications: Mutex<HashMap<CatalogId, Pace>>,
+    /// Who does tasks of assets.
+    pub(crate) asset_tasks: OnceLock<Weak<dyn AssetTasks>>,
+    /// Attempts at tasks of assets that are under way.
+    pub(crate) attempts: Mutex<Vec<Running>>,
     /// Rings when a run ended.
     pub(crate) bell: Notify,
     /// Tenants as of the last tick, each with its newest change then.
@@ -84,6 +90,8 @@ impl Flow {
             flushes: Arc::new(Semaphore::new(FLUSHES_MAX as usize)),
             scheduled: Mutex::default(),
             publications: Mutex::default(),
+            asset_tasks: OnceLock::new(),
+            attempts: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),
             backlogs: Mutex::default(),
@@ -176,7 +184,8 @@ impl Inner {
             };
             next = [next, due].into_iter().flatten().min();
         }
-        Ok(next)
+        let due = self.tick_assets(scope, now).await?;
+        Ok([next, due].into_iter().flatten().min())
     }
 
     /// Remembers the tenant's newest change. One that this process sees first gets its jobs, and no run of a dead process
@@ -196,6 +205,10 @@ impl Inner {
         let swept = self.lake.catalog.sweep_runs(scope, "its process ended before it").await?;
         if swept > 0 {
             tracing::info!(tenant = scope.tenant(), swept, "runs of an earlier process are ended");
+        }
+        let tasks = self.lake.catalog.sweep_tasks(scope).await?;
+        if tasks > 0 {
+            tracing::info!(tenant = scope.tenant(), tasks, "tasks of an earlier process are given back");
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod instant;
 mod interval;
 mod json;
 mod json_path;
+mod json_query;
 mod named;
 mod now;
 mod pattern;
@@ -57,6 +58,7 @@ pub fn all() -> Functions {
         epoch::functions(),
         interval::functions(),
         json::functions(),
+        json_query::functions(),
         now::functions(),
         text::functions(),
         time_bucket::functions(),

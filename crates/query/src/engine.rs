@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::parse::unsupported;
 use crate::plan::BaseState;
 use crate::registry::Registry;
-use crate::{Error, Jobs, Pipelines, QueryOptions, Session, SessionOptions};
+use crate::{Assets, Error, Jobs, Pipelines, QueryOptions, Session, SessionOptions};
 
 /// SQL over the lake. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ struct Inner {
     metrics: Metrics,
     registry: Registry,
     jobs: OnceLock<Arc<dyn Jobs>>,
+    assets: OnceLock<Arc<dyn Assets>>,
     pipelines: OnceLock<Weak<dyn Pipelines>>,
 }
 
@@ -68,6 +69,7 @@ impl Engine {
                 metrics,
                 registry,
                 jobs: OnceLock::new(),
+                assets: OnceLock::new(),
                 pipelines: OnceLock::new(),
             }),
         })
@@ -91,6 +93,16 @@ impl Engine {
     /// Says who runs jobs; the first one stays.
     pub fn register_jobs(&self, jobs: Arc<dyn Jobs>) {
         drop(self.inner.jobs.set(jobs));
+    }
+
+    /// Says who runs assets; the first one stays.
+    pub fn register_assets(&self, assets: Arc<dyn Assets>) {
+        drop(self.inner.assets.set(assets));
+    }
+
+    /// Who runs assets. `Unsupported` on a node that runs none.
+    pub fn assets(&self) -> Result<&Arc<dyn Assets>, Error> {
+        self.inner.assets.get().ok_or_else(|| unsupported("assets on a node that runs none"))
     }
 
     /// Says who runs pipelines; the first one stays, for as long as its owner keeps it.

@@ -8,6 +8,7 @@
 //! Invariants: a statement sees one snapshot of all its tables, each row once, also while a flush commits; a statement
 //! that writes is one `Commit`; what a principal may not see does not exist for it.
 
+mod assets;
 mod change;
 mod engine;
 mod error;
@@ -29,12 +30,13 @@ mod system;
 mod table_function;
 mod transaction;
 
+pub use assets::{Assets, Explanation, MaterializeRequest, PlannedRun};
 pub use engine::{Engine, QueryRecord};
 pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
-pub use parse::{CopyFormat, CopyHeader, CopyStyle};
+pub use parse::{CopyFormat, CopyHeader, CopyStyle, masked};
 pub use pipeline::{
     GraphEdge, GraphNode, InsertPlan, NewView, NodeKind, OperatorProgress, PartOfChange, Pausing,
     PipelineFailure, PipelineGraph, PipelineProgress, Pipelines, Preview, RestartSinks, Shown, ShownRows,

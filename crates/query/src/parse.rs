@@ -1,6 +1,7 @@
 //! Text becomes a statement: tokens once, a few rewrites, then the parser, so that places stay true.
 
 mod alter;
+mod asset;
 mod clauses;
 mod column;
 mod command;
@@ -23,6 +24,7 @@ use sqlparser::ast::Statement as SqlStatement;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use alter::{Action, AlterSchema, AlterTable, Comment, NewColumn, Position};
+pub(crate) use asset::{AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, parse_rule, quote};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
 pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};
@@ -33,8 +35,8 @@ pub(crate) use merge::{ALL, NOTHING};
 pub(crate) use pipeline::{
     ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
 };
-pub(crate) use secrets::masked;
-pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is};
+pub use secrets::masked;
+pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is, words};
 pub(crate) use words::{Words, object_name};
 
 use crate::Error;

@@ -26,5 +26,5 @@ pub(crate) use columns::column_of;
 pub use cpu::STACK_BYTES;
 pub(crate) use duplicates::{visible, visible_schema, visible_text};
 pub(crate) use resolve::{Found, Resolver, denied, refuse_materialized};
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Pins, Snapshot};
 pub(crate) use state::{BaseState, CATALOG, DEFAULT_SCHEMA, exact};

@@ -2,6 +2,10 @@
 
 mod alter;
 mod answer;
+pub(crate) mod asset;
+mod asset_rules;
+mod asset_task;
+mod check;
 mod column_type;
 mod create_table;
 mod default_value;
@@ -165,6 +169,7 @@ async fn run_command(
         Command::Kill(id) => maintain::kill(session, id),
         Command::Pipeline(statement) => Box::pin(pipeline::run(session, statement, guard)).await,
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
+        Command::Asset(statement) => Box::pin(asset::run(session, statement, prepared, guard)).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PublishMetadata => publish::publish(session).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,

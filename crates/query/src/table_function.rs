@@ -6,6 +6,7 @@
 mod arguments;
 mod changes;
 mod files;
+mod lineage;
 mod relation;
 mod snapshots;
 
@@ -33,10 +34,12 @@ pub(crate) enum Function {
     Snapshots,
     Files,
     FileStatistics,
+    Lineage,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 4] = [Self::Changes, Self::Snapshots, Self::Files, Self::FileStatistics];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Changes, Self::Snapshots, Self::Files, Self::FileStatistics, Self::Lineage];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -44,6 +47,7 @@ impl Function {
             Self::Snapshots => "snapshots",
             Self::Files => "table_files",
             Self::FileStatistics => "table_file_stats",
+            Self::Lineage => "lineage",
         }
     }
 
@@ -60,6 +64,7 @@ impl Function {
             Self::Changes => (&["table", "from", "to", "types", "columns", "preimages", "expired"], 2),
             Self::Snapshots => (&["table"], 1),
             Self::Files | Self::FileStatistics => (&["table", "version"], 1),
+            Self::Lineage => (&["table", "direction", "depth"], 1),
         }
     }
 
@@ -111,8 +116,12 @@ pub(crate) struct Bound {
 pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Error> {
     let arguments = Arguments::of(call)?;
     let named = context.table(&arguments.text("table")?)?;
-    let version = if call.function == Function::Changes { "to" } else { "version" };
-    let at = match arguments.moment(version)? {
+    let version = match call.function {
+        Function::Changes => arguments.moment("to")?,
+        Function::Lineage => None,
+        _ => arguments.moment("version")?,
+    };
+    let at = match version {
         Some(moment) => context.txn(&named, &moment).await?,
         None => context.at,
     };
@@ -126,6 +135,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
             };
             changes::relation(context, &table, after, at, &arguments)?
         }
+        Function::Lineage => lineage::relation(context, &table, &arguments)?,
         Function::Snapshots => snapshots::relation(context, &table),
         Function::Files => files::files(context, &table, at),
         Function::FileStatistics => files::statistics(context, &table, at),

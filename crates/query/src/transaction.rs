@@ -5,13 +5,14 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer, SchemaDef,
-    TableChange, TableDef,
+    Code, Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer, RunOf,
+    SchemaDef, TableChange, TableDef,
 };
 use cenote_table::{ChangingGuard, Lake, Staging, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
 
 use crate::Error;
+use crate::parse::words;
 use crate::plan::Snapshot;
 use crate::settings::Settings;
 
@@ -54,6 +55,12 @@ pub(crate) struct Staged {
     pub(crate) operation: &'static str,
     /// Tables that were read, and at which snapshot.
     pub(crate) inputs: BTreeMap<TableId, Txn>,
+    /// The run that it is part of; a statement outside of any makes its own.
+    pub(crate) run: Option<RunOf>,
+    /// What makes the rows, where it is more than the statements.
+    pub(crate) code: Option<Code>,
+    /// Marks of a task, so that its rows come once.
+    pub(crate) producers: Vec<Producer>,
 }
 
 impl Staged {
@@ -133,8 +140,16 @@ impl Staged {
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
-            producers: idempotency_key.iter().map(|key| client_producer(identity, key)).collect(),
-            facts: facts(identity, self.operation, &self.sql, &self.inputs, request_id),
+            producers: idempotency_key
+                .iter()
+                .map(|key| client_producer(identity, key))
+                .chain(self.producers.iter().cloned())
+                .collect(),
+            facts: Facts {
+                run: self.run(lake),
+                code: self.code(),
+                ..facts(identity, self.operation, &self.sql, &self.inputs, request_id)
+            },
             tables,
             objects: self.objects.clone(),
         };
@@ -157,6 +172,16 @@ impl Staged {
 }
 
 impl Staged {
+    /// The run that the commit makes: that of statements which read a table.
+    fn run(&self, lake: &Lake) -> Option<RunOf> {
+        let query = || RunOf::Query { id: lake.ids.uuid(), started: lake.clock.now() };
+        self.run.or_else(|| (!self.inputs.is_empty()).then(query))
+    }
+
+    fn code(&self) -> Option<Code> {
+        self.code.clone().or_else(|| code_of(&self.sql, &self.inputs, self.rows.keys().copied()))
+    }
+
     /// The catalog knows what a commit changes by number only.
     fn named(&self, error: cenote_catalog::Error) -> cenote_catalog::Error {
         let cenote_catalog::Error::TableNotFound { name, nearest } = error else { return error };
@@ -224,7 +249,23 @@ pub(crate) fn facts(
             .iter()
             .map(|(table, txn)| Input { node: table.to_string(), to: Some(txn.to_string()), from: None })
             .collect(),
+        ..Facts::default()
     }
+}
+
+/// What made rows: the words of the statements, and what their names mean. Nothing for those that read no other table.
+pub(crate) fn code_of(
+    sql: &[String],
+    inputs: &BTreeMap<TableId, Txn>,
+    outputs: impl Iterator<Item = TableId>,
+) -> Option<Code> {
+    let outputs: Vec<TableId> = outputs.collect();
+    if sql.is_empty() || inputs.keys().all(|input| outputs.contains(input)) {
+        return None;
+    }
+    let words = sql.iter().flat_map(|sql| words(sql)).collect::<Vec<_>>();
+    let objects = inputs.keys().copied().chain(outputs);
+    Some(Code::new(sql.join(";\n"), words.iter().map(String::as_str), objects))
 }
 
 /// The names after a staged change of objects, for the statements that follow in the transaction.

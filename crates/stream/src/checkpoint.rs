@@ -47,6 +47,18 @@ pub(crate) struct SourceState {
     pub(crate) ended: bool,
     /// No row that is still to come of what was there at the start is before this, µs.
     pub(crate) floor: Option<i64>,
+    /// Its parts that have event times of their own, by name; none where it is one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) partitions: BTreeMap<String, PartitionState>,
+}
+
+/// How far a part of a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartitionState {
+    /// Event time that is over by the rows that were seen, µs.
+    pub(crate) time_max: Option<i64>,
+    /// When a row came last, µs; none came yet: when it was found.
+    pub(crate) seen: i64,
 }
 
 /// Where a pipeline stands, but for what its operators hold.
@@ -82,6 +94,18 @@ pub(crate) struct Standing {
     /// Which script of the pipeline it was.
     #[serde(default)]
     pub(crate) version: i64,
+    /// Rows that were taken back after they had been forgotten.
+    #[serde(default)]
+    pub(crate) rows_forgotten: u64,
+    /// The transaction as of which rows were looked up, if some were.
+    #[serde(default)]
+    pub(crate) looked_up: Option<i64>,
+    /// When open windows were shown last, µs.
+    #[serde(default)]
+    pub(crate) shown_early: Option<i64>,
+    /// Rows came since then.
+    #[serde(default)]
+    pub(crate) is_unshown: bool,
     /// All sources have ended, and everything was written.
     pub(crate) finished: bool,
 }
@@ -299,6 +323,10 @@ mod tests {
             rows_skipped: 0,
             lineage: Lineage::new(),
             version: 1,
+            rows_forgotten: 0,
+            looked_up: None,
+            shown_early: None,
+            is_unshown: false,
             finished: false,
         }
     }

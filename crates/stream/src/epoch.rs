@@ -10,10 +10,13 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 
 use crate::Error;
 use crate::checkpoint::SourceState;
 use crate::feed::{Feed, Feeds};
+use crate::lookups::Lookups;
+use crate::pieces::{Pieces, by_row};
 
 /// What came of looking for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +33,31 @@ pub enum Step {
 pub(crate) struct Executor<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) state: &'a SessionState,
+    pub(crate) lookups: &'a Lookups,
+    pub(crate) pieces: Pieces,
 }
 
 impl Executor<'_> {
     /// All rows of a plan over these feeds; empty batches are left out.
     pub(crate) async fn run(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        feeds: &Feeds,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let pieces = match by_row(plan) {
+            true => self.pieces.of(feeds.rows_max()),
+            false => 1,
+        };
+        if pieces == 1 {
+            return Box::pin(self.run_piece(plan, feeds)).await;
+        }
+        let pieces = feeds.dealt(pieces);
+        let ran = pieces.iter().map(|feeds| Box::pin(self.run_piece(plan, feeds)));
+        let ran = Box::pin(try_join_all(ran)).await?;
+        Ok(ran.into_iter().flatten().collect())
+    }
+
+    async fn run_piece(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         feeds: &Feeds,
@@ -63,9 +86,15 @@ impl Executor<'_> {
     }
 }
 
+/// A watermark, before and after an epoch, as it is for rows that may come so much later than it says.
+pub(crate) fn behind((before, now): (i64, i64), lag: i64) -> (i64, i64) {
+    let behind = |at: i64| if at == i64::MAX { at } else { at.saturating_sub(lag) };
+    (behind(before), behind(now))
+}
+
 /// Event time that is over: the least of the sources that may still bring something. It never falls.
 ///
-/// How late rows may come is in what their source has seen. A source without any row holds it, until it was silent for as long as `idle` says since `since`, when the pipeline began to run;
+/// How late rows may come is in what their source has seen. A source, or a part of it, without any row holds it, until it was silent for as long as `idle` says since `since`, when the pipeline began to run;
 /// if nothing is left to wait for but silence, it stays. All ended: everything is over.
 pub(crate) fn watermark<'a>(
     before: i64,
@@ -76,22 +105,45 @@ pub(crate) fn watermark<'a>(
     if sources.clone().all(|source| source.ended) {
         return i64::MAX;
     }
-    let reached =
-        |source: &SourceState| source.time_max.unwrap_or(i64::MIN).min(source.floor.unwrap_or(i64::MAX));
+    let reached = |source: &SourceState| {
+        source.reached(idle, (now, since)).unwrap_or(i64::MIN).min(source.floor.unwrap_or(i64::MAX))
+    };
     let least = sources.filter(|source| !source.ended && !is_idle(source, idle, (now, since)));
     let least = least.map(reached).min();
     least.map_or(before, |least| least.max(before))
 }
 
-/// True if a source was silent for as long as `idle` says since `since`.
-pub(crate) fn is_idle(source: &SourceState, idle: Option<Duration>, (now, since): (i64, i64)) -> bool {
-    let silent = u64::try_from(now.saturating_sub(source.seen.max(since))).unwrap_or(0);
+impl SourceState {
+    /// When a row came last, of each of its parts.
+    pub(crate) fn seen_parts(&self) -> impl Iterator<Item = i64> + '_ {
+        let whole = self.partitions.is_empty().then_some(self.seen);
+        whole.into_iter().chain(self.partitions.values().map(|partition| partition.seen))
+    }
+
+    /// Event time that is over: the least of its parts that are not silent.
+    fn reached(&self, idle: Option<Duration>, times: (i64, i64)) -> Option<i64> {
+        let live = self.partitions.values().filter(|partition| !is_silent(partition.seen, idle, times));
+        live.map(|partition| partition.time_max).min().unwrap_or(self.time_max)
+    }
+}
+
+/// True if a source was silent for as long as `idle` says since `since`, in all its parts.
+pub(crate) fn is_idle(source: &SourceState, idle: Option<Duration>, times: (i64, i64)) -> bool {
+    match source.partitions.is_empty() {
+        true => is_silent(source.seen, idle, times),
+        false => source.partitions.values().all(|partition| is_silent(partition.seen, idle, times)),
+    }
+}
+
+fn is_silent(seen: i64, idle: Option<Duration>, (now, since): (i64, i64)) -> bool {
+    let silent = u64::try_from(now.saturating_sub(seen.max(since))).unwrap_or(0);
     idle.is_some_and(|timeout| Duration::from_micros(silent) >= timeout)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::PartitionState;
 
     const IDLE: Option<Duration> = Some(Duration::from_micros(100));
 
@@ -118,6 +170,24 @@ mod tests {
         assert_eq!(at(40, &sources, 500), 40);
         let restarted = watermark(i64::MIN, sources.iter(), IDLE, (500, 450));
         assert_eq!(restarted, i64::MIN, "a pause makes nobody idle");
+    }
+
+    fn parts(parts: &[(Option<i64>, i64)]) -> SourceState {
+        let part = |(number, (time_max, seen)): (usize, &(Option<i64>, i64))| {
+            (number.to_string(), PartitionState { time_max: *time_max, seen: *seen })
+        };
+        let time_max = parts.iter().filter_map(|(time_max, _)| *time_max).max();
+        SourceState { partitions: parts.iter().enumerate().map(part).collect(), ..source(time_max, 0) }
+    }
+
+    #[test]
+    fn the_slowest_part_of_a_source_holds_the_watermark_until_it_is_silent() {
+        assert_eq!(at(i64::MIN, &[parts(&[(Some(40), 0), (Some(20), 0)])], 10), 20);
+        assert_eq!(at(i64::MIN, &[parts(&[(Some(40), 150), (Some(20), 0)])], 200), 40);
+        assert_eq!(at(i64::MIN, &[parts(&[(Some(40), 0), (None, 0)])], 10), i64::MIN);
+        assert_eq!(at(30, &[parts(&[(Some(40), 0), (Some(20), 0)])], 500), 30, "all are silent");
+        let two = [parts(&[(Some(40), 500), (Some(50), 500)]), parts(&[(Some(20), 0), (Some(30), 0)])];
+        assert_eq!(at(i64::MIN, &two, 500), 40, "a source is silent when all its parts are");
     }
 
     #[test]

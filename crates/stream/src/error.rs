@@ -20,16 +20,18 @@ pub enum Error {
         /// What is other than before.
         difference: String,
     },
-    /// More state than the node has memory for.
-    #[error("state of pipeline {pipeline} needs more than stream.state_memory: {source}")]
+    /// More state than the pipeline, or the node, has memory for.
+    #[error("state of pipeline {pipeline} needs more than state_memory, most of it for {operator}: {source}")]
     StateMemory {
         /// The pipeline.
         pipeline: String,
+        /// The operator that holds most.
+        operator: String,
         /// Who refused.
         source: cenote_vocab::OutOfMemory,
     },
     /// A row that cannot be used.
-    #[error("source {source_name}: {partition}, offset {offset}: {reason}")]
+    #[error("source {source_name}: partition {partition}, offset {offset}: {reason}")]
     BadRow {
         /// The source.
         source_name: String,

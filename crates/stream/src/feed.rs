@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, stamped};
+use cenote_connect::{EVENT_TIME, ROW_ID, WEIGHT, changed, logged, stamped};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
@@ -39,6 +39,41 @@ impl Feeds {
     pub(crate) fn rows(&self, feed: FeedId) -> &[RecordBatch] {
         self.rows.get(&feed).map_or(&[], Vec::as_slice)
     }
+
+    /// Rows of the feed that has most.
+    pub(crate) fn rows_max(&self) -> usize {
+        self.rows.values().map(|rows| count(rows)).max().unwrap_or(0)
+    }
+
+    /// So many pieces, about as long as each other: one behind the other they are all rows.
+    pub(crate) fn dealt(&self, pieces: usize) -> Vec<Self> {
+        let piece = |at: usize| {
+            let rows = self.rows.iter().map(|(feed, rows)| {
+                let total = count(rows);
+                (*feed, part(rows, total * at / pieces, total * (at + 1) / pieces))
+            });
+            Self { rows: rows.collect() }
+        };
+        (0..pieces).map(piece).collect()
+    }
+}
+
+fn count(rows: &[RecordBatch]) -> usize {
+    rows.iter().map(RecordBatch::num_rows).sum()
+}
+
+/// The rows from one place on and before another.
+fn part(rows: &[RecordBatch], from: usize, to: usize) -> Vec<RecordBatch> {
+    let mut first = 0;
+    let mut part = Vec::new();
+    for batch in rows {
+        let (begin, end) = (from.max(first), to.min(first + batch.num_rows()));
+        if begin < end {
+            part.push(batch.slice(begin - first, end - begin));
+        }
+        first += batch.num_rows();
+    }
+    part
 }
 
 /// A feed as the planner sees it. Behind the columns that queries name its batches have hidden ones, such as
@@ -54,6 +89,18 @@ pub(crate) struct Feed {
     shown: SchemaRef,
     /// Columns that no two of its rows have the same values in, if that is known.
     key: Option<Vec<usize>>,
+    /// Which column is the window that its rows are the results of.
+    window: Option<usize>,
+    /// Its rows may come so much later than the watermark says, µs.
+    lag: i64,
+    /// Which column says when its rows happened, if one does.
+    time: Option<usize>,
+    /// How wide the windows are, if all are as wide.
+    window_width: Option<i64>,
+    /// Which column counts rows, from 1 on.
+    number: Option<usize>,
+    /// It is a table that is looked at by its key.
+    is_lookup: bool,
     /// Nobody knows when its rows happened.
     is_timeless: bool,
     asked: Arc<Asked>,
@@ -86,6 +133,11 @@ impl Feed {
         Self { key, ..Self::hiding(id, changed(&columns), columns) }
     }
 
+    /// A log of changes whose rows did not happen at any time.
+    pub(crate) fn logged(id: FeedId, columns: SchemaRef, key: Vec<usize>) -> Self {
+        Self { key: Some(key), ..Self::hiding(id, logged(&columns), columns) }.timeless()
+    }
+
     /// The same, of rows that did not happen at any time.
     pub(crate) fn timeless(self) -> Self {
         Self { is_timeless: true, ..self }
@@ -101,6 +153,31 @@ impl Feed {
         Self { key: Some(key), ..self }
     }
 
+    /// A table that is looked at by its key.
+    pub(crate) fn lookup(id: FeedId, columns: SchemaRef, key: Vec<usize>) -> Self {
+        Self { is_lookup: true, ..Self::exact(id, columns).with_key(key) }
+    }
+
+    /// The same, of the results of windows; this column is the window, all of which are so wide, in µs, if that is known.
+    pub(crate) fn with_window(self, at: usize, width: Option<i64>) -> Self {
+        Self { window: Some(at), window_width: width, ..self }
+    }
+
+    /// The same; this column counts rows, from 1 on.
+    pub(crate) fn with_number(self, at: Option<usize>) -> Self {
+        Self { number: at, ..self }
+    }
+
+    /// The same; this column says when its rows happened.
+    pub(crate) fn with_time(self, at: Option<usize>) -> Self {
+        Self { time: at, ..self }
+    }
+
+    /// The same, whose rows may come so much later than the watermark says, in µs.
+    pub(crate) fn with_lag(self, lag: i64) -> Self {
+        Self { lag, ..self }
+    }
+
     fn hiding(id: FeedId, all: SchemaRef, columns: SchemaRef) -> Self {
         Self {
             id,
@@ -108,6 +185,12 @@ impl Feed {
             places: (0..columns.fields().len()).collect(),
             shown: columns,
             key: None,
+            window: None,
+            lag: 0,
+            time: None,
+            window_width: None,
+            number: None,
+            is_lookup: false,
             is_timeless: false,
             asked: Arc::default(),
         }
@@ -126,6 +209,11 @@ impl Feed {
         }
         let shown = Arc::new(self.all.project(&places).ok()?);
         Some(Self { places, shown, ..self.clone() })
+    }
+
+    /// Something depends on when its rows happened, if that is known.
+    pub(crate) fn ask_times(&self) {
+        self.asked.times.fetch_or(!self.is_timeless, Ordering::Relaxed);
     }
 
     /// True if something depends on the ids of its rows.
@@ -151,6 +239,36 @@ impl Feed {
     /// Columns that no two of its rows have the same values in, if that is known.
     pub(crate) fn key(&self) -> Option<&[usize]> {
         self.key.as_deref()
+    }
+
+    /// Which column is the window that its rows are the results of.
+    pub(crate) fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// Which column counts rows, from 1 on.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.number
+    }
+
+    /// How wide the windows are, in µs, if all are as wide.
+    pub(crate) fn window_width(&self) -> Option<i64> {
+        self.window_width
+    }
+
+    /// Which column says when its rows happened, if one does.
+    pub(crate) fn time(&self) -> Option<usize> {
+        self.time
+    }
+
+    /// True for a table that is looked at by its key.
+    pub(crate) fn is_lookup(&self) -> bool {
+        self.is_lookup
+    }
+
+    /// Its rows may come so much later than the watermark says, µs.
+    pub(crate) fn lag(&self) -> i64 {
+        self.lag
     }
 
     /// Columns that it shows.
@@ -215,5 +333,37 @@ impl TableProvider for Feed {
         };
         self.asked.columns.lock().extend(read);
         self.exec(projection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+    use super::*;
+
+    #[test]
+    fn pieces_are_all_rows_in_their_order() {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        let batch = |values: std::ops::Range<i64>| {
+            RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from_iter_values(values))])
+                .expect("a batch")
+        };
+        let mut feeds = Feeds::default();
+        feeds.set(1, vec![batch(0..3), batch(3..3), batch(3..10)]);
+        feeds.set(2, vec![batch(0..1)]);
+        assert_eq!(feeds.rows_max(), 10);
+        for pieces in [1, 2, 3, 7, 20] {
+            let dealt = feeds.dealt(pieces);
+            assert_eq!(dealt.len(), pieces);
+            for (feed, expected) in [(1, 10), (2, 1)] {
+                let values = dealt.iter().flat_map(|piece| piece.rows(feed));
+                let values =
+                    values.flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+                assert_eq!(values.collect::<Vec<_>>(), (0..expected).collect::<Vec<_>>(), "{pieces}");
+            }
+            assert!(dealt.iter().all(|piece| count(piece.rows(1)) <= 10_usize.div_ceil(pieces)));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a source gave becomes the rows of its table: columns that are made from others, when each row happened, and which
 //! rows cannot be used.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
@@ -8,7 +9,7 @@ use arrow::compute::max;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use cenote_codec::record::{JsonOptions, RecordFormat, encode};
-use cenote_connect::{BadRow, EVENT_TIME, Pulled, RowPlace};
+use cenote_connect::{BadRow, EVENT_TIME, Pulled, RowPlace, RowPlaces};
 use cenote_vocab::Micros;
 
 use crate::Error;
@@ -20,8 +21,10 @@ use crate::streams::{EventTime, Shape, SourcePlan};
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     pub(crate) batches: Vec<RecordBatch>,
-    /// Event time that is over by them, µs.
-    pub(crate) over: Option<i64>,
+    /// Event time that is over by them, µs, by the part of the source that they are of.
+    pub(crate) over: BTreeMap<Arc<str>, i64>,
+    /// When the last of them happened, µs.
+    pub(crate) latest: Option<i64>,
     pub(crate) bad: Vec<BadRow>,
 }
 
@@ -37,23 +40,36 @@ pub(crate) async fn intake(
         EventTime::Source | EventTime::Unasked => pulled.batches.clone(),
         EventTime::Ingest => pulled.batches.iter().map(|batch| at(batch, now)).collect::<Result<_, _>>()?,
     };
+    let places = places(pulled);
     let Some(shape) = &source.shape else {
-        for batch in given {
-            intake.over = latest(&batch).map(|time| time.saturating_sub(delay)).max(intake.over);
+        for (batch, places) in given.into_iter().zip(&places) {
+            let last = latest(&batch);
+            intake.latest = last.max(intake.latest);
+            intake.note(places.partition(), last.map(|time| time.saturating_sub(delay)));
             intake.batches.push(batch);
         }
         return Ok(intake);
     };
     match shaped(executor, shape, given.clone()).await {
         Ok(rows) if rows.iter().all(|batch| has_times(shape, batch)) => {
+            let mut of = given.iter().map(RecordBatch::num_rows).zip(&places).filter(|(rows, _)| *rows > 0);
+            let mut left = of.next();
             for batch in rows {
-                intake.take(shape, &batch, delay)?;
+                // A plan of one partition keeps the order of rows, and may cut batches anew.
+                let mut from = 0;
+                while from < batch.num_rows() {
+                    let Some((rows, places)) = left else { break };
+                    let taken = rows.min(batch.num_rows() - from);
+                    intake.take(shape, &batch.slice(from, taken), (places.partition(), delay))?;
+                    from += taken;
+                    left = if taken == rows { of.next() } else { Some((rows - taken, places)) };
+                }
             }
         }
         // Some row is bad: which, is found by trying each batch, then each row.
         _ => {
-            for (batch, place) in given.iter().zip(places(pulled)) {
-                intake.row_by_row(executor, shape, batch, &place, delay).await?;
+            for (batch, place) in given.iter().zip(&places) {
+                intake.row_by_row(executor, shape, batch, place, delay).await?;
             }
         }
     }
@@ -66,43 +82,53 @@ impl Intake {
         executor: &Executor<'_>,
         shape: &Shape,
         batch: &RecordBatch,
-        place: &RowPlace,
+        places: &RowPlaces,
         delay: i64,
     ) -> Result<(), Error> {
         let whole = shaped(executor, shape, vec![batch.clone()]).await;
         if let Ok(rows) = &whole
             && rows.iter().all(|batch| has_times(shape, batch))
         {
-            return rows.iter().try_for_each(|batch| self.take(shape, batch, delay));
+            return rows.iter().try_for_each(|batch| self.take(shape, batch, (places.partition(), delay)));
         }
         for number in 0..batch.num_rows() {
             let row = batch.slice(number, 1);
-            let place = RowPlace { offset: place.offset + number as u64, ..place.clone() };
             let reason = match shaped(executor, shape, vec![row.clone()]).await {
                 Ok(rows) if rows.iter().all(|row| has_times(shape, row)) => {
-                    rows.iter().try_for_each(|row| self.take(shape, row, delay))?;
+                    rows.iter().try_for_each(|row| self.take(shape, row, (places.partition(), delay)))?;
                     continue;
                 }
                 Ok(_) => "a row has no event time: it is NULL".to_owned(),
                 Err(Error::Plan(error)) => error.strip_backtrace(),
                 Err(error) => return Err(error),
             };
-            self.bad.push(BadRow::new(place, shown(&row).as_bytes(), reason));
+            self.bad.push(BadRow::new(places.row(number), shown(&without_time(&row)).as_bytes(), reason));
         }
         Ok(())
     }
 
-    /// Rows as the shape made them.
-    fn take(&mut self, shape: &Shape, batch: &RecordBatch, delay: i64) -> Result<(), Error> {
+    /// Some rows of a part of the source say what is over.
+    fn note(&mut self, partition: &Arc<str>, over: Option<i64>) {
+        let Some(over) = over else { return };
+        let latest = self.over.entry(partition.clone()).or_insert(over);
+        *latest = over.max(*latest);
+    }
+
+    /// Rows of one part of the source, as the shape made them.
+    fn take(
+        &mut self,
+        shape: &Shape,
+        batch: &RecordBatch,
+        (partition, delay): (&Arc<str>, i64),
+    ) -> Result<(), Error> {
         let width = shape.schema.fields().len();
+        let last = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>().and_then(max);
         let over = match batch.columns().get(width) {
             Some(over) => over.as_primitive_opt::<TimestampMicrosecondType>().and_then(max),
-            None => {
-                let times = batch.column(width - 1).as_primitive_opt::<TimestampMicrosecondType>();
-                times.and_then(max).map(|time| time.saturating_sub(delay))
-            }
+            None => last.map(|time| time.saturating_sub(delay)),
         };
-        self.over = over.max(self.over);
+        self.latest = last.max(self.latest);
+        self.note(partition, over);
         self.batches.push(RecordBatch::try_new(shape.schema.clone(), batch.columns()[..width].to_vec())?);
         Ok(())
     }
@@ -135,13 +161,13 @@ fn latest(batch: &RecordBatch) -> Option<i64> {
 /// The rows, as if they happened now.
 fn at(batch: &RecordBatch, now: Micros) -> Result<RecordBatch, Error> {
     let mut columns = batch.columns().to_vec();
-    columns.pop();
-    columns.push(Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])));
+    let time = batch.schema().index_of(EVENT_TIME)?;
+    columns[time] = Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()]));
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 /// Where each batch stands; rows of a source that tells nothing are counted.
-pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlace> {
+pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlaces> {
     if pulled.places.len() == pulled.batches.len() {
         return pulled.places.clone();
     }
@@ -149,20 +175,21 @@ pub(crate) fn places(pulled: &Pulled) -> Vec<RowPlace> {
     let place = |batch: &RecordBatch| {
         let place = RowPlace { partition: "rows of the epoch".into(), offset };
         offset += batch.num_rows() as u64;
-        place
+        RowPlaces::behind(place)
     };
     pulled.batches.iter().map(place).collect()
+}
+
+/// The row without its last column, the event time.
+pub(crate) fn without_time(row: &RecordBatch) -> RecordBatch {
+    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
+    row.project(&columns).unwrap_or_else(|_| row.clone())
 }
 
 /// A row as JSON; where it has no such form, as it prints.
 pub(crate) fn shown(row: &RecordBatch) -> String {
     let mut text = Vec::new();
-    let columns: Vec<usize> = (0..row.num_columns().saturating_sub(1)).collect();
-    let encoded = row.project(&columns).map_err(|error| error.to_string()).and_then(|row| {
-        encode(&RecordFormat::Json(JsonOptions::default()), &row, &mut text)
-            .map_err(|error| error.to_string())
-    });
-    match encoded {
+    match encode(&RecordFormat::Json(JsonOptions::default()), row, &mut text) {
         Ok(()) => String::from_utf8_lossy(&text).trim_end().to_owned(),
         Err(_) => format!("{row:?}"),
     }

@@ -10,17 +10,21 @@
 //! Operators see whole batches of an epoch and know nothing of time, tasks or storage.
 
 mod alteration;
-mod bad_rows;
 mod blocks;
+mod changelog;
 mod checkpoint;
 mod epoch;
 mod error;
 mod feed;
+mod idle;
 mod intake;
+mod kept;
 mod lineage;
+mod lookups;
 mod metrics;
 mod multiset;
 mod options;
+mod pieces;
 mod plan;
 mod printed;
 mod run;

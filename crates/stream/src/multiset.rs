@@ -131,6 +131,28 @@ impl Layout {
         Ok(converter.convert_rows(rows.iter().map(|row| parser.parse(row)))?)
     }
 
+    /// The columns of the key.
+    pub(crate) fn key_fields(&self) -> &[Arc<Field>] {
+        &self.schema.fields()[..self.key_columns]
+    }
+
+    /// The keys of rows, one for each.
+    pub(crate) fn keys_of(&self, rows: &RecordBatch) -> Result<Vec<Box<[u8]>>, Error> {
+        let Some(converter) = &self.keys else { return Ok(vec![Box::default(); rows.num_rows()]) };
+        let keys = converter.convert_columns(&rows.columns()[..self.key_columns])?;
+        Ok(keys.iter().map(|key| key.data().into()).collect())
+    }
+
+    /// Keys as columns.
+    pub(crate) fn columns_of_keys<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<ArrayRef>, Error> {
+        let Some(converter) = &self.keys else { return Ok(Vec::new()) };
+        let parser = converter.parser();
+        Ok(converter.convert_rows(keys.into_iter().map(|key| parser.parse(key)))?)
+    }
+
     /// The keys of the rows of a change, each once and in order.
     pub(crate) fn keys(&self, delta: &Delta) -> Result<Vec<Box<[u8]>>, Error> {
         if delta.is_empty() {
@@ -152,6 +174,11 @@ impl Delta {
         add(&mut self.0, row, weight);
     }
 
+    /// Takes all rows away that are held of a key.
+    pub(crate) fn leave(&mut self, held: &Multiset, key: &[u8]) {
+        held.of_key(key).for_each(|(row, weight)| self.add(row, -weight));
+    }
+
     /// Adds all of another.
     pub(crate) fn merge(&mut self, other: &Self) {
         other.iter().for_each(|(row, weight)| self.add(row, weight));
@@ -161,8 +188,13 @@ impl Delta {
         self.0.iter().map(|(row, weight)| (row.as_ref(), *weight))
     }
 
+    /// How many of a row come, or go.
+    pub(crate) fn weight(&self, row: &[u8]) -> i64 {
+        self.0.get(row).copied().unwrap_or(0)
+    }
+
     /// The rows of a key.
-    fn of_key(&self, key: &[u8]) -> impl Iterator<Item = (&[u8], i64)> {
+    pub(crate) fn of_key(&self, key: &[u8]) -> impl Iterator<Item = (&[u8], i64)> {
         of_key(&self.0, key)
     }
 
@@ -207,6 +239,17 @@ impl Multiset {
     /// All rows, as the change that makes them of nothing.
     pub(crate) fn whole(&self) -> Delta {
         Delta(self.rows.clone())
+    }
+
+    /// Different rows in order, from the first on that is not before these bytes.
+    pub(crate) fn from(&self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let from = (std::ops::Bound::Included(bytes), std::ops::Bound::Unbounded);
+        self.rows.range::<[u8], _>(from).map(|(row, _)| row.as_ref())
+    }
+
+    /// True if a row is there.
+    pub(crate) fn contains(&self, row: &[u8]) -> bool {
+        self.rows.contains_key(row)
     }
 
     /// Different rows.

@@ -8,15 +8,20 @@
 //!                                                                outputs: batch SQL over them ─► sinks
 //! ```
 
+mod bounds;
 mod check;
 mod cut;
+mod forget;
 mod functions;
 mod graph;
 mod grouped;
 mod hidden;
+mod interval;
+mod interval_cut;
 mod key;
 mod keyed;
 mod lineage;
+mod lookup;
 mod operator;
 mod phases;
 mod stage;
@@ -29,6 +34,7 @@ use std::sync::atomic::AtomicI64;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
+use cenote_codec::record::changing;
 use cenote_connect::{EVENT_TIME, Reach, SinkOptions, WEIGHT, stamped};
 use cenote_query::{
     Engine, PipelineGraph, ScriptStatement, Session, SessionOptions, StreamTables, parse_script,
@@ -53,8 +59,8 @@ pub(crate) use view::shape;
 use crate::lineage::Lineage;
 use crate::multiset::weighted;
 use crate::options::BadData;
-use crate::streams::{ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
-use crate::{Error, PipelineOptions, bad_rows};
+use crate::streams::{LookupPlan, ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
+use crate::{Error, PipelineOptions, kept};
 
 /// What an epoch runs.
 pub(crate) struct PipelinePlan {
@@ -66,8 +72,12 @@ pub(crate) struct PipelinePlan {
     /// Sinks outside of the lake.
     pub(crate) sinks: Vec<SinkPlan>,
     pub(crate) sunk: Vec<SunkOutput>,
+    /// Tables that rows are joined with by their key.
+    pub(crate) lookups: Vec<LookupPlan>,
     /// Keeps rows that could not be used, if they are to be kept.
     pub(crate) bad_table: Option<Arc<TableDef>>,
+    /// Keeps rows that came too late, if they are to be kept.
+    pub(crate) late_table: Option<Arc<TableDef>>,
     /// What its names mean.
     pub(crate) lineage: Lineage,
     /// For running the plans.
@@ -105,6 +115,14 @@ pub(crate) struct SunkOutput {
     pub(crate) node: String,
     /// Columns of its rows; of what is shown and may be taken back, the last is the weight.
     pub(crate) columns: SchemaRef,
+    /// Rows may be taken back, and the sink is told so: their last column says what becomes of each.
+    pub(crate) changes: Option<Changes>,
+}
+
+/// How changes are told.
+pub(crate) struct Changes {
+    /// Columns that no two rows have the same values in, if that is known: what goes and comes with the same is one change.
+    pub(crate) key: Option<Vec<usize>>,
 }
 
 /// What becomes of the rows of an output.
@@ -137,10 +155,11 @@ pub(crate) async fn plan(
         return planner.view(pipeline).await;
     }
     for statement in parse_script(&pipeline.script)? {
-        planner.take(statement).await?;
+        Box::pin(planner.take(statement)).await?;
     }
     if purpose == Purpose::Run {
         planner.keep_bad_rows(pipeline).await?;
+        planner.keep_late_rows().await?;
     }
     planner.finish()
 }
@@ -156,6 +175,7 @@ struct Planner {
     outputs: Vec<(LogicalPlan, Output)>,
     sunk: Vec<(LogicalPlan, SunkOutput)>,
     bad_table: Option<Arc<TableDef>>,
+    late_table: Option<Arc<TableDef>>,
     state: Option<SessionState>,
     reach: Reach,
     purpose: Purpose,
@@ -193,6 +213,7 @@ impl Planner {
             outputs: Vec::new(),
             sunk: Vec::new(),
             bad_table: None,
+            late_table: None,
             state: None,
             reach: reach.clone(),
             purpose: Purpose::Run,
@@ -206,7 +227,8 @@ impl Planner {
                 Box::pin(table::table(&self.session, &self.streams, &self.reach, table)).await
             }
             ScriptStatement::View { name, sql } => {
-                let (plan, _) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
+                let (plan, state) = Box::pin(self.session.plan_query(&sql, &tables)).await?;
+                let plan = self.shared(plan, state).await?;
                 self.streams.add_view(&name, sql, plan)
             }
             ScriptStatement::Set { name, value } => self.options.set(&name, &value),
@@ -232,7 +254,8 @@ impl Planner {
                     ))),
                     Target::Sink(number) => self.insert_sink(number, &query, &tables).await,
                     Target::Memory(columns) => {
-                        let (plan, _) = Box::pin(self.session.plan_query(&query, &tables)).await?;
+                        let (plan, state) = Box::pin(self.session.plan_query(&query, &tables)).await?;
+                        let plan = self.shared(plan, state).await?;
                         self.streams.write_memory(&name, table::fitted(plan, &columns, &name)?);
                         Ok(())
                     }
@@ -265,24 +288,27 @@ impl Planner {
         sink.options.check(&declared)?;
         let fitted = table::fitted(plan, &declared, &sink.name)?;
         let (mut output, rows) = self.cut(fitted, &state).await?;
-        if matches!(rows, cut::Rows::Updating) {
-            return Err(match sink.options.is_debezium() {
-                true => Error::Unsupported("updating rows into format 'debezium_json'".to_owned()),
-                false => Error::Invalid(
-                    "input is updating, but sink is not configured as an updating sink (hint: use format = \
-                     'debezium_json')"
-                        .to_owned(),
-                ),
-            });
-        }
         let mut columns = declared;
-        if sink.options.wants_event_time() {
+        let mut changes = None;
+        if matches!(rows, cut::Rows::Updating) {
+            sink.options.check_changes().map_err(|error| match error {
+                cenote_connect::Error::Options(reason) => Error::Invalid(reason),
+                error => error.into(),
+            })?;
+            check::steady(&output)?;
+            changes = Some(Changes { key: key::key_of(&output).map(|key| key.into_iter().collect()) });
+            output = hidden::with_hidden(&output, &[WEIGHT])?;
+            columns = Arc::new(changing(&columns));
+        }
+        // What is taken back did not happen at any time.
+        if changes.is_none() && sink.options.wants_event_time() {
             output = hidden::with_hidden(&output, &[EVENT_TIME])?;
             columns = stamped(&columns);
         }
         let optimized = state.optimize(&output)?;
         let plan = state.create_physical_plan(&optimized).await?;
-        self.sunk.push((optimized, SunkOutput { sink: number, node: String::new(), plan, columns }));
+        let node = String::new();
+        self.sunk.push((optimized, SunkOutput { sink: number, node, plan, columns, changes }));
         self.state.get_or_insert(state);
         Ok(())
     }
@@ -311,7 +337,8 @@ impl Planner {
         let optimized = state.optimize(&output)?;
         let plan = state.create_physical_plan(&optimized).await?;
         let columns = nullable(&columns);
-        self.sunk.push((optimized, SunkOutput { sink: number, node: String::new(), plan, columns }));
+        let node = String::new();
+        self.sunk.push((optimized, SunkOutput { sink: number, node, plan, columns, changes: None }));
         self.state.get_or_insert(state);
         Ok(())
     }
@@ -334,6 +361,14 @@ impl Planner {
         Ok(())
     }
 
+    /// A query with a name, whose operators are there once however many read it.
+    async fn shared(&mut self, plan: LogicalPlan, state: SessionState) -> Result<LogicalPlan, Error> {
+        let state = narrow(state);
+        let before = self.operators.len();
+        let (cut, _) = self.cut(plan.clone(), &state).await?;
+        Ok(if self.operators.len() > before { cut } else { plan })
+    }
+
     /// Cuts a query at what holds state, which becomes operators.
     async fn cut(
         &mut self,
@@ -343,7 +378,7 @@ impl Planner {
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
         let plan = joined(plan, state)?;
         check::functions(&plan)?;
-        let mut cut = cut::Cut::new(&self.streams);
+        let mut cut = cut::Cut::new(&self.streams, &self.options);
         let (output, rows) = cut.cut(plan)?;
         for operator in cut.into_operators() {
             self.operators.push(Operator::plan(operator, &self.streams, state).await?);
@@ -368,7 +403,22 @@ impl Planner {
             }
         };
         let tables: Arc<dyn StreamTables> = self.streams.clone();
-        self.bad_table = Some(Box::pin(bad_rows::table(&self.session, &name, &tables)).await?);
+        self.bad_table = Some(Box::pin(kept::table(&self.session, &name, &kept::BAD, &tables)).await?);
+        Ok(())
+    }
+
+    /// Sees to it that there is a table for rows that come too late, if they are to be kept.
+    async fn keep_late_rows(&mut self) -> Result<(), Error> {
+        let Some(name) = &self.options.late_rows else { return Ok(()) };
+        let tables: Arc<dyn StreamTables> = self.streams.clone();
+        let table = Box::pin(kept::table(&self.session, name, &kept::LATE, &tables)).await?;
+        if check::is_keyed(&table)? {
+            return Err(Error::Invalid(format!(
+                "table {} of option 'late_rows' has a key: rows that came too late have none",
+                table.full_name()
+            )));
+        }
+        self.late_table = Some(table);
         Ok(())
     }
 
@@ -376,18 +426,32 @@ impl Planner {
         let state = self.state.ok_or_else(|| Error::Invalid("a pipeline needs an INSERT".to_owned()))?;
         let plans = self.outputs.iter().map(|(plan, _)| plan).chain(self.sunk.iter().map(|(plan, _)| plan));
         let mut read = check::feeds(plans)?;
-        read.extend(self.operators.iter().flat_map(Operator::reads));
+        // A view that nobody reads is not computed.
+        let mut operators: Vec<Operator> = Vec::new();
+        for operator in self.operators.into_iter().rev() {
+            if read.contains(&operator.output().id) {
+                read.extend(operator.reads());
+                operators.push(operator);
+            }
+        }
+        operators.reverse();
+        let looked_at: Vec<_> = operators.iter().filter_map(Operator::looks_at).collect();
+        let mut lookups = self.streams.lookups();
+        lookups.retain(|lookup| looked_at.contains(&lookup.feed.id));
         let sources: Vec<SourcePlan> =
             self.streams.sources().into_iter().filter(|source| read.contains(&source.feed)).collect();
         if sources.is_empty() {
             return Err(Error::Invalid("a pipeline needs a source".to_owned()));
         }
-        check::no_target_is_read(&sources, self.outputs.iter().map(|(_, output)| &output.target))?;
+        let looked_up = lookups.iter().map(|lookup| &lookup.table);
+        let read = sources.iter().filter_map(SourcePlan::lake_table).chain(looked_up).collect::<Vec<_>>();
+        let targets = self.outputs.iter().map(|(_, output)| &output.target);
+        check::no_target_is_read(&read, targets.chain(&self.bad_table).chain(&self.late_table))?;
         let sinks = self.streams.sinks();
         let (graph, nodes) = graph::graph(&graph::Parts {
             options: &self.options,
             sources: &sources,
-            operators: &self.operators,
+            operators: &operators,
             outputs: &self.outputs,
             sunk: &self.sunk,
             sinks: &sinks,
@@ -404,7 +468,8 @@ impl Planner {
         Ok(PipelinePlan {
             options: self.options,
             sources,
-            operators: self.operators,
+            lookups,
+            operators,
             outputs,
             sinks,
             sunk: self
@@ -414,6 +479,7 @@ impl Planner {
                 .map(|((_, sunk), node)| SunkOutput { node, ..sunk })
                 .collect(),
             bad_table: self.bad_table,
+            late_table: self.late_table,
             lineage: self.streams.lineage(),
             state,
             now: self.now,
@@ -490,9 +556,11 @@ fn joined(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, Error>
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(EliminateCrossJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
     ];
-    Ok(Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?)
+    let plan = Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?;
+    let equalities: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(ExtractEquijoinPredicate::new());
+    let plan = bounds::settled(plan)?;
+    Ok(Optimizer::with_rules(vec![equalities]).optimize(plan, state, |_, _| {})?)
 }
 
 /// One partition, and nothing that is decided by what a first epoch happened to hold.

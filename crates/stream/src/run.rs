@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
-use cenote_connect::{AtBad, BadRow, Closing, LakeRead, LakeSource, Reach, Sink, Source, Times};
+use cenote_connect::{
+    AtBad, Available, BadRow, Closing, LakeRead, LakeSource, LookupTable, Reach, Sink, Source, Times,
+};
 use cenote_ingest::Ingest;
 use cenote_query::{Engine, ShownRows};
 use cenote_table::Lake;
@@ -30,11 +32,14 @@ use crate::blocks::Block;
 use crate::checkpoint::{Held, SourceState, Standing, StateObject};
 use crate::epoch::{Executor, Step};
 use crate::feed::{FeedId, Feeds};
+use crate::lookups::Lookups;
+use crate::multiset::Multiset;
 use crate::options::BadData;
+use crate::pieces::{Pieces, cores};
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{EventTime, SourceKind, SourcePlan};
-use crate::{Error, Limits};
+use crate::{Error, Limits, changelog};
 
 pub(crate) use self::progress::{Counts, Took};
 
@@ -57,10 +62,13 @@ pub struct Run {
     scope: Scope,
     pipeline: Pipeline,
     actor: String,
+    /// The script as everybody may see it.
+    masked_script: String,
     plan: PipelinePlan,
     sources: Vec<Reader>,
     /// Sinks outside of the lake, by number.
     writers: Vec<Writer>,
+    lookups: Lookups,
     fence: Fence,
     epoch: Epoch,
     standing: Standing,
@@ -89,6 +97,8 @@ struct Reader {
     /// Its plan, by number.
     planned: usize,
     source: Box<dyn Source>,
+    /// What it had beyond what it gave last.
+    available: Option<Available>,
 }
 
 struct Writer {
@@ -175,10 +185,12 @@ impl Run {
         plan: PipelinePlan,
         (fence, epoch): (Fence, Epoch),
     ) -> Result<Self, Error> {
+        let masked_script = cenote_query::masked(&pipeline.script);
         let now = services.lake.clock.now();
         let mut run = Self {
             sources: Vec::new(),
             writers: Vec::new(),
+            lookups: Lookups::new(services.limits.lookup_bytes),
             fence,
             epoch,
             standing: Standing {
@@ -189,6 +201,10 @@ impl Run {
                 rows_out: 0,
                 rows_late: 0,
                 rows_skipped: 0,
+                rows_forgotten: 0,
+                looked_up: None,
+                shown_early: None,
+                is_unshown: false,
                 rows_bad: 0,
                 sinks: BTreeMap::new(),
                 sink_identities: BTreeMap::new(),
@@ -201,7 +217,10 @@ impl Run {
             object: None,
             blocks: Vec::new(),
             is_behind: false,
-            reservation: services.memory.reservation(),
+            reservation: match plan.options.state_memory {
+                Some(bytes) => services.memory.share("state_memory", bytes).reservation(),
+                None => services.memory.reservation(),
+            },
             since: now.0,
             committed: Committing { at: now, took: Duration::ZERO },
             head: Txn(0),
@@ -212,9 +231,11 @@ impl Run {
             scope: scope.clone(),
             pipeline,
             actor,
+            masked_script,
             plan,
         };
         run.open_sources()?;
+        run.open_lookups()?;
         Ok(run)
     }
 
@@ -239,14 +260,14 @@ impl Run {
                     ))
                 }
                 SourceKind::Connector(options) => options.open(
-                    &planned.name,
+                    (&planned.name, self.pipeline.id),
                     at_bad,
                     (self.pipeline.created, &lake.clock),
                     &self.services.reach,
                 )?,
             };
             let name = planned.name.clone();
-            self.sources.push(Reader { name, feed: planned.feed, planned: number, source });
+            self.sources.push(Reader { name, feed: planned.feed, planned: number, source, available: None });
             let fresh = SourceState {
                 seen: self.pipeline.created.0,
                 identity: planned.identity(),
@@ -275,6 +296,15 @@ impl Run {
         Ok(())
     }
 
+    fn open_lookups(&mut self) -> Result<(), Error> {
+        for planned in &self.plan.lookups {
+            let parts = (self.services.lake.clone(), self.services.ingest.clone());
+            let table = LookupTable::new(parts, self.scope.clone(), planned.table.clone())?;
+            self.lookups.add(planned.feed.id, table, planned.key.clone());
+        }
+        Ok(())
+    }
+
     /// Brings sinks outside of the lake to what the last commit said.
     async fn restore_writers(&mut self) -> Result<(), Error> {
         for writer in &mut self.writers {
@@ -299,6 +329,7 @@ impl Run {
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
         standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
+        standing.rows_forgotten += advanced.iter().map(|advanced| advanced.forgotten).sum::<u64>();
         let outputs = rows.iter().chain(&sunk).flatten();
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
         let held = self.held.iter().zip(&advanced);
@@ -327,6 +358,14 @@ impl Run {
         self.epoch.0 == self.standing.since
     }
 
+    fn executor(&self) -> Executor<'_> {
+        let limits = self.services.limits;
+        let most = self.plan.options.parallelism.and_then(|most| usize::try_from(most).ok());
+        let pieces =
+            Pieces { most: most.unwrap_or_else(cores), rows: limits.piece_rows, from: limits.wide_rows };
+        Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups, pieces }
+    }
+
     fn due(&self, writer: &Writer) -> Option<Micros> {
         writer.sink.due(self.standing.sinks.get(&writer.name)?)
     }
@@ -334,7 +373,7 @@ impl Run {
     /// The rows of each output, and what becomes of the operators.
     async fn run(&self, cut: &Cut) -> Result<Ran, Error> {
         self.plan.now.store(cut.standing.now, Ordering::SeqCst);
-        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let executor = self.executor();
         let mut feeds = cut.feeds.clone();
         let mut advanced = Vec::new();
         for (operator, held) in self.plan.operators.iter().zip(&self.held) {
@@ -350,7 +389,14 @@ impl Run {
             let fitted = rows
                 .iter()
                 .map(|batch| RecordBatch::try_new(output.columns.clone(), batch.columns().to_vec()));
-            sunk.push(fitted.collect::<Result<Vec<_>, _>>()?);
+            let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
+            sunk.push(match &output.changes {
+                Some(changes) => {
+                    let told = changelog::told(&fitted, changes.key.as_deref(), &output.columns)?;
+                    if told.num_rows() > 0 { vec![told] } else { Vec::new() }
+                }
+                None => fitted,
+            });
         }
         tracing::trace!(pipeline = %self.pipeline.name, rows = cut.rows, "epoch ran");
         Ok(Ran { rows, sunk, advanced })
@@ -373,13 +419,29 @@ impl Run {
     /// How long nothing may happen before silence itself changes something.
     fn silence(&self) -> Duration {
         let idle_commit = self.services.limits.idle_commit;
+        let now = self.services.lake.clock.now();
+        // One alone is waited for however silent it is.
         let silence = match self.plan.options.idle_timeout {
-            Some(timeout) if self.sources.len() > 1 => timeout.min(idle_commit),
+            Some(timeout) if self.parts().count() > 1 => {
+                let due = self.parts().map(|seen| Micros(seen.max(self.since)).plus(timeout));
+                let next = due.filter(|due| *due > now).min();
+                next.map_or(idle_commit, |next| next.since(now).min(idle_commit))
+            }
             _ => idle_commit,
         };
-        let now = self.services.lake.clock.now();
-        let due = self.writers.iter().filter_map(|writer| self.due(writer)).min();
+        let due = self.writers.iter().filter_map(|writer| self.due(writer)).chain(self.early_due()).min();
         due.map_or(silence, |due| due.since(now).min(silence))
+    }
+
+    /// When a row came last, of all that has an event time of its own.
+    fn parts(&self) -> impl Iterator<Item = i64> + '_ {
+        self.standing.sources.values().flat_map(SourceState::seen_parts)
+    }
+
+    /// When open windows are to be shown, if rows came since the last time.
+    fn early_due(&self) -> Option<Micros> {
+        let interval = self.plan.options.early_emit.filter(|_| self.standing.is_unshown)?;
+        Some(Micros(self.standing.shown_early.unwrap_or(i64::MIN)).plus(interval))
     }
 
     /// How long the next epoch should wait, so that commits do not crowd out others.
@@ -416,6 +478,17 @@ impl Run {
     /// Changes of tables that were left out, because only rows that are added are read of them.
     pub fn skipped(&self) -> u64 {
         self.standing.rows_skipped
+    }
+
+    /// Rows that were taken back after they had been forgotten, since the pipeline was made.
+    pub fn forgotten(&self) -> u64 {
+        self.standing.rows_forgotten
+    }
+
+    /// Different rows in the tables of operators, and about how many bytes they take.
+    pub fn held(&self) -> (usize, u64) {
+        let tables = || self.held.iter().flat_map(|held| &held.tables);
+        (tables().map(Multiset::len).sum(), tables().map(Multiset::bytes).sum())
     }
 
     /// Event time that is over, µs.

@@ -223,6 +223,11 @@ impl Streams {
         let plan =
             Box::pin(plan::plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         self.refuse_shared_targets(&identity.scope, &plan).await?;
+        for sink in &plan.sinks {
+            if let Some(columns) = &sink.columns {
+                sink.options.announce(&sink.name, columns, &services.reach).await?;
+            }
+        }
         services.lake.catalog.create_pipeline(&identity.scope, &pipeline).await?;
         self.inner.metrics.is_in(&identity.scope, &pipeline, &pipeline.state);
         if pipeline.desired == Desired::Running {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, TimestampMicrosecondArray};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter_record_batch, not};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, Rows, SortField};
 
@@ -107,16 +107,16 @@ pub(crate) fn joined(batch: &RecordBatch, groups: Groups) -> Result<RecordBatch,
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
-/// The rows that are not too late, and how many are: before the watermark, and of no session that is open.
+/// The rows that are not too late, and those that are: before the watermark, and of no session that is open.
 pub(crate) fn on_time(
     batch: &RecordBatch,
     groups: Groups,
     held: &[RecordBatch],
     watermark: i64,
-) -> Result<(RecordBatch, u64), Error> {
+) -> Result<(RecordBatch, RecordBatch), Error> {
     let times = starts(batch, groups.window).values();
     if times.iter().all(|time| *time >= watermark) {
-        return Ok((batch.clone(), 0));
+        return Ok((batch.clone(), batch.slice(0, 0)));
     }
     let keys = Keys::of(batch, groups)?;
     let mut began: HashMap<Vec<u8>, i64> = HashMap::new();
@@ -132,8 +132,7 @@ pub(crate) fn on_time(
         |at: usize, time: i64| began.get(key(rows.as_ref(), at)).is_some_and(|start| *start <= time);
     let kept = times.iter().enumerate().map(|(at, time)| Some(*time >= watermark || is_open(at, *time)));
     let kept: BooleanArray = kept.collect();
-    let late = (batch.num_rows() - kept.true_count()) as u64;
-    Ok((filter_record_batch(batch, &kept)?, late))
+    Ok((filter_record_batch(batch, &kept)?, filter_record_batch(batch, &not(&kept)?)?))
 }
 
 /// The sessions that are over, or those that are not.
@@ -196,7 +195,7 @@ mod tests {
         let batch = rows(10, &[(Some("a"), 45), (Some("a"), 30), (Some("b"), 45), (Some("b"), 50)]);
         let (kept, late) = on_time(&batch, GROUPS, &[held], 50).expect("filters");
         let starts: Vec<i64> = spans(&kept).into_iter().map(|(_, start, _)| start).collect();
-        assert_eq!((starts, late), (vec![45, 50], 2));
+        assert_eq!((starts, late.num_rows()), (vec![45, 50], 2));
     }
 
     #[test]

@@ -40,17 +40,23 @@ impl Sinks {
         Self { appended: Vec::new(), keyed: Vec::new(), emptied: tables }
     }
 
-    /// Rows that are added become files; those by key are gathered. `bad` rows are added to a table of their own.
+    /// Rows that are added become files; those by key are gathered. `kept` rows are added to tables of their own.
     pub(crate) async fn write(
         lake: &Lake,
         scope: &Scope,
         outputs: &[Output],
         rows: Vec<Vec<RecordBatch>>,
-        bad: Option<(Arc<TableDef>, RecordBatch)>,
+        kept: Vec<(Arc<TableDef>, RecordBatch)>,
     ) -> Result<Self, Error> {
         let mut sinks = Self::emptying(Vec::new());
-        if let Some((table, rows)) = bad {
-            sinks.appended.push((table.clone(), append(lake, scope, &table, vec![rows]).await?));
+        for (table, rows) in kept {
+            match append(lake, scope, &table, vec![rows]).await {
+                Ok(written) => sinks.appended.push((table, written)),
+                Err(error) => {
+                    sinks.abandon(lake).await;
+                    return Err(error);
+                }
+            }
         }
         let mut gathered: BTreeMap<TableId, (Arc<TableDef>, KeyedRows)> = BTreeMap::new();
         for (output, rows) in outputs.iter().zip(rows) {

@@ -78,12 +78,25 @@ impl SourcePlan {
         }
     }
 
-    /// The table, if it is one of the lake.
-    pub(crate) fn table(&self) -> Option<TableId> {
+    /// True if its rows may be taken back.
+    pub(crate) fn is_changelog(&self) -> bool {
         match &self.kind {
-            SourceKind::Lake(table, _) => Some(table.id),
+            SourceKind::Lake(_, mode) => *mode == LakeMode::Changes,
+            SourceKind::Connector(options) => options.is_changelog(),
+        }
+    }
+
+    /// The table, if it is one of the lake.
+    pub(crate) fn lake_table(&self) -> Option<&Arc<TableDef>> {
+        match &self.kind {
+            SourceKind::Lake(table, _) => Some(table),
             SourceKind::Connector(_) => None,
         }
+    }
+
+    /// Names it.
+    pub(crate) fn table(&self) -> Option<TableId> {
+        Some(self.lake_table()?.id)
     }
 
     /// What its rows are.
@@ -95,6 +108,23 @@ impl SourcePlan {
             EventTime::Unasked => " unasked",
         };
         format!("{}{time}\n{shape}", self.identity())
+    }
+}
+
+/// A table that rows of a pipeline are joined with by its key.
+#[derive(Clone, Debug)]
+pub(crate) struct LookupPlan {
+    pub(crate) feed: Feed,
+    pub(crate) table: Arc<TableDef>,
+    /// Places of its key among its columns.
+    pub(crate) key: Vec<usize>,
+}
+
+impl LookupPlan {
+    /// The columns of its key.
+    pub(crate) fn key_names(&self) -> Vec<String> {
+        let fields = self.key.iter().filter_map(|at| self.table.schema.fields.get(*at));
+        fields.map(|field| field.name.clone()).collect()
     }
 }
 
@@ -158,6 +188,9 @@ struct State {
     sinks: Vec<SinkPlan>,
     /// Of what operators emit.
     lineage: BTreeMap<FeedId, String>,
+    lookups: Vec<LookupPlan>,
+    /// Tables of the lake that are named now are looked at by their key.
+    looks_up: bool,
     feeds: FeedId,
 }
 
@@ -250,7 +283,21 @@ impl Streams {
     pub(crate) fn lineage_of(&self, feed: FeedId) -> String {
         let state = self.state.lock();
         let source = state.sources.iter().find(|source| source.feed == feed).map(SourcePlan::lineage);
-        source.or_else(|| state.lineage.get(&feed).cloned()).unwrap_or_default()
+        let lookup = || {
+            let lookup = state.lookups.iter().find(|lookup| lookup.feed.id == feed)?;
+            Some(format!("look-up table {}", lookup.table.id))
+        };
+        source.or_else(lookup).or_else(|| state.lineage.get(&feed).cloned()).unwrap_or_default()
+    }
+
+    /// Whether tables of the lake that are named from now on are looked at by their key.
+    pub(crate) fn look_up(&self, looks_up: bool) {
+        self.state.lock().looks_up = looks_up;
+    }
+
+    /// Tables that are looked at by their key.
+    pub(crate) fn lookups(&self) -> Vec<LookupPlan> {
+        self.state.lock().lookups.clone()
     }
 
     /// A feed that no other has.
@@ -299,10 +346,19 @@ impl Streams {
 
     /// What the names of the lake mean.
     pub(crate) fn lineage(&self) -> Lineage {
-        let tables = self.sources().into_iter().filter_map(|source| match &source.kind {
-            SourceKind::Lake(table, _) => Some((source.name, Meaning::table(table, &source.read))),
+        let mut tables: BTreeMap<String, (Arc<TableDef>, BTreeSet<usize>)> = BTreeMap::new();
+        let lookups = self.lookups().into_iter().map(|lookup| {
+            let read = lookup.feed.read().into_iter().chain(lookup.key).collect();
+            (lookup.table, read)
+        });
+        let sources = self.sources().into_iter().filter_map(|source| match source.kind {
+            SourceKind::Lake(table, _) => Some((table, source.read)),
             SourceKind::Connector(_) => None,
         });
+        for (table, read) in sources.chain(lookups) {
+            tables.entry(table.full_name()).or_insert((table, BTreeSet::new())).1.extend(read);
+        }
+        let tables = tables.into_iter().map(|(name, (table, read))| (name, Meaning::table(&table, &read)));
         let views = self.views().into_values();
         let views = views.filter_map(|view| Some((view.full_name(), Meaning::view(&view)?)));
         tables.chain(views).collect()
@@ -361,6 +417,14 @@ impl StreamTables for Streams {
 
     fn lake(&self, table: &Arc<TableDef>) -> Arc<dyn TableProvider> {
         let mut state = self.state.lock();
+        if state.looks_up {
+            // Without a key there is nothing to look up by; who opens the table tells.
+            let key = RowKey::of(table).ok().flatten().filter(|_| !table.key_fields.is_empty());
+            let key = key.map_or_else(Vec::new, |key| key.places().to_vec());
+            let feed = Feed::lookup(state.next_feed(), Arc::new(LakeSource::columns(table)), key.clone());
+            state.lookups.push(LookupPlan { feed: feed.clone(), table: table.clone(), key });
+            return Arc::new(feed);
+        }
         if let Some(feed) = state.lake.get(&table.id) {
             return Arc::new(feed.clone());
         }
@@ -379,6 +443,8 @@ impl StreamTables for Streams {
             true => feed.timeless(),
             false => feed,
         };
+        let time = table.time_column().map(|time| time.id);
+        let feed = feed.with_time(table.schema.fields.iter().position(|field| Some(field.id) == time));
         state.lake.insert(table.id, feed.clone());
         state.sources.push(SourcePlan {
             name: table.full_name(),

@@ -8,7 +8,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, StructArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, ListArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -42,6 +45,14 @@ impl WindowKind {
     /// True for windows that follow each other: each instant is in one.
     pub(crate) fn is_tumbling(self) -> bool {
         matches!(self, Self::Fixed(windows) if windows.slide == windows.width)
+    }
+
+    /// How long each is, µs, if all are as long.
+    pub(crate) fn width(self) -> Option<i64> {
+        match self {
+            Self::Fixed(windows) => Some(windows.width()),
+            Self::Session(_) => None,
+        }
     }
 
     /// What instants belong to: their pane, or a session of their own.
@@ -109,6 +120,11 @@ impl Windows {
         a
     }
 
+    /// How long each is, µs.
+    pub(crate) fn width(self) -> i64 {
+        self.width
+    }
+
     /// The start of the pane that an instant lies in.
     fn pane(self, time: i64) -> i64 {
         floor(time, self.pane_width(), self.offset)
@@ -133,6 +149,24 @@ impl Windows {
     /// The panes of instants.
     pub(crate) fn panes(self, times: &TimestampMicrosecondArray) -> StructArray {
         spans(times.values().iter().map(|time| self.pane(*time)), self.pane_width())
+    }
+}
+
+impl Windows {
+    /// The windows that each of these instants lies in.
+    pub(crate) fn all(
+        self,
+        times: &TimestampMicrosecondArray,
+    ) -> Result<ListArray, arrow::error::ArrowError> {
+        let (mut starts, mut counts) = (Vec::new(), Vec::new());
+        for time in times.values() {
+            let before = starts.len();
+            starts.extend(self.closing(self.pane(*time), i64::MIN, i64::MAX));
+            counts.push(starts.len() - before);
+        }
+        let field = Arc::new(Field::new_list_field(window_type(), true));
+        let spans = spans(starts.into_iter(), self.width);
+        ListArray::try_new(field, OffsetBuffer::from_lengths(counts), Arc::new(spans), None)
     }
 }
 
@@ -167,29 +201,24 @@ pub(crate) fn ends(batch: &RecordBatch, column: usize) -> &TimestampMicrosecondA
     batch.column(column).as_struct().column(1).as_primitive::<TimestampMicrosecondType>()
 }
 
-/// The rows that some window can still take, and how many came too late for all of theirs. `column` holds panes.
+/// The rows that some window can still take, and those that came too late for all of theirs. `column` holds panes.
 pub(crate) fn on_time(
     batch: &RecordBatch,
     column: usize,
     windows: Windows,
     watermark: i64,
-) -> Result<(RecordBatch, u64), Error> {
-    let panes = starts(batch, column);
-    let mut late = 0;
-    let kept: BooleanArray = panes
-        .values()
-        .iter()
-        .map(|pane| {
-            let end = windows.last_end(*pane);
-            let is_late = end > *pane && end <= watermark;
-            late += u64::from(is_late);
-            Some(end > *pane && !is_late)
-        })
-        .collect();
+) -> Result<(RecordBatch, RecordBatch), Error> {
+    let panes = starts(batch, column).values();
+    // Between windows with gaps rows belong nowhere.
+    let end = |pane: &i64| Some(windows.last_end(*pane)).filter(|end| end > pane);
+    let kept: BooleanArray =
+        panes.iter().map(|pane| Some(end(pane).is_some_and(|end| end > watermark))).collect();
     if kept.true_count() == batch.num_rows() {
-        return Ok((batch.clone(), 0));
+        return Ok((batch.clone(), batch.slice(0, 0)));
     }
-    Ok((filter_record_batch(batch, &kept)?, late))
+    let late: BooleanArray =
+        panes.iter().map(|pane| Some(end(pane).is_some_and(|end| end <= watermark))).collect();
+    Ok((filter_record_batch(batch, &kept)?, filter_record_batch(batch, &late)?))
 }
 
 /// Rows of panes as rows of the windows that close when the watermark goes from `after` to `upto`: one for each.
@@ -279,14 +308,14 @@ mod tests {
         let windows = Windows::hop(2, 4).expect("fits");
         let batch = rows(windows, &[0, 1, 2, 5]);
         let (kept, late) = on_time(&batch, 1, windows, 4).expect("filters");
-        assert_eq!((kept.num_rows(), late), (2, 2));
+        assert_eq!((kept.num_rows(), late.num_rows()), (2, 2));
     }
 
     #[test]
     fn between_windows_with_gaps_rows_belong_nowhere_and_are_not_late() {
         let windows = Windows::hop(10, 4).expect("fits");
         let (kept, late) = on_time(&rows(windows, &[1, 5, 11]), 1, windows, i64::MIN).expect("filters");
-        assert_eq!((kept.num_rows(), late), (2, 0));
+        assert_eq!((kept.num_rows(), late.num_rows()), (2, 0));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub use compact::{COLD_AFTER, INLINE_AFTER, OptimizeMode, OptimizeOutcome, is_fl
 pub use error::Error;
 pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup, newest};
 pub use lake::Lake;
-pub use options::{Dedup, TableOptions, option_fault};
+pub use options::{Dedup, TableOptions, option_fault, parse_duration};
 pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;

@@ -180,7 +180,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// A number with its unit, or `0`.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text.trim())?;
     let seconds: u64 = match unit {
         "" if number == 0 => 1,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lake (catalog, store) ─► ingest (log, buffer) ─► engine (sessions)      parts, without doors
+//! kafka (a cluster and a schema registry, both doubles)
 //! node (all of it, with its doors) · process (the real binary) · services (PostgreSQL, S3)
 //! ```
 //!
@@ -13,6 +14,8 @@ pub mod client;
 pub mod engine;
 #[cfg(feature = "ingest")]
 pub mod ingest;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod keeper;
 #[cfg(feature = "lake")]
 pub mod lake;

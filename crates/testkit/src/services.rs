@@ -47,7 +47,7 @@ pub fn postgres_database() -> Option<String> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let server = match std::env::var(POSTGRES_VARIABLE) {
         Ok(url) => url,
-        Err(_) => OWN.get_or_init(start_postgres).as_ref()?.url.clone(),
+        Err(_) => OWN.get_or_init(|| start_postgres(false)).as_ref()?.url.clone(),
     };
     let name = format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
     // A thread of its own: the caller may be inside a runtime.
@@ -69,8 +69,8 @@ fn execute(url: &str, statement: &str) {
     });
 }
 
-/// Starts a PostgreSQL server in a temporary directory; `None` if its programs are not there.
-pub fn start_postgres() -> Option<Server> {
+/// Starts a PostgreSQL server in a temporary directory; `None` if its programs are not there. Only a `durable` one syncs its files.
+pub fn start_postgres(durable: bool) -> Option<Server> {
     let programs = postgres_programs()?;
     let directory = tempfile::Builder::new().prefix("cenote-postgres").tempdir().expect("a directory").keep();
     let root = rustix::process::geteuid().is_root();
@@ -97,7 +97,10 @@ pub fn start_postgres() -> Option<Server> {
     let port = free_port();
     let mut server = as_owner("postgres");
     server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(&directory);
-    server.args(["-c", "fsync=off", "-c", "max_connections=400", "-c", "full_page_writes=off"]);
+    server.args(["-c", "max_connections=400"]);
+    if !durable {
+        server.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+    }
     let keeper = Keeper::start(&server, &directory);
     eventually("PostgreSQL", Duration::from_secs(30), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())

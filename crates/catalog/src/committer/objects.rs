@@ -9,7 +9,7 @@ use super::step::Step;
 use super::world::TableState;
 use crate::conflict::ops;
 use crate::evolution::{check_key, check_partition, check_sort};
-use crate::{Error, NewTable, ObjectChange, SchemaDef, TableDef, TableKind};
+use crate::{Error, FlowChange, NewTable, ObjectChange, SchemaDef, TableDef, TableKind};
 
 /// The most columns of a table.
 pub(crate) const COLUMNS_PER_TABLE_MAX: usize = 2_000;
@@ -38,6 +38,10 @@ impl Step<'_> {
             ObjectChange::UndropTable { schema, name } => self.undrop_table(schema, name),
             ObjectChange::RenameTable { table, schema, name } => {
                 self.rename_table(*table, schema.as_deref(), name)
+            }
+            ObjectChange::Flow(change) => {
+                self.writes.flow.push((self.txn, change.as_ref().clone()));
+                Ok(())
             }
         }
     }
@@ -214,6 +218,18 @@ impl Step<'_> {
         }
         let base = self.world.head.txn;
         let schema_no = self.world.def(table).map_or(0, |def| def.schema.no);
+        let (def, objects) = (self.world.def(table), &self.commit.objects);
+        if let Some(def) = def
+            && let Some(id) = def.properties.get(crate::ASSET)
+        {
+            let goes = |change: &ObjectChange| {
+                matches!(change, ObjectChange::Flow(change)
+                    if matches!(change.as_ref(), FlowChange::DropAsset(asset) if asset.to_string() == *id))
+            };
+            if !objects.iter().any(goes) {
+                return Err(Error::IsAsset(def.full_name()));
+            }
+        }
         self.redefine(table, None);
         self.tally(table, base, ops::DROP).schema_no = schema_no;
         Ok(())
@@ -230,7 +246,10 @@ impl Step<'_> {
             return Err(Error::TableNotFound { name: format!("{schema}.{name}"), nearest: None });
         };
         let (table, base) = (def.id, self.world.head.txn);
-        self.redefine(table, Some(TableDef { schema_id, begin_txn: self.txn, ..(*def).clone() }));
+        let mut properties = def.properties.clone();
+        properties.remove(crate::ASSET); // its recipe is gone
+        let back = TableDef { schema_id, begin_txn: self.txn, properties, ..(*def).clone() };
+        self.redefine(table, Some(back));
         self.undropped.insert(table);
         self.tally(table, base, ops::CREATE | ops::RESTORE);
         self.committed.created_tables.push(table);

@@ -47,6 +47,11 @@ pub(crate) const RUN: Table = Table::new(
         nullable(id("output_txn")),
         nullable(text("error")),
         id("version"),
+        nullable(text("plan_fingerprint")),
+        nullable(id("snapshot_txn")),
+        nullable(time("logical_us")),
+        nullable(uuid("parent_run_id")),
+        nullable(int("priority")),
     ],
     &["catalog_id", "run_id"],
 )

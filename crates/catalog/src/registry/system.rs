@@ -1,6 +1,8 @@
 //! What `system.*` shows of the control tables.
 
-use std::sync::Arc;
+mod assets;
+
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -61,7 +63,8 @@ impl SystemKind {
 
 /// All that are declared.
 pub fn system_tables() -> &'static [SystemTable] {
-    SYSTEM_TABLES
+    static ALL: LazyLock<Vec<SystemTable>> = LazyLock::new(|| [SYSTEM_TABLES, assets::TABLES].concat());
+    &ALL
 }
 
 const fn integer(name: &'static str) -> SystemColumn {
@@ -188,14 +191,77 @@ const SYSTEM_TABLES: &[SystemTable] = &[
             text("request_id"),
             text("message"),
             text("extra"),
+            text("run_id"),
+            text("code_id"),
         ],
         private: false,
         query: "SELECT x.txn, x.committed_us, x.operation, \
                 (SELECT COUNT(*) FROM cn_table_txn t WHERE t.catalog_id = x.catalog_id AND t.txn = x.txn), \
                 (SELECT MIN(p.producer) FROM cn_producer_log p WHERE p.catalog_id = x.catalog_id AND p.txn = x.txn), \
                 (SELECT MIN(p.epoch) FROM cn_producer_log p WHERE p.catalog_id = x.catalog_id AND p.txn = x.txn), \
-                x.actor, x.request_id, x.message, x.extra \
+                x.actor, x.request_id, x.message, x.extra, x.run_id, x.code_id \
                 FROM cn_txn x WHERE x.catalog_id = :catalog ORDER BY x.txn",
+    },
+    SystemTable {
+        name: "catalog.code",
+        columns: &[
+            text("code_id"),
+            text("text"),
+            boolean("deterministic"),
+            text("soundness"),
+            integer("first_txn"),
+        ],
+        private: false,
+        query: "SELECT code_id, text, deterministic, soundness, first_txn FROM cn_code \
+                WHERE catalog_id = :catalog ORDER BY first_txn, code_id",
+    },
+    SystemTable {
+        name: "lineage.nodes",
+        columns: &[text("node_id"), text("kind"), text("name"), integer("first_txn"), integer("last_txn")],
+        private: false,
+        query: "SELECT n.node_id, n.kind, CASE WHEN n.kind = 'table' THEN s.name || '.' || t.name ELSE n.node_id END, \
+                n.first_txn, n.last_txn FROM cn_node n \
+                LEFT JOIN cn_table t ON t.catalog_id = n.catalog_id AND CAST(t.table_id AS TEXT) = n.node_id \
+                AND t.end_txn = 9223372036854775807 \
+                LEFT JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
+                WHERE n.catalog_id = :catalog ORDER BY n.first_txn, n.node_id",
+    },
+    SystemTable {
+        name: "lineage.edges",
+        columns: &[
+            text("id"),
+            text("source_id"),
+            text("target_id"),
+            text("edge_type"),
+            text("code_id"),
+            text("soundness"),
+            integer("first_txn"),
+            integer("last_txn"),
+            integer("commits"),
+            integer("rows_written"),
+            text("last_run_id"),
+        ],
+        private: false,
+        query: "SELECT edge_id, source_id, target_id, edge_type, code_id, soundness, first_txn, last_txn, commits, \
+                rows_written, last_run_id FROM cn_edge WHERE catalog_id = :catalog \
+                ORDER BY first_txn, source_id, target_id, edge_id",
+    },
+    SystemTable {
+        name: "lineage.inputs",
+        columns: &[
+            integer("txn"),
+            integer("n"),
+            text("node_id"),
+            text("from"),
+            text("to"),
+            text("operation"),
+            text("run_id"),
+            text("code_id"),
+        ],
+        private: false,
+        query: "SELECT i.txn, i.n, i.node, i.from_pos, i.to_pos, x.operation, x.run_id, x.code_id FROM cn_txn_input i \
+                JOIN cn_txn x ON x.catalog_id = i.catalog_id AND x.txn = i.txn \
+                WHERE i.catalog_id = :catalog ORDER BY i.txn, i.n",
     },
     SystemTable {
         name: "catalog.table_commits",
@@ -377,13 +443,20 @@ const SYSTEM_TABLES: &[SystemTable] = &[
             integer("output_txn"),
             text("error"),
             integer("version"),
+            text("plan_fingerprint"),
+            integer("snapshot_txn"),
+            time("logical_time"),
+            integer("priority"),
+            text("parent_run_id"),
         ],
         private: false,
         query: "SELECT r.run_id, r.kind, r.object_id, j.name, s.name, t.name, r.subject, r.state, r.cause, r.actor, \
                 r.reason, r.created_us, r.started_us, r.completed_us, r.files_in, r.bytes_in, r.files_out, \
-                r.bytes_out, r.output_txn, r.error, r.version FROM cn_run r \
+                r.bytes_out, r.output_txn, r.error, r.version, r.plan_fingerprint, r.snapshot_txn, r.logical_us, \
+                r.priority, r.parent_run_id FROM cn_run r \
                 LEFT JOIN cn_job j ON j.catalog_id = r.catalog_id AND j.job_id = r.object_id \
-                LEFT JOIN cn_table t ON t.table_id = r.table_id AND t.end_txn = 9223372036854775807 \
+                LEFT JOIN cn_asset a ON a.catalog_id = r.catalog_id AND a.asset_id = r.object_id \
+                LEFT JOIN cn_table t ON t.table_id = COALESCE(r.table_id, a.table_id) AND t.end_txn = 9223372036854775807 \
                 LEFT JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
                 WHERE r.catalog_id = :catalog ORDER BY r.created_us, r.run_id",
     },
@@ -513,7 +586,9 @@ mod tests {
         for table in system_tables() {
             assert!(names.insert(table.name), "{} is declared twice", table.name);
             assert!(table.query.contains(":catalog") || table.query.contains(":tenant"), "{}", table.name);
-            assert!(!table.query.contains("secret_hash") && !table.query.contains("_key,"), "{}", table.name);
+            for secret in ["secret_hash", "stored_key", "server_key", "scram_salt"] {
+                assert!(!table.query.contains(secret), "{} shows {secret}", table.name);
+            }
         }
     }
 }

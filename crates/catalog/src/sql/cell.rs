@@ -215,6 +215,18 @@ impl Row {
         self.bytes()?.try_into().map_err(|_| Error::Corrupt(format!("column {} is not {N} bytes", self.at)))
     }
 
+    /// The next column, a UUID or NULL.
+    pub(crate) fn optional_uuid(&mut self) -> Result<Option<Uuid>, Error> {
+        match self.cell()? {
+            Cell::Null => Ok(None),
+            Cell::Uuid(value) => Ok(Some(value)),
+            Cell::Bytes(value) => Uuid::from_slice(&value)
+                .map(Some)
+                .map_err(|_| Error::Corrupt(format!("column {} is no UUID", self.at))),
+            other => self.wrong("a UUID", &other),
+        }
+    }
+
     /// The next column, a UUID.
     pub(crate) fn uuid(&mut self) -> Result<Uuid, Error> {
         match self.cell()? {

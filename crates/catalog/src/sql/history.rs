@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::{Cell, Database, Failure, Kind, Transaction};
 use crate::committer::{Tally, TxnRow};
 use crate::registry::{TABLE_TXN, TXN, TXN_INPUT};
-use crate::{TableCommit, TransactionRecord};
+use crate::{RunOf, TableCommit, TransactionRecord};
 
 /// The most bytes of a SQL text that history keeps.
-const SQL_BYTES_MAX: usize = 64 << 10;
+pub(super) const SQL_BYTES_MAX: usize = 64 << 10;
 /// The most bytes of names in the history: longer ones are cut.
-const NAME_BYTES_MAX: usize = 255;
+pub(super) const NAME_BYTES_MAX: usize = 255;
 
 /// Which of these commits are there already, and how many rows they deleted.
 pub(crate) async fn known_commits(
@@ -73,9 +73,9 @@ fn txn_cells(catalog: CatalogId, row: &TxnRow) -> Vec<Cell> {
         row.committed.0.into(),
         row.commit_id.into(),
         cut(&facts.operation, NAME_BYTES_MAX).into(),
+        facts.run.map(RunOf::id).into(),
         Cell::Null,
-        Cell::Null,
-        Cell::Null,
+        facts.code.as_ref().map(|code| code.id).into(),
         facts.actor.as_deref().map(|actor| cut(actor, NAME_BYTES_MAX)).into(),
         facts.request_id.as_deref().map(|id| cut(id, NAME_BYTES_MAX)).into(),
         facts.message.as_deref().map(storable).into(),
@@ -126,7 +126,7 @@ fn storable(text: &str) -> String {
 }
 
 /// At most `bytes_max` bytes of a text, whole characters, without NUL.
-fn cut(text: &str, bytes_max: usize) -> String {
+pub(super) fn cut(text: &str, bytes_max: usize) -> String {
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;

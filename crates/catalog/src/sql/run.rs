@@ -56,7 +56,13 @@ pub(crate) async fn insert(
         Cell::Null,
         1_i64.into(),
     ];
-    transaction.insert(&RUN, &[row]).await
+    transaction.insert(&RUN, &[of_one_step(row)]).await
+}
+
+/// A row of a run that has no tasks: what only plans have is NULL.
+pub(super) fn of_one_step(mut row: Vec<Cell>) -> Vec<Cell> {
+    row.resize(RUN.columns.len(), Cell::Null);
+    row
 }
 
 /// Stores what an open run did so far; false if it is not open, or another's.
@@ -127,7 +133,7 @@ pub(crate) async fn sweep(
     let statement = transaction
         .statement(
             "UPDATE cn_run SET state = 'FAILED', completed_us = ?, error = ?, version = version + 1 \
-             WHERE catalog_id = ? AND state = 'RUNNING' AND fence < ?",
+             WHERE catalog_id = ? AND kind = 'job' AND state = 'RUNNING' AND fence < ?",
         )
         .bind(now.0)
         .bind(reason)

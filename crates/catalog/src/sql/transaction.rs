@@ -136,7 +136,13 @@ impl Transaction {
         self.insert_then(table, rows, &tail).await
     }
 
-    async fn insert_then(&mut self, table: &Table, rows: &[Vec<Cell>], tail: &str) -> Result<(), Failure> {
+    /// Inserts whole rows with more text behind them, such as `ON CONFLICT …`.
+    pub(crate) async fn insert_then(
+        &mut self,
+        table: &Table,
+        rows: &[Vec<Cell>],
+        tail: &str,
+    ) -> Result<(), Failure> {
         let kinds: Vec<Kind> = table.columns.iter().map(|column| column.word.kind()).collect();
         let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
         for part in rows.chunks(self.dialect().rows_max(kinds.len())) {

@@ -22,6 +22,7 @@ mod publications;
 mod runs;
 mod serial;
 mod sqlite;
+mod tasks;
 mod tenants;
 mod tokens;
 
@@ -123,6 +124,12 @@ macro_rules! all_promises {
             runs::ended_runs_are_forgotten_in_time,
             serial::updates_deletes_and_upserts_end_in_some_serial_order,
             serial::one_epoch_of_two_processes_has_one_effect,
+            tasks::a_task_is_claimed_once_and_ended_by_its_attempt_only,
+            tasks::what_follows_a_failure_is_skipped_and_its_cause_named,
+            tasks::a_success_is_one_commit_with_its_rows_lineage_and_results,
+            tasks::a_trigger_fires_once_however_many_try,
+            tasks::what_dead_processes_held_is_given_back_three_times,
+            tasks::random_endings_make_only_legal_changes,
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,

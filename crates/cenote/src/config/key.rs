@@ -277,7 +277,7 @@ pub const KEYS: &[Key] = &[
         "security.allowed_urls",
         Kind::Text,
         "",
-        "Beginnings of URLs that connectors of pipelines may call, with commas between.",
+        "Beginnings of URLs that connectors of pipelines may call, with commas between; `kafka://host:port` for brokers.",
     ),
     key("log.level", Kind::Text, "info", "`error`, `warn`, `info`, `debug`, or filters per target."),
     key(

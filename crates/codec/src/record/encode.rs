@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Decimals, JsonOptions, RecordFormat, Timestamps, is_json, said};
+use super::{Decimals, JsonOptions, RecordFormat, Timestamps, debezium, is_json, said};
 use crate::Error;
 
 /// Adds a record for each row, each with a newline behind it. NULLs of JSON are left out.
@@ -21,16 +21,7 @@ pub fn encode(format: &RecordFormat, batch: &RecordBatch, out: &mut Vec<u8>) -> 
     match format {
         RecordFormat::Json(options) if options.unstructured => lines(batch, out),
         RecordFormat::Json(options) => json(batch, options, out).map_err(malformed),
-        RecordFormat::DebeziumJson(options) => {
-            let mut rows = Vec::new();
-            json(batch, options, &mut rows).map_err(malformed)?;
-            for row in rows.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()) {
-                out.extend_from_slice(b"{\"before\":null,\"after\":");
-                out.extend_from_slice(row);
-                out.extend_from_slice(b",\"op\":\"c\"}\n");
-            }
-            Ok(())
-        }
+        RecordFormat::DebeziumJson(options) => debezium::encode(batch, options, out).map_err(malformed),
         RecordFormat::Csv => {
             let mut writer = WriterBuilder::new().with_header(false).build(out);
             writer.write(&plain(batch).map_err(malformed)?).map_err(malformed)
@@ -68,7 +59,7 @@ fn lines(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-fn json(batch: &RecordBatch, options: &JsonOptions, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+pub(super) fn json(batch: &RecordBatch, options: &JsonOptions, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let schema = batch.schema();
     let columns = batch.columns().iter().zip(schema.fields());
     let columns: Vec<(FieldRef, ArrayRef)> = columns

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow::array::{Decimal128Array, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Decimal128Array, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
@@ -151,6 +151,40 @@ fn json_is_written_without_zones_and_without_nulls() {
             r#"{"before":null,"after":{"at":"2026-01-01T00:00:00","n":1,"doc":"{\"a\":1}"},"op":"c"}"#,
         ]
     );
+}
+
+#[test]
+fn changes_go_both_ways() {
+    let debezium = RecordFormat::DebeziumJson(JsonOptions::default());
+    let fields = vec![field("id", DataType::Int64), field("name", DataType::Utf8)];
+    let lines = [
+        r#"{"before":null,"after":{"id":1,"name":"a"},"op":"c"}"#,
+        r#"{"before":{"id":1,"name":"a"},"after":{"id":1},"op":"u"}"#,
+        r#"{"before":{"id":1},"after":null,"op":"d"}"#,
+    ];
+    let read = decoded(debezium.clone(), fields.clone(), &lines);
+    let [(0, batch)] = &read.batches[..] else { panic!("{read:?}") };
+    let changes = batch.column(2).as_primitive::<arrow::datatypes::Int64Type>().values();
+    assert_eq!(changes.as_ref(), [COMES, REPLACED, REPLACES, GOES]);
+    let mut out = Vec::new();
+    encode(&debezium, batch, &mut out).expect("encodes");
+    assert_eq!(String::from_utf8(out).expect("text").lines().collect::<Vec<_>>(), lines);
+    // as Kafka Connect wraps it, a first snapshot, and what says nothing
+    let wrapped = [
+        r#"{"schema":{"type":"struct"},"payload":{"before":null,"after":{"id":2},"op":"r","ts_ms":1}}"#,
+        "null",
+        r#"{"schema":null,"payload":null}"#,
+    ];
+    let read = decoded(debezium.clone(), fields.clone(), &wrapped);
+    assert_eq!((read.batches[0].1.num_rows(), read.bad.len()), (1, 0), "{read:?}");
+    for (line, reason) in [
+        (r#"{"after":{"id":1},"op":"u"}"#, "a change with op 'u' without \"before\""),
+        (r#"{"before":{"id":1},"after":{"id":1},"op":"t"}"#, "op 't' of a change is none of c, r, u, d"),
+        (r#"{"id":1}"#, "a change without \"op\""),
+    ] {
+        let read = decoded(debezium.clone(), fields.clone(), &[line]);
+        assert_eq!(read.bad, [(0, reason.to_owned())], "{line}");
+    }
 }
 
 #[test]

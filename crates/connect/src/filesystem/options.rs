@@ -74,6 +74,11 @@ impl FilesystemSourceOptions {
     pub(crate) fn check_reach(&self, reach: &Reach) -> Result<(), Error> {
         self.location.check(reach)
     }
+
+    /// How its files are written.
+    pub(crate) fn format(&self) -> &FileFormat {
+        &self.format
+    }
 }
 
 /// When a file is completed.
@@ -181,6 +186,11 @@ impl FilesystemSinkOptions {
     /// True if rows go to files by when they happened.
     pub(crate) fn wants_event_time(&self) -> bool {
         self.partitioning.time_pattern.is_some()
+    }
+
+    /// True if all rows go to one place.
+    pub(crate) fn is_one_place(&self) -> bool {
+        self.partitioning.fields.is_empty() && self.partitioning.time_pattern.is_none()
     }
 
     /// Fails if rows with these columns cannot be written so.

@@ -23,6 +23,7 @@ mod queries;
 mod query;
 mod root;
 mod script;
+mod search;
 mod statement;
 mod status;
 mod table_urls;
@@ -136,6 +137,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::list, databases::create))
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))
+        .routes(routes!(search::search))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
         .routes(routes!(jobs::list))

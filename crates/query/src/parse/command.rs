@@ -8,6 +8,7 @@ use sqlparser::ast::{DataType, Ident};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::alter::{AlterSchema, AlterTable, Comment, alter_schema, alter_table, comment};
+use super::asset::{AssetStatement, asset};
 use super::clauses::list;
 use super::history::{History, history};
 use super::pipeline::{PipelineStatement, pipeline};
@@ -93,6 +94,7 @@ pub(crate) enum Command {
     Comment(Comment),
     History(History),
     Pipeline(PipelineStatement),
+    Asset(Box<AssetStatement>),
 }
 
 /// One table, or all of the tenant.
@@ -118,6 +120,8 @@ pub(crate) enum Show {
     Snapshots(Vec<Ident>),
     Tags,
     Jobs,
+    Assets,
+    Runs,
     Pipelines { like: Option<String> },
     Pipeline(Vec<Ident>),
     CreatePipeline(Vec<Ident>),
@@ -144,7 +148,6 @@ const LATER: &[&[&str]] = &[
     &["GRANT"],
     &["REVOKE"],
     &["CALL"],
-    &["CREATE", "ASSET"],
     &["CREATE", "JOB"],
     &["DROP", "JOB"],
     &["CREATE", "CATALOG"],
@@ -226,6 +229,10 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             if let Some(statement) = pipeline(&mut words)? {
                 words.end()?;
                 return Ok(Some(Command::Pipeline(statement)));
+            }
+            if let Some(statement) = asset(&mut words)? {
+                words.end()?;
+                return Ok(Some(Command::Asset(Box::new(statement))));
             }
             if let Some(phrase) = LATER.iter().find(|phrase| words.take(phrase)) {
                 return Err(unsupported(&phrase.join(" ")));
@@ -391,6 +398,10 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
         Show::Snapshots(words.object_name()?)
     } else if words.take(&["JOBS"]) {
         Show::Jobs
+    } else if words.take(&["ASSETS"]) {
+        Show::Assets
+    } else if words.take(&["RUNS"]) {
+        Show::Runs
     } else if words.take(&["TAGS"]) {
         Show::Tags
     } else if words.take(&["PARTITIONS"]) {

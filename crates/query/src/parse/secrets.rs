@@ -8,7 +8,7 @@ use super::tokens::{span_of, tokenize};
 const MASK: &str = "'***'";
 
 /// The script without the values of options that are secrets. A text that cannot be read shows nothing.
-pub(crate) fn masked(script: &str) -> String {
+pub fn masked(script: &str) -> String {
     let Ok(tokens) = tokenize(script) else { return MASK.to_owned() };
     let mut shown = String::with_capacity(script.len());
     let mut from = 0;
@@ -50,7 +50,7 @@ fn option_before(tokens: &[TokenWithSpan]) -> String {
 }
 
 fn is_secret(option: &str) -> bool {
-    ["secret", "password", "token", "headers"].iter().any(|word| option.contains(word))
+    ["secret", "password", "token", "headers", "client_configs"].iter().any(|word| option.contains(word))
         || (option.starts_with("storage.") && option.contains("key"))
 }
 
@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn values_of_secret_options_are_not_shown_and_all_others_are() {
         let script = "CREATE TABLE t (a INT) WITH (connector = 'webhook', endpoint = 'http://x/', headers = 'Authorization: Bearer abc',\n \
-                      'storage.secret_access_key' = 'abc', storage.aws_access_key_id = 'abc', token=abc, PASSWORD = ['abc', 'abc'], key = 'k');\n\
+                      'storage.secret_access_key' = 'abc', storage.aws_access_key_id = 'abc', token=abc, PASSWORD = ['abc', 'abc'], client_configs = 'ssl.key.pem=abc', schema_registry.api_secret = 'abc', key = 'k');\n\
                       INSERT INTO t SELECT a FROM s WHERE b = 'abcd'";
         let shown = masked(script);
         assert!(!shown.contains("abc'") && !shown.contains("abc,") && !shown.contains("Bearer"), "{shown}");
         for kept in [
             "endpoint = 'http://x/', headers = '***',\n",
-            "token='***', PASSWORD = '***', key = 'k');",
+            "token='***', PASSWORD = '***', client_configs = '***', schema_registry.api_secret = '***', key = 'k');",
             "b = 'abcd'",
         ] {
             assert!(shown.contains(kept), "{kept}: {shown}");

@@ -32,6 +32,18 @@ pub(crate) fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     Ok(tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect())
 }
 
+/// The words of a text without white space and comments; names without quotes in small letters.
+pub(crate) fn words(sql: &str) -> Vec<String> {
+    let Ok(tokens) = tokenize(sql) else { return vec![sql.to_owned()] };
+    let words = tokens.iter().filter(|token| !matches!(token.token, Token::EOF | Token::SemiColon));
+    words
+        .map(|token| match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
+            other => other.to_string(),
+        })
+        .collect()
+}
+
 /// The statements of a text, by the semicolons between them; empty ones are left out.
 pub(crate) fn split(sql: &str) -> Result<Vec<String>, Error> {
     let tokens = tokenize(sql)?;

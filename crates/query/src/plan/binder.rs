@@ -29,7 +29,7 @@ use super::fault;
 use super::limits::type_limits;
 use super::resolve::{Found, Resolver};
 use super::rewriter::{Reference, VersionText, references, replace};
-use super::snapshot::Snapshot;
+use super::snapshot::{Pins, Snapshot};
 use super::state::{CATALOG, OwnCatalogs, SYSTEM, exact, own_catalogs};
 use crate::engine::Engine;
 use crate::parse::{Parsed, folded, parse, unsupported};
@@ -74,6 +74,8 @@ pub(crate) struct Binder<'a> {
     streams: Option<Arc<dyn StreamTables>>,
     /// Tables answer texts as views.
     text_views: bool,
+    /// Where a task reads: then names are looked up, and rows read, as of these.
+    pins: Option<Pins>,
 }
 
 impl<'a> Binder<'a> {
@@ -103,7 +105,13 @@ impl<'a> Binder<'a> {
             server: None,
             streams: None,
             text_views: false,
+            pins: None,
         }
+    }
+
+    /// From now on names without a version mean what these snapshots show.
+    pub(crate) fn read_at(&mut self, pins: Option<Pins>) {
+        self.pins = pins;
     }
 
     /// From now on tables answer texts as views: for a query whose rows only go out.
@@ -365,6 +373,7 @@ impl<'a> Binder<'a> {
         if let Some(parts) = addressed_parts(&reference.name) {
             return self.bind_addressed(&parts, search_path).await;
         }
+        let version = version.or(self.pins.as_ref().map(|pins| pins.txn));
         let names = match version {
             Some(txn) => self.engine.lake().catalog.names(&self.identity.scope, txn).await?,
             None => self.snapshot.names.clone(),
@@ -373,6 +382,15 @@ impl<'a> Binder<'a> {
         let found = resolver
             .find(&reference.name, Permission::Read)
             .map_err(|error| error.or_place(reference.name.last().and_then(|ident| place(sql, ident))))?;
+        let (found, version) = match (found, self.pinned_apart(reference)) {
+            (Found::Table(table), Some(pins)) if pins.tables.contains_key(&table.id) => {
+                let at = pins.tables[&table.id];
+                let names = self.engine.lake().catalog.names(&self.identity.scope, at).await?;
+                let table = names.table_by_id(table.id).cloned().unwrap_or(table);
+                (Found::Table(table), Some(at))
+            }
+            (found, _) => (found, version),
+        };
         match found {
             Found::Table(table) => {
                 self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
@@ -440,6 +458,11 @@ impl<'a> Binder<'a> {
                 }
             }
         }
+    }
+
+    /// Where a task reads its own run's tables, unless the name has a version of its own.
+    fn pinned_apart(&self, reference: &Reference) -> Option<Pins> {
+        self.pins.clone().filter(|_| reference.version.is_none())
     }
 
     /// The table that is made for a call of one of our table functions.

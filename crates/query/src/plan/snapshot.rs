@@ -1,5 +1,6 @@
 //! The one state that all tables of a statement are read at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_catalog::Names;
@@ -11,6 +12,15 @@ use crate::Error;
 
 /// Attempts to pin what the names of the snapshot mean, while tables are being created and dropped.
 const ATTEMPTS: usize = 5;
+
+/// At which snapshots a task reads, whatever is newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pins {
+    /// Of tables that its run does not make.
+    pub(crate) txn: Txn,
+    /// Of those that it does.
+    pub(crate) tables: BTreeMap<TableId, Txn>,
+}
 
 /// Files at `txn`, and the buffered rows that are in no file then.
 #[derive(Debug)]

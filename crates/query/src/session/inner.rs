@@ -16,7 +16,7 @@ use super::{SessionOptions, TransactionStatus};
 use crate::Error;
 use crate::engine::Engine;
 use crate::parse::{Characteristics, Command, Parsed, unsupported};
-use crate::plan::{Binder, Snapshot, all_tables, constant_time, constants};
+use crate::plan::{Binder, Pins, Snapshot, all_tables, constant_time, constants};
 use crate::registry::Running;
 use crate::settings::Settings;
 use crate::statement::Guard;
@@ -42,6 +42,8 @@ struct State {
     transaction: Option<Transaction>,
     /// What the client was told last.
     reported: BTreeMap<String, String>,
+    /// Where a task reads.
+    pins: Option<Pins>,
 }
 
 impl Inner {
@@ -249,6 +251,13 @@ impl Inner {
     pub(super) fn fail_transaction(&self) {
         if let Some(transaction) = &mut self.state.lock().transaction {
             transaction.failed = true;
+        }
+    }
+
+    /// A statement that only read has failed, and what is staged stands: the transaction goes on.
+    pub(crate) fn go_on_after_read(&self) {
+        if let Some(transaction) = &mut self.state.lock().transaction {
+            transaction.failed = false;
         }
     }
 
@@ -517,6 +526,11 @@ impl Inner {
         }
     }
 
+    /// The transaction that the open transaction reads, once its snapshot stays.
+    pub(crate) fn kept_txn(&self) -> Option<Txn> {
+        self.kept_snapshot().0.map(|snapshot| snapshot.txn)
+    }
+
     // ---- reading ----
 
     /// What this transaction has done to rows; nothing for a session that reads the past.
@@ -630,7 +644,15 @@ impl Inner {
             usize::try_from(settings.number("target_partitions")).ok().filter(|partitions| *partitions > 0);
         let partitions = partitions.map(|partitions| partitions.min(self.engine.options().target_partitions));
         let state = self.engine.base().statement(self.now(), partitions);
-        Binder::new(&self.engine, &self.identity, snapshot, self.staged_rows(), state, self.facts())
+        let mut binder =
+            Binder::new(&self.engine, &self.identity, snapshot, self.staged_rows(), state, self.facts());
+        binder.read_at(self.state.lock().pins.clone());
+        binder
+    }
+
+    /// From now on names in statements mean what these snapshots show, and not the present; `None`: the present again.
+    pub(crate) fn read_at(&self, pins: Option<Pins>) {
+        self.state.lock().pins = pins;
     }
 
     /// What system tables are made from.

@@ -171,7 +171,7 @@ fn refuse(create: &CreateTable) -> Result<(), Error> {
     other.map_or(Ok(()), |constraint| Err(unsupported(&format!("constraint {constraint}"))))
 }
 
-async fn new_table(
+pub(super) async fn new_table(
     session: &Inner,
     create: &CreateTable,
     clauses: &TableClauses,
@@ -219,7 +219,7 @@ async fn new_table(
             let fields = fields.map(|field| SortField { source: renumbered(field.source), ..field.clone() });
             sort = SortOrder { no: i32::from(!like.sort.fields.is_empty()), fields: fields.collect() };
         }
-        for (name, value) in &like.properties {
+        for (name, value) in like.properties.iter().filter(|(name, _)| *name != cenote_catalog::ASSET) {
             properties.entry(name.clone()).or_insert_with(|| value.clone());
         }
         comment = comment.or_else(|| like.comment.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Commit, Committed, Error as CatalogError, Reruns, TableDef};
+use cenote_catalog::{Commit, Committed, Error as CatalogError, Facts, Reruns, RunOf, TableDef};
 use cenote_table::{Dedup, KeyedChange, KeyedRows, KeyedWrite, OptimizeOutcome, Written};
 use cenote_vocab::{ErrorKind, Fault, Permission, Reservation, TableId, Txn};
 use sqlparser::ast::Ident;
@@ -17,7 +17,7 @@ use crate::change::{RowWriter, nullable};
 use crate::plan::fault;
 use crate::scan::conform;
 use crate::session::Inner;
-use crate::transaction::{client_producer, facts};
+use crate::transaction::{client_producer, code_of, facts};
 
 /// Where the rows of a statement go.
 pub(crate) enum Sink {
@@ -143,18 +143,18 @@ async fn commit(
 ) -> Result<Committed, CatalogError> {
     let (lake, identity) = (session.engine().lake(), session.identity());
     let key = session.idempotency_key();
+    let sql = std::slice::from_ref(&prepared.sql);
     let KeyedChange { change, written } = planned;
     let commit = Commit {
         commit_id: lake.ids.uuid(),
         scope: identity.scope.clone(),
         producers: key.iter().map(|key| client_producer(identity, key)).collect(),
-        facts: facts(
-            identity,
-            "insert",
-            std::slice::from_ref(&prepared.sql),
-            inputs,
-            guard.request_id.clone(),
-        ),
+        facts: Facts {
+            run: (!inputs.is_empty())
+                .then(|| RunOf::Query { id: lake.ids.uuid(), started: lake.clock.now() }),
+            code: code_of(sql, inputs, std::iter::once(table.id)),
+            ..facts(identity, "insert", sql, inputs, guard.request_id.clone())
+        },
         tables: vec![change],
         objects: Vec::new(),
     };

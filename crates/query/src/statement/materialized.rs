@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use cenote_catalog::{Desired, Names, Pipeline, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, Permission, TableSchema};
 use sqlparser::ast::Ident;
@@ -199,7 +199,8 @@ async fn refuse_if_read(session: &Inner, view: &TableDef) -> Result<(), Error> {
 pub(crate) fn shown_columns() -> Vec<arrow::datatypes::Field> {
     let text = |name: &str| arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Utf8, true);
     let as_of = arrow::datatypes::Field::new("as_of", arrow::datatypes::DataType::Int64, true);
-    vec![text("schema_name"), text("name"), text("state"), as_of, text("query"), text("error")]
+    let bounded = arrow::datatypes::Field::new("bounded", arrow::datatypes::DataType::Boolean, true);
+    vec![text("schema_name"), text("name"), text("state"), as_of, text("query"), text("error"), bounded]
 }
 
 /// The views that the asker may read and whose name is wanted.
@@ -227,6 +228,10 @@ pub(crate) async fn shown(session: &Inner, wanted: impl Fn(&str) -> bool) -> Res
         Arc::new(as_of),
         texts(|_, pipeline| Some(pipeline.script.clone())),
         texts(|_, pipeline| pipeline.error.clone()),
+        // Rows that come after the watermark are not in it.
+        Arc::new(BooleanArray::from_iter(
+            rows.iter().map(|(_, pipeline)| Some(pipeline.options.contains_key("watermark"))),
+        )),
     ])
 }
 
@@ -284,13 +289,12 @@ fn view_options(options: &BTreeMap<String, String>) -> Result<(bool, BTreeMap<St
                 let text = format!("option 'wait' is true or false, got '{value}'");
                 return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
             }
-            ("watermark", _) => return Err(unsupported("option 'watermark' of a materialized view")),
-            ("restarts_max", _) => {
+            ("watermark" | "restarts_max", _) => {
                 others.insert(name.clone(), value.clone());
             }
             _ => {
                 let text = format!(
-                    "invalid option '{name}' of a materialized view; supported are wait, restarts_max"
+                    "invalid option '{name}' of a materialized view; supported are wait, watermark, restarts_max"
                 );
                 return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
             }

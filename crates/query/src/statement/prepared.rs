@@ -8,9 +8,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{ObjectType, Statement as SqlStatement};
 
-use super::{describe as describes, explain_pipeline, maintain, publish, select, show};
+use super::{asset, describe as describes, explain_pipeline, maintain, publish, select, show};
 use crate::Error;
-use crate::parse::{Command, CopyFormat, Parsed, PipelineStatement};
+use crate::parse::{AssetStatement, Command, CopyFormat, Parsed, PipelineStatement};
 use crate::plan::fault;
 use crate::scan::plain;
 use crate::session::Inner;
@@ -98,6 +98,12 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::History(statement) => (Class::Ddl, statement.command()),
             Command::Pipeline(PipelineStatement::Explain { .. }) => (Class::Read, "EXPLAIN"),
             Command::Pipeline(statement) => (Class::Ddl, statement.command()),
+            Command::Asset(statement) => match statement.as_ref() {
+                AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => {
+                    (Class::Read, statement.command())
+                }
+                _ => (Class::Ddl, statement.command()),
+            },
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PublishMetadata => (Class::Admin, "PUBLISH METADATA"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
@@ -182,6 +188,7 @@ pub(crate) async fn describe(
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
                 Command::Verify { .. } => Some(maintain::verify_columns()),
                 Command::Pipeline(statement) => explain_pipeline::columns(statement),
+                Command::Asset(statement) => asset::columns(statement),
                 _ => None,
             };
             (Vec::new(), columns)

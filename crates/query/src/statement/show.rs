@@ -35,7 +35,9 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Functions => vec![text("name"), text("kind")],
         Show::Snapshots(_) => return snapshot_columns(),
         Show::Tags => return history::tag_columns(),
-        Show::Jobs => JOB_COLUMNS.iter().filter_map(|name| job_field(name)).collect(),
+        Show::Jobs => shown_fields("flow.jobs", &JOB_COLUMNS),
+        Show::Assets => shown_fields("flow.assets", &ASSET_COLUMNS),
+        Show::Runs => shown_fields("flow.runs", &RUN_COLUMNS),
         Show::Pipelines { .. } | Show::Pipeline(_) => pipeline::shown_columns(),
         Show::MaterializedViews { .. } => materialized::shown_columns(),
         Show::CreatePipeline(_) => vec![text("pipeline_name"), text("create_statement")],
@@ -93,7 +95,9 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
         }
         Show::Snapshots(name) => return snapshots(session, name).await,
         Show::Tags => history::tags(session).await?,
-        Show::Jobs => jobs(session).await?,
+        Show::Jobs => shown_rows(session, ("flow", "jobs"), &JOB_COLUMNS).await?,
+        Show::Assets => shown_rows(session, ("flow", "assets"), &ASSET_COLUMNS).await?,
+        Show::Runs => shown_rows(session, ("flow", "runs"), &RUN_COLUMNS).await?,
         Show::Pipelines { like } => {
             pipeline::shown(session, |name| like.as_deref().is_none_or(|pattern| is_like(name, pattern)))
                 .await?
@@ -133,15 +137,47 @@ const JOB_COLUMNS: [&str; 9] = [
     "last_error",
 ];
 
-fn job_field(name: &str) -> Option<Field> {
-    let table = cenote_catalog::system_tables().iter().find(|table| table.name == "flow.jobs")?;
-    let column = table.columns.iter().find(|column| column.name == name)?;
-    Some(Field::new(column.name, column.kind.data_type(), true))
+/// Columns of `system.flow.assets` that people look at first.
+const ASSET_COLUMNS: [&str; 8] = [
+    "schema_name",
+    "table_name",
+    "state",
+    "status",
+    "schedule",
+    "last_outcome",
+    "last_materialized_at",
+    "next_at",
+];
+
+/// Columns of `system.flow.runs` that people look at first.
+const RUN_COLUMNS: [&str; 10] = [
+    "run_id",
+    "kind",
+    "job",
+    "schema_name",
+    "table_name",
+    "state",
+    "trigger",
+    "created_at",
+    "completed_at",
+    "error",
+];
+
+fn shown_fields(table: &str, wanted: &[&str]) -> Vec<Field> {
+    let table = cenote_catalog::system_tables().iter().find(|other| other.name == table);
+    let columns = table.map_or(&[][..], |table| table.columns);
+    let column = |name: &&str| columns.iter().find(|column| column.name == *name);
+    let found = wanted.iter().filter_map(column);
+    found.map(|column| Field::new(column.name, column.kind.data_type(), true)).collect()
 }
 
-async fn jobs(session: &Inner) -> Result<Vec<ArrayRef>, Error> {
-    let rows = crate::system::rows(&session.facts(), "flow", "jobs").await?;
-    Ok(JOB_COLUMNS.iter().filter_map(|name| rows.column_by_name(name).cloned()).collect())
+async fn shown_rows(
+    session: &Inner,
+    (group, name): (&str, &str),
+    wanted: &[&str],
+) -> Result<Vec<ArrayRef>, Error> {
+    let rows = crate::system::rows(&session.facts(), group, name).await?;
+    Ok(wanted.iter().filter_map(|name| rows.column_by_name(name).cloned()).collect())
 }
 
 async fn tables(

@@ -113,6 +113,18 @@ impl<'a> Arguments<'a> {
         }))
     }
 
+    /// A whole number from 1 to `max`, or what holds without it.
+    pub(super) fn number(&self, name: &'static str, default: u32, max: u32) -> Result<u32, Error> {
+        let Some(value) = self.values.get(name) else { return Ok(default) };
+        let number = match literal(value) {
+            Some(Value::Number(digits, _)) => digits.parse().ok(),
+            _ => None,
+        };
+        number.filter(|number| (1..=max).contains(number)).ok_or_else(|| {
+            self.wrong(format!("argument {name} is a whole number from 1 to {max}, got {value}"))
+        })
+    }
+
     /// A truth value, or what holds without it.
     pub(super) fn flag(&self, name: &'static str, default: bool) -> Result<bool, Error> {
         match self.values.get(name) {

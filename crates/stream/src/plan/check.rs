@@ -11,11 +11,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
 
 use super::Writes;
 use super::cut::Rows;
-use super::functions::{NOW, is_window};
+use super::functions::{NOW, is_row_time, is_window};
 use super::key::key_of;
 use crate::Error;
 use crate::feed::{Feed, FeedId};
-use crate::streams::{SourceKind, SourcePlan};
 
 /// The feed that a scan reads.
 pub(super) fn feed_of(scan: &TableScan) -> Result<Feed, Error> {
@@ -48,6 +47,33 @@ pub(super) fn feeds<'a>(plans: impl IntoIterator<Item = &'a LogicalPlan>) -> Res
     Ok(feeds)
 }
 
+/// What a plan makes depends on when the rows that it reads happened.
+pub(super) fn ask_times(plan: &LogicalPlan) -> Result<(), Error> {
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(feed) = feed_of(scan)
+        {
+            feed.ask_times();
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+/// How much later than the watermark says rows of a plan may come, µs.
+pub(super) fn lag(plan: &LogicalPlan) -> Result<i64, Error> {
+    let mut lag = 0;
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(feed) = feed_of(scan)
+        {
+            lag = lag.max(feed.lag());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(lag)
+}
+
 /// The first expression of a plan that `wanted` names.
 fn find<T>(plan: &LogicalPlan, mut wanted: impl FnMut(&Expr) -> Option<T>) -> Result<Option<T>, Error> {
     let mut found = None;
@@ -62,11 +88,17 @@ fn find<T>(plan: &LogicalPlan, mut wanted: impl FnMut(&Expr) -> Option<T>) -> Re
     Ok(found)
 }
 
+/// Functions whose answers depend on the time zone of a session and on nothing else: a pipeline's is always UTC.
+const BY_TIME_ZONE: [&str; 3] = ["to_timestamp", "strftime", "to_char"];
+
 /// Functions that would be decided once and for all when the pipeline is planned.
 pub(super) fn functions(plan: &LogicalPlan) -> Result<(), Error> {
     let stable = |expr: &Expr| match expr {
         Expr::ScalarFunction(call)
-            if call.func.signature().volatility == Volatility::Stable && !is_window(expr) =>
+            if call.func.signature().volatility == Volatility::Stable
+                && !is_window(expr)
+                && !is_row_time(expr)
+                && !BY_TIME_ZONE.contains(&call.func.name()) =>
         {
             Some(Error::Unsupported(format!("{}() in a pipeline", call.func.name())))
         }
@@ -126,6 +158,9 @@ pub(super) fn steady(plan: &LogicalPlan) -> Result<(), Error> {
 /// Window functions that are left where none may be.
 pub(super) fn no_window(plan: &LogicalPlan) -> Result<(), Error> {
     let window = |expr: &Expr| {
+        if is_row_time(expr) {
+            return Some(Error::Unsupported("row_time() outside of SELECT and WHERE".to_owned()));
+        }
         is_window(expr)
             .then(|| Error::Invalid(format!("window function {} outside of GROUP BY", expr.schema_name())))
     };
@@ -172,16 +207,9 @@ pub(crate) fn is_keyed(table: &TableDef) -> Result<bool, Error> {
 
 /// What is written is not read.
 pub(super) fn no_target_is_read<'a>(
-    sources: &[SourcePlan],
+    read: &[&Arc<TableDef>],
     targets: impl Iterator<Item = &'a Arc<TableDef>>,
 ) -> Result<(), Error> {
-    let read: Vec<&Arc<TableDef>> = sources
-        .iter()
-        .filter_map(|source| match &source.kind {
-            SourceKind::Lake(table, _) => Some(table),
-            SourceKind::Connector(_) => None,
-        })
-        .collect();
     for target in targets {
         if read.iter().any(|table| table.id == target.id) {
             return Err(Error::Invalid(format!("table {} is both read and written", target.full_name())));

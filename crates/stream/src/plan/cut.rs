@@ -6,24 +6,30 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
 use cenote_connect::{EVENT_TIME, WEIGHT};
-use datafusion::common::{Column, JoinType, TableReference};
+use datafusion::common::{Column, JoinType, TableReference, UnnestOptions};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Projection, when,
+    Aggregate, BinaryExpr, Distinct, Expr, Filter, Join, LogicalPlan, Operator, Projection, Unnest, when,
 };
-use datafusion::prelude::col;
+use datafusion::prelude::{col, lit};
 
 use super::check;
-use super::functions::{PaneOf, is_window, windows};
-use super::hidden::{hidden_column, with_hidden};
-use super::updating::{GroupedCut, KeyedCut, group_columns};
-use crate::Error;
+use super::forget::Forget;
+use super::functions::{PaneOf, WindowsOf, is_window, windows};
+use super::hidden::{columns, hidden_column, with_hidden, with_row_time};
+use super::interval_cut::IntervalCut;
+use super::lookup::{LookupCut, lookup_of};
+use super::updating::{GroupedCut, KeyedCut, Over, group_columns};
 use crate::feed::Feed;
 use crate::streams::Streams;
 use crate::window::WindowKind;
+use crate::{Error, PipelineOptions};
+
+/// The column of the windows that a row is in.
+const WINDOWS: &str = "\u{1f}windows";
 
 /// An aggregate over windows, before its physical plan.
 pub(super) struct StageCut {
@@ -34,8 +40,12 @@ pub(super) struct StageCut {
     /// Which of them is the pane.
     pub(super) window_at: usize,
     pub(super) windows: WindowKind,
+    /// Rows of the input may come so much later than the watermark says, µs.
+    pub(super) lag: i64,
     /// Over the columns of the input; each with a name of its own.
     pub(super) functions: Vec<Expr>,
+    /// What people call the columns of rows that come too late, if those are kept: then the last column is the event time.
+    pub(super) late: Option<Vec<String>>,
     /// Where the rows of closed windows go.
     pub(super) output: Feed,
     /// For messages, and to know it again.
@@ -60,17 +70,34 @@ pub(super) enum OperatorCut {
     Grouped(Box<GroupedCut>),
     /// Anything that is answered key by key.
     Keyed(Box<KeyedCut>),
+    /// A join of rows that happen near each other.
+    Interval(Box<IntervalCut>),
+    /// A join with a table that is looked at by its key.
+    Lookup(Box<LookupCut>),
 }
 
 /// Cuts one query.
 pub(super) struct Cut<'a> {
     pub(super) streams: &'a Streams,
+    /// How long keys that are quiet are kept.
+    pub(super) forget: Forget,
+    /// Windows of rows that may be taken back are forgotten when they are over.
+    forget_windows: bool,
+    /// Windows are shown before they close.
+    early: bool,
+    /// Rows that come too late are kept.
+    pub(super) keeps_late: bool,
     pub(super) operators: Vec<OperatorCut>,
 }
 
 impl<'a> Cut<'a> {
-    pub(super) fn new(streams: &'a Streams) -> Self {
-        Self { streams, operators: Vec::new() }
+    /// By the options of a pipeline: after how long keys that are quiet are forgotten, and whether open windows are shown.
+    pub(super) fn new(streams: &'a Streams, options: &PipelineOptions) -> Self {
+        let forget = options.updating_ttl.map_or(Forget::Never, Forget::Quiet);
+        let forget_windows = !streams.is_view() || options.view_time.is_some();
+        let early = options.early_emit.is_some();
+        let keeps_late = options.late_rows.is_some();
+        Self { streams, forget, forget_windows, early, keeps_late, operators: Vec::new() }
     }
 
     /// The part above all operators, which reads feeds only, and what its rows are.
@@ -89,7 +116,16 @@ impl<'a> Cut<'a> {
         match plan {
             LogicalPlan::TableScan(scan) => {
                 let feed = check::feed_of(&scan)?;
-                let rows = if feed.is_updating() { Rows::Updating } else { Rows::Open };
+                if feed.is_lookup() {
+                    return Err(Error::Invalid(
+                        "a look-up table can only be the right side of a join".to_owned(),
+                    ));
+                }
+                let rows = match feed.window() {
+                    _ if feed.is_updating() => Rows::Updating,
+                    Some(at) => Rows::Closed(BTreeSet::from([at])),
+                    None => Rows::Open,
+                };
                 Ok((LogicalPlan::TableScan(scan), rows))
             }
             LogicalPlan::Projection(projection) => {
@@ -98,13 +134,41 @@ impl<'a> Cut<'a> {
                     Rows::Closed(windows) => Rows::Closed(carried(&projection.expr, &input, &windows)),
                     other => other,
                 };
-                Ok((LogicalPlan::Projection(Projection::try_new(projection.expr, Arc::new(input))?), rows))
+                let (input, expr) = with_row_time(input, projection.expr)?;
+                Ok((LogicalPlan::Projection(Projection::try_new(expr, Arc::new(input))?), rows))
             }
-            LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => self.above(plan, |_, rows| Ok(rows)),
+            LogicalPlan::Filter(filter) => {
+                let (input, rows) = self.node(Arc::unwrap_or_clone(filter.input))?;
+                let shown: Vec<Expr> = columns(&input).collect();
+                let (timed, predicate) = with_row_time(input, vec![filter.predicate])?;
+                let plan = Arc::new(timed);
+                let wide = plan.schema().fields().len() > shown.len();
+                let predicate = predicate.into_iter().map(Expr::unalias).reduce(Expr::and);
+                let predicate = predicate.unwrap_or_else(|| lit(true));
+                let plan = LogicalPlan::Filter(Filter::try_new(predicate, plan)?);
+                Ok(match wide {
+                    true => (LogicalPlan::Projection(Projection::try_new(shown, Arc::new(plan))?), rows),
+                    false => (plan, rows),
+                })
+            }
+            LogicalPlan::SubqueryAlias(_) => self.above(plan, |_, rows| Ok(rows)),
             LogicalPlan::Sort(ref sort) if sort.fetch.is_none() => self.above(plan, |_, rows| match rows {
                 Rows::Closed(windows) => Ok(Rows::Closed(windows)),
                 _ => Err(Error::Invalid("ORDER BY without LIMIT outside of closed windows".to_owned())),
             }),
+            LogicalPlan::Unnest(unnest) => {
+                let (input, rows) = self.node(Arc::unwrap_or_clone(unnest.input))?;
+                let unnest = Unnest::try_new(Arc::new(input), unnest.exec_columns, unnest.options)?;
+                let rows = match rows {
+                    Rows::Closed(windows) => {
+                        let carried = unnest.dependency_indices.iter().enumerate();
+                        let carried = carried.filter(|(_, from)| windows.contains(*from)).map(|(at, _)| at);
+                        Rows::Closed(carried.collect())
+                    }
+                    other => other,
+                };
+                Ok((LogicalPlan::Unnest(unnest), rows))
+            }
             LogicalPlan::Limit(_) => self.first_rows(plan),
             LogicalPlan::Window(window) => {
                 let (input, rows) = self.node(Arc::unwrap_or_clone(window.input.clone()))?;
@@ -134,9 +198,15 @@ impl<'a> Cut<'a> {
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(ref union) => {
-                let (mut inputs, mut all): (_, Option<Rows>) = (Vec::new(), None);
+                let (mut inputs, mut all): (Vec<LogicalPlan>, Option<Rows>) = (Vec::new(), None);
                 for input in union.inputs.clone() {
                     let (input, rows) = self.node(Arc::unwrap_or_clone(input))?;
+                    // Windows that do not close together are not whole together.
+                    let apart = match inputs.first() {
+                        Some(first) => check::lag(first)? != check::lag(&input)?,
+                        None => false,
+                    };
+                    let rows = if apart && matches!(rows, Rows::Closed(_)) { Rows::Open } else { rows };
                     inputs.push(input);
                     all = Some(match (all, rows) {
                         (None, rows) => rows,
@@ -212,35 +282,42 @@ impl<'a> Cut<'a> {
         if matches!(rows, Rows::Updating) {
             return self.window_keys(aggregate, input, (window_at, windows));
         }
-        // Their rows come a µs before the watermark that closed them, which is too late for a window that ends there.
-        let read = check::feeds([&input])?;
-        let is_read_session = |operator: &OperatorCut| match operator {
-            OperatorCut::Windows(stage) => {
-                matches!(stage.windows, WindowKind::Session(_)) && read.contains(&stage.output.id)
-            }
-            OperatorCut::Grouped(_) | OperatorCut::Keyed(_) => false,
-        };
-        if self.operators.iter().any(is_read_session) {
-            return Err(Error::Unsupported("a window over session windows".to_owned()));
-        }
         let input = with_hidden(&input, &[EVENT_TIME])?;
         let time = hidden_column(&input, 1)?;
 
         let mut columns = group_columns(&aggregate);
-        columns[window_at] = PaneOf::call(windows, time).alias(format!("g{window_at}"));
+        columns[window_at] = PaneOf::call(windows, time.clone()).alias(format!("g{window_at}"));
         let functions = aggregate.aggr_expr.iter().enumerate();
         let functions = functions.map(|(at, function)| over_columns(function, at, &mut columns));
         let functions = functions.collect::<Result<Vec<_>, _>>()?;
+        let late = self.keeps_late.then(|| {
+            let own = input.schema().fields().len() - 1;
+            let mut names = vec![String::new(); columns.len()];
+            names.extend(told_apart(&input).into_iter().take(own));
+            let row = super::hidden::columns(&input).take(own).enumerate();
+            columns.extend(row.map(|(at, column)| column.alias(format!("r{at}"))));
+            columns.push(time.alias(EVENT_TIME));
+            names
+        });
         let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
         check::volatile(&input)?;
         check::no_window(&input)?;
 
-        let output = Feed::new(self.streams.next_feed(), columns_of(&aggregate.schema));
-        let closed = named(&output, 0, &aggregate.schema)?;
         let groups = aggregate.group_expr.len();
-        let stage = StageCut { input, groups, window_at, windows, functions, output, name };
+        let (id, columns) = (self.streams.next_feed(), columns_of(&aggregate.schema));
+        let output = match self.early {
+            true => Feed::updating(id, columns, Some((0..groups).collect())),
+            false => Feed::new(id, columns),
+        };
+        let lag = check::lag(&input)?;
+        // A session is over when the watermark is behind its end: its rows come a µs after what the watermark says.
+        let more = i64::from(matches!(windows, WindowKind::Session(_)));
+        let output = output.with_window(window_at, windows.width()).with_lag(lag.saturating_add(more));
+        let closed = named(&output, 0, &aggregate.schema)?;
+        let stage = StageCut { input, groups, window_at, windows, lag, functions, late, output, name };
         self.operators.push(OperatorCut::Windows(Box::new(stage)));
-        Ok((closed, Rows::Closed(BTreeSet::from([window_at]))))
+        let rows = if self.early { Rows::Updating } else { Rows::Closed(BTreeSet::from([window_at])) };
+        Ok((closed, rows))
     }
 
     /// Windows of rows that may be taken back: keys like others, whose results change whenever their rows do.
@@ -250,21 +327,57 @@ impl<'a> Cut<'a> {
         input: LogicalPlan,
         (window_at, windows): (usize, WindowKind),
     ) -> Result<(LogicalPlan, Rows), Error> {
-        if !windows.is_tumbling() {
-            let what = "hop and session windows over rows that may be taken back";
+        let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
+        let forget = match (self.forget_windows, windows) {
+            (false, _) => Forget::Never,
+            (true, WindowKind::Fixed(_)) => Forget::Closed(window_at),
+            (true, WindowKind::Session(_)) => match self.forget {
+                Forget::Quiet(ttl) => Forget::QuietResultsStay(ttl),
+                other => other,
+            },
+        };
+        if self.keeps_late {
+            return Err(Error::Unsupported(
+                "option 'late_rows' for windows of rows that may be taken back".to_owned(),
+            ));
+        }
+        if self.streams.is_view() && self.forget_windows && matches!(windows, WindowKind::Session(_)) {
+            let what = "session windows of a materialized view with a watermark";
             return Err(Error::Unsupported(what.to_owned()));
         }
-        let input = with_hidden(&input, &[EVENT_TIME, WEIGHT])?;
-        aggregate.group_expr[window_at] = PaneOf::call(windows, hidden_column(&input, 2)?);
-        self.grouped_over(aggregate, input)
+        let over = Over { name, window: Some(window_at), width: windows.width(), forget };
+        let mut input = with_hidden(&input, &[EVENT_TIME, WEIGHT])?;
+        let time = hidden_column(&input, 2)?;
+        aggregate.group_expr[window_at] = match windows {
+            WindowKind::Session(_) => {
+                return self.session_keys(aggregate, input, (PaneOf::call(windows, time), over));
+            }
+            WindowKind::Fixed(_) if windows.is_tumbling() => PaneOf::call(windows, time),
+            WindowKind::Fixed(windows) => {
+                let mut all: Vec<Expr> = columns(&input).collect();
+                let weight = all.pop();
+                all.push(WindowsOf::call(windows, time).alias(WINDOWS));
+                all.extend(weight);
+                let each = Projection::try_new(all, Arc::new(input))?;
+                let options = UnnestOptions::default().with_preserve_nulls(false);
+                let each = Arc::new(LogicalPlan::Projection(each));
+                input =
+                    LogicalPlan::Unnest(Unnest::try_new(each, vec![Column::from_name(WINDOWS)], options)?);
+                Expr::Column(Column::from_name(WINDOWS))
+            }
+        };
+        self.grouped_over(aggregate, input, over)
     }
 
     fn join(&mut self, join: Join) -> Result<(LogicalPlan, Rows), Error> {
+        if let Some(table) = lookup_of(&join.right) {
+            return self.lookup_join(join, &table);
+        }
         let (left, left_rows) = self.node(join.left.as_ref().clone())?;
         let (right, right_rows) = self.node(join.right.as_ref().clone())?;
         let (left_windows, right_windows) = match (left_rows, right_rows) {
             (Rows::Closed(left), Rows::Closed(right)) => (left, right),
-            rows => return self.keyed_join(join, (left, right), rows),
+            rows => return self.open_join(join, (left, right), rows),
         };
         let is_pair = |a: &Expr, b: &Expr| {
             place(a, &left).is_some_and(|at| left_windows.contains(&at))
@@ -278,8 +391,8 @@ impl<'a> Cut<'a> {
                 }
                 _ => false,
             });
-        if !equal {
-            return self.keyed_join(join, (left, right), (Rows::Open, Rows::Open));
+        if !equal || check::lag(&left)? != check::lag(&right)? {
+            return self.open_join(join, (left, right), (Rows::Open, Rows::Open));
         }
         let width = left.schema().fields().len();
         let shifted = right_windows.iter().map(|at| at + width);
@@ -295,6 +408,40 @@ impl<'a> Cut<'a> {
         let expressions = plan.expressions();
         Ok((plan.with_new_exprs(expressions, vec![left, right])?, Rows::Closed(windows)))
     }
+}
+
+impl Cut<'_> {
+    /// A join of rows that do not come together: by their times, if its conditions bound them.
+    fn open_join(
+        &mut self,
+        join: Join,
+        (left, right): (LogicalPlan, LogicalPlan),
+        rows: (Rows, Rows),
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        if !matches!(rows, (Rows::Updating, _) | (_, Rows::Updating))
+            && let Some(joined) = self.interval_join(&join, &left, &right)?
+        {
+            return Ok(joined);
+        }
+        self.keyed_join(join, (left, right), rows)
+    }
+}
+
+/// The names of a plan's columns, each another: of a second one of a name it says whose it is.
+pub(super) fn told_apart(plan: &LogicalPlan) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (at, (qualifier, field)) in plan.schema().iter().enumerate() {
+        let name = match names.contains(field.name()) {
+            false => field.name().clone(),
+            true => format!(
+                "{}.{}",
+                qualifier.map_or_else(|| at.to_string(), |of| of.table().to_owned()),
+                field.name()
+            ),
+        };
+        names.push(name);
+    }
+    names
 }
 
 /// The place of a column among those of a plan.

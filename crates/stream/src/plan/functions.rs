@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
 use cenote_connect::interval_micros;
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
@@ -22,6 +22,8 @@ const HOP: &str = "hop";
 const SESSION: &str = "session";
 /// Names of the functions that make windows.
 const WINDOW_FUNCTIONS: [&str; 3] = [TUMBLE, HOP, SESSION];
+/// When a row happened.
+const ROW_TIME: &str = "row_time";
 /// `now()` of a pipeline.
 pub(super) const NOW: &str = "now";
 
@@ -35,7 +37,8 @@ pub(super) fn functions(now: &Arc<AtomicI64>) -> Vec<Arc<ScalarUDF>> {
             .into(),
         now: now.clone(),
     });
-    windows.into_iter().chain([now]).map(Arc::new).collect()
+    let row_time = ScalarUDF::new_from_impl(RowTime { signature: Signature::nullary(Volatility::Stable) });
+    windows.into_iter().chain([now, row_time]).map(Arc::new).collect()
 }
 
 /// `tumble`, `hop`, `session`: known to the planner of queries by their type only.
@@ -77,6 +80,11 @@ impl ScalarUDFImpl for WindowFunction {
 /// True for a call that makes windows.
 pub(super) fn is_window(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if WINDOW_FUNCTIONS.contains(&call.func.name()))
+}
+
+/// True for a call of `row_time()`.
+pub(super) fn is_row_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.func.name() == ROW_TIME)
 }
 
 /// The windows that a call makes.
@@ -152,6 +160,66 @@ impl ScalarUDFImpl for PaneOf {
         let times = cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
         let panes = self.windows.of(times.as_primitive::<TimestampMicrosecondType>());
         Ok(ColumnarValue::Array(Arc::new(panes)))
+    }
+}
+
+/// `row_time()`: when a row happened; the hidden column takes its place.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct RowTime {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for RowTime {
+    fn name(&self) -> &str {
+        ROW_TIME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, None))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("row_time() is replaced before it is computed")
+    }
+}
+
+/// The windows that an event time lies in.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct WindowsOf {
+    windows: Windows,
+    signature: Signature,
+}
+
+impl WindowsOf {
+    /// The call on an expression of type TIMESTAMP(6).
+    pub(super) fn call(windows: Windows, time: Expr) -> Expr {
+        let function = Self { windows, signature: Signature::any(1, Volatility::Immutable) };
+        ScalarUDF::new_from_impl(function).call(vec![time])
+    }
+}
+
+impl ScalarUDFImpl for WindowsOf {
+    fn name(&self) -> &str {
+        "windows_of"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(Arc::new(Field::new_list_field(window_type(), true))))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let times = args.args[0].to_array(args.number_rows)?;
+        let times = cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+        let windows = self.windows.all(times.as_primitive::<TimestampMicrosecondType>())?;
+        Ok(ColumnarValue::Array(Arc::new(windows)))
     }
 }
 

@@ -66,12 +66,10 @@ pub(super) fn graph(parts: &Parts<'_>) -> Result<(PipelineGraph, Vec<String>), E
             SinkClass::AtLeastOnce => "at least once",
             SinkClass::Nothing => "none",
         };
-        let rows = if output.columns.index_of(WEIGHT).is_ok() { UPDATING } else { APPEND };
+        let is_updating = output.changes.is_some() || output.columns.index_of(WEIGHT).is_ok();
+        let rows = if is_updating { UPDATING } else { APPEND };
         let node = (format!("sink<{connector}>"), format!("sink {}: {connector}", sink.name), rows);
         sunk.push(parts.sink(&mut graph, plan, node, vec![("guarantee", guarantee.to_owned())])?);
-    }
-    if parts.options.parallelism.is_some_and(|most| most > 1) {
-        graph.warnings.push("plans run with one partition, whatever parallelism allows".to_owned());
     }
     Ok((graph, sunk))
 }
@@ -140,7 +138,9 @@ fn source_node(at: usize, source: &SourcePlan, options: &PipelineOptions) -> Gra
         }
         SourceKind::Connector(options) => {
             let connector = options.connector();
-            (connector, format!("source {}: {connector}", source.name), APPEND, "every row")
+            let (rows, reads) =
+                if options.is_changelog() { (UPDATING, "every change") } else { (APPEND, "every row") };
+            (connector, format!("source {}: {connector}", source.name), rows, reads)
         }
     };
     let mut facts = vec![("reads", reads.to_owned()), ("watermark", watermark)];

@@ -4,17 +4,20 @@
 //! rows of the epoch ─ partial ─► states ─┐
 //! held states of the same groups ────────┴─ merge ─► new states ─ finish ─► results: those that were emitted go, these come
 //! ```
+//! A group that was quiet for too long goes with its result.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::forget::Forgetting;
+use super::operator::{Advanced, Moment};
 use super::phases::Phases;
 use super::updating::GroupedCut;
 use crate::Error;
@@ -34,6 +37,7 @@ pub(crate) struct Grouped {
     is_append: bool,
     states: Layout,
     results: Layout,
+    forgetting: Option<Forgetting>,
     output: Feed,
 }
 
@@ -53,8 +57,9 @@ impl Grouped {
         };
         let states = Layout::new(phases.states().clone(), cut.groups)?;
         let results = Layout::new(cut.output.columns(), cut.groups)?;
+        let forgetting = Forgetting::of(cut.forget, &states)?;
         Ok(Self {
-            fingerprint: phases.fingerprint.clone(),
+            fingerprint: format!("{}{}", phases.fingerprint, Forgetting::fingerprint(forgetting.as_ref())),
             name: cut.name,
             groups: cut.groups,
             phases,
@@ -62,6 +67,7 @@ impl Grouped {
             is_append: cut.is_append,
             states,
             results,
+            forgetting,
             output: cut.output,
         })
     }
@@ -76,13 +82,28 @@ impl Grouped {
         self.phases.input()
     }
 
+    /// How long it holds something, as EXPLAIN says it.
+    pub(super) fn how_long(&self) -> String {
+        Forgetting::how_long(self.forgetting.as_ref())
+    }
+
     pub(super) fn tables(&self) -> Vec<&Layout> {
-        vec![&self.states, &self.results]
+        let stamps = self.forgetting.as_ref().map(|forgetting| forgetting.idle.layout());
+        [&self.states, &self.results].into_iter().chain(stamps).collect()
     }
 
     /// True if it has a result without any row.
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.groups == 0
+    }
+
+    /// True if it would do something without any rows.
+    pub(super) fn is_due(&self, held: &[Multiset], moment: Moment) -> Result<bool, Error> {
+        let is_over = match (&self.forgetting, held) {
+            (Some(forgetting), [_, _, stamps]) => forgetting.idle.is_due(stamps, moment.watermark.1)?,
+            _ => false,
+        };
+        Ok(is_over || (moment.is_first && self.is_whole()))
     }
 
     pub(super) async fn advance(
@@ -90,17 +111,19 @@ impl Grouped {
         executor: &Executor<'_>,
         feeds: &mut Feeds,
         held: &[Multiset],
-        is_first: bool,
-    ) -> Result<Vec<Delta>, Error> {
-        let [states, results] = held else { return Err(Error::Invalid("state of two tables".to_owned())) };
-        let rows = self.phases.rows(executor, feeds).await?;
-        if rows.is_empty() && !(is_first && self.is_whole()) {
-            feeds.set(self.output.id, Vec::new());
-            return Ok(vec![Delta::default(), Delta::default()]);
+        moment: Moment,
+    ) -> Result<Advanced, Error> {
+        let [states, results, stamps @ ..] = held else {
+            return Err(Error::Invalid("state of two tables".to_owned()));
+        };
+        let mut rows = self.phases.rows(executor, feeds).await?;
+        let mut late = 0;
+        if let Some(forgetting) = &self.forgetting {
+            (rows, late) = forgetting.on_time(rows, moment.watermark.0)?;
         }
-        let touched = self.phases.partial(executor, rows).await?;
-        let new = self.states.delta(&touched)?;
-        let keys = self.states.keys(&new)?;
+        let is_asked = !rows.is_empty() || (moment.is_first && self.is_whole());
+        let touched = if is_asked { self.phases.partial(executor, rows).await? } else { Vec::new() };
+        let keys = self.states.keys(&self.states.delta(&touched)?)?;
         let mut gone_states: Vec<&[u8]> = Vec::new();
         let mut gone_results: Vec<&[u8]> = Vec::new();
         for key in &keys {
@@ -108,32 +131,61 @@ impl Grouped {
             gone_results.extend(results.of_key(key).map(|(row, _)| row));
         }
         let before = self.states.batch(gone_states.iter().copied())?;
-        let parts = touched.into_iter().chain((before.num_rows() > 0).then_some(before)).collect();
+        let parts: Vec<RecordBatch> =
+            touched.into_iter().chain((before.num_rows() > 0).then_some(before)).collect();
         let mut merged = self.phases.merge(executor, parts).await?;
+        let mut forgotten = 0;
         if self.meaning.is_some() && self.groups > 0 {
             // Groups without rows are gone.
-            merged = merged.iter().map(|batch| self.peopled(batch)).collect::<Result<_, _>>()?;
+            for batch in &mut merged {
+                forgotten += self.people(batch)?;
+            }
             merged.retain(|batch| batch.num_rows() > 0);
         }
         let mut finished = self.phases.finish(executor, merged.clone()).await?;
-        if let Some((sums, plan)) = &self.meaning {
+        if let Some((sums, plan)) = &self.meaning
+            && !finished.is_empty()
+        {
             finished = executor.over(plan, sums, finished).await?;
         }
-        let delta_states = changed(self.states.delta(&merged)?, gone_states);
-        let delta_results = changed(self.results.delta(&finished)?, gone_results);
-        feeds.set(self.output.id, vec![self.emitted(&delta_results)?]);
-        Ok(vec![delta_states, delta_results])
+        let merged = self.states.delta(&merged)?;
+        let kept = self.states.keys(&merged)?;
+        let mut delta_states = changed(merged, gone_states);
+        let mut delta_results = changed(self.results.delta(&finished)?, gone_results);
+        let mut emitted = None;
+        let mut deltas = Vec::new();
+        if let (Some(forgetting), [stamps]) = (&self.forgetting, stamps) {
+            let (touched, kept) = (keys.into_iter().collect(), kept.into_iter().collect());
+            let over = forgetting.over(stamps, &touched, moment.watermark.1)?;
+            deltas.push(forgetting.stamps(stamps, &self.states, (&touched, &kept), (&over, moment))?);
+            if !forgetting.takes_back() {
+                emitted = Some(delta_results.clone());
+            }
+            for key in &over {
+                delta_states.leave(states, key);
+                delta_results.leave(results, key);
+            }
+        }
+        feeds.set(self.output.id, vec![self.emitted(emitted.as_ref().unwrap_or(&delta_results))?]);
+        deltas.splice(0..0, [delta_states, delta_results]);
+        Ok(Advanced { deltas, late, forgotten, ..Advanced::default() })
     }
 
-    fn peopled(&self, states: &RecordBatch) -> Result<RecordBatch, Error> {
+    /// Leaves out groups without rows; answers how many rows too many were taken back of those that had been forgotten.
+    fn people(&self, states: &mut RecordBatch) -> Result<u64, Error> {
         let counts = states.column(self.groups).as_primitive::<Int64Type>();
-        let kept = counts.iter().map(|count| Some(count != Some(0))).collect();
-        Ok(filter_record_batch(states, &kept)?)
+        let forgets = self.forgetting.is_some();
+        let too_many = counts.values().iter().filter(|count| forgets && **count < 0);
+        let too_many = too_many.map(|count| count.unsigned_abs()).sum();
+        let kept = counts.values().iter().map(|count| Some(*count > 0 || (*count < 0 && !forgets)));
+        let kept: BooleanArray = kept.collect();
+        *states = filter_record_batch(states, &kept)?;
+        Ok(too_many)
     }
 
     fn emitted(&self, delta: &Delta) -> Result<RecordBatch, Error> {
         match self.is_append {
-            true => self.results.batch(delta.iter().map(|(row, _)| row)),
+            true => self.results.batch(delta.iter().filter(|(_, weight)| *weight > 0).map(|(row, _)| row)),
             false => self.results.weighted_batch(delta),
         }
     }

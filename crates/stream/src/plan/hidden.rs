@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use cenote_connect::{EVENT_TIME, WEIGHT};
 use datafusion::common::Column;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAlias, Union};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAlias, Union, Unnest};
 use datafusion::prelude::lit;
 
 use super::check::feed_of;
+use super::functions::is_row_time;
 use crate::Error;
 
 /// The same rows, with hidden columns as their last ones, in this order. Rows that are only added come once.
@@ -23,6 +25,11 @@ pub(super) fn with_hidden(plan: &LogicalPlan, hidden: &[&str]) -> Result<Logical
             let feed = feed_of(scan)?;
             let stored: Vec<&str> =
                 hidden.iter().copied().filter(|name| *name != WEIGHT || feed.is_updating()).collect();
+            let shown = scan.projected_schema.fields();
+            let last = shown.iter().rev().take(hidden.len()).rev().map(|field| field.name().as_str());
+            if !hidden.is_empty() && last.eq(hidden.iter().copied()) {
+                return Ok(plan.clone()); // they are there already
+            }
             let Some(feed) = feed.showing(&stored) else {
                 return Err(Error::Invalid(match stored.contains(&EVENT_TIME) {
                     true => {
@@ -63,6 +70,11 @@ pub(super) fn with_hidden(plan: &LogicalPlan, hidden: &[&str]) -> Result<Logical
             let input = with_hidden(&alias.input, hidden)?;
             LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?)
         }
+        LogicalPlan::Unnest(unnest) => {
+            let input = Arc::new(with_hidden(&unnest.input, hidden)?);
+            let unnest = Unnest::try_new(input, unnest.exec_columns.clone(), unnest.options.clone())?;
+            LogicalPlan::Unnest(unnest)
+        }
         LogicalPlan::Union(union) => {
             let inputs = union.inputs.iter().map(|input| with_hidden(input, hidden).map(Arc::new));
             LogicalPlan::Union(Union::try_new_with_loose_types(inputs.collect::<Result<_, _>>()?)?)
@@ -74,6 +86,25 @@ pub(super) fn with_hidden(plan: &LogicalPlan, hidden: &[&str]) -> Result<Logical
             return Err(Error::Unsupported(format!("{over} over the results of {kind}")));
         }
     })
+}
+
+/// Expressions over a plan, and the plan, with the event time of rows where `row_time()` asks for it.
+pub(super) fn with_row_time(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>), Error> {
+    let asks = |expr: &Expr| expr.exists(|part| Ok(is_row_time(part)));
+    if !exprs.iter().map(asks).collect::<Result<Vec<_>, _>>()?.contains(&true) {
+        return Ok((plan, exprs));
+    }
+    let timed = with_hidden(&plan, &[EVENT_TIME])?;
+    let time = hidden_column(&timed, 1)?;
+    let replaced = exprs.into_iter().map(|expr| {
+        let name = NamePreserver::new_for_projection().save(&expr);
+        let expr = expr.transform(|part| {
+            Ok(if is_row_time(&part) { Transformed::yes(time.clone()) } else { Transformed::no(part) })
+        })?;
+        Ok(name.restore(expr.data))
+    });
+    let replaced = replaced.collect::<Result<Vec<_>, Error>>()?;
+    Ok((timed, replaced))
 }
 
 fn scan_name(scan: &LogicalPlan) -> datafusion::common::TableReference {

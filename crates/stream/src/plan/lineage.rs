@@ -51,6 +51,25 @@ pub(super) fn of_operator(
             all.push_str(&text(&state.optimize(&cut.answer)?, &rows)?);
             Ok(all)
         }
+        OperatorCut::Interval(cut) => {
+            let sides = cut.sides.iter().map(|side| optimized(&side.plan));
+            let mut all = sides.collect::<Result<String, Error>>()?;
+            let rows = |feed: FeedId| {
+                let own = cut.sides.iter().position(|side| side.rows.id == feed);
+                own.map_or_else(|| named(feed), |side| format!("side {side}"))
+            };
+            let unmet = cut.sides.iter().filter_map(|side| side.unmet.as_ref());
+            for plan in cut.pairs.iter().chain(&cut.met).chain(unmet) {
+                all.push_str(&text(&state.optimize(plan)?, &rows)?);
+            }
+            Ok(all)
+        }
+        OperatorCut::Lookup(cut) => {
+            let mut all = optimized(&cut.input)?;
+            let rows = |feed| if feed == cut.rows.id { "rows".to_owned() } else { named(feed) };
+            all.push_str(&text(&state.optimize(&cut.answer)?, &rows)?);
+            Ok(all)
+        }
     }
 }
 

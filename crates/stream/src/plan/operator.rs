@@ -9,14 +9,19 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::check;
 use super::cut::OperatorCut;
+use super::forget::Forget;
 use super::grouped::Grouped;
+use super::interval::Interval;
 use super::keyed::Keyed;
+use super::lookup::Lookup;
 use super::{Stage, lineage};
 use crate::Error;
 use crate::checkpoint::Held;
 use crate::epoch::Executor;
 use crate::feed::{Feed, FeedId, Feeds};
+use crate::kept::LateRows;
 use crate::multiset::{Delta, Layout};
 use crate::streams::Streams;
 
@@ -36,6 +41,10 @@ enum Kind {
     Grouped(Box<Grouped>),
     /// Anything that is answered key by key.
     Keyed(Box<Keyed>),
+    /// A join of rows that happen near each other.
+    Interval(Box<Interval>),
+    /// A join with a table that is looked at by its key.
+    Lookup(Box<Lookup>),
 }
 
 /// When an epoch is.
@@ -45,6 +54,10 @@ pub(crate) struct Moment {
     pub(crate) watermark: (i64, i64),
     /// No epoch was before.
     pub(crate) is_first: bool,
+    /// No row that was seen so far happened later, µs.
+    pub(crate) latest: i64,
+    /// Open windows are shown, where they are shown early.
+    pub(crate) shows_early: bool,
 }
 
 /// What becomes of an operator in an epoch. Nothing has changed yet.
@@ -56,6 +69,10 @@ pub(crate) struct Advanced {
     pub(crate) deltas: Vec<Delta>,
     /// Rows that came too late.
     pub(crate) late: u64,
+    /// The same, if they are kept.
+    pub(crate) late_rows: Vec<LateRows>,
+    /// Rows that were taken back after they had been forgotten.
+    pub(crate) forgotten: u64,
 }
 
 impl Operator {
@@ -64,6 +81,14 @@ impl Operator {
         streams: &Streams,
         state: &SessionState,
     ) -> Result<Self, Error> {
+        // How long a key was quiet is a matter of event time.
+        match &cut {
+            OperatorCut::Grouped(cut) if cut.forget != Forget::Never => check::ask_times(&cut.input)?,
+            OperatorCut::Keyed(cut) if cut.forget != Forget::Never => {
+                cut.inputs.iter().try_for_each(|input| check::ask_times(&input.plan))?;
+            }
+            _ => {}
+        }
         let lineage = lineage::of_operator(&cut, state, &|feed| streams.lineage_of(feed))?;
         let (kind, output) = match cut {
             OperatorCut::Windows(cut) => {
@@ -77,6 +102,14 @@ impl Operator {
             OperatorCut::Keyed(cut) => {
                 let output = cut.output.clone();
                 (Kind::Keyed(Box::new(Keyed::plan(*cut, state).await?)), output)
+            }
+            OperatorCut::Interval(cut) => {
+                let output = cut.output.clone();
+                (Kind::Interval(Box::new(Interval::plan(*cut, state).await?)), output)
+            }
+            OperatorCut::Lookup(cut) => {
+                let output = cut.output.clone();
+                (Kind::Lookup(Box::new(Lookup::plan(*cut, streams, state).await?)), output)
             }
         };
         let operator = Self { kind, lineage, output };
@@ -96,12 +129,14 @@ impl Operator {
         &self.output
     }
 
-    /// `windows`, `groups`, `keys`
+    /// `windows`, `groups`, `keys`, `near`, `lookup`
     pub(crate) fn kind(&self) -> &'static str {
         match &self.kind {
             Kind::Windows(_) => "windows",
             Kind::Grouped(_) => "groups",
             Kind::Keyed(_) => "keys",
+            Kind::Interval(_) => "near",
+            Kind::Lookup(_) => "lookup",
         }
     }
 
@@ -112,8 +147,17 @@ impl Operator {
                 ("window", stage.windows().to_string()),
                 ("state", "states of groups by pane, until their last window closes".to_owned()),
             ],
-            Kind::Grouped(_) => vec![("state", "a state and a result per group, for ever".to_owned())],
-            Kind::Keyed(_) => vec![("state", "rows by key, for ever".to_owned())],
+            Kind::Grouped(grouped) => {
+                vec![("state", format!("a state and a result per group, {}", grouped.how_long()))]
+            }
+            Kind::Keyed(keyed) => vec![("state", format!("rows by key, {}", keyed.how_long()))],
+            Kind::Interval(interval) => vec![
+                ("apart", interval.bounds()),
+                ("state", "rows of both sides, as long as a partner may come".to_owned()),
+            ],
+            Kind::Lookup(lookup) => {
+                vec![("table", lookup.table_name.clone()), ("state", "none".to_owned())]
+            }
         }
     }
 
@@ -123,6 +167,8 @@ impl Operator {
             Kind::Windows(stage) => &stage.name,
             Kind::Grouped(grouped) => &grouped.name,
             Kind::Keyed(keyed) => &keyed.name,
+            Kind::Interval(interval) => &interval.name,
+            Kind::Lookup(lookup) => &lookup.name,
         }
     }
 
@@ -132,6 +178,8 @@ impl Operator {
             Kind::Windows(stage) => &stage.fingerprint,
             Kind::Grouped(grouped) => &grouped.fingerprint,
             Kind::Keyed(keyed) => &keyed.fingerprint,
+            Kind::Interval(interval) => &interval.fingerprint,
+            Kind::Lookup(lookup) => &lookup.fingerprint,
         }
     }
 
@@ -141,6 +189,8 @@ impl Operator {
             Kind::Windows(stage) => stage.reads(),
             Kind::Grouped(grouped) => grouped.reads(),
             Kind::Keyed(keyed) => &keyed.reads,
+            Kind::Interval(interval) => &interval.reads,
+            Kind::Lookup(lookup) => &lookup.reads,
         }
     }
 
@@ -150,6 +200,16 @@ impl Operator {
             Kind::Windows(stage) => vec![stage.input()],
             Kind::Grouped(grouped) => vec![grouped.input()],
             Kind::Keyed(keyed) => keyed.inputs(),
+            Kind::Interval(interval) => interval.inputs(),
+            Kind::Lookup(lookup) => vec![lookup.input()],
+        }
+    }
+
+    /// The feed of the table that it looks at.
+    pub(crate) fn looks_at(&self) -> Option<FeedId> {
+        match &self.kind {
+            Kind::Lookup(lookup) => Some(lookup.table),
+            _ => None,
         }
     }
 
@@ -157,16 +217,18 @@ impl Operator {
     pub(crate) fn runs_schema(&self) -> Option<&SchemaRef> {
         match &self.kind {
             Kind::Windows(stage) => Some(stage.held_schema()),
-            Kind::Grouped(_) | Kind::Keyed(_) => None,
+            Kind::Grouped(_) | Kind::Keyed(_) | Kind::Interval(_) | Kind::Lookup(_) => None,
         }
     }
 
     /// Its tables.
     pub(crate) fn tables(&self) -> Vec<&Layout> {
         match &self.kind {
-            Kind::Windows(_) => Vec::new(),
+            Kind::Windows(stage) => stage.tables(),
             Kind::Grouped(grouped) => grouped.tables(),
             Kind::Keyed(keyed) => keyed.tables(),
+            Kind::Interval(interval) => interval.tables(),
+            Kind::Lookup(_) => Vec::new(),
         }
     }
 
@@ -174,8 +236,10 @@ impl Operator {
     pub(crate) fn is_due(&self, held: &Held, moment: Moment) -> Result<bool, Error> {
         match &self.kind {
             Kind::Windows(stage) => stage.closes(&held.runs, moment.watermark),
-            Kind::Grouped(grouped) => Ok(moment.is_first && grouped.is_whole()),
-            Kind::Keyed(keyed) => Ok(moment.is_first && keyed.is_whole),
+            Kind::Grouped(grouped) => grouped.is_due(&held.tables, moment),
+            Kind::Keyed(keyed) => keyed.is_due(&held.tables, moment),
+            Kind::Interval(interval) => interval.is_due(&held.tables, moment),
+            Kind::Lookup(_) => Ok(false),
         }
     }
 
@@ -188,18 +252,11 @@ impl Operator {
         moment: Moment,
     ) -> Result<Advanced, Error> {
         match &self.kind {
-            Kind::Windows(stage) => {
-                let (runs, late) = stage.advance(executor, feeds, &held.runs, moment.watermark).await?;
-                Ok(Advanced { runs, late, ..Advanced::default() })
-            }
-            Kind::Grouped(grouped) => {
-                let deltas = grouped.advance(executor, feeds, &held.tables, moment.is_first).await?;
-                Ok(Advanced { deltas, ..Advanced::default() })
-            }
-            Kind::Keyed(keyed) => {
-                let deltas = keyed.advance(executor, feeds, &held.tables, moment.is_first).await?;
-                Ok(Advanced { deltas, ..Advanced::default() })
-            }
+            Kind::Windows(stage) => stage.advance(executor, feeds, held, moment).await,
+            Kind::Grouped(grouped) => grouped.advance(executor, feeds, &held.tables, moment).await,
+            Kind::Keyed(keyed) => keyed.advance(executor, feeds, &held.tables, moment).await,
+            Kind::Interval(interval) => interval.advance(executor, feeds, &held.tables, moment).await,
+            Kind::Lookup(lookup) => lookup.advance(executor, feeds).await,
         }
     }
 }

@@ -3,18 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::cut::StageCut;
+use super::operator::{Advanced, Moment};
 use super::phases::Phases;
 use crate::Error;
-use crate::epoch::Executor;
+use crate::checkpoint::Held;
+use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
+use crate::kept::LateRows;
+use crate::multiset::{Delta, Layout, Multiset};
 use crate::session::{self, Groups};
 use crate::streams::Streams;
 use crate::window::{self, WindowKind};
@@ -29,21 +33,35 @@ pub(crate) struct Stage {
     /// What makes another stage of it: where this differs, its state does not fit.
     pub(crate) fingerprint: String,
     windows: WindowKind,
+    /// Rows may come so much later than the watermark says, µs.
+    lag: i64,
     groups: Groups,
     /// Of rows with the pane among what they are grouped by.
     phases: Phases,
+    /// What people call the columns of rows that come too late, if those are kept.
+    late: Option<Vec<String>>,
+    /// Results that were shown of windows that are still open, if they are shown early.
+    early: Option<Layout>,
     output: Feed,
 }
 
 impl Stage {
     pub(super) async fn plan(cut: StageCut, streams: &Streams, state: &SessionState) -> Result<Self, Error> {
         let phases = Phases::plan(&cut.input, cut.groups, &cut.functions, streams, state).await?;
+        let early = match cut.output.is_updating() {
+            true => Some(Layout::new(cut.output.columns(), 0)?),
+            false => None,
+        };
+        let shown = if early.is_some() { " shown early" } else { "" };
         Ok(Self {
-            fingerprint: format!("{:?} {}", cut.windows, phases.fingerprint),
+            fingerprint: format!("{:?} {}{shown}", cut.windows, phases.fingerprint),
             name: cut.name,
             windows: cut.windows,
+            lag: cut.lag,
             groups: Groups { count: cut.groups, window: cut.window_at },
             phases,
+            late: cut.late,
+            early,
             output: cut.output,
         })
     }
@@ -68,8 +86,14 @@ impl Stage {
         self.phases.states()
     }
 
+    /// Its tables.
+    pub(crate) fn tables(&self) -> Vec<&Layout> {
+        self.early.iter().collect()
+    }
+
     /// True if some window would close when the watermark goes from one place to another.
     pub(crate) fn closes(&self, held: &[RecordBatch], watermark: (i64, i64)) -> Result<bool, Error> {
+        let watermark = self.own(watermark);
         for run in held {
             if self.closing(run, watermark)?.num_rows() > 0 {
                 return Ok(true);
@@ -78,18 +102,19 @@ impl Stage {
         Ok(false)
     }
 
-    /// Takes the rows of an epoch whose watermark goes from one place to another; closed windows become a feed.
-    /// Answers what it holds then, and how many rows came too late. What was held is not changed.
+    /// Takes the rows of an epoch whose watermark goes from one place to another; closed windows become a feed, and those that
+    /// are open if it is time to show them. What was held is not changed.
     pub(crate) async fn advance(
         &self,
         executor: &Executor<'_>,
         feeds: &mut Feeds,
-        held: &[RecordBatch],
-        watermark: (i64, i64),
-    ) -> Result<(Vec<RecordBatch>, u64), Error> {
+        held: &Held,
+        moment: Moment,
+    ) -> Result<Advanced, Error> {
+        let watermark = self.own(moment.watermark);
         let rows = self.phases.rows(executor, feeds).await?;
-        let (rows, late) = self.on_time(rows, held, watermark.0)?;
-        let mut runs = held.to_vec();
+        let (rows, late) = self.on_time(rows, &held.runs, watermark.0)?;
+        let mut runs = held.runs.clone();
         if !rows.is_empty() {
             runs.extend(self.phases.partial(executor, rows).await?);
         }
@@ -106,28 +131,102 @@ impl Stage {
         closed.retain(|run| run.num_rows() > 0);
         open.retain(|run| run.num_rows() > 0);
         let results = self.phases.finish(executor, closed).await?;
-        let results = results.iter().map(|rows| self.result(rows)).collect::<Result<_, _>>()?;
-        feeds.set(self.output.id, results);
+        let mut deltas = Vec::new();
+        if let (Some(layout), [shown]) = (&self.early, &held.tables[..]) {
+            let unfinished = match moment.shows_early {
+                true => Some(self.unfinished(executor, &open, watermark.1).await?),
+                false => None,
+            };
+            let (emitted, delta) = self.shown(layout, shown, &results, unfinished, watermark.1)?;
+            feeds.set(self.output.id, vec![layout.weighted_batch(&emitted)?]);
+            deltas.push(delta);
+        } else {
+            let results = results.iter().map(|rows| self.result(rows)).collect::<Result<_, _>>()?;
+            feeds.set(self.output.id, results);
+        }
         if open.len() > RUNS_MAX {
             open = self.phases.merge(executor, open).await?;
         }
-        Ok((open, late))
+        let count = late.iter().map(|rows| rows.num_rows() as u64).sum();
+        let late_rows = match &self.late {
+            Some(names) => {
+                late.iter().map(|rows| late_rows(rows, names, watermark.0)).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
+        Ok(Advanced { runs: open, deltas, late: count, late_rows, ..Advanced::default() })
     }
 
-    /// The rows that some window can still take, and how many came too late. Rows of one session are brought together.
+    /// The watermark as it is for rows that come later than others.
+    fn own(&self, watermark: (i64, i64)) -> (i64, i64) {
+        behind(watermark, self.lag)
+    }
+
+    /// What all open windows would answer if they closed now.
+    async fn unfinished(
+        &self,
+        executor: &Executor<'_>,
+        open: &[RecordBatch],
+        watermark: i64,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let mut windows = Vec::new();
+        for run in open {
+            windows.push(match self.windows {
+                WindowKind::Fixed(_) => self.closing(run, (watermark, i64::MAX))?,
+                WindowKind::Session(_) => run.clone(),
+            });
+        }
+        windows.retain(|run| run.num_rows() > 0);
+        self.phases.finish(executor, windows).await
+    }
+
+    /// What is emitted where open windows are shown early, and what changes in what was shown. `unfinished`: the answers of open
+    /// windows, if it is time to show them.
+    fn shown(
+        &self,
+        layout: &Layout,
+        shown: &Multiset,
+        closed: &[RecordBatch],
+        unfinished: Option<Vec<RecordBatch>>,
+        watermark: i64,
+    ) -> Result<(Delta, Delta), Error> {
+        let mut gone = Delta::default();
+        if unfinished.is_some() || !closed.is_empty() {
+            let rows: Vec<&[u8]> = shown.from(&[]).collect();
+            let batch = layout.batch(rows.iter().copied())?;
+            let ends = window::ends(&batch, self.groups.window).values();
+            let is_over = |end: i64| match self.windows {
+                WindowKind::Fixed(_) => end <= watermark,
+                WindowKind::Session(_) => end < watermark,
+            };
+            let over = rows.iter().zip(ends).filter(|(_, end)| unfinished.is_some() || is_over(**end));
+            over.for_each(|(row, _)| gone.add(row, -1));
+        }
+        let mut delta = gone;
+        let mut emitted = delta.clone();
+        emitted.merge(&layout.delta(closed)?);
+        if let Some(unfinished) = unfinished {
+            let open = layout.delta(&unfinished)?;
+            delta.merge(&open);
+            emitted.merge(&open);
+        }
+        Ok((emitted, delta))
+    }
+
+    /// The rows that some window can still take, and those that came too late. Rows of one session are brought together.
     fn on_time(
         &self,
         rows: Vec<RecordBatch>,
         held: &[RecordBatch],
         watermark: i64,
-    ) -> Result<(Vec<RecordBatch>, u64), Error> {
-        let (mut kept, mut late) = (Vec::new(), 0);
+    ) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>), Error> {
+        let (mut kept, mut late) = (Vec::new(), Vec::new());
         for batch in &rows {
             let (on_time, more_late) = match self.windows {
                 WindowKind::Fixed(windows) => window::on_time(batch, self.groups.window, windows, watermark)?,
                 WindowKind::Session(_) => session::on_time(batch, self.groups, held, watermark)?,
             };
-            late += more_late;
+            late.extend((more_late.num_rows() > 0).then_some(more_late));
             if on_time.num_rows() > 0 {
                 kept.push(on_time);
             }
@@ -165,4 +264,19 @@ impl Stage {
             rows.columns().iter().cloned().chain([Arc::new(times) as ArrayRef]).collect();
         Ok(RecordBatch::try_new(self.output.batches().clone(), columns)?)
     }
+}
+
+/// Rows that came too late, by these names, with the event time as their last column. A column without a name is not shown.
+pub(super) fn late_rows(rows: &RecordBatch, names: &[String], watermark: i64) -> Result<LateRows, Error> {
+    let times = rows.columns().last().and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+    let times = times.ok_or_else(|| Error::Invalid("late rows without an event time".to_owned()))?;
+    let shown = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (at, name) in shown {
+        fields.push(rows.schema().field(at).clone().with_name(name));
+        columns.push(rows.column(at).clone());
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let shown = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+    Ok(LateRows { rows: shown, times: times.values().to_vec(), watermark })
 }

@@ -60,8 +60,12 @@ pub(super) async fn table(
 ) -> Result<(), Error> {
     let columns = arrow_columns(&table);
     let connector = table.options.as_ref().and_then(|options| options.get("connector")).map(String::as_str);
-    if table.temporary {
-        return Err(Error::Unsupported(format!("lookup table '{}'", table.name)));
+    let is_lookup = table
+        .options
+        .as_ref()
+        .is_some_and(|options| options.get("type").is_some_and(|used| used == "lookup"));
+    if table.temporary || is_lookup {
+        return Box::pin(lookup(session, streams, &table, columns)).await;
     }
     if matches!(connector, None | Some("memory")) {
         return memory(streams, &table, columns);
@@ -145,6 +149,67 @@ fn memory(streams: &Streams, table: &ScriptTable, columns: Vec<FieldRef>) -> Res
     streams.add_memory(&table.name, Arc::new(Schema::new(columns)))
 }
 
+/// A table of the lake under a name of the script, whose rows are found by its key.
+async fn lookup(
+    session: &Session,
+    streams: &Arc<Streams>,
+    table: &ScriptTable,
+    columns: Vec<FieldRef>,
+) -> Result<(), Error> {
+    let mut options = Options::new(table.options.clone().unwrap_or_default());
+    let connector = options.require("connector")?;
+    if connector != "lake" {
+        return Err(Error::Unsupported(format!("a lookup table with connector '{connector}'")));
+    }
+    drop(options.take("type"));
+    let from = options.require("table")?;
+    options.end()?;
+    if table.columns.iter().any(|column| column.value != ScriptValue::Stored) || table.watermark.is_some() {
+        return Err(Error::Invalid(format!("lookup table '{}' has columns that nobody stores", table.name)));
+    }
+    let tables: Arc<dyn StreamTables> = streams.clone();
+    let sql = format!("SELECT * FROM {from}");
+    streams.look_up(true);
+    let planned = Box::pin(session.plan_query(&sql, &tables)).await;
+    streams.look_up(false);
+    let (mut plan, _) = planned?;
+    if !columns.is_empty() {
+        let given = plan.schema().columns();
+        let chosen = columns.iter().map(|field| {
+            let same = |column: &&ColumnName| column.name.eq_ignore_ascii_case(field.name());
+            given.iter().find(same).cloned().ok_or_else(|| {
+                Error::Invalid(format!(
+                    "column \"{}\" of lookup table '{}' is no column of {from}",
+                    field.name(),
+                    table.name
+                ))
+            })
+        });
+        let chosen = chosen.collect::<Result<Vec<ColumnName>, _>>()?;
+        // They are called what the table calls them.
+        let columns = columns.iter().zip(&chosen);
+        let columns = columns.map(|(field, column)| field.as_ref().clone().with_name(&column.name));
+        let columns = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
+        let chosen = LogicalPlanBuilder::from(plan).project(chosen.into_iter().map(Expr::Column))?.build()?;
+        plan = fitted(chosen, &columns, &table.name)?;
+    }
+    let key = streams.lookups().pop().map(|lookup| lookup.key_names()).unwrap_or_default();
+    if key.is_empty() {
+        return Err(Error::Invalid(format!("table {from} has no PRIMARY KEY to look its rows up by")));
+    }
+    let same = |a: &[String], b: &[String]| {
+        a.len() == b.len() && a.iter().all(|name| b.iter().any(|other| other.eq_ignore_ascii_case(name)))
+    };
+    if !(table.columns.is_empty() || same(&table.primary_key, &key)) {
+        return Err(Error::Invalid(format!(
+            "lookup table '{}' needs the PRIMARY KEY of {from}, which is ({})",
+            table.name,
+            key.join(", ")
+        )));
+    }
+    streams.add_view(&table.name, sql, plan)
+}
+
 async fn source(
     session: &Session,
     streams: &Arc<Streams>,
@@ -152,7 +217,21 @@ async fn source(
     (options, columns): (SourceOptions, Vec<FieldRef>),
     common: Common,
 ) -> Result<(), Error> {
-    let raw = Feed::new(streams.next_feed(), Arc::new(options.columns()));
+    let columns_given = Arc::new(options.columns());
+    let raw = match options.is_changelog() {
+        true => {
+            let has_time =
+                [&common.event_time_field, &common.watermark_field].into_iter().any(Option::is_some);
+            if has_time || table.watermark.is_some() {
+                return Err(Error::Invalid(format!(
+                    "table '{}' reads changes: its rows may be taken back, and have no event time",
+                    table.name
+                )));
+            }
+            Feed::logged(streams.next_feed(), columns_given, key_places(table, &options.columns())?)
+        }
+        false => Feed::new(streams.next_feed(), columns_given),
+    };
     let planned = SourcePlan {
         name: table.name.clone(),
         feed: raw.id,
@@ -200,7 +279,11 @@ async fn source(
                 .with_metadata(field.metadata().clone())
         })
         .collect();
-    let feed = Feed::new(streams.next_feed(), Arc::new(Schema::new(visible)));
+    let time = shaped
+        .watermark
+        .as_ref()
+        .and_then(|(column, _)| visible.iter().position(|field| field.name().eq_ignore_ascii_case(column)));
+    let feed = Feed::new(streams.next_feed(), Arc::new(Schema::new(visible))).with_time(time);
     let state = narrow(plan.state);
     let optimized = state.optimize(&plan.logical)?;
     let physical = state.create_physical_plan(&optimized).await?;
@@ -208,6 +291,20 @@ async fn source(
     let text = lineage::text(&optimized, &|_| table.name.to_lowercase())?;
     planned.shape = Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text });
     streams.add_source(planned, feed)
+}
+
+/// Where the columns of a table's PRIMARY KEY are.
+fn key_places(table: &ScriptTable, columns: &Schema) -> Result<Vec<usize>, Error> {
+    let place = |name: &String| {
+        let is_it = |field: &FieldRef| field.name().eq_ignore_ascii_case(name);
+        columns.fields().iter().position(is_it).ok_or_else(|| {
+            Error::Invalid(format!(
+                "PRIMARY KEY of table '{}' names \"{name}\", which is no column",
+                table.name
+            ))
+        })
+    };
+    table.primary_key.iter().map(place).collect()
 }
 
 /// What is to be made of the rows of a connector.

@@ -22,11 +22,13 @@ use super::check;
 use super::cut::{
     Cut, OperatorCut, Rows, call, columns_of, named, over_columns, over_ordered_columns, place,
 };
+use super::forget::Forget;
 use super::functions::key_part;
 use super::hidden::{columns, hidden_column, with_hidden};
 use super::key::{key_of, with_keys};
 use crate::Error;
 use crate::feed::Feed;
+use crate::session::Groups;
 
 /// An aggregate whose states of a group add up.
 pub(super) struct GroupedCut {
@@ -39,6 +41,7 @@ pub(super) struct GroupedCut {
     pub(super) meaning: Option<Meaning>,
     /// Results are only added, since they never change.
     pub(super) is_append: bool,
+    pub(super) forget: Forget,
     pub(super) output: Feed,
     pub(super) name: String,
 }
@@ -56,12 +59,16 @@ pub(super) struct KeyedCut {
     pub(super) answer: LogicalPlan,
     /// Columns of the key.
     pub(super) keys: usize,
+    /// Rows are brought together to sessions before.
+    pub(super) sessions: Option<Groups>,
     /// The answer is kept: asked again it may be another, as sums of floats are.
     pub(super) is_kept: bool,
     /// Answers are there without any row.
     pub(super) is_whole: bool,
     /// Answers are only added.
     pub(super) is_append: bool,
+    /// Of keys if the answer is kept, else of single rows.
+    pub(super) forget: Forget,
     pub(super) output: Feed,
     pub(super) name: String,
 }
@@ -74,6 +81,17 @@ pub(super) struct KeyedInput {
     pub(super) rows: Feed,
 }
 
+/// What is known of an aggregate beside what it says.
+pub(super) struct Over {
+    /// For messages.
+    pub(super) name: String,
+    /// Which group is a window.
+    pub(super) window: Option<usize>,
+    /// How wide all of these are.
+    pub(super) width: Option<i64>,
+    pub(super) forget: Forget,
+}
+
 impl Cut<'_> {
     /// An aggregate that is not grouped by a window.
     pub(super) fn grouped(
@@ -84,13 +102,15 @@ impl Cut<'_> {
     ) -> Result<(LogicalPlan, Rows), Error> {
         check::no_window(&input)?;
         check::volatile(&input)?;
+        let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
+        let over = Over { name, window: None, width: None, forget: self.forget };
         if matches!(rows, Rows::Updating) {
             let input = with_hidden(&input, &[WEIGHT])?;
-            return self.grouped_over(aggregate, input);
+            return self.grouped_over(aggregate, input, over);
         }
         if aggregate.aggr_expr.iter().any(is_ordered) {
             let input = super::hidden::with_columns(input, vec![lit(1_i64).alias(WEIGHT)])?;
-            return self.answered_again(aggregate, input);
+            return self.answered_again(aggregate, input, over);
         }
         let mut columns = group_columns(&aggregate);
         let functions = aggregate.aggr_expr.iter().enumerate();
@@ -99,7 +119,7 @@ impl Cut<'_> {
         let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
         check::volatile(&input)?;
         check::no_window(&input)?;
-        self.add_grouped(&aggregate, input, functions, None)
+        self.add_grouped(&aggregate, (input, functions, None), over)
     }
 
     /// The same over rows whose last column is their weight.
@@ -107,6 +127,7 @@ impl Cut<'_> {
         &mut self,
         aggregate: Aggregate,
         input: LogicalPlan,
+        over: Over,
     ) -> Result<(LogicalPlan, Rows), Error> {
         check::steady(&input)?;
         let weight = hidden_column(&input, 1)?;
@@ -117,7 +138,7 @@ impl Cut<'_> {
         for function in &aggregate.aggr_expr {
             match call(function).map(|call| sums.value(call, &input)).transpose()?.flatten() {
                 Some(value) => values.push(value),
-                None => return self.answered_again(aggregate, input),
+                None => return self.answered_again(aggregate, input, over),
             }
         }
         columns.extend(sums.columns);
@@ -125,7 +146,7 @@ impl Cut<'_> {
         check::steady(&input)?;
         check::no_window(&input)?;
         let meaning = self.meaning(&aggregate, &input, &sums.functions, values)?;
-        self.add_grouped(&aggregate, input, sums.functions, Some(meaning))
+        self.add_grouped(&aggregate, (input, sums.functions, Some(meaning)), over)
     }
 
     fn meaning(
@@ -158,16 +179,18 @@ impl Cut<'_> {
     fn add_grouped(
         &mut self,
         aggregate: &Aggregate,
-        input: LogicalPlan,
-        functions: Vec<Expr>,
-        meaning: Option<Meaning>,
+        (input, functions, meaning): (LogicalPlan, Vec<Expr>, Option<Meaning>),
+        over: Over,
     ) -> Result<(LogicalPlan, Rows), Error> {
         let groups = aggregate.group_expr.len();
         let is_append = functions.is_empty() && meaning.is_none();
-        let output = self.output(columns_of(&aggregate.schema), is_append, Some((0..groups).collect()));
+        let mut output = self.output(columns_of(&aggregate.schema), is_append, Some((0..groups).collect()));
+        if let Some(at) = over.window {
+            output = output.with_window(at, over.width);
+        }
         let plan = named(&output, 0, &aggregate.schema)?;
-        let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
-        let cut = GroupedCut { input, groups, functions, meaning, is_append, output, name };
+        let Over { name, forget, .. } = over;
+        let cut = GroupedCut { input, groups, functions, meaning, is_append, forget, output, name };
         self.operators.push(OperatorCut::Grouped(Box::new(cut)));
         Ok((plan, if is_append { Rows::Open } else { Rows::Updating }))
     }
@@ -177,6 +200,7 @@ impl Cut<'_> {
         &mut self,
         aggregate: Aggregate,
         input: LogicalPlan,
+        over: Over,
     ) -> Result<(LogicalPlan, Rows), Error> {
         let weight = hidden_column(&input, 1)?;
         let keys = aggregate.group_expr.len();
@@ -191,17 +215,75 @@ impl Cut<'_> {
         let rows = self.rows_of(&plan);
         let groups = (0..keys).map(|at| col(format!("g{at}"))).collect();
         let answer = Aggregate::try_new(Arc::new(scan(&rows)?), groups, functions)?;
-        let output = self.output(columns_of(&aggregate.schema), false, Some((0..keys).collect()));
+        let mut output = self.output(columns_of(&aggregate.schema), false, Some((0..keys).collect()));
+        if let Some(at) = over.window {
+            output = output.with_window(at, over.width);
+        }
         let named = named(&output, 0, &aggregate.schema)?;
         self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
             inputs: vec![KeyedInput { plan, rows }],
             answer: LogicalPlan::Aggregate(answer),
             keys,
+            sessions: None,
             is_kept: true,
             is_whole: keys == 0,
             is_append: false,
+            forget: over.forget,
             output,
-            name: LogicalPlan::Aggregate(aggregate).display().to_string(),
+            name: over.name,
+        })));
+        Ok((named, Rows::Updating))
+    }
+
+    /// Sessions of rows, the last column of which is their weight: of keys that were touched they are found anew. `span` is what
+    /// a row is by itself.
+    pub(super) fn session_keys(
+        &mut self,
+        aggregate: Aggregate,
+        input: LogicalPlan,
+        (span, over): (Expr, Over),
+    ) -> Result<(LogicalPlan, Rows), Error> {
+        let weight = hidden_column(&input, 1)?;
+        let (groups, window) = (aggregate.group_expr.len(), over.window.unwrap_or(0));
+        // The key stands first, the session behind it.
+        let order: Vec<usize> = (0..groups).filter(|at| *at != window).chain([window]).collect();
+        let groups_given = group_columns(&aggregate);
+        let group = |at: usize| match at == window {
+            true => span.clone().alias(format!("g{at}")),
+            false => groups_given[at].clone(),
+        };
+        let mut columns: Vec<Expr> = order.iter().map(|at| group(*at)).collect();
+        let functions = aggregate.aggr_expr.iter().enumerate();
+        let functions = functions.map(|(at, function)| over_ordered_columns(function, at, &mut columns));
+        let functions = functions.collect::<Result<Vec<_>, _>>()?;
+        columns.push(weight.alias(WEIGHT));
+        let plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
+        check::steady(&plan)?;
+        check::no_window(&plan)?;
+        let rows = self.rows_of(&plan);
+        let keys = groups - 1;
+        let by = order.iter().map(|at| col(format!("g{at}"))).collect();
+        let answer = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(scan(&rows)?), by, functions)?);
+        let output = self.output(columns_of(answer.schema()), false, Some((0..groups).collect()));
+        let output = output.with_window(keys, None);
+        let shown = scan(&output)?;
+        let places: Vec<Expr> = super::hidden::columns(&shown).collect();
+        let place = |at: usize| order.iter().position(|from| *from == at).unwrap_or(at);
+        let named = aggregate.schema.iter().enumerate().map(|(at, (qualifier, field))| {
+            places[place(at)].clone().alias_qualified(qualifier.cloned(), field.name())
+        });
+        let named = LogicalPlan::Projection(Projection::try_new(named.collect(), Arc::new(shown))?);
+        self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
+            inputs: vec![KeyedInput { plan, rows }],
+            answer,
+            keys,
+            sessions: Some(Groups { count: groups, window: keys }),
+            is_kept: true,
+            is_whole: false,
+            is_append: false,
+            forget: over.forget,
+            output,
+            name: over.name,
         })));
         Ok((named, Rows::Updating))
     }
@@ -249,14 +331,17 @@ impl Cut<'_> {
         order.extend(ids);
         let answer = Projection::try_new(order, Arc::new(LogicalPlan::Window(answer)))?;
         let output = self.output(columns_of(&answer.schema), false, key);
+        let output = output.with_number(row_number(&window).map(|number| width + number));
         let named = named(&output, keys, &window.schema)?;
         self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
             inputs: vec![side],
             answer: LogicalPlan::Projection(answer),
             keys,
+            sessions: None,
             is_kept: true,
             is_whole: false,
             is_append: false,
+            forget: self.forget,
             output,
             name,
         })));
@@ -269,7 +354,7 @@ impl Cut<'_> {
             return Some(key.into_iter().map(|at| at + by.len()).collect());
         }
         let width = input.schema().fields().len();
-        let number = window.window_expr.iter().position(|call| function_name(call) == Some("row_number"))?;
+        let number = row_number(window)?;
         let places = by.iter().map(|expr| place(expr, input).map(|at| at + by.len()));
         let places: Option<Vec<usize>> = places.collect();
         Some(places?.into_iter().chain([by.len() + width + number]).collect())
@@ -303,9 +388,11 @@ impl Cut<'_> {
             inputs: vec![side],
             answer,
             keys: 0,
+            sessions: None,
             is_kept: true,
             is_whole: false,
             is_append: false,
+            forget: self.forget,
             output,
             name,
         })));
@@ -373,9 +460,11 @@ impl Cut<'_> {
             inputs: vec![left_side, right_side],
             answer,
             keys: join.on.len(),
+            sessions: None,
             is_kept: false,
             is_whole: false,
             is_append,
+            forget: self.forget,
             output,
             name,
         })));
@@ -552,6 +641,11 @@ fn with_sort(plan: &LogicalPlan, sort: LogicalPlan) -> Result<LogicalPlan, Error
     Ok(plan.with_new_exprs(plan.expressions(), vec![with_sort(input, sort)?])?)
 }
 
+/// Which function of a node counts rows.
+fn row_number(window: &Window) -> Option<usize> {
+    window.window_expr.iter().position(|call| function_name(call) == Some("row_number"))
+}
+
 /// Columns that tell the rows of a join apart: of one side, if each of its rows meets one of the other at most.
 fn join_key(join: &Join, left: &LogicalPlan, right: &LogicalPlan) -> Option<Vec<usize>> {
     let width = left.schema().fields().len();
@@ -598,7 +692,8 @@ fn ids_last(
     Ok((LogicalPlan::Projection(Projection::try_new(own, Arc::new(join))?), Some(key)))
 }
 
-fn scan(feed: &Feed) -> Result<LogicalPlan, Error> {
+/// A scan of all columns of a feed.
+pub(super) fn scan(feed: &Feed) -> Result<LogicalPlan, Error> {
     let name = format!("rows_{}", feed.id);
     let source = datafusion::datasource::provider_as_source(Arc::new(feed.clone()));
     let scan = datafusion::logical_expr::logical_plan::TableScanBuilder::new(name, source).build()?;

@@ -85,6 +85,23 @@ impl Planner {
         self.finish()
     }
 
+    /// Fails if the times of some table's rows are not in the column that the watermark names.
+    fn check_time(&self) -> Result<(), Error> {
+        let Some(wanted) = &self.options.view_time else { return Ok(()) };
+        for source in self.streams.sources() {
+            let SourceKind::Lake(table, _) = &source.kind else { continue };
+            let time = table.time_column();
+            if !time.is_some_and(|time| time.name.eq_ignore_ascii_case(wanted)) {
+                return Err(Error::Invalid(format!(
+                    "option 'watermark' names column \"{wanted}\", which is not the time column of table {}{}",
+                    table.full_name(),
+                    time.map_or_else(String::new, |time| format!(": that is \"{}\"", time.name))
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The columns of the query; the query with what tells its rows apart as its last columns, and how many those are.
     async fn view_query(&mut self, sql: &str) -> Result<(TableSchema, LogicalPlan, usize), Error> {
         let tables: Arc<dyn StreamTables> = self.streams.clone();
@@ -98,6 +115,7 @@ impl Planner {
             plan => plan,
         };
         let (plan, _) = self.cut(plan, &state).await?;
+        self.check_time()?;
         self.state.get_or_insert(state);
         let (plan, keys) = with_keys(&plan, "\u{1f}key")?;
         Ok((shown, plan, keys))

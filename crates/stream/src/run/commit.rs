@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
+use cenote_catalog::{Code, Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
 use cenote_connect::{BadRow, Closing, EpochRows};
-use cenote_vocab::{Epoch, Micros};
+use cenote_vocab::{Epoch, Micros, TableId};
 
 use super::{Committing, Run, Staged};
 use crate::checkpoint::{self, Body, Held, Standing, StateObject};
 use crate::multiset::Delta;
 use crate::plan::Advanced;
 use crate::sink::Sinks;
-use crate::{Error, bad_rows};
+use crate::{Error, kept};
 
 impl Run {
     /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it.
@@ -56,10 +56,17 @@ impl Run {
             lake.store.put(&self.object_path(stored.id), body.bytes.clone()).await?;
             object = Some(stored);
         }
-        let kept = match &self.plan.bad_table {
-            Some(table) if !bad.is_empty() => Some((table.clone(), bad_rows::batch(bad, self.epoch.0 + 1)?)),
-            _ => None,
-        };
+        let mut kept = Vec::new();
+        if let Some(table) = self.plan.bad_table.as_ref().filter(|_| !bad.is_empty()) {
+            kept.push((table.clone(), kept::bad(bad, self.epoch.0 + 1)?));
+        }
+        if let Some(table) = &self.plan.late_table {
+            let operators = self.plan.operators.iter().zip(advanced);
+            let late = operators
+                .flat_map(|(operator, then)| then.late_rows.iter().map(move |late| (operator.name(), late)));
+            let late = kept::late(late, self.epoch.0 + 1)?;
+            kept.extend((late.num_rows() > 0).then(|| (table.clone(), late)));
+        }
         let blocks = self.next_blocks(advanced).await?;
         let state = checkpoint::encode(standing, body, object, &blocks)?;
         let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows, kept).await;
@@ -99,7 +106,7 @@ impl Run {
         let unchanged = |held: &Held| Advanced {
             runs: held.runs.clone(),
             deltas: held.tables.iter().map(|_| Delta::default()).collect(),
-            late: 0,
+            ..Advanced::default()
         };
         let advanced: Vec<Advanced> = self.held.iter().map(unchanged).collect();
         let mut staged = self.stage(&standing, &advanced, Vec::new(), &[]).await?;
@@ -161,6 +168,7 @@ impl Run {
                     operation: "pipeline".to_owned(),
                     actor: Some(self.actor.clone()),
                     message: Some(self.pipeline.full_name()),
+                    code: self.code(standing),
                     inputs: self.inputs(standing),
                     ..Facts::default()
                 },
@@ -204,6 +212,14 @@ impl Run {
         }
     }
 
+    /// The script, for lineage; none of an epoch that read nothing.
+    fn code(&self, standing: &Standing) -> Option<Code> {
+        let inputs = self.inputs(standing);
+        let tables = inputs.iter().filter_map(|input| input.node.parse().ok().map(TableId));
+        (!inputs.is_empty())
+            .then(|| Code::new(self.masked_script.clone(), [self.masked_script.as_str()], tables))
+    }
+
     /// The ranges that the epoch read.
     fn inputs(&self, standing: &Standing) -> Vec<Input> {
         let position = |standing: &Standing, name: &str| {
@@ -214,7 +230,11 @@ impl Run {
             let (from, to) = (position(&self.standing, &reader.name), position(standing, &reader.name));
             (from != to).then(|| Input { node: reader.source.node(), from, to })
         });
-        moved.collect()
+        let looked = standing.looked_up.map(|at| Some(at.to_string())).into_iter().flat_map(|at| {
+            let nodes = self.lookups.nodes();
+            nodes.into_iter().map(move |node| Input { node, from: at.clone(), to: at.clone() })
+        });
+        moved.chain(looked).collect()
     }
 
     /// What follows a commit, and may be done again.

@@ -1,16 +1,18 @@
 //! What an epoch reads, and whether there is anything to do.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::record_batch::RecordBatch;
-use cenote_connect::{BadRow, Pulled, Wanted};
-use cenote_vocab::Micros;
+use cenote_connect::{BadRow, Pulled, RowPlaces, Wanted};
+use cenote_vocab::{Micros, Txn};
 
 use super::sift::Taken;
 use super::{Cut, Run};
 use crate::Error;
-use crate::checkpoint::{SourceState, Standing};
-use crate::epoch::{Executor, watermark};
+use crate::checkpoint::{PartitionState, SourceState, Standing};
+use crate::epoch::watermark;
 use crate::feed::Feeds;
 use crate::intake::{Intake, intake, places};
 use crate::options::BadData;
@@ -24,10 +26,18 @@ impl Run {
         let mut feeds = Feeds::default();
         let (mut rows, mut ended, mut is_full) = (0, false, false);
         let rows_max = (self.services.limits.epoch_rows / self.sources.len().max(1)).max(1);
-        let pulled = self.pull(rows_max, now).await?;
+        let (pulled, head) = self.pull(rows_max, now).await?;
+        if !self.lookups.is_empty() {
+            self.lookups.look_at(head);
+            standing.looked_up = Some(head.0);
+        }
         self.plan.now.store(now.0, Ordering::SeqCst);
-        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
-        let (mut bad, mut all_taken) = (Vec::new(), Vec::new());
+        for (reader, pulled) in &pulled {
+            self.sources[*reader].available.clone_from(&pulled.available);
+        }
+        let executor = self.executor();
+        let (mut bad, mut all_taken, mut starts) = (Vec::new(), Vec::new(), false);
+        let mut latest = i64::MIN;
         for (reader, pulled) in pulled {
             let reader = &self.sources[reader];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
@@ -47,8 +57,10 @@ impl Run {
             let taken = good + unusable;
             rows += taken;
             ended |= pulled.ended;
+            latest = latest.max(intake.latest.unwrap_or(i64::MIN));
             is_full |= taken >= rows_max as u64;
             standing.rows_skipped += pulled.skipped;
+            starts |= pulled.starts;
             note(state, &pulled, &intake, taken, now);
             let of_source = Taken {
                 planned: reader.planned,
@@ -66,9 +78,20 @@ impl Run {
         standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
-        let moment = Moment { watermark, is_first: self.is_first() };
-        let is_news = rows > 0 || ended || standing.rows_skipped > self.standing.rows_skipped;
-        let is_due = self.is_due(moment)? || self.is_writer_due(now) || self.is_commit_due(&standing, now);
+        let seen = standing.sources.values().filter_map(|source| source.time_max).max();
+        let over = Some(standing.watermark).filter(|watermark| *watermark < i64::MAX);
+        let latest = latest.max(seen.max(over).unwrap_or(i64::MIN));
+        standing.is_unshown |= rows > 0;
+        let shows_early = standing.is_unshown && self.is_early(now);
+        if shows_early {
+            (standing.shown_early, standing.is_unshown) = (Some(now.0), false);
+        }
+        let moment = Moment { watermark, is_first: self.is_first(), latest, shows_early };
+        let is_news = rows > 0 || ended || starts || standing.rows_skipped > self.standing.rows_skipped;
+        let is_due = shows_early
+            || self.is_due(moment)?
+            || self.is_writer_due(now)
+            || self.is_commit_due(&standing, now);
         if !is_news && !is_due {
             // Nothing was there between the old positions and the new.
             self.standing.sources = standing.sources;
@@ -77,8 +100,9 @@ impl Run {
         Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad, taken: all_taken }))
     }
 
-    /// What the sources give, by their place; tables whose changes are read all at one transaction.
-    async fn pull(&mut self, rows_max: usize, now: Micros) -> Result<Vec<(usize, Pulled)>, Error> {
+    /// What the sources give, by their place, and the transaction up to which tables are read; tables whose changes are read all at one transaction.
+    async fn pull(&mut self, rows_max: usize, now: Micros) -> Result<(Vec<(usize, Pulled)>, Txn), Error> {
+        self.lookups.settle().await?;
         for reader in &mut self.sources {
             reader.source.settle().await?;
         }
@@ -101,7 +125,14 @@ impl Run {
                 *pulled = reader.source.read(&state.position, wanted).await?;
             }
         }
-        Ok(all)
+        Ok((all, head))
+    }
+
+    /// True if open windows may be shown again.
+    fn is_early(&self, now: Micros) -> bool {
+        self.plan.options.early_emit.is_some_and(|interval| {
+            self.standing.shown_early.is_none_or(|shown| now.since(Micros(shown)) >= interval)
+        })
     }
 
     fn is_due(&self, moment: Moment) -> Result<bool, Error> {
@@ -143,10 +174,21 @@ pub(super) fn refuse(source: &str, bad: &[BadRow]) -> Result<(), Error> {
 /// Where a source stands after what it gave.
 fn note(state: &mut SourceState, pulled: &Pulled, intake: &Intake, rows: u64, now: Micros) {
     state.position.clone_from(&pulled.position);
-    state.time_max = intake.over.max(state.time_max);
+    state.time_max = intake.over.values().copied().max().max(state.time_max);
     state.ended = pulled.ended;
     state.floor = pulled.floor.map(|floor| floor.0);
-    if rows > 0 {
+    if rows > 0 || pulled.is_away {
         state.seen = now.0;
+    }
+    let of_good = pulled.places.iter().map(RowPlaces::partition);
+    let with_rows: BTreeSet<&Arc<str>> =
+        of_good.chain(pulled.bad.iter().map(|row| &row.place.partition)).collect();
+    for name in &pulled.partitions {
+        let fresh = PartitionState { time_max: None, seen: now.0 };
+        let partition = state.partitions.entry(name.to_string()).or_insert(fresh);
+        partition.time_max = intake.over.get(name).copied().max(partition.time_max);
+        if with_rows.contains(name) || pulled.is_away {
+            partition.seen = now.0;
+        }
     }
 }

@@ -105,8 +105,14 @@ impl Run {
         Some(SourceProgress {
             name: reader.name.clone(),
             committed: state.position.clone(),
-            available: (is_table && self.head.0 > 0).then(|| self.head.to_string()),
-            lag_rows: state.ended.then_some(0),
+            available: match &reader.available {
+                Some(available) => Some(available.position.clone()),
+                None => (is_table && self.head.0 > 0).then(|| self.head.to_string()),
+            },
+            lag_rows: match state.ended {
+                true => Some(0),
+                false => reader.available.as_ref().map(|available| available.rows),
+            },
             watermark: state.time_max.and_then(event_time),
             seen: Some(Micros(state.seen)).filter(|seen| *seen > self.pipeline.created),
             is_idle: is_idle(state, idle, (now.0, self.since)),

@@ -2,7 +2,7 @@
 //!
 //! What is above state has no row of its own to blame: that fails the epoch.
 
-use cenote_connect::{BadRow, RowPlace};
+use cenote_connect::{BadRow, RowPlace, RowPlaces};
 use cenote_vocab::{ErrorKind, Fault};
 
 use arrow::array::BooleanArray;
@@ -14,7 +14,7 @@ use super::{Cut, Ran, Run};
 use crate::Error;
 use crate::epoch::Executor;
 use crate::feed::{FeedId, Feeds};
-use crate::intake::shown;
+use crate::intake::{shown, without_time};
 use crate::options::BadData;
 use crate::streams::SourceKind;
 
@@ -23,8 +23,8 @@ use crate::streams::SourceKind;
 pub(super) struct Taken {
     /// The source, by number.
     pub(super) planned: usize,
-    /// The first row of each batch that was read, and how many it has.
-    pub(super) batches: Vec<(RowPlace, usize)>,
+    /// The rows of each batch that was read, and how many it has.
+    pub(super) batches: Vec<(RowPlaces, usize)>,
     /// Rows of them that were left out.
     pub(super) left_out: Vec<RowPlace>,
 }
@@ -32,9 +32,9 @@ pub(super) struct Taken {
 impl Taken {
     /// Where the rows stand that were not left out.
     fn places(&self) -> impl Iterator<Item = RowPlace> + '_ {
-        let of_batch = |(first, rows): &(RowPlace, usize)| {
-            let first = first.clone();
-            (0..*rows as u64).map(move |at| RowPlace { offset: first.offset + at, ..first.clone() })
+        let of_batch = |(places, rows): &(RowPlaces, usize)| {
+            let places = places.clone();
+            (0..*rows).map(move |at| places.row(at))
         };
         self.batches.iter().flat_map(of_batch).filter(|place| !self.left_out.contains(place))
     }
@@ -54,11 +54,12 @@ impl Run {
 
     /// Takes bad rows out of the cut; answers how many there were.
     async fn leave_out(&self, cut: &mut Cut) -> Result<u64, Error> {
-        let executor = Executor { engine: &self.services.engine, state: &self.plan.state };
+        let executor = self.executor();
         let mut count = 0;
         for taken in &cut.taken {
             let source = &self.plan.sources[taken.planned];
-            if matches!(source.kind, SourceKind::Lake(..)) {
+            // Of a row that comes and goes both would have to be left out.
+            if matches!(source.kind, SourceKind::Lake(..)) || source.is_changelog() {
                 continue;
             }
             let mut places = taken.places();
@@ -69,7 +70,11 @@ impl Run {
                 for (at, reason) in reasons.into_iter().enumerate() {
                     let place = places.next();
                     if let (Some(reason), Some(place)) = (reason, place) {
-                        bad.push(BadRow::new(place, shown(&batch.slice(at, 1)).as_bytes(), reason));
+                        bad.push(BadRow::new(
+                            place,
+                            shown(&without_time(&batch.slice(at, 1))).as_bytes(),
+                            reason,
+                        ));
                     }
                 }
                 good.push(filter_record_batch(batch, &kept)?);

@@ -219,8 +219,19 @@ impl Run {
             self.reservation.shrink(reserved - bytes);
             return Ok(());
         }
-        let pipeline = self.pipeline.full_name();
-        self.reservation.try_grow(bytes - reserved).map_err(|source| Error::StateMemory { pipeline, source })
+        let grown = self.reservation.try_grow(bytes - reserved);
+        grown.map_err(|source| Error::StateMemory {
+            pipeline: self.pipeline.full_name(),
+            operator: self.largest().unwrap_or("its operators").to_owned(),
+            source,
+        })
+    }
+
+    /// The operator that holds most.
+    fn largest(&self) -> Option<&str> {
+        let bytes = |held: &Held| memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..])));
+        let operators = self.plan.operators.iter().zip(&self.held);
+        operators.max_by_key(|(_, held)| bytes(held)).map(|(operator, _)| operator.name())
     }
 
     /// Deletes objects that a crash left behind, and lets go of the history of tables that are read no longer.

@@ -35,9 +35,9 @@ impl Streams {
         let NewView { mut pipeline, replaces, wait } = view;
         let services = &self.inner.services;
         let (catalog, scope) = (&services.lake.catalog, &identity.scope);
-        PipelineOptions::of(&pipeline.options)?;
         // Planned as a view from the start; its table is known later.
         pipeline.options.insert(MATERIALIZED.to_owned(), String::new());
+        PipelineOptions::of(&pipeline.options)?;
         let shape = Box::pin(shape(&services.engine, identity.clone(), &pipeline)).await?;
         if let Some(old) = &replaces
             && let Some(rows) = self.rows_of(scope, old).await?

@@ -7,6 +7,9 @@ use cenote_vocab::{ErrorKind, Fault, Permission, Permissions};
 
 use crate::world::World;
 
+const LOOKUP: &str =
+    "CREATE TEMPORARY TABLE n (k TEXT PRIMARY KEY, v BIGINT) WITH (connector = 'lake', table = 'keyed');";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_pipeline_may_not_be_is_named() {
     let world = World::new().await;
@@ -34,7 +37,6 @@ async fn what_a_pipeline_may_not_be_is_named() {
         ("INSERT INTO keyed SELECT max(time), 'x', v FROM src GROUP BY v".to_owned(), "rows are told apart by (v), but the key of default.keyed is (k)"),
         ("INSERT INTO keyed SELECT now(), k, v FROM keyed2".to_owned(), "now() over rows that may be taken back"),
         ("INSERT INTO keyed SELECT time, k, v FROM keyed2 WHERE random() < 0.5".to_owned(), "random() over rows that may be taken back"),
-        ("INSERT INTO keyed SELECT max(time), k, count(*) FROM keyed2 GROUP BY k, hop(INTERVAL '1 second', INTERVAL '2 seconds')".to_owned(), "hop and session windows over rows that may be taken back is not supported yet"),
         ("INSERT INTO keyed SELECT time, k, v FROM src WHERE v NOT IN (SELECT v FROM keyed2)".to_owned(), "NOT IN in a pipeline is not supported yet"),
         ("INSERT INTO keyed SELECT time, k, v FROM (SELECT max(time) AS time, k, sum(v) AS v FROM src GROUP BY k); INSERT INTO keyed SELECT time, k, v FROM src".to_owned(), "several INSERTs of updating rows into default.keyed"),
         ("INSERT INTO out SELECT k, v FROM src WHERE v IN (SELECT v FROM src)".to_owned(), "input is updating, but sink is not configured as an updating sink"),
@@ -51,10 +53,18 @@ async fn what_a_pipeline_may_not_be_is_named() {
         ("INSERT INTO out SELECT 'x', count(*) FROM system.catalog.tables".to_owned(), "a system table in a pipeline"),
         ("INSERT INTO out SELECT 'x', value FROM range(0, 3)".to_owned(), "a pipeline"),
         ("INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "table \"i\" does not exist"),
-        ("CREATE TABLE i WITH (connector = 'kafka'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "connector 'kafka' is not supported yet"),
+        ("CREATE TABLE i WITH (connector = 'nats'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "connector 'nats' is not supported yet"),
         ("CREATE TABLE i WITH (connector = 'impulse'); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "option 'event_rate' is required"),
         ("CREATE TABLE i WITH (connector = 'impulse', event_rate = 1, x = 2, y = 3); INSERT INTO out SELECT 'x', counter FROM i".to_owned(), "unknown options provided in WITH clause: 'x', 'y'"),
         ("SET speed = 3; INSERT INTO out SELECT k, v FROM src".to_owned(), "invalid option 'speed'; supported options are"),
+        (format!("{LOOKUP} INSERT INTO out SELECT src.k, n.v FROM src JOIN n ON src.v = n.v"), "the right-side of a look-up join condition must be a PRIMARY KEY column, but 'v' is not"),
+        (format!("{LOOKUP} INSERT INTO out SELECT src.k, n.v FROM src JOIN n ON src.v < n.v"), "a look-up join needs an equality for each PRIMARY KEY column, and has none for 'k'"),
+        (format!("{LOOKUP} INSERT INTO out SELECT src.k, n.v FROM src RIGHT JOIN n ON src.k = n.k"), "a Right look-up join is not supported yet"),
+        (format!("{LOOKUP} INSERT INTO out SELECT k, v FROM n"), "a look-up table can only be the right side of a join"),
+        (format!("{LOOKUP} INSERT INTO out SELECT k.k, n.v FROM keyed2 k JOIN n ON k.k = n.k"), "a look-up join of rows that may be taken back"),
+        ("CREATE TEMPORARY TABLE n (k TEXT, v BIGINT, PRIMARY KEY (v)) WITH (connector = 'lake', table = 'keyed')".to_owned(), "lookup table 'n' needs the PRIMARY KEY of keyed, which is (k)"),
+        ("CREATE TEMPORARY TABLE n (k TEXT PRIMARY KEY) WITH (connector = 'lake', table = 'src')".to_owned(), "table src has no PRIMARY KEY to look its rows up by"),
+        ("CREATE TEMPORARY TABLE n (k TEXT PRIMARY KEY) WITH (connector = 'redis', table = 'src')".to_owned(), "a lookup table with connector 'redis' is not supported yet"),
         ("SELECT 1".to_owned(), "a SELECT whose rows go nowhere"),
     ] {
         let sql = format!("CREATE PIPELINE p AS $${script}$$");

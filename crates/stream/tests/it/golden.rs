@@ -1,4 +1,4 @@
-//! Scripts whose results are known: straight, in epochs of other sizes, and with state as objects and a crash at
+//! Scripts whose results are known: straight, in epochs of other sizes, with another parallelism after each epoch, and with state as objects and a crash at
 //! every step of every epoch. Each must answer what the same SQL answers over all rows at once, up to the closed windows.
 //!
 //! A file has parts, each after a line `--- name`: `setup`, `pipeline` (the script), any number of `then` (more rows), and
@@ -6,7 +6,7 @@
 //! `after` is another script that runs before each look, on what the first one has written outside.
 //! Changelogs are merged by key in that table: what is left over, or missing, differs from the answer.
 
-use cenote_stream::Limits;
+use cenote_stream::{Limits, Step};
 use cenote_vocab::Micros;
 
 use crate::world::{World, drain, epochs_of};
@@ -106,6 +106,26 @@ impl Case {
         world.stop().await;
     }
 
+    /// After each epoch the pipeline is restored with another parallelism; every row is a piece of its own.
+    async fn rescaled(&self, epoch_rows: usize) {
+        let world = self.world().await;
+        let limits = Limits { wide_rows: 0, piece_rows: 1, ..epochs_of(epoch_rows) };
+        let mut parallelisms = [2, 3, 8].into_iter().cycle();
+        let mut rows = 0;
+        for more in [Vec::new()].iter().chain(&self.then) {
+            world.all(more).await;
+            let run = loop {
+                let parallelism = parallelisms.next().expect("a cycle");
+                world.client.rows(&format!("ALTER PIPELINE p SET (parallelism = {parallelism})")).await;
+                let mut run = world.open("p", limits).await.expect("opens");
+                let Step::Committed(_) = run.step().await.expect("an epoch") else { break run };
+            };
+            rows = self.compare(&world, run.watermark(), "rescaled").await;
+        }
+        assert!(rows > 0, "rescaled: nothing came out");
+        world.stop().await;
+    }
+
     #[cfg(feature = "failpoints")]
     async fn crashing(&self, epoch_rows: usize) {
         let world = self.world().await;
@@ -134,7 +154,7 @@ fn is_same(a: &str, b: &str) -> bool {
 
 /// All runs of a file.
 async fn golden(text: &str) {
-    runs(text, &Sizes { straight: &[1, 7, 32], crashing: 20 }).await;
+    Box::pin(runs(text, &Sizes { straight: &[1, 7, 32], crashing: 20 })).await;
 }
 
 /// All runs of a text.
@@ -142,12 +162,13 @@ pub(crate) async fn runs(text: &str, sizes: &Sizes) {
     #[cfg(feature = "failpoints")]
     let _alone = fail::FailScenario::setup();
     let case = Case::parse(text);
-    case.straight(Limits::default(), "straight").await;
+    Box::pin(case.straight(Limits::default(), "straight")).await;
     for rows in sizes.straight {
-        case.straight(epochs_of(*rows), &format!("epochs of {rows}")).await;
+        Box::pin(case.straight(epochs_of(*rows), &format!("epochs of {rows}"))).await;
     }
+    Box::pin(case.rescaled(sizes.crashing)).await;
     #[cfg(feature = "failpoints")]
-    case.crashing(sizes.crashing).await;
+    Box::pin(case.crashing(sizes.crashing)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,4 +269,44 @@ async fn the_cheapest_of_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_of_each() {
     Box::pin(golden(include_str!("golden/the_first_of_each.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_quiet() {
+    Box::pin(golden(include_str!("golden/keys_that_are_quiet.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_of_changes() {
+    Box::pin(golden(include_str!("golden/windows_of_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_over_sessions() {
+    Box::pin(golden(include_str!("golden/windows_over_sessions.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_that_are_shown_early() {
+    Box::pin(golden(include_str!("golden/windows_that_are_shown_early.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_documents() {
+    Box::pin(golden(include_str!("golden/lists_and_documents.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interval_joins() {
+    Box::pin(golden(include_str!("golden/interval_joins.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lookup_joins() {
+    Box::pin(golden(include_str!("golden/lookup_joins.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_rows_happened() {
+    Box::pin(golden(include_str!("golden/when_rows_happened.sql"))).await;
 }

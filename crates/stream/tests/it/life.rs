@@ -142,6 +142,45 @@ async fn rows_that_are_too_late_are_counted_and_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_too_late_are_kept_in_the_commit_of_their_epoch() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE src (time TIMESTAMP, k TEXT, v BIGINT)",
+        "CREATE TABLE out (start TIMESTAMP, n BIGINT)",
+        "CREATE TABLE sessions (start TIMESTAMP, k TEXT, n BIGINT)",
+        "CREATE TABLE near (a BIGINT, b BIGINT)",
+        "CREATE PIPELINE p WITH (desired = 'paused', watermark_delay = '5s', late_rows = 'late') AS $$
+         INSERT INTO out SELECT w.start, n FROM (SELECT hop(INTERVAL '10 seconds', INTERVAL '20 seconds') AS w, count(*) AS n FROM src GROUP BY 1);
+         INSERT INTO sessions SELECT w.start, k, n FROM (SELECT session(INTERVAL '3 seconds') AS w, k, count(*) AS n FROM src GROUP BY 1, 2);
+         INSERT INTO near SELECT a.v, b.v FROM src a JOIN src b ON a.k = b.k AND a.time BETWEEN b.time AND b.time + INTERVAL '1 second' $$",
+    ] {
+        world.client.rows(sql).await;
+    }
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    for rows in ["(1, 'a', 1), (36, 'b', 2)", "(9, 'a', 3), (21, NULL, 4), (30, 'b', 5)", "(59, 'c', 6)"] {
+        let rows = rows.replace('(', "(TIMESTAMP '2026-01-01' + INTERVAL '1 second' * ");
+        world.client.rows(&format!("INSERT INTO src VALUES {rows}")).await;
+        drain(&mut run).await;
+    }
+    let late = "SELECT date_part('second', _time)::BIGINT, _late_by, _epoch, row FROM late ORDER BY _operator, _time";
+    let told = world.client.rows(late).await;
+    // W is 31 then. In the windows that hop only 9 is in none that is open; of sessions and pairs every row before W is late.
+    let (nine, more) = (
+        r#"9|22000000|2|{"time":"2026-01-01T00:00:09","k":"a","v":3}"#,
+        [
+            r#"21|10000000|2|{"time":"2026-01-01T00:00:21","v":4}"#,
+            r#"30|1000000|2|{"time":"2026-01-01T00:00:30","k":"b","v":5}"#,
+        ],
+    );
+    assert_eq!(told.iter().filter(|row| *row == nine).count(), 4, "{told:?}");
+    for row in more {
+        assert_eq!(told.iter().filter(|told| *told == row).count(), 3, "{told:?}");
+    }
+    assert_eq!(told.len() as u64, run.counts().2, "{told:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backfill_in_pieces_makes_no_row_late() {
     let world = World::new().await;
     world.client.rows("CREATE TABLE src (time TIMESTAMP, v BIGINT)").await;

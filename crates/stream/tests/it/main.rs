@@ -2,7 +2,11 @@
 
 mod checks;
 mod files;
+mod forgetting;
 mod golden;
+mod joins;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod life;
 mod names;
 mod nexmark;

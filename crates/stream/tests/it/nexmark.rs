@@ -40,7 +40,7 @@ async fn nexmark(text: &str) {
         }
     }
     let golden = golden.replace("{rate}", RATE).replace("{count}", EVENTS);
-    runs(&golden, &SIZES).await;
+    Box::pin(runs(&golden, &SIZES)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,10 +37,10 @@ const VIEWS: [(&str, &str); 12] = [
 ];
 
 /// Chance that repeats.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
@@ -230,7 +230,7 @@ async fn a_view_is_made_replaced_refreshed_and_dropped_and_only_its_query_change
         ),
         (
             "CREATE MATERIALIZED VIEW w WITH (watermark = 'x') AS SELECT k FROM src",
-            "option 'watermark' of a materialized view is not supported yet",
+            "option 'watermark' names column \"x\", which is not the time column of table default.src",
         ),
         (
             "CREATE MATERIALIZED VIEW w WITH (speed = 1) AS SELECT k FROM src",
@@ -474,5 +474,113 @@ async fn of_a_statement_that_was_cancelled_nothing_stays() {
     }
     world.client.rows("REFRESH MATERIALIZED VIEW old").await;
     assert_eq!(world.client.rows("SELECT v FROM old").await, ["1"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_and_lists_of_a_view_follow_the_rows_of_its_table() {
+    let views = [
+        (
+            "hops",
+            "SELECT w.start AS start, k, n FROM (SELECT hop(INTERVAL '5 seconds', INTERVAL '12 seconds') AS w, k, count(*) AS n FROM src GROUP BY w, k)",
+            "SELECT s, k, count(*) FROM (SELECT date_bin(INTERVAL '5 seconds', time) - value * INTERVAL '5 seconds' AS s, time, k FROM src, range(0, 3)) WHERE time < s + INTERVAL '12 seconds' GROUP BY s, k",
+        ),
+        (
+            "sessions",
+            "SELECT w.start AS start, w.\"end\" AS until, k, n, kinds FROM (SELECT session(INTERVAL '4 seconds') AS w, k, count(*) AS n, count(DISTINCT v) AS kinds FROM src GROUP BY w, k)",
+            "SELECT min(time), max(time) + INTERVAL '4 seconds', k, count(*), count(DISTINCT v) FROM (
+               SELECT k, v, time, sum(begins) OVER (PARTITION BY k ORDER BY time, id) AS number FROM (
+                 SELECT k, v, time, id, CASE WHEN time <= lag(time) OVER (PARTITION BY k ORDER BY time, id) + INTERVAL '4 seconds' THEN 0 ELSE 1 END AS begins FROM src))
+             GROUP BY k, number",
+        ),
+        ("tags", "SELECT id, unnest(tags) AS tag FROM src WHERE k <> 'k0'", "SELECT id, unnest(tags) AS tag FROM src WHERE k <> 'k0'"),
+        (
+            "tagged",
+            "SELECT tag, count(*) AS n, min(id) AS least FROM (SELECT id, unnest(tags) AS tag FROM src) GROUP BY tag",
+            "SELECT tag, count(*), min(id) FROM (SELECT id, unnest(tags) AS tag FROM src) GROUP BY tag",
+        ),
+    ];
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (id BIGINT, time TIMESTAMP, k TEXT, v BIGINT, tags TEXT[])").await;
+    let insert = |from: u64, to: u64| {
+        format!(
+            "INSERT INTO src SELECT value, TIMESTAMP '2026-01-01' + (value * 7 % 100) * INTERVAL '1 second', 'k' || (value % 3)::TEXT, value % 5, \
+             CASE value % 4 WHEN 0 THEN ['a', 'b'] WHEN 1 THEN ['b', 'c', 'c'] WHEN 2 THEN [] ELSE NULL END FROM range({from}, {to})"
+        )
+    };
+    world.client.rows(&insert(0, 40)).await;
+    for (name, query, _) in views {
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} WITH (wait = true) AS {query}")).await;
+    }
+    for change in [
+        "SELECT 1".to_owned(),
+        insert(40, 60),
+        "UPDATE src SET time = time + INTERVAL '3 seconds', v = v + 1 WHERE id % 5 = 1".to_owned(),
+        "DELETE FROM src WHERE id % 4 = 1 AND id > 20".to_owned(),
+        "UPDATE src SET tags = ['c', 'z', 'z'] WHERE id % 7 = 3".to_owned(),
+    ] {
+        world.client.rows(&change).await;
+        for (name, _, batch) in views {
+            world.client.rows(&format!("REFRESH MATERIALIZED VIEW {name}")).await;
+            assert_eq!(
+                sorted(&world, &format!("SELECT * FROM {name}")).await,
+                sorted(&world, batch).await,
+                "{name} after {change}"
+            );
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_with_a_watermark_leaves_closed_windows_as_they_are() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (time TIMESTAMP, v BIGINT)").await;
+    world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:00:10', 1)").await;
+    let query = "SELECT w.start AS start, n, total FROM (SELECT tumble(INTERVAL '1 minute') AS w, count(*) AS n, sum(v) AS total FROM src GROUP BY w)";
+    let make = |watermark: &str| {
+        format!("CREATE MATERIALIZED VIEW v WITH (wait = true, watermark = '{watermark}') AS {query}")
+    };
+    for (watermark, expected) in [
+        ("now()", "option 'watermark' is a time column, or one less an interval"),
+        (
+            "v",
+            "option 'watermark' names column \"v\", which is not the time column of table default.src: that is \"time\"",
+        ),
+    ] {
+        let error = world.client.error(&make(watermark)).await.to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let sessions = make("time").replace("tumble", "session");
+    let error = world.client.error(&sessions).await.to_string();
+    assert!(
+        error.contains("session windows of a materialized view with a watermark is not supported yet"),
+        "{error}"
+    );
+    world.client.rows(&make("time - INTERVAL ''10 seconds''")).await;
+    let steps = [
+        // Before the watermark is behind the window's end, rows of it come and go.
+        (
+            "INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:01:05', 2), (TIMESTAMP '2026-01-01 00:00:20', 3)",
+            ["00|2|4", "01|1|2"],
+        ),
+        ("DELETE FROM src WHERE v = 1", ["00|1|3", "01|1|2"]),
+        // Then it is as it is.
+        ("INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:01:50', 4)", ["00|1|3", "01|2|6"]),
+        (
+            "INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:00:30', 5), (TIMESTAMP '2026-01-01 00:01:40', 6)",
+            ["00|1|3", "01|3|12"],
+        ),
+        ("DELETE FROM src WHERE v IN (3, 4)", ["00|1|3", "01|2|8"]),
+    ];
+    for (change, expected) in steps {
+        world.client.rows(change).await;
+        world.client.rows("REFRESH MATERIALIZED VIEW v").await;
+        let shown =
+            "SELECT to_char(start, 'MI') || '|' || n::TEXT || '|' || total::TEXT FROM v ORDER BY start";
+        assert_eq!(world.client.rows(shown).await, expected, "{change}");
+    }
+    let shown = world.client.rows("SHOW MATERIALIZED VIEWS LIKE 'v'").await;
+    assert!(shown.len() == 1 && shown[0].ends_with("|true"), "{shown:?}");
     world.stop().await;
 }

@@ -1,0 +1,170 @@
+//! Commits of one file each by one writer, where each is a transaction of its own, and by 64 at once, where they share transactions.
+//! SQLite with full synchronisation on disk, and a PostgreSQL that syncs, if the machine has one.
+
+#![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cenote_catalog::{
+    Catalog, CatalogOptions, Commit, Content, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet,
+    TableChange, TableKind,
+};
+use cenote_store::Secret;
+use cenote_testkit::services::start_postgres;
+use cenote_vocab::{Clock, Field, FieldId, FieldType, Ids, Scope, TableId, TableSchema};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use prometheus_client::registry::Registry;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+struct Node {
+    catalog: Catalog,
+    scope: Scope,
+    ids: Ids,
+    table: TableId,
+    registry: Registry,
+}
+
+impl Node {
+    async fn open(url: &str, directory: &Path) -> Self {
+        let clock = Clock::system();
+        let ids = Ids::system(clock.clone());
+        let options = CatalogOptions {
+            url: Secret::new(url),
+            data_dir: directory.to_owned(),
+            pool_size: 8,
+            statement_cache: 100,
+            auto_migrate: None,
+            holder: "bench".to_owned(),
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let catalog = Catalog::open(options, clock, ids.clone(), &tasks, stop).await.expect("a catalog");
+        let lease = catalog.take_active(Duration::from_secs(3600)).await.expect("asked");
+        lease.expect("nobody else has it");
+        let scope = catalog.tenant("default").await.expect("read").expect("made at open");
+        let mut registry = Registry::default();
+        catalog.register(&mut registry);
+        let table = catalog.reserve_table(&scope).await.expect("an id");
+        let node = Self { catalog, scope, ids, table, registry };
+        node.create().await;
+        node
+    }
+
+    fn empty(&self) -> Commit {
+        Commit {
+            commit_id: self.ids.uuid(),
+            scope: self.scope.clone(),
+            producers: Vec::new(),
+            facts: Facts { operation: "bench".into(), ..Facts::default() },
+            tables: Vec::new(),
+            objects: Vec::new(),
+        }
+    }
+
+    async fn create(&self) {
+        let uuid = self.ids.uuid();
+        let new = NewTable {
+            id: self.table,
+            uuid,
+            schema: "default".into(),
+            name: "t".into(),
+            kind: TableKind::Table,
+            columns: TableSchema { no: 1, fields: vec![Field::new(FieldId(1), "v", FieldType::Int64)] },
+            spec: Default::default(),
+            sort: Default::default(),
+            time_field: None,
+            key_fields: Vec::new(),
+            location: format!("default/tables/{uuid}"),
+            properties: Default::default(),
+            comment: None,
+            if_not_exists: false,
+            or_replace: false,
+        };
+        let change = ObjectChange::CreateTable(Box::new(new));
+        self.catalog.apply(Commit { objects: vec![change], ..self.empty() }).await.expect("created");
+    }
+
+    async fn append(&self) {
+        let file = NewFile {
+            content: Content::Parquet,
+            path: format!("data/{}.parquet", self.ids.uuid()),
+            rows: 10,
+            bytes: 1_000,
+            footer_bytes: 500,
+            schema_no: 1,
+            spec_no: 0,
+            partition: Vec::new(),
+            sort_no: 0,
+            level: 0,
+            time_range: None,
+            statistics: Default::default(),
+            row_ids_stored: false,
+        };
+        let base = self.catalog.head(&self.scope).await.expect("a head").txn;
+        let ops = vec![Op::Append { files: vec![file] }];
+        let change = TableChange { table: self.table, base, read: ReadSet::None, ops };
+        self.catalog.apply(Commit { tables: vec![change], ..self.empty() }).await.expect("committed");
+    }
+
+    /// The highest bucket of statements of a transaction that has something in it.
+    fn most_statements(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("metrics");
+        let buckets = text.lines().filter(|line| line.contains("commit_group_statements_bucket"));
+        let mut last = (String::new(), String::new());
+        for line in buckets {
+            let (name, count) = line.rsplit_once(' ').expect("a count");
+            if count != last.1 {
+                last = (name.to_owned(), count.to_owned());
+            }
+        }
+        last.0
+    }
+}
+
+/// Time of `commits` by so many writers.
+async fn commits(node: &Arc<Node>, writers: u64, commits: u64) -> Duration {
+    let left = Arc::new(AtomicU64::new(commits));
+    let began = Instant::now();
+    let tasks = TaskTracker::new();
+    let all = (0..writers).map(|_| {
+        let (node, left) = (node.clone(), left.clone());
+        tasks.spawn(async move {
+            while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+                node.append().await;
+            }
+        })
+    });
+    for task in all.collect::<Vec<_>>() {
+        task.await.expect("a writer");
+    }
+    began.elapsed()
+}
+
+fn group_commit(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let server = start_postgres(true);
+    let postgres = server.as_ref().map(|server| format!("{}/postgres", server.url));
+    let databases = [("sqlite", Some("sqlite".to_owned())), ("postgresql", postgres)];
+    for (name, url) in databases {
+        let Some(url) = url else { continue };
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = Arc::new(runtime.block_on(Node::open(&url, directory.path())));
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(1)).sample_size(10).measurement_time(Duration::from_secs(10));
+        for writers in [1, 64] {
+            group.bench_function(format!("{writers} writers"), |bencher| {
+                bencher.iter_custom(|count| runtime.block_on(commits(&node, writers, count)));
+            });
+        }
+        group.finish();
+        println!("{name}: {}", node.most_statements());
+    }
+}
+
+criterion_group!(benches, group_commit);
+criterion_main!(benches);

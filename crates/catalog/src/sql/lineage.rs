@@ -1,0 +1,170 @@
+//! Rows of `cn_code`, `cn_node`, `cn_edge`, and of runs that are statements.
+
+use cenote_vocab::{CatalogId, Micros, Txn};
+
+use super::history::{NAME_BYTES_MAX, SQL_BYTES_MAX, cut};
+use super::run::of_one_step;
+use super::{Cell, Database, Failure, Transaction};
+use crate::committer::{Tally, TxnRow};
+use crate::lineage::{Graph, LineageEdge, TABLE_ONLY};
+use crate::registry::{CODE, EDGE, NODE, RUN};
+use crate::{Error, RunOf};
+
+/// The most edges that are walked at once.
+const EDGES_MAX: i64 = 1_000_000;
+
+/// Writes what the commits of a group say about where rows come from: at most four statements, none if nothing was read.
+pub(crate) async fn insert(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    txns: &[TxnRow],
+    tallies: &[Tally],
+) -> Result<(), Failure> {
+    insert_codes(transaction, catalog, txns).await?;
+    insert_queries(transaction, catalog, txns, tallies).await?;
+    let graph = Graph::of(txns, tallies);
+    let nodes: Vec<Vec<Cell>> = graph
+        .nodes
+        .iter()
+        .map(|(node, (kind, first, last))| {
+            vec![catalog.0.into(), node.as_str().into(), (*kind).into(), (*first).into(), (*last).into()]
+        })
+        .collect();
+    transaction.upsert(&NODE, &["last_txn"], &nodes).await?;
+    let edges: Vec<Vec<Cell>> = graph
+        .edges
+        .iter()
+        .map(|(id, edge)| {
+            vec![
+                catalog.0.into(),
+                (*id).into(),
+                edge.source.as_str().into(),
+                edge.target.as_str().into(),
+                edge.code.into(),
+                edge.edge_type.as_str().into(),
+                edge.first.into(),
+                edge.last.into(),
+                edge.commits.into(),
+                edge.rows_written.into(),
+                edge.run.into(),
+                TABLE_ONLY.into(),
+            ]
+        })
+        .collect();
+    let counted = " ON CONFLICT (catalog_id, edge_id) DO UPDATE SET last_txn = excluded.last_txn, \
+                   commits = cn_edge.commits + excluded.commits, \
+                   rows_written = cn_edge.rows_written + excluded.rows_written, \
+                   last_run_id = COALESCE(excluded.last_run_id, cn_edge.last_run_id)";
+    transaction.insert_then(&EDGE, &edges, counted).await
+}
+
+async fn insert_codes(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    txns: &[TxnRow],
+) -> Result<(), Failure> {
+    let rows: Vec<Vec<Cell>> = txns
+        .iter()
+        .filter_map(|row| Some((row.txn, row.facts.code.as_ref()?)))
+        .map(|(txn, code)| {
+            vec![
+                catalog.0.into(),
+                code.id.into(),
+                cut(&code.text, SQL_BYTES_MAX).into(),
+                Cell::Null,
+                TABLE_ONLY.into(),
+                txn.into(),
+            ]
+        })
+        .collect();
+    transaction.insert_missing(&CODE, &rows).await
+}
+
+/// Statements that read and wrote: their runs have ended when they are made.
+async fn insert_queries(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    txns: &[TxnRow],
+    tallies: &[Tally],
+) -> Result<(), Failure> {
+    let rows: Vec<Vec<Cell>> = txns
+        .iter()
+        .filter_map(|row| match row.facts.run {
+            Some(RunOf::Query { id, started }) => Some((row, id, started)),
+            _ => None,
+        })
+        .map(|(row, id, started)| {
+            let mut tables = tallies.iter().filter(|tally| tally.txn == row.txn);
+            let table = tables.next().filter(|_| tables.next().is_none()).map(|tally| tally.table);
+            query_cells(catalog, row, (id, started), table.into())
+        })
+        .collect();
+    transaction.insert(&RUN, &rows).await
+}
+
+fn query_cells(
+    catalog: CatalogId,
+    row: &TxnRow,
+    (id, started): (uuid::Uuid, Micros),
+    table: Cell,
+) -> Vec<Cell> {
+    let facts = &row.facts;
+    of_one_step(vec![
+        catalog.0.into(),
+        id.into(),
+        "query".into(),
+        uuid::Uuid::nil().into(),
+        Some(cut(&facts.operation, NAME_BYTES_MAX)).into(),
+        table,
+        "SUCCEEDED".into(),
+        "person".into(),
+        facts.actor.as_deref().map(|actor| cut(actor, NAME_BYTES_MAX)).into(),
+        Cell::Null,
+        uuid::Uuid::nil().into(),
+        0_i64.into(),
+        started.0.into(),
+        started.0.into(),
+        row.committed.0.into(),
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+        row.txn.into(),
+        Cell::Null,
+        1_i64.into(),
+    ])
+}
+
+/// All edges that were there at a transaction. `Limit` if there are too many of them.
+pub(crate) async fn edges(
+    database: &Database,
+    catalog: CatalogId,
+    at: Txn,
+) -> Result<Vec<LineageEdge>, Failure> {
+    let statement = database
+        .statement(
+            "SELECT source_id, target_id, edge_type, code_id, first_txn, last_txn, commits, rows_written, last_run_id \
+             FROM cn_edge WHERE catalog_id = ? AND first_txn <= ? ORDER BY source_id, target_id, edge_id LIMIT ?",
+        )
+        .bind(catalog.0)
+        .bind(at)
+        .bind(EDGES_MAX + 1);
+    let mut edges = Vec::new();
+    for mut row in database.query(statement).await? {
+        edges.push(LineageEdge {
+            source: row.text()?,
+            target: row.text()?,
+            edge_type: row.text()?,
+            code: row.optional_bytes()?.and_then(|bytes| bytes.try_into().ok()),
+            first: Txn(row.int()?),
+            last: Txn(row.int()?),
+            commits: row.int()?,
+            rows_written: row.int()?,
+            run: row.optional_uuid()?,
+        });
+    }
+    if edges.len() as i64 > EDGES_MAX {
+        return Err(Error::Limit(format!("lineage has more than {EDGES_MAX} edges")).into());
+    }
+    Ok(edges)
+}

@@ -1,0 +1,439 @@
+//! Runs of assets: their tasks are claimed, tried, and ended; what a success publishes is in the commit that ends the task.
+//!
+//! ```text
+//! Commit(CreateRun) ─► READY, BLOCKED ─ claim ─► RUNNING ─ Commit(rows, lineage, checks, EndTask) ─► SUCCEEDED ─► next READY
+//!                                        ▲            └─ retry ─► WAITING ─ wake ─┘
+//! ```
+//! Invariants: every change of a state is a guarded update, so a late or repeated one changes nothing and says so
+//! (`TaskGone`); a state that is an end stays; between claim and end an attempt is told by its `attempt_id`.
+
+use std::collections::BTreeMap;
+
+use cenote_vocab::{Fence, Micros, Scope, TableId, Txn};
+use uuid::Uuid;
+
+use crate::asset::{Asset, Check, CheckResult};
+use crate::committer::check_active;
+use crate::inner::Inner;
+use crate::sql::{asset, head, task};
+use crate::{Error, Hold};
+
+/// How often the end of a process may end the attempts of one task.
+pub(crate) const DEATHS_MAX: i64 = 3;
+
+/// A change of assets and their runs, made by a commit.
+#[derive(Clone, Debug)]
+pub enum FlowChange {
+    /// A new asset, or a new recipe of one.
+    PutAsset(Box<Asset>),
+    /// It runs by itself no more, or again; `next`: when its schedule is due.
+    PauseAsset {
+        /// The asset.
+        asset: Uuid,
+        /// Whether it is held.
+        paused: bool,
+        /// When its schedule is due.
+        next: Option<Micros>,
+    },
+    /// The recipe goes; the table stays.
+    DropAsset(Uuid),
+    /// A new check. `TagExists`-like conflicts are told by the commit.
+    PutCheck(Box<Check>),
+    /// A check goes.
+    DropCheck(Uuid),
+    /// A run with all of its tasks.
+    CreateRun(Box<NewAssetRun>),
+    /// A trigger was due, and nothing ran.
+    Tick(Tick),
+    /// An attempt ends its task.
+    EndTask(Box<TaskEnd>),
+    /// A run ends as soon as its running tasks do.
+    CancelRun {
+        /// The run.
+        run: Uuid,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A run of assets to be made.
+#[derive(Clone, Debug)]
+pub struct NewAssetRun {
+    /// Its id.
+    pub id: Uuid,
+    /// The asset, if one was asked for.
+    pub asset: Option<Uuid>,
+    /// `person`, `schedule`, `eager`
+    pub cause: &'static str,
+    /// Who, if a person.
+    pub actor: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Of its plan.
+    pub fingerprint: String,
+    /// The time that it is about.
+    pub logical: Option<Micros>,
+    /// The run that it repeats.
+    pub parent: Option<Uuid>,
+    /// Runs of a higher one begin first.
+    pub priority: i32,
+    /// What makes a second request the same: a key, and the hash of what was asked.
+    pub key: Option<(String, [u8; 32])>,
+    /// Its tasks.
+    pub tasks: Vec<NewTask>,
+    /// (upstream, downstream) by task key.
+    pub edges: Vec<(String, String)>,
+    /// The firing that made it.
+    pub tick: Option<Tick>,
+}
+
+/// A task to be made.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Its key in the run.
+    pub key: String,
+    /// Its id.
+    pub id: Uuid,
+    /// What it makes.
+    pub asset: Uuid,
+    /// Why it is in the plan.
+    pub reason: String,
+    /// Tasks of a higher one begin first.
+    pub priority: i32,
+}
+
+/// A firing of a trigger, or that it did not fire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The trigger.
+    pub trigger: Uuid,
+    /// Of the trigger as it was read: another firing meanwhile is a conflict.
+    pub version: i64,
+    /// The same for the same firing.
+    pub key: String,
+    /// When it was due.
+    pub scheduled: Option<Micros>,
+    /// `TRIGGERED`, `SKIPPED`, `FAILED`
+    pub status: &'static str,
+    /// Why it was skipped, or failed.
+    pub reason: Option<String>,
+    /// What was looked at, as JSON.
+    pub conditions: Option<String>,
+    /// When the trigger is due again.
+    pub next: Option<Micros>,
+    /// Changes up to here were looked at.
+    pub cursor: Option<Txn>,
+}
+
+/// A task that an executor has begun.
+#[derive(Clone, Debug)]
+pub struct ClaimedTask {
+    /// Its run.
+    pub run: Uuid,
+    /// Its key in the run.
+    pub key: String,
+    /// Its id.
+    pub task: Uuid,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// This attempt.
+    pub attempt_id: Uuid,
+    /// What it makes.
+    pub asset: Asset,
+    /// Its checks.
+    pub checks: Vec<Check>,
+    /// The snapshot at which the run reads; none was taken yet if it is the first.
+    pub snapshot: Option<Txn>,
+    /// The time that the run is about.
+    pub logical: Option<Micros>,
+    /// Tables that tasks of this run have made, with the commits that did.
+    pub outputs: BTreeMap<TableId, Txn>,
+}
+
+impl ClaimedTask {
+    /// The ledger's name of its output: the same for every attempt.
+    pub fn producer(&self) -> String {
+        format!("task/{}/{}", self.run, self.task)
+    }
+}
+
+/// The end of a task.
+#[derive(Clone, Debug)]
+pub struct TaskEnd {
+    /// Its run.
+    pub run: Uuid,
+    /// Its key in the run.
+    pub key: String,
+    /// Its id.
+    pub task: Uuid,
+    /// Who ends it: another attempt than the one that runs ends nothing.
+    pub attempt_id: Uuid,
+    /// What it made.
+    pub asset: Uuid,
+    /// How.
+    pub outcome: TaskOutcome,
+    /// What the checks said.
+    pub checks: Vec<CheckResult>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// Its rows are in the same commit.
+    Succeeded {
+        /// How many.
+        rows: u64,
+        /// What made them.
+        code: [u8; 32],
+        /// What was read, and at which snapshot.
+        inputs: BTreeMap<TableId, Txn>,
+    },
+    /// It is not tried again.
+    Failed {
+        /// Whose fault it is.
+        category: Category,
+        /// The error.
+        message: String,
+    },
+    /// Somebody ended it.
+    Cancelled(String),
+}
+
+/// Whose fault a failure is; what is not the recipe's is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Category {
+    /// Storage, memory, another writer, the process.
+    Infrastructure,
+    /// It took too long.
+    Timeout,
+    /// A check.
+    DataQuality,
+    /// The recipe.
+    Configuration,
+}
+
+impl Category {
+    /// As it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Infrastructure => "INFRASTRUCTURE",
+            Self::Timeout => "TIMEOUT",
+            Self::DataQuality => "DATA_QUALITY",
+            Self::Configuration => "CONFIGURATION",
+        }
+    }
+
+    /// True if another attempt may succeed.
+    pub fn is_tried_again(self) -> bool {
+        matches!(self, Self::Infrastructure | Self::Timeout)
+    }
+}
+
+/// Why an attempt did not succeed.
+#[derive(Clone, Debug)]
+pub struct TaskFailure {
+    /// Whose fault it is.
+    pub category: Category,
+    /// The error.
+    pub message: String,
+    /// What the checks said.
+    pub checks: Vec<CheckResult>,
+}
+
+impl TaskFailure {
+    /// True if a check failed that ends the whole run.
+    pub fn ends_run(&self) -> bool {
+        self.checks.iter().any(|check| !check.passed && check.severity == crate::asset::Severity::Critical)
+    }
+}
+
+/// A run of assets as its row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetRun {
+    /// Its id.
+    pub id: Uuid,
+    /// `PENDING`, `RUNNING`, …
+    pub state: String,
+    /// Why it runs.
+    pub reason: Option<String>,
+    /// Of its plan.
+    pub fingerprint: Option<String>,
+    /// What began it.
+    pub cause: String,
+    /// Who, if a person.
+    pub actor: Option<String>,
+    /// When it was made.
+    pub created: Micros,
+    /// Its tasks, by key.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// A task as its row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// Its key in the run.
+    pub key: String,
+    /// What it makes.
+    pub asset: Uuid,
+    /// Its state, as stored.
+    pub state: String,
+    /// Attempts so far.
+    pub attempt: i64,
+    /// Why it is in the plan.
+    pub reason: String,
+    /// The last error.
+    pub error: Option<String>,
+    /// When it is tried again.
+    pub not_before: Option<Micros>,
+    /// The task that kept it from running, and how that one ended.
+    pub skipped_by: Option<(String, String)>,
+    /// The commit with its rows.
+    pub output: Option<Txn>,
+}
+
+/// Begins the best task that is ready; `None` if there is none, or so many run already.
+pub(crate) async fn claim(
+    inner: &Inner,
+    scope: &Scope,
+    executor: Uuid,
+    running_max: u32,
+) -> Result<Option<ClaimedTask>, Error> {
+    let (catalog, now) = (scope.catalog(), inner.clock.now());
+    let mut transaction = inner.database.write().await?;
+    check_active(inner, &mut transaction).await?;
+    let fence = inner.active_fence()?.unwrap_or_default();
+    // Claims of one catalog take turns here, so that two of them never count the same running tasks.
+    head::lock(&mut transaction, catalog).await?;
+    let claimed =
+        task::claim(&mut transaction, catalog, (executor, fence, inner.ids.uuid()), running_max, now).await?;
+    let Some(mut claimed) = claimed else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    claimed.checks = asset::checks(&mut transaction, catalog, Some(claimed.asset.table)).await?;
+    transaction.commit().await?;
+    Ok(Some(claimed))
+}
+
+/// The snapshot at which a run reads what it does not make: the newest one when this is asked first. It is held until the
+/// run ends.
+pub(crate) async fn fix_snapshot(inner: &Inner, scope: &Scope, run: Uuid) -> Result<Txn, Error> {
+    let catalog = scope.catalog();
+    let mut transaction = inner.database.write().await?;
+    let newest = head::lock(&mut transaction, catalog).await?.txn;
+    check_active(inner, &mut transaction).await?;
+    let (fixed, first) = task::fix_snapshot(&mut transaction, catalog, run, newest).await?;
+    if first {
+        let held = Hold {
+            id: inner.ids.uuid(),
+            table: None,
+            name: None,
+            txn: fixed,
+            holder: holder(run),
+            expires: Some(inner.clock.now().plus(crate::hold::HOLD_MAX)),
+        };
+        crate::sql::hold::insert(&mut transaction, catalog, &held).await?;
+    }
+    transaction.commit().await?;
+    Ok(fixed)
+}
+
+/// Who holds the snapshot of a run.
+pub(crate) fn holder(run: Uuid) -> String {
+    format!("run/{run}")
+}
+
+/// How an attempt lets go of a task that is not ended by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LetGo {
+    /// It failed, and is tried again at an instant.
+    Retry {
+        /// Whose fault it is.
+        category: Category,
+        /// The error.
+        message: String,
+        /// Not before.
+        at: Micros,
+    },
+    /// Its process stops: another may begin it at once, and this attempt does not count.
+    Stopped,
+}
+
+/// Gives a task back. `TaskGone` if the attempt does not have it any more.
+pub(crate) async fn let_go(inner: &Inner, scope: &Scope, attempt_id: Uuid, how: &LetGo) -> Result<(), Error> {
+    let mut transaction = inner.database.write().await?;
+    let newest = head::lock(&mut transaction, scope.catalog()).await?.txn;
+    check_active(inner, &mut transaction).await?;
+    let at = (newest, inner.clock.now());
+    let done = task::let_go(&mut transaction, scope.catalog(), attempt_id, how, at).await?;
+    transaction.commit().await?;
+    if done { Ok(()) } else { Err(Error::TaskGone(attempt_id)) }
+}
+
+/// Makes ready what waited until now; answers how many.
+pub(crate) async fn wake(inner: &Inner, scope: &Scope, now: Micros) -> Result<u64, Error> {
+    let mut transaction = inner.database.write().await?;
+    check_active(inner, &mut transaction).await?;
+    let woken = task::wake(&mut transaction, scope.catalog(), now).await?;
+    transaction.commit().await?;
+    Ok(woken)
+}
+
+/// Gives back tasks of processes before this one: those whose fence is older. One that saw too many processes die fails.
+pub(crate) async fn sweep(inner: &Inner, scope: &Scope) -> Result<u64, Error> {
+    let fence = inner.active_fence()?.unwrap_or(Fence(0));
+    let mut transaction = inner.database.write().await?;
+    let newest = head::lock(&mut transaction, scope.catalog()).await?;
+    check_active(inner, &mut transaction).await?;
+    let swept =
+        task::sweep(&mut transaction, scope.catalog(), fence, (newest.txn, inner.clock.now())).await?;
+    transaction.commit().await?;
+    Ok(swept)
+}
+
+/// Whether any task is ready, and when one that waits is.
+pub(crate) async fn pulse(inner: &Inner, scope: &Scope) -> Result<(bool, Option<Micros>), Error> {
+    let mut transaction = inner.database.read().await?;
+    let pulse = task::pulse(&mut transaction, scope.catalog()).await?;
+    transaction.rollback().await?;
+    Ok(pulse)
+}
+
+/// A run with its tasks. `RunNotFound` if there is none.
+pub(crate) async fn run(inner: &Inner, scope: &Scope, id: Uuid) -> Result<AssetRun, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = task::run(&mut transaction, scope.catalog(), id).await?;
+    transaction.rollback().await?;
+    found.ok_or_else(|| Error::RunNotFound(id.to_string()))
+}
+
+/// The newest run of an asset, and whether it is open.
+pub(crate) async fn newest_of(inner: &Inner, scope: &Scope, asset: Uuid) -> Result<Option<AssetRun>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = match task::newest_of(&mut transaction, scope.catalog(), asset).await? {
+        Some(id) => task::run(&mut transaction, scope.catalog(), id).await?,
+        None => None,
+    };
+    transaction.rollback().await?;
+    Ok(found)
+}
+
+/// Assets with a task that is not at its end.
+pub(crate) async fn open_assets(inner: &Inner, scope: &Scope) -> Result<Vec<Uuid>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = task::open_assets(&mut transaction, scope.catalog()).await?;
+    transaction.rollback().await?;
+    Ok(found)
+}
+
+/// The run that was asked for by a key, and the hash of what was asked.
+pub(crate) async fn of_key(
+    inner: &Inner,
+    scope: &Scope,
+    key: &str,
+) -> Result<Option<(Uuid, [u8; 32])>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = task::of_key(&mut transaction, scope.catalog(), key).await?;
+    transaction.rollback().await?;
+    Ok(found)
+}

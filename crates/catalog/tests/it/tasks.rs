@@ -1,0 +1,455 @@
+//! Runs of assets: tasks are claimed and ended once, in legal steps only, and a success is one commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use arrow::array::AsArray as _;
+use cenote_catalog::{
+    Asset, AssetSpec, Category, Check, CheckResult, ClaimedTask, Code, Commit, Error, Facts, FlowChange,
+    Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, ReadSet, RunOf, Severity, TableChange, TaskEnd,
+    TaskOutcome, TaskState, Tick, WHOLE,
+};
+use cenote_vocab::{Ids, TableId, Txn};
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, producer};
+
+const TTL: Duration = Duration::from_secs(600);
+
+async fn change(fixture: &Fixture, change: FlowChange) -> Result<(), Error> {
+    fixture.change_object(ObjectChange::Flow(Box::new(change))).await.map(drop)
+}
+
+/// An asset for each table, which reads those before it.
+async fn asset(fixture: &Fixture, name: &str, upstream: &[TableId], spec: AssetSpec) -> Asset {
+    let asset = Asset {
+        id: fixture.ids.uuid(),
+        table: fixture.create(name).await,
+        owner: 0,
+        search_path: vec!["default".into()],
+        query: "SELECT 1".into(),
+        code: [7; 32],
+        spec,
+        upstream: upstream.to_vec(),
+        paused: false,
+        created: fixture.clock.now(),
+        version: 1,
+    };
+    change(fixture, FlowChange::PutAsset(Box::new(asset.clone()))).await.expect("put");
+    asset
+}
+
+/// A run of a task for each asset, with these edges by number.
+fn run(fixture: &Fixture, assets: &[&Asset], edges: &[(usize, usize)]) -> NewAssetRun {
+    let key = |at: usize| format!("t{at}");
+    NewAssetRun {
+        id: fixture.ids.uuid(),
+        asset: None,
+        cause: "person",
+        actor: Some("me".into()),
+        reason: None,
+        fingerprint: "f".into(),
+        logical: None,
+        parent: None,
+        priority: 0,
+        key: None,
+        tasks: assets
+            .iter()
+            .enumerate()
+            .map(|(at, asset)| NewTask {
+                key: key(at),
+                id: fixture.ids.uuid(),
+                asset: asset.id,
+                reason: "selected".into(),
+                priority: 0,
+            })
+            .collect(),
+        edges: edges.iter().map(|(from, to)| (key(*from), key(*to))).collect(),
+        tick: None,
+    }
+}
+
+async fn create(fixture: &Fixture, run: &NewAssetRun) {
+    change(fixture, FlowChange::CreateRun(Box::new(run.clone()))).await.expect("created");
+}
+
+async fn claim(fixture: &Fixture) -> Option<ClaimedTask> {
+    fixture.catalog.claim_task(&fixture.scope, fixture.ids.uuid(), 16).await.expect("answered")
+}
+
+fn end(task: &ClaimedTask, outcome: TaskOutcome) -> TaskEnd {
+    TaskEnd {
+        run: task.run,
+        key: task.key.clone(),
+        task: task.task,
+        attempt_id: task.attempt_id,
+        asset: task.asset.id,
+        outcome,
+        checks: Vec::new(),
+    }
+}
+
+fn succeeded() -> TaskOutcome {
+    TaskOutcome::Succeeded { rows: 3, code: [7; 32], inputs: BTreeMap::new() }
+}
+
+fn failed() -> TaskOutcome {
+    TaskOutcome::Failed { category: Category::Configuration, message: "no such column".into() }
+}
+
+async fn end_with(fixture: &Fixture, task: &ClaimedTask, outcome: TaskOutcome) -> Result<(), Error> {
+    change(fixture, FlowChange::EndTask(Box::new(end(task, outcome)))).await
+}
+
+/// State by task key.
+async fn states(fixture: &Fixture, run: Uuid) -> BTreeMap<String, TaskState> {
+    let run = fixture.catalog.asset_run(&fixture.scope, run).await.expect("there");
+    let state = |name: &str| TaskState::of(name).expect("a state");
+    run.tasks.iter().map(|task| (task.key.clone(), state(&task.state))).collect()
+}
+
+async fn texts(fixture: &Fixture, table: &str, column: &str) -> Vec<Option<String>> {
+    let rows = fixture.catalog.system_rows(&fixture.scope, table).await.expect("rows");
+    let column = rows.column_by_name(column).expect("the column").as_string::<i32>();
+    column.iter().map(|value| value.map(str::to_owned)).collect()
+}
+
+/// A row of every table about assets, their runs and lineage, with a marker in its texts.
+pub(crate) async fn fill(fixture: &Fixture, marker: &str, raw: TableId) {
+    let eager = AssetSpec { eager: true, ..AssetSpec::default() };
+    let a = Asset { query: marker.into(), ..asset(fixture, "made", &[raw], eager).await };
+    change(fixture, FlowChange::PutAsset(Box::new(a.clone()))).await.expect("put");
+    let b = asset(fixture, "made_too", &[a.table], AssetSpec::default()).await;
+    let check = Check {
+        id: fixture.ids.uuid(),
+        table: a.table,
+        name: marker.into(),
+        severity: Severity::Error,
+        rule: "ROW COUNT >= 1".into(),
+        search_path: Vec::new(),
+        created: fixture.clock.now(),
+    };
+    change(fixture, FlowChange::PutCheck(Box::new(check.clone()))).await.expect("put");
+    let trigger = &fixture.catalog.triggers(&fixture.scope).await.expect("read")[0];
+    let tick = Tick {
+        trigger: trigger.id,
+        version: trigger.version,
+        key: "1".into(),
+        scheduled: None,
+        status: "TRIGGERED",
+        reason: Some(marker.into()),
+        conditions: None,
+        next: None,
+        cursor: None,
+    };
+    let made = NewAssetRun {
+        tick: Some(tick),
+        reason: Some(marker.into()),
+        key: Some(("key".into(), [1; 32])),
+        ..run(fixture, &[&a, &b], &[(0, 1)])
+    };
+    create(fixture, &made).await;
+    let task = claim(fixture).await.expect("ready");
+    let snapshot = fixture.catalog.fix_snapshot(&fixture.scope, task.run).await.expect("fixed");
+    let outcome =
+        TaskOutcome::Succeeded { rows: 5, code: [7; 32], inputs: BTreeMap::from([(raw, snapshot)]) };
+    let result = CheckResult {
+        check: check.id,
+        name: marker.into(),
+        passed: true,
+        severity: Severity::Error,
+        value: Some(marker.into()),
+        message: None,
+    };
+    let ending = TaskEnd { checks: vec![result], ..end(&task, outcome) };
+    fixture.catalog.apply(success(fixture, &task, (raw, snapshot), (marker, ending))).await.expect("applied");
+}
+
+/// The commit of five rows that ends a task.
+fn success(
+    fixture: &Fixture,
+    task: &ClaimedTask,
+    (raw, snapshot): (TableId, Txn),
+    (text, ending): (&str, TaskEnd),
+) -> Commit {
+    Commit {
+        producers: vec![producer(&task.producer(), 1, None, None)],
+        facts: Facts {
+            operation: "asset".into(),
+            inputs: vec![Input { node: raw.to_string(), from: None, to: Some(snapshot.to_string()) }],
+            code: Some(Code { id: [7; 32], text: text.into() }),
+            run: Some(RunOf::Open(task.run)),
+            ..Facts::default()
+        },
+        tables: vec![TableChange {
+            table: task.asset.table,
+            base: snapshot,
+            read: ReadSet::None,
+            ops: vec![Op::Append { files: vec![fixture.file(5)] }],
+        }],
+        objects: vec![ObjectChange::Flow(Box::new(FlowChange::EndTask(Box::new(ending))))],
+        ..fixture.commit()
+    }
+}
+
+pub(crate) async fn a_task_is_claimed_once_and_ended_by_its_attempt_only(fixture: Fixture) {
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let b = asset(&fixture, "b", &[a.table], AssetSpec::default()).await;
+    let made = run(&fixture, &[&a, &b], &[(0, 1)]);
+    create(&fixture, &made).await;
+    let other = if fixture.durable { fixture.other("node-1").await } else { fixture.catalog.clone() };
+    let (me, you) = (fixture.ids.uuid(), fixture.ids.uuid());
+    let (first, second) = tokio::join!(
+        fixture.catalog.claim_task(&fixture.scope, me, 16),
+        other.claim_task(&fixture.scope, you, 16)
+    );
+    let mut claimed: Vec<ClaimedTask> =
+        [first, second].into_iter().filter_map(|claimed| claimed.expect("answered")).collect();
+    assert_eq!(claimed.len(), 1, "the other task is blocked");
+    let task = claimed.remove(0);
+    assert_eq!((task.key.as_str(), task.attempt, task.asset.id), ("t0", 1, a.id));
+    let fixed = fixture.catalog.fix_snapshot(&fixture.scope, task.run).await.expect("fixed");
+    fixture.append(a.table, 1).await;
+    assert_eq!(other.fix_snapshot(&fixture.scope, task.run).await.expect("fixed"), fixed, "it stays");
+    let stale = ClaimedTask { attempt_id: fixture.ids.uuid(), ..task.clone() };
+    let refused = end_with(&fixture, &stale, succeeded()).await;
+    assert!(matches!(refused, Err(Error::TaskGone(_))), "{refused:?}");
+    end_with(&fixture, &task, succeeded()).await.expect("ended");
+    let again = end_with(&fixture, &task, failed()).await;
+    assert!(matches!(again, Err(Error::TaskGone(_))), "{again:?}");
+    let next = claim(&fixture).await.expect("ready by now");
+    assert_eq!((next.key.as_str(), next.snapshot), ("t1", Some(fixed)));
+    assert_eq!(next.outputs.keys().copied().collect::<Vec<_>>(), [a.table], "what the run made is known");
+    end_with(&fixture, &next, succeeded()).await.expect("ended");
+    let ended = fixture.catalog.asset_run(&fixture.scope, made.id).await.expect("there");
+    assert_eq!(ended.state, "SUCCEEDED");
+    assert!(fixture.catalog.holds(&fixture.scope).await.expect("read").is_empty(), "the snapshot is let go");
+    // While one attempt works on an asset, no other does.
+    let (one, two) = (run(&fixture, &[&a], &[]), run(&fixture, &[&a], &[]));
+    create(&fixture, &one).await;
+    create(&fixture, &two).await;
+    let busy = claim(&fixture).await.expect("one");
+    assert!(claim(&fixture).await.is_none(), "the asset is busy");
+    end_with(&fixture, &busy, succeeded()).await.expect("ended");
+    assert!(claim(&fixture).await.is_some());
+}
+
+pub(crate) async fn what_follows_a_failure_is_skipped_and_its_cause_named(fixture: Fixture) {
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let b = asset(&fixture, "b", &[a.table], AssetSpec::default()).await;
+    let c = asset(&fixture, "c", &[a.table], AssetSpec::default()).await;
+    let d = asset(&fixture, "d", &[b.table, c.table], AssetSpec::default()).await;
+    let made = run(&fixture, &[&a, &b, &c, &d], &[(0, 1), (0, 2), (1, 3), (2, 3)]);
+    create(&fixture, &made).await;
+    end_with(&fixture, &claim(&fixture).await.expect("a"), succeeded()).await.expect("ended");
+    let b_task = claim(&fixture).await.expect("b");
+    let c_task = claim(&fixture).await.expect("c");
+    assert_eq!((b_task.asset.id, c_task.asset.id), (b.id, c.id));
+    end_with(&fixture, &b_task, failed()).await.expect("ended");
+    let found = fixture.catalog.asset_run(&fixture.scope, made.id).await.expect("there");
+    assert_eq!(found.state, "RUNNING", "another task runs");
+    let skipped = found.tasks.iter().find(|task| task.key == "t3").expect("d");
+    assert_eq!(skipped.skipped_by, Some(("t1".to_owned(), "FAILED".to_owned())));
+    end_with(&fixture, &c_task, succeeded()).await.expect("ended");
+    let found = fixture.catalog.asset_run(&fixture.scope, made.id).await.expect("there");
+    assert_eq!(found.state, "FAILED");
+    assert_eq!(texts(&fixture, "flow.runs", "error").await, [Some("no such column".to_owned())]);
+    let cancelled = change(&fixture, FlowChange::CancelRun { run: made.id, reason: "late".into() }).await;
+    assert!(matches!(cancelled, Err(Error::RunEnded(_))), "{cancelled:?}");
+
+    let again = run(&fixture, &[&a, &b], &[(0, 1)]);
+    create(&fixture, &again).await;
+    let running = claim(&fixture).await.expect("a");
+    change(&fixture, FlowChange::CancelRun { run: again.id, reason: "enough".into() }).await.expect("open");
+    assert_eq!(states(&fixture, again.id).await["t1"], TaskState::Cancelled);
+    assert!(claim(&fixture).await.is_none());
+    end_with(&fixture, &running, TaskOutcome::Cancelled("enough".into())).await.expect("ended");
+    let ended = fixture.catalog.asset_run(&fixture.scope, again.id).await.expect("there");
+    assert_eq!(ended.state, "CANCELLED");
+}
+
+pub(crate) async fn a_success_is_one_commit_with_its_rows_lineage_and_results(fixture: Fixture) {
+    let raw = fixture.create("raw").await;
+    fixture.append(raw, 5).await;
+    let a = asset(&fixture, "a", &[raw], AssetSpec::default()).await;
+    let made = run(&fixture, &[&a], &[]);
+    create(&fixture, &made).await;
+    let task = claim(&fixture).await.expect("ready");
+    let snapshot = fixture.catalog.fix_snapshot(&fixture.scope, task.run).await.expect("fixed");
+    let inputs = BTreeMap::from([(raw, snapshot)]);
+    let outcome = TaskOutcome::Succeeded { rows: 5, code: [7; 32], inputs };
+    let result = CheckResult {
+        check: fixture.ids.uuid(),
+        name: "c".into(),
+        passed: true,
+        severity: Severity::Error,
+        value: Some("0".into()),
+        message: None,
+    };
+    let ending = TaskEnd { checks: vec![result], ..end(&task, outcome) };
+    let commit = |attempt_id: Uuid| {
+        let ending = TaskEnd { attempt_id, ..ending.clone() };
+        success(&fixture, &task, (raw, snapshot), ("SELECT 1", ending))
+    };
+    let before = fixture.head().await;
+    let late = fixture.catalog.apply(commit(fixture.ids.uuid())).await;
+    assert!(matches!(late, Err(Error::TaskGone(_))), "{late:?}");
+    assert_eq!((fixture.head().await, fixture.live_rows(a.table).await), (before, 0), "all or nothing");
+    let committed = fixture.catalog.apply(commit(task.attempt_id)).await.expect("applied");
+    let repeated = fixture.catalog.apply(commit(task.attempt_id)).await.expect("known");
+    assert!(repeated.superseded && repeated.txn == committed.txn);
+    assert_eq!(fixture.live_rows(a.table).await, 5);
+    let parts = fixture.catalog.asset_partitions(&fixture.scope).await.expect("read");
+    let success = parts[0].success.as_ref().expect("a success");
+    assert_eq!((parts[0].key.as_str(), success.txn, success.run), (WHOLE, committed.txn, task.run));
+    assert_eq!(success.inputs, BTreeMap::from([(raw, snapshot)]));
+    let edges = fixture.catalog.lineage(&fixture.scope, committed.txn).await.expect("read");
+    let [edge] = edges.as_slice() else { panic!("{edges:?}") };
+    assert_eq!((edge.source.clone(), edge.target.clone()), (raw.to_string(), a.table.to_string()));
+    assert_eq!((edge.commits, edge.rows_written, edge.run), (1, 5, Some(task.run)));
+    assert_eq!(texts(&fixture, "flow.check_results", "value").await, [Some("0".to_owned())]);
+    assert_eq!(texts(&fixture, "flow.assets", "status").await, [Some("fresh".to_owned())]);
+    fixture.append(raw, 1).await;
+    assert_eq!(texts(&fixture, "flow.assets", "status").await, [Some("stale".to_owned())]);
+}
+
+pub(crate) async fn a_trigger_fires_once_however_many_try(fixture: Fixture) {
+    let a = asset(&fixture, "a", &[], AssetSpec { eager: true, ..AssetSpec::default() }).await;
+    let triggers = fixture.catalog.triggers(&fixture.scope).await.expect("read");
+    let [trigger] = triggers.as_slice() else { panic!("{triggers:?}") };
+    let fire = |version: i64| {
+        let tick = Tick {
+            trigger: trigger.id,
+            version,
+            key: "7".into(),
+            scheduled: Some(fixture.clock.now()),
+            status: "TRIGGERED",
+            reason: None,
+            conditions: None,
+            next: None,
+            cursor: None,
+        };
+        NewAssetRun { tick: Some(tick), ..run(&fixture, &[&a], &[]) }
+    };
+    let other = if fixture.durable { fixture.other("node-1").await } else { fixture.catalog.clone() };
+    let commit = || Commit {
+        objects: vec![ObjectChange::Flow(Box::new(FlowChange::CreateRun(Box::new(fire(trigger.version)))))],
+        ..fixture.commit()
+    };
+    let (one, two) = tokio::join!(fixture.catalog.apply(commit()), other.apply(commit()));
+    let done = [&one, &two].iter().filter(|fired| fired.is_ok()).count();
+    assert_eq!(done, 1, "{one:?} {two:?}");
+    assert_eq!(texts(&fixture, "flow.ticks", "status").await, [Some("TRIGGERED".to_owned())]);
+    assert_eq!(texts(&fixture, "flow.runs", "state").await.len(), 1);
+    change(&fixture, FlowChange::PauseAsset { asset: a.id, paused: true, next: None }).await.expect("held");
+    let held = change(&fixture, FlowChange::CreateRun(Box::new(fire(trigger.version + 2)))).await;
+    assert!(matches!(held, Err(Error::TriggerGone(_))), "{held:?}");
+    // The same recipe put again keeps its trigger, and one that goes takes it along.
+    change(&fixture, FlowChange::PutAsset(Box::new(a.clone()))).await.expect("put");
+    assert_eq!(fixture.catalog.triggers(&fixture.scope).await.expect("read")[0].id, trigger.id);
+    let busy = change(&fixture, FlowChange::DropAsset(a.id)).await;
+    assert!(matches!(busy, Err(Error::AssetBusy(_))), "{busy:?}");
+    let open = claim(&fixture).await.expect("ready");
+    end_with(&fixture, &open, succeeded()).await.expect("ended");
+    change(&fixture, FlowChange::DropAsset(a.id)).await.expect("dropped");
+    assert!(fixture.catalog.triggers(&fixture.scope).await.expect("read").is_empty());
+}
+
+pub(crate) async fn what_dead_processes_held_is_given_back_three_times(fixture: Fixture) {
+    if !fixture.durable {
+        return;
+    }
+    fixture.catalog.take_active(TTL).await.expect("answered").expect("free");
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let made = run(&fixture, &[&a], &[]);
+    create(&fixture, &made).await;
+    let mut catalog = fixture.catalog.clone();
+    for death in 1..=3 {
+        let held = catalog.claim_task(&fixture.scope, fixture.ids.uuid(), 16).await.expect("answered");
+        assert_eq!(held.expect("ready").attempt, 1, "a death is no attempt of its own");
+        assert_eq!(catalog.sweep_tasks(&fixture.scope).await.expect("swept"), 0, "its own task goes on");
+        let next = fixture.other("node-1").await;
+        next.take_active(TTL).await.expect("answered").expect("the same holder");
+        assert_eq!(next.sweep_tasks(&fixture.scope).await.expect("swept"), 1, "death {death}");
+        catalog = next;
+    }
+    let ended = catalog.asset_run(&fixture.scope, made.id).await.expect("there");
+    assert_eq!((ended.state.as_str(), ended.tasks[0].state.as_str()), ("FAILED", "FAILED"));
+    assert_eq!(ended.tasks[0].error.as_deref(), Some("its process ended before it"));
+}
+
+/// Steps of the state machine by chance, also late and repeated ones: whatever is asked, only legal changes happen, each edge
+/// is resolved once, and ends are ends.
+pub(crate) async fn random_endings_make_only_legal_changes(fixture: Fixture) {
+    let ids = Ids::seeded(77, fixture.clock.clone());
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let b = asset(&fixture, "b", &[a.table], AssetSpec::default()).await;
+    let c = asset(&fixture, "c", &[a.table, b.table], AssetSpec::default()).await;
+    let mut seen: BTreeMap<(Uuid, String), TaskState> = BTreeMap::new();
+    let (mut runs, mut ended): (Vec<Uuid>, Vec<Uuid>) = (Vec::new(), Vec::new());
+    let mut attempts: Vec<ClaimedTask> = Vec::new();
+    let mut met: BTreeSet<TaskState> = BTreeSet::new();
+    let one_of = |count: usize| usize::try_from(ids.below(count as u64)).expect("few");
+    for step in 0..400 {
+        match ids.below(8) {
+            0 | 1 if runs.len() < 4 => {
+                let made = run(&fixture, &[&a, &b, &c], &[(0, 1), (0, 2), (1, 2)]);
+                create(&fixture, &made).await;
+                runs.push(made.id);
+            }
+            0..=2 => attempts.extend(claim(&fixture).await),
+            3 => {
+                fixture.clock.advance(Duration::from_secs(1));
+                fixture.catalog.wake_tasks(&fixture.scope, fixture.clock.now()).await.expect("woken");
+            }
+            4 if !runs.is_empty() && ids.below(6) == 0 => {
+                let cancel = FlowChange::CancelRun { run: runs[one_of(runs.len())], reason: "chance".into() };
+                match change(&fixture, cancel).await {
+                    Ok(()) | Err(Error::RunEnded(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            _ if !attempts.is_empty() => {
+                // Attempts stay in the list: what old ones end is late, or repeated.
+                let newest = attempts.len().saturating_sub(3);
+                let from = if ids.below(4) == 0 { 0 } else { newest };
+                let task = attempts[from + one_of(attempts.len() - from)].clone();
+                let at = fixture.clock.now().plus(Duration::from_secs(1));
+                let retry = LetGo::Retry { category: Category::Infrastructure, message: "x".into(), at };
+                let answer = match ids.below(8) {
+                    0 => fixture.catalog.let_go(&fixture.scope, task.attempt_id, &retry).await,
+                    1 => fixture.catalog.let_go(&fixture.scope, task.attempt_id, &LetGo::Stopped).await,
+                    2 => end_with(&fixture, &task, failed()).await,
+                    _ => end_with(&fixture, &task, succeeded()).await,
+                };
+                match answer {
+                    Ok(()) | Err(Error::TaskGone(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            _ => {}
+        }
+        let mut open = Vec::new();
+        for run in runs {
+            let now = states(&fixture, run).await;
+            for (key, state) in &now {
+                met.insert(*state);
+                let before = seen.insert((run, key.clone()), *state);
+                let legal = before.is_none_or(|from| from == *state || from.may_become(*state));
+                assert!(legal, "step {step}: {key} went from {before:?} to {state:?}");
+            }
+            let done = now.values().all(|state| state.is_terminal());
+            let found = fixture.catalog.asset_run(&fixture.scope, run).await.expect("there");
+            let is_over = matches!(found.state.as_str(), "SUCCEEDED" | "FAILED" | "CANCELLED");
+            assert_eq!(done, is_over, "step {step}: a run ends with its last task: {found:?}");
+            if done { ended.push(run) } else { open.push(run) }
+        }
+        runs = open;
+    }
+    for run in &ended {
+        for (key, state) in states(&fixture, *run).await {
+            assert_eq!(seen[&(*run, key)], state, "an end stays");
+        }
+    }
+    assert_eq!(met.len(), TaskState::ALL.len(), "chance met {met:?} in {} runs", ended.len());
+}

@@ -1,0 +1,122 @@
+//! Statements about assets meet the loop that runs them, and its tasks meet the engine that does them.
+
+use std::sync::Arc;
+
+use cenote_catalog::{AssetRun, Category, ClaimedTask, Schedule, TaskFailure};
+use cenote_flow::{AssetTasks, Explained, Flow, Planned, Request};
+use cenote_query::{Assets, Engine, Error, Explanation, MaterializeRequest, PlannedRun};
+use cenote_vocab::{Scope, TableId, Txn};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The loop, as statements see it.
+pub(crate) struct NodeAssets(pub(crate) Flow);
+
+/// The engine, as the loop sees it.
+pub(crate) struct NodeTasks(pub(crate) Engine);
+
+impl NodeTasks {
+    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+        Arc::new(Self(engine))
+    }
+}
+
+impl AssetTasks for NodeTasks {
+    fn settle<'a>(
+        &'a self,
+        scope: &'a Scope,
+        tables: &'a [TableId],
+    ) -> BoxFuture<'a, Result<(), TaskFailure>> {
+        let failed = |error: Error| TaskFailure {
+            category: Category::Infrastructure,
+            message: error.to_string(),
+            checks: Vec::new(),
+        };
+        async move { self.0.settle(scope, tables).await.map_err(failed) }.boxed()
+    }
+
+    fn run<'a>(
+        &'a self,
+        scope: &'a Scope,
+        task: &'a ClaimedTask,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Txn, TaskFailure>> {
+        self.0.materialize(scope, task, stop).boxed()
+    }
+}
+
+impl Assets for NodeAssets {
+    fn check_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
+        self.0.check_schedule(schedule).map_err(|error| Error::of(&error))
+    }
+
+    fn materialize<'a>(
+        &'a self,
+        scope: &'a Scope,
+        asked: MaterializeRequest,
+    ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
+        let MaterializeRequest { assets, upstream, downstream, logical, actor, dry_run, key } = asked;
+        let asked = Request { assets, upstream, downstream, logical, actor, dry_run, key, parent: None };
+        async move { self.0.materialize(scope, asked).await.map(planned).map_err(|error| Error::of(&error)) }
+            .boxed()
+    }
+
+    fn wait<'a>(&'a self, scope: &'a Scope, run: Uuid) -> BoxFuture<'a, Result<AssetRun, Error>> {
+        async move { self.0.wait_for_run(scope, run).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        scope: &'a Scope,
+        run: Uuid,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        async move { self.0.cancel_run(scope, run, reason).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn rerun<'a>(
+        &'a self,
+        scope: &'a Scope,
+        run: Uuid,
+        actor: &'a str,
+    ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
+        async move { self.0.rerun(scope, run, actor).await.map(planned).map_err(|error| Error::of(&error)) }
+            .boxed()
+    }
+
+    fn explain_asset<'a>(
+        &'a self,
+        scope: &'a Scope,
+        asset: Uuid,
+    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
+        let rows = self.0.explain_asset(scope, asset);
+        async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn explain_run<'a>(
+        &'a self,
+        scope: &'a Scope,
+        run: Uuid,
+    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
+        let rows = self.0.explain_run(scope, run);
+        async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+    }
+}
+
+fn planned(planned: Planned) -> PlannedRun {
+    let Planned { run, created, fingerprint, tasks } = planned;
+    PlannedRun { run, created, fingerprint, tasks }
+}
+
+fn explained(rows: Vec<Explained>) -> Vec<Explanation> {
+    let row = |row: Explained| Explanation {
+        step: row.step,
+        subject: row.subject,
+        verdict: row.verdict,
+        reason: row.reason,
+        detail: row.detail,
+    };
+    rows.into_iter().map(row).collect()
+}

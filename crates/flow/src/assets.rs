@@ -1,0 +1,354 @@
+//! Assets: asked for by a person, by a schedule, by a change of what they read; each a run, planned and made in one commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+use cenote_catalog::{
+    Asset, AssetRun, ClaimedTask, Commit, Facts, FlowChange, Names, NewAssetRun, NewTask, ObjectChange,
+    Schedule, TaskFailure, TaskState, Tick,
+};
+use cenote_vocab::{Micros, Scope, TableId, Txn};
+use futures::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::flow::Inner;
+use crate::plan::{Node, Plan, Refusal, Selection, plan};
+use crate::schedule::Cadence;
+use crate::task::TASKS_MAX;
+use crate::{Error, Flow};
+
+/// The built-in catalog, as plans name it.
+const WORKSPACE: &str = "lake";
+/// Runs that a person asked for begin before others.
+const PERSON_PRIORITY: i32 = 10;
+/// The most bytes of a key that makes a second request the same.
+const RUN_KEY_BYTES_MAX: usize = 256;
+
+/// Does what a task of an asset is: registered when the node is composed, because it takes SQL.
+pub trait AssetTasks: Send + Sync {
+    /// Puts what is acknowledged by now into files of the next snapshot.
+    fn settle<'a>(
+        &'a self,
+        scope: &'a Scope,
+        tables: &'a [TableId],
+    ) -> BoxFuture<'a, Result<(), TaskFailure>>;
+    /// Does a task; answers the commit that has ended it. `stop` ends it early.
+    fn run<'a>(
+        &'a self,
+        scope: &'a Scope,
+        task: &'a ClaimedTask,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Txn, TaskFailure>>;
+}
+
+/// What is asked of [`Flow::materialize`].
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// What is asked for.
+    pub assets: Vec<Uuid>,
+    /// Also what they read.
+    pub upstream: bool,
+    /// Also what reads them.
+    pub downstream: bool,
+    /// The time that the run is about.
+    pub logical: Option<Micros>,
+    /// Who asks.
+    pub actor: String,
+    /// Only say what would be.
+    pub dry_run: bool,
+    /// The same key is the same run.
+    pub key: Option<String>,
+    /// The run that this one repeats.
+    pub parent: Option<Uuid>,
+}
+
+/// A plan, and the run that was made of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// None of a dry run.
+    pub run: Option<Uuid>,
+    /// False if a run of the same key was there already.
+    pub created: bool,
+    /// Of the plan.
+    pub fingerprint: String,
+    /// Key and reason of each task, in an order in which they may run.
+    pub tasks: Vec<(String, String)>,
+}
+
+/// The assets of a tenant as they are now.
+pub(crate) struct Graph {
+    pub(crate) names: Arc<Names>,
+    pub(crate) assets: Vec<Asset>,
+}
+
+impl Graph {
+    pub(crate) async fn load(inner: &Inner, scope: &Scope) -> Result<Self, Error> {
+        let catalog = &inner.lake.catalog;
+        let head = catalog.head(scope).await?.txn;
+        Ok(Self { names: catalog.names(scope, head).await?, assets: catalog.assets(scope).await? })
+    }
+
+    /// Assets whose tables are there.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        let node = |asset: &Asset| {
+            let table = self.names.table_by_id(asset.table)?;
+            Some(Node {
+                id: asset.id,
+                name: (table.schema_name.clone(), table.name.clone()),
+                table: asset.table,
+                upstream: asset.upstream.clone(),
+                code: asset.code,
+                priority: asset.spec.priority,
+            })
+        };
+        self.assets.iter().filter_map(node).collect()
+    }
+
+    pub(crate) fn asset(&self, id: Uuid) -> Option<&Asset> {
+        self.assets.iter().find(|asset| asset.id == id)
+    }
+
+    fn plan(&self, scope: &Scope, selection: &Selection) -> Result<Plan, Error> {
+        plan((scope.tenant(), WORKSPACE), &self.nodes(), selection).map_err(|refusal| match refusal {
+            Refusal::Unknown(ids) => {
+                let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+                Error::Plan(format!("assets {} do not exist", ids.join(", ")))
+            }
+            Refusal::TooMany(count) => {
+                let max = crate::plan::TASKS_MAX;
+                Error::Plan(format!("the plan has {count} tasks, at most {max} are allowed"))
+            }
+            Refusal::Cycle(keys) => Error::Plan(format!("{} depend on each other", keys.join(", "))),
+        })
+    }
+}
+
+impl Flow {
+    /// Says who does tasks of assets; the first one stays, for as long as its owner keeps it.
+    pub fn register_assets(&self, tasks: Weak<dyn AssetTasks>) {
+        drop(self.inner.asset_tasks.set(tasks));
+    }
+
+    /// Fails if a schedule cannot be understood.
+    pub fn check_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
+        Cadence::of(schedule).map(drop)
+    }
+
+    /// Plans a run, and makes it unless it is only asked what it would be.
+    pub async fn materialize(&self, scope: &Scope, asked: Request) -> Result<Planned, Error> {
+        let graph = Graph::load(&self.inner, scope).await?;
+        let selection = Selection {
+            roots: asked.assets.iter().copied().collect(),
+            upstream: asked.upstream,
+            downstream: asked.downstream,
+        };
+        let plan = graph.plan(scope, &selection)?;
+        if asked.dry_run {
+            return Ok(planned(&plan, None, false));
+        }
+        let hash = request_hash(&asked);
+        if let Some(key) = &asked.key {
+            if key.is_empty() || key.len() > RUN_KEY_BYTES_MAX {
+                return Err(Error::Plan(format!("a run key has 1 to {RUN_KEY_BYTES_MAX} bytes")));
+            }
+            if let Some((run, known)) = self.inner.lake.catalog.run_of_key(scope, key).await? {
+                return match known == hash {
+                    true => Ok(planned(&plan, Some(run), false)),
+                    false => Err(cenote_catalog::Error::RunKeyTaken { key: key.clone(), run }.into()),
+                };
+            }
+        }
+        let run = NewAssetRun {
+            key: asked.key.clone().map(|key| (key, hash)),
+            actor: Some(asked.actor.clone()),
+            logical: asked.logical,
+            parent: asked.parent,
+            priority: PERSON_PRIORITY,
+            ..self.inner.new_run(&plan, "person", asked.assets.first().filter(|_| asked.assets.len() == 1))
+        };
+        let id = run.id;
+        self.inner
+            .commit_flow(scope, "create_run", Some(asked.actor), FlowChange::CreateRun(Box::new(run)))
+            .await?;
+        self.inner.begin_ready(scope).await?;
+        Ok(planned(&plan, Some(id), true))
+    }
+
+    /// Returns when a run is at its end.
+    pub async fn wait_for_run(&self, scope: &Scope, run: Uuid) -> Result<AssetRun, Error> {
+        let catalog = &self.inner.lake.catalog;
+        loop {
+            // Read before the state is: an end that comes after is seen.
+            let seen = catalog.head(scope).await?.txn;
+            let found = catalog.asset_run(scope, run).await?;
+            if matches!(found.state.as_str(), "SUCCEEDED" | "FAILED" | "CANCELLED" | "TIMED_OUT") {
+                return Ok(found);
+            }
+            catalog.changed(scope, seen).await;
+        }
+    }
+
+    /// Ends a run: what has not begun does not begin, what runs ends early.
+    pub async fn cancel_run(&self, scope: &Scope, run: Uuid, reason: &str) -> Result<(), Error> {
+        let change = FlowChange::CancelRun { run, reason: reason.to_owned() };
+        self.inner.lake.catalog.asset_run(scope, run).await?;
+        self.inner.commit_flow(scope, "cancel_run", None, change).await?;
+        self.inner.stop_run(run);
+        Ok(())
+    }
+
+    /// Makes a run of the tasks of another that did not succeed.
+    pub async fn rerun(&self, scope: &Scope, run: Uuid, actor: &str) -> Result<Planned, Error> {
+        let old = self.inner.lake.catalog.asset_run(scope, run).await?;
+        match old.state.as_str() {
+            "FAILED" | "CANCELLED" | "TIMED_OUT" => {}
+            state => return Err(Error::NotRerun { run, state: state.to_owned() }),
+        }
+        let succeeded = TaskState::Succeeded.name();
+        let open = old.tasks.iter().filter(|task| task.state != succeeded).map(|task| task.asset);
+        let asked = Request {
+            assets: open.collect(),
+            actor: actor.to_owned(),
+            parent: Some(run),
+            ..Request::default()
+        };
+        self.materialize(scope, asked).await
+    }
+}
+
+fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
+    Planned {
+        run,
+        created,
+        fingerprint: plan.fingerprint.clone(),
+        tasks: plan.tasks.iter().map(|task| (task.key.clone(), task.reason.clone())).collect(),
+    }
+}
+
+/// Of what was asked, whatever came of it.
+fn request_hash(asked: &Request) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for asset in asked.assets.iter().collect::<BTreeSet<_>>() {
+        hash.update(asset.as_bytes());
+    }
+    hash.update([u8::from(asked.upstream), u8::from(asked.downstream)]);
+    hash.update(asked.logical.map_or(i64::MIN, |at| at.0).to_be_bytes());
+    hash.finalize().into()
+}
+
+impl Inner {
+    pub(crate) fn asset_tasks(&self) -> Option<Arc<dyn AssetTasks>> {
+        self.asset_tasks.get()?.upgrade()
+    }
+
+    /// A run of a plan.
+    pub(crate) fn new_run(&self, plan: &Plan, cause: &'static str, asset: Option<&Uuid>) -> NewAssetRun {
+        let tasks = plan.tasks.iter().map(|task| NewTask {
+            key: task.key.clone(),
+            id: self.lake.ids.uuid(),
+            asset: task.asset,
+            reason: task.reason.clone(),
+            priority: task.priority,
+        });
+        let edges = plan
+            .tasks
+            .iter()
+            .flat_map(|task| task.upstream.iter().map(|upstream| (upstream.clone(), task.key.clone())));
+        NewAssetRun {
+            id: self.lake.ids.uuid(),
+            asset: asset.copied(),
+            cause,
+            actor: None,
+            reason: None,
+            fingerprint: plan.fingerprint.clone(),
+            logical: None,
+            parent: None,
+            priority: 0,
+            key: None,
+            tasks: tasks.collect(),
+            edges: edges.collect(),
+            tick: None,
+        }
+    }
+
+    /// Makes a change of assets and runs, under a number of its own.
+    pub(crate) async fn commit_flow(
+        &self,
+        scope: &Scope,
+        operation: &str,
+        actor: Option<String>,
+        change: FlowChange,
+    ) -> Result<Txn, Error> {
+        let commit = Commit {
+            commit_id: self.lake.ids.uuid(),
+            scope: scope.clone(),
+            producers: Vec::new(),
+            facts: Facts { operation: operation.to_owned(), actor, ..Facts::default() },
+            tables: Vec::new(),
+            objects: vec![ObjectChange::Flow(Box::new(change))],
+        };
+        Ok(self.lake.catalog.apply(commit).await?.txn)
+    }
+
+    /// Looks for runs that are due and tasks that are ready, and begins them; answers when to look again.
+    pub(crate) async fn tick_assets(
+        self: &Arc<Self>,
+        scope: &Scope,
+        now: Micros,
+    ) -> Result<Option<Micros>, Error> {
+        if self.asset_tasks().is_none() {
+            return Ok(None);
+        }
+        let fired = self.fire(scope, now).await?;
+        let catalog = &self.lake.catalog;
+        let (mut ready, mut waiting) = catalog.task_pulse(scope).await?;
+        if waiting.is_some_and(|at| at <= now) {
+            catalog.wake_tasks(scope, now).await?;
+            (ready, waiting) = catalog.task_pulse(scope).await?;
+        }
+        if ready {
+            self.begin_ready(scope).await?;
+        }
+        Ok([fired, waiting].into_iter().flatten().min())
+    }
+
+    /// Begins the tasks that are ready, as far as there is room.
+    pub(crate) async fn begin_ready(self: &Arc<Self>, scope: &Scope) -> Result<(), Error> {
+        let Some(tasks) = self.asset_tasks() else { return Ok(()) };
+        while !self.stop.is_cancelled() {
+            let claimed = self.lake.catalog.claim_task(scope, self.executor, TASKS_MAX).await?;
+            let Some(task) = claimed else { break };
+            self.begin_task(scope, task, tasks.clone());
+        }
+        Ok(())
+    }
+
+    /// The run of one asset for a firing of its trigger.
+    pub(crate) fn run_of_one(
+        &self,
+        scope: &Scope,
+        graph: &Graph,
+        asset: &Asset,
+        (cause, tick): (&'static str, Tick),
+    ) -> Result<NewAssetRun, Error> {
+        let roots = BTreeSet::from([asset.id]);
+        let plan = graph.plan(scope, &Selection { roots, ..Selection::default() })?;
+        Ok(NewAssetRun {
+            logical: tick.scheduled,
+            tick: Some(tick),
+            ..self.new_run(&plan, cause, Some(&asset.id))
+        })
+    }
+
+    /// What each table has changed last.
+    pub(crate) async fn changes(
+        &self,
+        scope: &Scope,
+        tables: impl Iterator<Item = TableId>,
+    ) -> Result<BTreeMap<TableId, Txn>, Error> {
+        let tables: Vec<TableId> = tables.collect::<BTreeSet<_>>().into_iter().collect();
+        Ok(self.lake.catalog.rows_changed(scope, &tables).await?)
+    }
+}

@@ -1,0 +1,173 @@
+//! Why assets and runs are as they are, told from their rows.
+
+use cenote_catalog::{Asset, AssetRun, TaskRecord, TriggerKind};
+use cenote_vocab::{Micros, Scope};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::assets::Graph;
+use crate::freshness::{Freshness, Reason};
+use crate::trigger::{conditions, name, newer};
+use crate::{Error, Flow};
+
+/// One row of an explanation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// `asset`, `reason`, `last_run`, `open_run`, `schedule`, `eager`, `run`, `task`
+    pub step: &'static str,
+    /// Of what.
+    pub subject: String,
+    /// A word.
+    pub verdict: String,
+    /// A stable word for why, if there is one.
+    pub reason: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+}
+
+impl Explained {
+    fn new(step: &'static str, subject: impl Into<String>, verdict: impl Into<String>) -> Self {
+        Self { step, subject: subject.into(), verdict: verdict.into(), reason: None, detail: None }
+    }
+
+    fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
+
+    fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+}
+
+impl Flow {
+    /// How an asset is and why; its last run and an open one; when it runs next, or what keeps it from running.
+    pub async fn explain_asset(&self, scope: &Scope, id: Uuid) -> Result<Vec<Explained>, Error> {
+        let catalog = &self.inner.lake.catalog;
+        let graph = Graph::load(&self.inner, scope).await?;
+        let asset = graph
+            .asset(id)
+            .ok_or_else(|| cenote_catalog::Error::AssetNotFound { name: id.to_string(), nearest: None })?;
+        let freshness = Freshness::load(&self.inner, scope, &graph).await?;
+        let verdict = freshness.of(asset);
+        let own = name(&graph, asset.table);
+        let mut rows = vec![Explained::new("asset", &own, verdict.state.name())];
+        rows.extend(verdict.reasons.iter().map(|reason| told(&graph, &own, reason)));
+        if let Some(run) = catalog.newest_run_of(scope, id).await? {
+            rows.extend(of_newest(&graph, asset, &run));
+        }
+        for trigger in catalog.triggers(scope).await?.iter().filter(|trigger| trigger.asset == id) {
+            match trigger.kind {
+                TriggerKind::Schedule => {
+                    let row = Explained::new("schedule", &own, trigger.state.to_lowercase());
+                    rows.push(match trigger.next {
+                        Some(next) => row.detail(format!("due at {}", time(next))),
+                        None => row,
+                    });
+                }
+                TriggerKind::Eager => {
+                    let changed = self.inner.changes(scope, asset.upstream.iter().copied()).await?;
+                    let news = newer(asset, &changed, trigger.cursor.unwrap_or_default());
+                    let verdict = match (trigger.state.as_str(), news.is_empty()) {
+                        ("ACTIVE", false) => "due",
+                        ("ACTIVE", true) => "waiting",
+                        _ => "paused",
+                    };
+                    rows.push(Explained::new("eager", &own, verdict));
+                    let is_changed = Explained::new("condition", &own, met(!news.is_empty()));
+                    rows.push(is_changed.because("upstream_changed").detail(match news.keys().next() {
+                        Some(table) => format!("{} changed", name(&graph, *table)),
+                        None => "nothing that it reads has changed since it was looked at".to_owned(),
+                    }));
+                    let others = conditions(&graph, &freshness, asset).into_iter();
+                    rows.extend(others.map(|condition| {
+                        let row = Explained::new("condition", &own, met(condition.met));
+                        row.because(condition.name).detail(condition.detail)
+                    }));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// What began a run, and how each of its tasks is.
+    pub async fn explain_run(&self, scope: &Scope, id: Uuid) -> Result<Vec<Explained>, Error> {
+        let run = self.inner.lake.catalog.asset_run(scope, id).await?;
+        let mut rows = vec![of_run(&run)];
+        rows.extend(run.tasks.iter().map(of_task));
+        Ok(rows)
+    }
+}
+
+fn met(met: bool) -> &'static str {
+    if met { "met" } else { "not_met" }
+}
+
+fn told(graph: &Graph, own: &str, reason: &Reason) -> Explained {
+    let row = Explained::new("reason", own, "stale").because(reason.code());
+    match reason {
+        Reason::NeverMaterialized => row.detail("no task has succeeded yet"),
+        Reason::CodeChanged => row.detail("its recipe is another than that of its rows"),
+        Reason::UpstreamChanged { table, recorded, current } => {
+            row.detail(format!("{} was read at {recorded} and changed at {current}", name(graph, *table)))
+        }
+        Reason::UpstreamNeverMaterialized(table) => {
+            row.detail(format!("{} was never materialized", name(graph, *table)))
+        }
+    }
+}
+
+fn of_newest(graph: &Graph, asset: &Asset, run: &AssetRun) -> Option<Explained> {
+    let task = run.tasks.iter().find(|task| task.asset == asset.id)?;
+    let is_open = matches!(run.state.as_str(), "PENDING" | "RUNNING" | "PAUSED" | "CANCELLING");
+    let step = if is_open { "open_run" } else { "last_run" };
+    let row = Explained::new(step, name(graph, asset.table), task.state.clone());
+    Some(match of_task(task) {
+        Explained { reason: Some(reason), detail, .. } => {
+            let detail = detail.unwrap_or_else(|| reason.clone());
+            row.because(reason).detail(format!("run {}: {detail}", run.id))
+        }
+        _ => row.detail(format!("run {}", run.id)),
+    })
+}
+
+fn of_run(run: &AssetRun) -> Explained {
+    let begun = match &run.actor {
+        Some(actor) => format!("begun by {actor}"),
+        None => run.reason.clone().unwrap_or_else(|| format!("begun by its {}", run.cause)),
+    };
+    Explained::new("run", run.id.to_string(), run.state.clone()).because(run.cause.clone()).detail(begun)
+}
+
+/// Why a task is as it is: what it waits for, what kept it from running, what went wrong.
+fn of_task(task: &TaskRecord) -> Explained {
+    let row = Explained::new("task", task.key.clone(), task.state.clone());
+    match task.state.as_str() {
+        "SKIPPED" => match &task.skipped_by {
+            Some((upstream, resolution)) => {
+                row.because("upstream").detail(format!("{upstream} is {}", resolution.to_lowercase()))
+            }
+            None => row.because("upstream"),
+        },
+        "BLOCKED" => row.because("upstream").detail("tasks before it are not done"),
+        "WAITING" => {
+            let error = task.error.clone().unwrap_or_default();
+            let at = task.not_before.map_or_else(String::new, |at| format!(", again at {}", time(at)));
+            row.because("retry_at").detail(format!("attempt {} failed: {error}{at}", task.attempt))
+        }
+        "READY" => row.because("slots").detail("it waits for a free slot, or for another run of its asset"),
+        "FAILED" | "CANCELLED" => {
+            row.because(task.reason.clone()).detail(task.error.clone().unwrap_or_default())
+        }
+        _ => {
+            let row = row.because(task.reason.clone());
+            match task.output {
+                Some(txn) => row.detail(format!("its rows are transaction {txn}")),
+                None => row,
+            }
+        }
+    }
+}
+
+fn time(at: Micros) -> String {
+    Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}

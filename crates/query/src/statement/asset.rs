@@ -1,0 +1,547 @@
+//! Statements about assets, checks and runs. When assets run is not known here: the node registers who runs them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use cenote_catalog::{
+    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Error as CatalogError, FlowChange, ObjectChange,
+    Op, ReadSet, TableChange, TableDef, TaskRecord,
+};
+use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn, nearest};
+use datafusion::sql::parser::Statement as AnyStatement;
+use sqlparser::ast::{Ident, Statement as SqlStatement};
+use uuid::Uuid;
+
+use super::asset_rules::{check_key, code_of, fits, no_key, refuse_cycle, set_options};
+use super::create_table::new_table;
+use super::show::table_batch;
+use super::{Answer, Guard, Prepared, check, refuse_parameters};
+use crate::parse::{
+    AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, Parsed, TableClauses, parse, quote,
+};
+use crate::plan::{Found, Resolver, Snapshot, constant_time, denied};
+use crate::session::Inner;
+use crate::transaction::facts;
+use crate::{Error, Explanation, MaterializeRequest, PlannedRun};
+
+/// Columns of the answer; `None` if there is none.
+pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
+    let names: &[&str] = match statement {
+        AssetStatement::Materialize(_) | AssetStatement::Rerun(_) => {
+            &["run_id", "plan_id", "task_key", "state", "reason", "error"]
+        }
+        AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => {
+            &["step", "subject", "verdict", "reason", "detail"]
+        }
+        _ => return None,
+    };
+    let fields = names.iter().map(|name| Field::new(*name, DataType::Utf8, true));
+    Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Runs one of them.
+pub(crate) async fn run(
+    session: &Inner,
+    statement: &AssetStatement,
+    prepared: &Prepared,
+    guard: &Guard,
+) -> Result<Answer, Error> {
+    let assets = session.engine().assets()?.clone();
+    let scope = &session.identity().scope;
+    match statement {
+        AssetStatement::ExplainAsset(name) => {
+            let (asset, _) = find(session, name, Permission::Read).await?;
+            return explained(statement, assets.explain_asset(scope, asset.id).await?);
+        }
+        AssetStatement::ExplainRun(id) => {
+            everywhere(session, Permission::Read, "runs")?;
+            return explained(statement, assets.explain_run(scope, run_id(id)?).await?);
+        }
+        _ => {}
+    }
+    session.refuse_in_transaction_block(statement.command())?;
+    session.check_writable()?;
+    let steering = Steering { session, prepared, guard };
+    match statement {
+        AssetStatement::Create(create) => steering.create(create).await,
+        AssetStatement::Alter { name, change } => steering.alter(name, change).await,
+        AssetStatement::Drop { name, if_exists, cascade, force } => {
+            steering.drop_asset(name, *if_exists, *cascade, *force).await
+        }
+        AssetStatement::Materialize(asked) => steering.materialize(statement, asked).await,
+        AssetStatement::CancelRun(id) => {
+            everywhere(session, Permission::Admin, "runs")?;
+            let reason = format!("cancelled by {}", session.identity().token.name);
+            assets.cancel(scope, run_id(id)?, &reason).await?;
+            Ok(Answer::done(statement.command()))
+        }
+        AssetStatement::Rerun(id) => {
+            everywhere(session, Permission::Admin, "runs")?;
+            let planned = assets.rerun(scope, run_id(id)?, &session.identity().token.name).await?;
+            begun(statement, &planned)
+        }
+        AssetStatement::CreateCheck { name, table, or_replace, severity, rule } => {
+            let made = (name, *or_replace, *severity, rule);
+            steering.create_check(table, made).await
+        }
+        AssetStatement::DropCheck { name, table, if_exists } => {
+            steering.drop_check(name, table, *if_exists).await
+        }
+        AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => Ok(Answer::done("EXPLAIN")),
+    }
+}
+
+fn run_id(text: &str) -> Result<Uuid, Error> {
+    Uuid::parse_str(text).map_err(|_| CatalogError::RunNotFound(text.to_owned()).into())
+}
+
+fn everywhere(session: &Inner, permission: Permission, what: &str) -> Result<(), Error> {
+    if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, what)) }
+}
+
+fn explained(statement: &AssetStatement, rows: Vec<Explanation>) -> Result<Answer, Error> {
+    let text = |of: fn(&Explanation) -> Option<&str>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringArray>())
+    };
+    let arrays = vec![
+        text(|row| Some(row.step)),
+        text(|row| Some(&row.subject)),
+        text(|row| Some(&row.verdict)),
+        text(|row| row.reason.as_deref()),
+        text(|row| row.detail.as_deref()),
+    ];
+    let schema = columns(statement).unwrap_or_else(|| Schema::empty().into());
+    Ok(Answer::batch("EXPLAIN", table_batch(schema, arrays)?))
+}
+
+/// One row for each task of a run that was begun, or planned.
+fn begun(statement: &AssetStatement, planned: &PlannedRun) -> Result<Answer, Error> {
+    let state = if planned.run.is_some() { "PENDING" } else { "PLANNED" };
+    let rows = planned.tasks.iter().map(|(key, reason)| (key.as_str(), state, reason.as_str(), None));
+    told(statement, planned, rows.collect())
+}
+
+/// One row for each task of a run that ended.
+fn ended(statement: &AssetStatement, planned: &PlannedRun, run: &AssetRun) -> Result<Answer, Error> {
+    let row =
+        |task: &TaskRecord| (task.key.clone(), task.state.clone(), task.reason.clone(), task.error.clone());
+    let rows: Vec<_> = run.tasks.iter().map(row).collect();
+    let rows = rows
+        .iter()
+        .map(|(key, state, reason, error)| (key.as_str(), state.as_str(), reason.as_str(), error.as_deref()));
+    told(statement, planned, rows.collect())
+}
+
+fn told(
+    statement: &AssetStatement,
+    planned: &PlannedRun,
+    rows: Vec<(&str, &str, &str, Option<&str>)>,
+) -> Result<Answer, Error> {
+    let (run, plan) = (planned.run.map(|run| run.to_string()), plan_id(&planned.fingerprint));
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|_| run.clone()).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|_| Some(plan.clone())).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| Some(row.1)).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| Some(row.2)).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| row.3).collect::<StringArray>()),
+    ];
+    let schema = columns(statement).unwrap_or_else(|| Schema::empty().into());
+    Ok(Answer::batch(statement.command(), table_batch(schema, arrays)?))
+}
+
+/// `plan_` and the beginning of the fingerprint.
+fn plan_id(fingerprint: &str) -> String {
+    format!("plan_{}", fingerprint.chars().take(32).collect::<String>())
+}
+
+/// The asset of a name, and its table.
+pub(crate) async fn find(
+    session: &Inner,
+    name: &[Ident],
+    permission: Permission,
+) -> Result<(Asset, Arc<TableDef>), Error> {
+    let (names, path) = (session.names().await?, session.search_path());
+    let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
+    let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
+    let not_found = || {
+        let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+        let known = assets.iter().filter_map(|asset| names.table_by_id(asset.table));
+        let readable = known.filter(|table| {
+            session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name))
+        });
+        let last = name.last().map_or("", |part| part.value.as_str());
+        let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
+        Error::from(CatalogError::AssetNotFound { name: asked, nearest: near })
+    };
+    match resolver.find(name, permission) {
+        Ok(Found::Table(table)) => {
+            let asset = assets.iter().find(|asset| asset.table == table.id).cloned();
+            asset.map(|asset| (asset, table)).ok_or_else(not_found)
+        }
+        Ok(Found::System { .. } | Found::Made { .. }) => Err(not_found()),
+        Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => Err(not_found()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What statements that change something need.
+struct Steering<'a> {
+    session: &'a Inner,
+    prepared: &'a Prepared,
+    guard: &'a Guard,
+}
+
+impl Steering<'_> {
+    async fn commit(
+        &self,
+        operation: &str,
+        tables: Vec<TableChange>,
+        objects: Vec<ObjectChange>,
+    ) -> Result<Txn, Error> {
+        let (lake, identity) = (self.session.engine().lake(), self.session.identity());
+        self.guard.check()?;
+        let sql = std::slice::from_ref(&self.prepared.sql);
+        let commit = Commit {
+            commit_id: lake.ids.uuid(),
+            scope: identity.scope.clone(),
+            producers: Vec::new(),
+            facts: facts(identity, operation, sql, &BTreeMap::new(), self.guard.request_id.clone()),
+            tables,
+            objects,
+        };
+        Ok(lake.catalog.apply(commit).await?.txn)
+    }
+
+    /// An asset is steered by its owner, and by admins.
+    async fn own(&self, name: &[Ident]) -> Result<(Asset, Arc<TableDef>), Error> {
+        let (asset, table) = find(self.session, name, Permission::Write).await?;
+        let identity = self.session.identity();
+        if asset.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {
+            return Ok((asset, table));
+        }
+        Err(denied(Permission::Admin, &format!("asset {}", table.full_name())))
+    }
+
+    async fn create(&self, create: &CreateAsset) -> Result<Answer, Error> {
+        let (session, done) = (self.session, Answer::done("CREATE ASSET"));
+        let (lake, scope) = (session.engine().lake(), &session.identity().scope);
+        let mut spec = AssetSpec { eager: create.eager, ..AssetSpec::default() };
+        set_options(&mut spec, &create.options)?;
+        if let Some(schedule) = &create.schedule {
+            session.engine().assets()?.check_schedule(schedule)?;
+            spec.schedule = Some(schedule.clone());
+        }
+        let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
+        let (names, path) = (snapshot.names.clone(), session.search_path());
+        let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
+        let (schema, name) = resolver.creatable(&create.name, Permission::Write)?;
+        let assets = lake.catalog.assets(scope).await?;
+        let taken = names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)).cloned();
+        let known = taken.as_ref().and_then(|taken| assets.iter().find(|asset| asset.table == taken.id));
+        match known {
+            Some(_) if create.if_not_exists => {
+                return Ok(done.with_notice(format!("asset \"{name}\" already exists, skipping")));
+            }
+            Some(known) if create.or_replace => {
+                let identity = session.identity();
+                if known.owner != identity.token.id && !identity.allows_everywhere(Permission::Admin) {
+                    return Err(denied(Permission::Admin, &format!("asset {schema}.{name}")));
+                }
+            }
+            Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
+            None => {}
+        }
+        let (outputs, upstream) = self.planned(&snapshot, &create.query, &path).await?;
+        check_key(&spec, &outputs)?;
+        let mut asset = Asset {
+            id: known.map_or_else(|| lake.ids.uuid(), |known| known.id),
+            table: taken.as_ref().map_or(TableId(0), |taken| taken.id),
+            owner: session.identity().token.id,
+            search_path: path.clone(),
+            query: create.query.clone(),
+            code: [0; 32],
+            spec,
+            upstream,
+            paused: known.is_some_and(|known| known.paused),
+            created: known.map_or_else(|| session.now(), |known| known.created),
+            version: known.map_or(1, |known| known.version + 1),
+        };
+        asset.code = code_of(&asset);
+        if let Some(taken) = &taken {
+            refuse_cycle(&assets, &asset, &names)?;
+            if known.is_none() {
+                fits(taken, &outputs)?;
+            }
+        }
+        let mut objects = Vec::new();
+        let mut tables = Vec::new();
+        match taken {
+            Some(taken) if known.is_none() => tables.push(marked(&taken, Some(asset.id), snapshot.txn)),
+            Some(_) => {}
+            None => {
+                let made = self.new_table(create, (schema, name), &outputs, asset.id).await?;
+                asset.table = made.id;
+                objects.push(ObjectChange::CreateTable(Box::new(made)));
+            }
+        }
+        objects.push(flow(FlowChange::PutAsset(Box::new(asset))));
+        let txn = self.commit("create_asset", tables, objects).await?;
+        Ok(done.with_txn(Some(txn)))
+    }
+
+    /// The columns that the query answers, and the tables that it reads.
+    async fn planned(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        query: &str,
+        path: &[String],
+    ) -> Result<(SchemaRef, Vec<TableId>), Error> {
+        let statement = query_of(query)?;
+        self.guard
+            .run(Box::pin(async {
+                let mut binder = self.session.binder(snapshot.clone());
+                let plan = binder.plan(statement, query, path).await?;
+                refuse_parameters(&plan, "an asset", query)?;
+                let plan = binder.optimized(plan, query).await?;
+                let inputs = binder.inputs().keys().copied().collect();
+                Ok((plan.schema().inner().clone(), inputs))
+            }))
+            .await
+    }
+
+    async fn new_table(
+        &self,
+        create: &CreateAsset,
+        (schema, name): (String, String),
+        outputs: &SchemaRef,
+        asset: Uuid,
+    ) -> Result<cenote_catalog::NewTable, Error> {
+        let text = format!("CREATE TABLE {}.{} AS {}", quote(&schema), quote(&name), create.query);
+        let Parsed::Sql { statement, .. } = parse(&text)? else { return Err(not_a_query()) };
+        let AnyStatement::Statement(statement) = *statement else { return Err(not_a_query()) };
+        let SqlStatement::CreateTable(made) = *statement else { return Err(not_a_query()) };
+        let clauses = TableClauses::default();
+        let mut table = new_table(self.session, &made, &clauses, (schema, name), Some(outputs), None).await?;
+        table.properties.insert(ASSET.to_owned(), asset.to_string());
+        Ok(table)
+    }
+
+    async fn alter(&self, name: &[Ident], change: &AssetChange) -> Result<Answer, Error> {
+        let (mut asset, table) = self.own(name).await?;
+        let objects = match change {
+            AssetChange::Pause | AssetChange::Resume => {
+                let paused = *change == AssetChange::Pause;
+                if asset.paused == paused {
+                    return Ok(Answer::done("ALTER ASSET"));
+                }
+                vec![flow(FlowChange::PauseAsset { asset: asset.id, paused, next: None })]
+            }
+            AssetChange::Set(options) => {
+                set_options(&mut asset.spec, options)?;
+                for key in &asset.spec.key {
+                    if table.schema.field(key).is_none() {
+                        return Err(no_key(key));
+                    }
+                }
+                asset.code = code_of(&asset);
+                asset.version += 1;
+                vec![flow(FlowChange::PutAsset(Box::new(asset)))]
+            }
+            AssetChange::Rename(to) => {
+                let (names, path) = (self.session.names().await?, self.session.search_path());
+                let resolver =
+                    Resolver { names: &names, identity: self.session.identity(), search_path: &path };
+                let schema = Ident::with_quote('"', table.schema_name.as_str());
+                let (_, name) = resolver.creatable(&[schema, to.clone()], Permission::Write)?;
+                vec![ObjectChange::RenameTable { table: table.id, schema: None, name }]
+            }
+        };
+        let txn = self.commit("alter_asset", Vec::new(), objects).await?;
+        Ok(Answer::done("ALTER ASSET").with_txn(Some(txn)))
+    }
+
+    async fn drop_asset(
+        &self,
+        name: &[Ident],
+        if_exists: bool,
+        cascade: bool,
+        force: bool,
+    ) -> Result<Answer, Error> {
+        let (lake, scope) = (self.session.engine().lake(), &self.session.identity().scope);
+        let (asset, table) = match self.own(name).await {
+            Ok(found) => found,
+            Err(error) if if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
+                return Ok(Answer::done("DROP ASSET").with_notice(format!("{error}, skipping")));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut objects = vec![flow(FlowChange::DropAsset(asset.id))];
+        let mut tables = Vec::new();
+        if cascade {
+            if !self.session.identity().allows(Permission::Delete, &table.schema_name, Some(&table.name)) {
+                return Err(denied(Permission::Delete, &table.full_name()));
+            }
+            let names = self.session.names().await?;
+            let all = lake.catalog.assets(scope).await?;
+            let readers: Vec<String> = all
+                .iter()
+                .filter(|other| other.id != asset.id && other.upstream.contains(&table.id))
+                .map(|other| other.full_name(&names))
+                .collect();
+            if !readers.is_empty() && !force {
+                let text = format!("assets {} read {}", readers.join(", "), table.full_name());
+                return Err(Error::new(ErrorKind::Conflict, text)
+                    .with_sqlstate("2BP01")
+                    .with_hint("DROP ASSET … CASCADE FORCE drops it all the same"));
+            }
+            let checks = lake.catalog.checks(scope, Some(table.id)).await?;
+            objects.extend(checks.iter().map(|check| flow(FlowChange::DropCheck(check.id))));
+            objects.push(ObjectChange::DropTable {
+                schema: table.schema_name.clone(),
+                name: table.name.clone(),
+                if_exists: false,
+                view: false,
+            });
+        } else {
+            tables.push(marked(&table, None, lake.catalog.head(scope).await?.txn));
+        }
+        let txn = self.commit("drop_asset", tables, objects).await?;
+        Ok(Answer::done("DROP ASSET").with_txn(Some(txn)))
+    }
+
+    async fn materialize(&self, statement: &AssetStatement, asked: &Materialize) -> Result<Answer, Error> {
+        let session = self.session;
+        let mut selected = BTreeSet::new();
+        let mut unknown = Vec::new();
+        for name in &asked.names {
+            match find(session, name, Permission::Write).await {
+                Ok((asset, _)) => drop(selected.insert(asset.id)),
+                Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if unknown.len() > 1 {
+            let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
+        }
+        if let Some(error) = unknown.pop() {
+            return Err(error);
+        }
+        let request = MaterializeRequest {
+            assets: selected.into_iter().collect(),
+            upstream: asked.upstream,
+            downstream: asked.downstream,
+            logical: match &asked.at {
+                Some(at) => Some(self.time(at).await?),
+                None => None,
+            },
+            actor: session.identity().token.name.clone(),
+            dry_run: asked.dry_run,
+            key: session.idempotency_key(),
+        };
+        let (assets, scope) = (session.engine().assets()?, &session.identity().scope);
+        let planned = assets.materialize(scope, request).await?;
+        session.idempotency_key_used()?;
+        match planned.run.filter(|_| asked.wait) {
+            None => begun(statement, &planned),
+            Some(run) => {
+                let run = self.guard.run(Box::pin(async { assets.wait(scope, run).await })).await?;
+                ended(statement, &planned, &run)
+            }
+        }
+    }
+
+    async fn time(&self, text: &str) -> Result<Micros, Error> {
+        let engine = self.session.engine();
+        let state = engine.base().statement(self.session.now(), None);
+        constant_time(engine, &state, &format!("'{}'", text.replace('\'', "''")), "").await
+    }
+
+    async fn create_check(
+        &self,
+        table: &[Ident],
+        (name, or_replace, severity, rule): (&Ident, bool, cenote_catalog::Severity, &CheckRule),
+    ) -> Result<Answer, Error> {
+        let (lake, scope) = (self.session.engine().lake(), &self.session.identity().scope);
+        let table = self.table(table).await?;
+        let name = crate::parse::folded(name);
+        cenote_vocab::check_column(&name).map_err(CatalogError::from)?;
+        let known = lake.catalog.checks(scope, Some(table.id)).await?;
+        let known = known.into_iter().find(|check| check.name == name);
+        if known.is_some() && !or_replace {
+            return Err(CatalogError::CheckExists(name).into());
+        }
+        let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
+        let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
+        let path = self.session.search_path();
+        for query in check::rule_queries(rule, &target, None) {
+            self.planned(&snapshot, &query, &path).await?; // what it names is there
+        }
+        let check = Check {
+            id: known.map_or_else(|| lake.ids.uuid(), |known| known.id),
+            table: table.id,
+            name,
+            severity,
+            rule: rule.to_string(),
+            search_path: path,
+            created: self.session.now(),
+        };
+        let objects = vec![flow(FlowChange::PutCheck(Box::new(check)))];
+        let txn = self.commit("create_check", Vec::new(), objects).await?;
+        Ok(Answer::done("CREATE CHECK").with_txn(Some(txn)))
+    }
+
+    async fn drop_check(&self, name: &Ident, table: &[Ident], if_exists: bool) -> Result<Answer, Error> {
+        let (lake, scope) = (self.session.engine().lake(), &self.session.identity().scope);
+        let table = self.table(table).await?;
+        let name = crate::parse::folded(name);
+        let known = lake.catalog.checks(scope, Some(table.id)).await?;
+        let done = Answer::done("DROP CHECK");
+        match known.into_iter().find(|check| check.name == name) {
+            Some(check) => {
+                let objects = vec![flow(FlowChange::DropCheck(check.id))];
+                let txn = self.commit("drop_check", Vec::new(), objects).await?;
+                Ok(done.with_txn(Some(txn)))
+            }
+            None if if_exists => Ok(done.with_notice(format!("check \"{name}\" does not exist, skipping"))),
+            None => Err(CatalogError::CheckNotFound(name).into()),
+        }
+    }
+
+    async fn table(&self, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
+        let (names, path) = (self.session.names().await?, self.session.search_path());
+        let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
+        resolver.writable(name, Permission::Write)
+    }
+}
+
+fn flow(change: FlowChange) -> ObjectChange {
+    ObjectChange::Flow(Box::new(change))
+}
+
+fn not_a_query() -> Error {
+    Error::new(ErrorKind::Invalid, "an asset needs a query: CREATE ASSET … AS SELECT …")
+        .with_sqlstate("42601")
+}
+
+fn query_of(text: &str) -> Result<AnyStatement, Error> {
+    let Parsed::Sql { statement, .. } = parse(text)? else { return Err(not_a_query()) };
+    match statement.as_ref() {
+        AnyStatement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(*statement),
+        _ => Err(not_a_query()),
+    }
+}
+
+/// The table's mark that it is an asset, set or taken off.
+fn marked(table: &TableDef, asset: Option<Uuid>, base: Txn) -> TableChange {
+    let mark = BTreeMap::from([(ASSET.to_owned(), asset.map(|asset| asset.to_string()))]);
+    TableChange {
+        table: table.id,
+        base,
+        read: ReadSet::None,
+        ops: vec![Op::Alter(Alter::SetProperties(mark))],
+    }
+}

@@ -1,0 +1,369 @@
+//! What a task of an asset does: its statement in a transaction, its checks on what is staged, and one commit.
+//!
+//! ```text
+//! BEGIN ─ TRUNCATE (replace) ─ INSERT … SELECT, inputs as of the run's snapshot ─ checks ─► rows + lineage + results + SUCCEEDED
+//!                                                                                  └─ one fails ─► ROLLBACK
+//! ```
+//! Invariants: nothing is visible before the commit that ends the task; an attempt that lost its task commits nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use cenote_catalog::{
+    Category, CheckResult, ClaimedTask, Code, Error as CatalogError, FlowChange, Mode, ObjectChange,
+    OnSchemaChange, Producer, RunOf, TableDef, TaskEnd, TaskFailure, TaskOutcome,
+};
+use cenote_vocab::{Epoch, ErrorKind, Fault, Scope, TableId, Txn};
+use futures::TryStreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::check;
+use crate::engine::cancelled;
+use crate::parse::quote;
+use crate::plan::{Pins, visible};
+use crate::transaction::Failure;
+use crate::{Bounds, Engine, Error, Session, SessionOptions};
+
+/// How often an attempt plans again because another writer was first.
+const CONFLICTS_MAX: u32 = 3;
+/// How often a statement is told to end until it does.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
+
+impl Engine {
+    /// Sees to it that what is acknowledged by now is in files of the snapshot that a run takes next.
+    pub async fn settle(&self, scope: &Scope, tables: &[TableId]) -> Result<(), Error> {
+        let catalog = &self.lake().catalog;
+        let head = catalog.head(scope).await?;
+        let names = catalog.names(scope, head.txn).await?;
+        for table in tables.iter().filter_map(|table| names.table_by_id(*table)) {
+            self.ingest().flush(scope, table).await?;
+        }
+        Ok(())
+    }
+
+    /// Does a task of an asset; answers its commit, which has ended it. `stop` ends it early.
+    pub async fn materialize(
+        &self,
+        scope: &Scope,
+        task: &ClaimedTask,
+        stop: &CancellationToken,
+    ) -> Result<Txn, TaskFailure> {
+        let mut conflicts = 0;
+        loop {
+            let attempt = Attempt { engine: self, scope, task, stop };
+            match Box::pin(attempt.run()).await {
+                Err(Stopped::Conflict(_)) if conflicts < CONFLICTS_MAX && !stop.is_cancelled() => {
+                    conflicts += 1
+                }
+                Ok(txn) => return Ok(txn),
+                Err(Stopped::Conflict(error) | Stopped::Error(error)) => return Err(failure(&error)),
+                Err(Stopped::Checks(failed)) => return Err(failed),
+            }
+        }
+    }
+}
+
+/// Why an attempt did not commit.
+enum Stopped {
+    /// Another writer was first: planned again, it may go through.
+    Conflict(Error),
+    Error(Error),
+    Checks(TaskFailure),
+}
+
+impl<E: Into<Error>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// Whose fault an error is.
+fn failure(error: &Error) -> TaskFailure {
+    let category = match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Exhausted | ErrorKind::Internal => {
+            Category::Infrastructure
+        }
+        _ => Category::Configuration,
+    };
+    TaskFailure { category, message: error.to_string(), checks: Vec::new() }
+}
+
+struct Attempt<'a> {
+    engine: &'a Engine,
+    scope: &'a Scope,
+    task: &'a ClaimedTask,
+    stop: &'a CancellationToken,
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> Result<Txn, Stopped> {
+        let session = self.session().await?;
+        match Box::pin(self.work(&session)).await {
+            Ok(txn) => Ok(txn),
+            Err(stopped) => {
+                if let Some(transaction) = session.inner().take_transaction() {
+                    session.inner().roll_back(transaction).await;
+                }
+                Err(stopped)
+            }
+        }
+    }
+
+    /// A session of the asset's owner, where bare names mean what they meant when the asset was made.
+    async fn session(&self) -> Result<Session, Error> {
+        let catalog = &self.engine.lake().catalog;
+        let identity = catalog.owner(self.scope, self.task.asset.owner).await?;
+        let options = SessionOptions {
+            settings: vec![("search_path".to_owned(), search_path(&self.task.asset.search_path))],
+            protocol: "flow",
+            ..SessionOptions::default()
+        };
+        self.engine.open_session(identity, options).await
+    }
+
+    async fn work(&self, session: &Session) -> Result<Txn, Stopped> {
+        let asset = &self.task.asset;
+        let snapshot = self.task.snapshot.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "internal error: the run of a task has no snapshot")
+        })?;
+        let pins = Pins { txn: snapshot, tables: self.task.outputs.clone() };
+        session.inner().read_at(Some(pins));
+        let table = self.evolved(session, &self.columns(session).await?).await?;
+        let columns = self.columns(session).await?;
+        self.execute(session, "BEGIN").await?;
+        let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
+        if asset.spec.mode == Mode::Replace {
+            self.execute(session, &format!("TRUNCATE TABLE {target}")).await?;
+        }
+        let statement = match asset.spec.mode {
+            Mode::Merge => merge(&target, &columns, &asset.spec.key, &asset.query),
+            Mode::Replace | Mode::Append => {
+                let names: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+                format!("INSERT INTO {target} ({}) {}", names.join(", "), asset.query)
+            }
+        };
+        let (rows, _) = self.execute(session, &statement).await?;
+        fail::fail_point!("task.files", |_| Err(Stopped::Error(crash_point("task.files"))));
+        session.inner().read_at(None);
+        let checks = self.checked(session, &target).await?;
+        self.commit(session, &table, rows, checks).await
+    }
+
+    /// Names of the columns that the query answers.
+    async fn columns(&self, session: &Session) -> Result<Vec<String>, Error> {
+        let prepared = session.prepare(&self.task.asset.query, &[]).await?;
+        let columns = prepared.columns.clone().unwrap_or_else(|| arrow::datatypes::Schema::empty().into());
+        Ok(columns.fields().iter().map(|field| visible(field.name()).to_owned()).collect())
+    }
+
+    /// The table as it is now; with the columns that the query answers and it lacks, if the recipe says so.
+    async fn evolved(&self, session: &Session, answered: &[String]) -> Result<TableDef, Error> {
+        let table = self.table(session).await?;
+        let known: BTreeSet<&str> = table.schema.fields.iter().map(|field| field.name.as_str()).collect();
+        let new: Vec<&String> = answered.iter().filter(|name| !known.contains(name.as_str())).collect();
+        let is_whole = known.iter().all(|name| answered.iter().any(|other| other == name));
+        if new.is_empty() && (is_whole || self.task.asset.spec.on_schema_change == OnSchemaChange::Evolve) {
+            return Ok(table);
+        }
+        if self.task.asset.spec.on_schema_change == OnSchemaChange::Fail {
+            let text = format!(
+                "the query answers columns {}, table {} has {}",
+                answered.join(", "),
+                table.full_name(),
+                known.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42804"));
+        }
+        let prepared = session.prepare(&self.task.asset.query, &[]).await?;
+        let columns = prepared.columns.clone().unwrap_or_else(|| arrow::datatypes::Schema::empty().into());
+        for field in columns.fields() {
+            let name = visible(field.name());
+            if new.iter().any(|new| *new == name) {
+                let field_type = cenote_datafile::field_type(field).map_err(cenote_table::Error::from)?;
+                let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
+                let sql =
+                    format!("ALTER TABLE {target} ADD COLUMN {} {}", quote(name), field_type.sql_name());
+                self.execute(session, &sql).await?;
+            }
+        }
+        self.table(session).await
+    }
+
+    async fn table(&self, session: &Session) -> Result<TableDef, Error> {
+        let names = session.inner().names().await?;
+        let table = names.table_by_id(self.task.asset.table).ok_or_else(|| {
+            let text = format!("the table of asset {} does not exist", self.task.asset.id);
+            Error::new(ErrorKind::NotFound, text).with_sqlstate("42P01")
+        })?;
+        Ok(table.as_ref().clone())
+    }
+
+    /// What the checks say of the rows as they would be; a failure of one that blocks is the failure of the attempt.
+    async fn checked(&self, session: &Session, target: &str) -> Result<Vec<CheckResult>, Stopped> {
+        let before = session.inner().kept_txn();
+        let mut results = Vec::with_capacity(self.task.checks.len());
+        for known in &self.task.checks {
+            session.inner().change_settings("search_path", false, |settings| {
+                settings.set("search_path", Some(&search_path(&known.search_path)))
+            })?;
+            let asked = check::queries(known, target, before);
+            let mut values = Vec::new();
+            let mut broken = asked.as_ref().err().map(ToString::to_string);
+            for sql in asked.iter().flatten() {
+                match self.execute(session, sql).await {
+                    Ok((_, rows)) => values.push(rows),
+                    Err(_) if self.stop.is_cancelled() => return Err(cancelled("the run ends").into()),
+                    Err(error) => {
+                        session.inner().go_on_after_read();
+                        broken = Some(error.to_string());
+                        break;
+                    }
+                }
+            }
+            results.push(check::judge(known, &values, broken));
+        }
+        let failed: Vec<String> = results
+            .iter()
+            .filter(|result| !result.passed && result.severity.blocks())
+            .map(|result| format!("{}: {}", result.name, result.message.as_deref().unwrap_or("failed")))
+            .collect();
+        if failed.is_empty() {
+            return Ok(results);
+        }
+        let message = format!("check {}", failed.join("; check "));
+        Err(Stopped::Checks(TaskFailure { category: Category::DataQuality, message, checks: results }))
+    }
+
+    /// Publishes what is staged and ends the task, all in one.
+    async fn commit(
+        &self,
+        session: &Session,
+        table: &TableDef,
+        rows: u64,
+        checks: Vec<CheckResult>,
+    ) -> Result<Txn, Stopped> {
+        if self.stop.is_cancelled() {
+            return Err(cancelled("the run ends").into());
+        }
+        let internal =
+            || Error::new(ErrorKind::Internal, "internal error: the transaction of a task is gone");
+        let transaction = session.inner().take_transaction().ok_or_else(internal)?;
+        let base = transaction.snapshot.as_ref().map(|snapshot| snapshot.txn).ok_or_else(internal)?;
+        let (asset, mut staged) = (&self.task.asset, transaction.staged);
+        staged.inputs.retain(|input, _| *input != table.id);
+        let inputs: BTreeMap<TableId, Txn> = staged.inputs.clone();
+        let outcome = TaskOutcome::Succeeded { rows, code: asset.code, inputs };
+        let end = TaskEnd {
+            run: self.task.run,
+            key: self.task.key.clone(),
+            task: self.task.task,
+            attempt_id: self.task.attempt_id,
+            asset: asset.id,
+            outcome,
+            checks,
+        };
+        staged.objects.push(ObjectChange::Flow(Box::new(FlowChange::EndTask(Box::new(end)))));
+        staged.operation = "asset";
+        staged.sql = vec![asset.query.clone()];
+        staged.code = Some(Code { id: asset.code, text: asset.query.clone() });
+        staged.run = Some(RunOf::Open(self.task.run));
+        staged.producers = vec![Producer {
+            name: self.task.producer(),
+            epoch: Epoch(1),
+            fence: None,
+            state: None,
+            tables: None,
+        }];
+        let (lake, identity) = (self.engine.lake(), session.identity());
+        fail::fail_point!("task.commit", |_| Err(Stopped::Error(crash_point("task.commit"))));
+        let committed =
+            staged.commit(lake, identity, base, None, None).await.map_err(|failed| match failed {
+                Failure::Commit(error @ CatalogError::CommitConflict { .. }) => {
+                    Stopped::Conflict(error.into())
+                }
+                Failure::Commit(error) => Stopped::Error(error.into()),
+                Failure::Other(error) => Stopped::Error(error),
+            })?;
+        fail::fail_point!("task.answer", |_| Err(Stopped::Error(crash_point("task.answer"))));
+        Ok(committed.txn)
+    }
+
+    /// Runs one statement to its end; it ends early with the attempt. Rows written, and rows answered.
+    async fn execute(&self, session: &Session, sql: &str) -> Result<(u64, Vec<RecordBatch>), Error> {
+        if self.stop.is_cancelled() {
+            return Err(cancelled("the run ends"));
+        }
+        let work = async {
+            let prepared = session.prepare_to_run(sql).await?;
+            let mut execution = session.execute(&prepared, Vec::new(), Bounds::default()).await?;
+            let mut batches = Vec::new();
+            while let Some(batch) = execution.batches.try_next().await? {
+                batches.push(batch);
+            }
+            Ok::<_, Error>((execution.outcome().rows, batches))
+        };
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.stop.cancelled() => {}
+        }
+        loop {
+            // It may not have begun yet.
+            session.cancel("the run ends");
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(CANCEL_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+fn crash_point(name: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("crash point {name}"))
+}
+
+/// As the setting takes it.
+fn search_path(schemas: &[String]) -> String {
+    schemas.iter().map(|schema| quote(schema)).collect::<Vec<_>>().join(", ")
+}
+
+/// `MERGE` of the query's rows by a key.
+fn merge(target: &str, columns: &[String], key: &[String], query: &str) -> String {
+    let on: Vec<String> = key.iter().map(|name| format!("target.{0} = source.{0}", quote(name))).collect();
+    let names: Vec<String> = columns.iter().map(|name| quote(name)).collect();
+    let set: Vec<String> = columns
+        .iter()
+        .filter(|name| !key.contains(name))
+        .map(|name| format!("{0} = source.{0}", quote(name)))
+        .collect();
+    let update = match set.is_empty() {
+        true => String::new(),
+        false => format!(" WHEN MATCHED THEN UPDATE SET {}", set.join(", ")),
+    };
+    let values: Vec<String> = names.iter().map(|name| format!("source.{name}")).collect();
+    format!(
+        "MERGE INTO {target} AS target USING ({query}) AS source ON {}{update} \
+         WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
+        on.join(" AND "),
+        names.join(", "),
+        values.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_changes_what_is_not_the_key() {
+        let columns = ["day".to_owned(), "n".to_owned()];
+        assert_eq!(
+            merge("\"s\".\"t\"", &columns, &columns[..1], "SELECT 1"),
+            "MERGE INTO \"s\".\"t\" AS target USING (SELECT 1) AS source ON target.\"day\" = source.\"day\" \
+             WHEN MATCHED THEN UPDATE SET \"n\" = source.\"n\" \
+             WHEN NOT MATCHED THEN INSERT (\"day\", \"n\") VALUES (source.\"day\", source.\"n\")"
+        );
+        assert!(!merge("t", &columns, &columns, "SELECT 1").contains("UPDATE"));
+    }
+}
