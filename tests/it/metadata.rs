@@ -305,7 +305,10 @@ async fn urls_of_a_tenant_open_nothing_of_another() {
         404,
         "its own catalog is not published"
     );
-    publish(&second).await;
+    cenote_testkit::settles("the new tenant has its jobs", cenote_testkit::PATIENCE, async || {
+        post(&second, "/api/v1/metadata/publish", json!(null)).await.status == 200
+    })
+    .await;
     let (url, _) = url_of(&second, "catalog.tables").await;
     let (own, _) = url_of(&first, "catalog.tables").await;
     assert_eq!(fetch("HEAD", &url, &[]).await.status, 200);

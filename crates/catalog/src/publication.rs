@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::committer::{HeadRow, check_active};
 use crate::inner::Inner;
-use crate::registry::PublishedTable;
+use crate::registry::{PublishedKind, PublishedTable};
 use crate::sql::{Statement, Transaction, head, lease, publication};
 use crate::{Catalog, Error, Head, Lease, system};
 
@@ -129,7 +129,7 @@ impl PublicationReader {
         Head { txn: self.head.txn, committed: self.head.committed, ddl_txn: self.head.ddl_txn }
     }
 
-    /// The rows as files have them, sorted by their key; of a log, those with `from < txn <= to`.
+    /// The rows as files have them, sorted by their key; of a log, those made in `from < txn <= to`.
     pub async fn rows(
         &mut self,
         table: &PublishedTable,
@@ -148,8 +148,8 @@ impl PublicationReader {
         let statement = Statement::new(self.transaction.dialect(), &format!("WITH q({names}) AS ("));
         let mut statement = system::push_query(statement, live, &self.scope);
         statement.push(&format!(") SELECT {shown} FROM q"));
-        if let Some((from, to)) = range {
-            statement.push(" WHERE q.\"txn\" > ? AND q.\"txn\" <= ?");
+        if let (Some((from, to)), PublishedKind::Log { txn }) = (range, table.kind) {
+            statement.push(&format!(" WHERE q.\"{txn}\" > ? AND q.\"{txn}\" <= ?"));
             statement = statement.bind(from).bind(to);
         }
         let rows = self.transaction.query(statement).await?;

@@ -1,6 +1,9 @@
 //! Small files that are a function of their rows alone: the same rows give the same bytes, so that the bytes can give the name.
 
+use std::sync::Arc;
+
 use arrow::compute::concat_batches;
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -34,10 +37,10 @@ pub fn encode_rows(batch: &RecordBatch, metadata: &[(&str, String)]) -> Result<B
     Ok(writer.into_inner()?.into())
 }
 
-/// The rows of a file of [`encode_rows`], as one batch.
+/// The rows of a file of [`encode_rows`], as one batch, without what its metadata says.
 pub fn decode_rows(file: Bytes) -> Result<RecordBatch, Error> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let schema = reader.schema().clone();
+    let schema = Arc::new(Schema::new(reader.schema().fields().clone()));
     let batches = reader.build()?.collect::<Result<Vec<_>, _>>();
     let batches = batches.map_err(ParquetError::from)?;
     Ok(concat_batches(&schema, &batches)?)
@@ -46,10 +49,9 @@ pub fn decode_rows(file: Bytes) -> Result<RecordBatch, Error> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
 
     use arrow::array::{BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
-    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use arrow::datatypes::{DataType, Field, TimeUnit};
 
     use super::*;
     use crate::FIELD_ID_KEY;

@@ -16,8 +16,11 @@ pub enum PublishedKind {
     Objects,
     /// Written whole, when its rows are not those of the last time: they change without taking a number.
     Rows,
-    /// Only ever gets rows, each with the `txn` of its commit: what came since the last time is written.
-    Log,
+    /// Only ever gets rows, each with the transaction that made it: what came since the last time is written.
+    Log {
+        /// The column of that transaction.
+        txn: &'static str,
+    },
 }
 
 /// A system table as files have it.
@@ -57,6 +60,11 @@ pub fn published_tables() -> &'static [PublishedTable] {
     PUBLISHED
 }
 
+/// A history.
+const LOG: PublishedKind = PublishedKind::Log { txn: "txn" };
+/// What is met once and then known.
+const FIRST_MET: PublishedKind = PublishedKind::Log { txn: "first_txn" };
+
 const PUBLISHED: &[PublishedTable] = &[
     PublishedTable {
         name: "catalog.catalogs",
@@ -89,15 +97,69 @@ const PUBLISHED: &[PublishedTable] = &[
     PublishedTable {
         name: "catalog.transactions",
         version: 1,
-        kind: PublishedKind::Log,
+        kind: LOG,
         key: &["txn"],
         redacted: &["extra"],
     },
     PublishedTable {
         name: "catalog.table_commits",
         version: 1,
-        kind: PublishedKind::Log,
+        kind: LOG,
         key: &["txn", "table_id"],
+        redacted: &[],
+    },
+    PublishedTable {
+        name: "catalog.code",
+        version: 1,
+        kind: FIRST_MET,
+        key: &["first_txn", "code_id"],
+        redacted: &[],
+    },
+    PublishedTable {
+        name: "lineage.nodes",
+        version: 1,
+        kind: FIRST_MET,
+        key: &["first_txn", "node_id"],
+        // A table may get another name: its id is the node.
+        redacted: &["name", "last_txn"],
+    },
+    PublishedTable {
+        name: "lineage.edges",
+        version: 1,
+        kind: FIRST_MET,
+        key: &["first_txn", "id"],
+        redacted: &["last_txn", "commits", "rows_written", "last_run_id"],
+    },
+    PublishedTable { name: "lineage.inputs", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
+    PublishedTable {
+        name: "flow.assets",
+        version: 1,
+        kind: PublishedKind::Rows,
+        key: &["asset_id"],
+        redacted: &[
+            "status",
+            "run_id",
+            "output_txn",
+            "row_count",
+            "last_materialized_at",
+            "last_run_id",
+            "last_outcome",
+            "last_attempt_at",
+            "next_at",
+        ],
+    },
+    PublishedTable {
+        name: "flow.asset_deps",
+        version: 1,
+        kind: PublishedKind::Rows,
+        key: &["asset_id", "upstream_id"],
+        redacted: &[],
+    },
+    PublishedTable {
+        name: "flow.checks",
+        version: 1,
+        kind: PublishedKind::Rows,
+        key: &["check_id"],
         redacted: &[],
     },
     PublishedTable {
@@ -115,6 +177,13 @@ const PUBLISHED: &[PublishedTable] = &[
             "last_error",
         ],
     },
+    PublishedTable {
+        name: "flow.triggers",
+        version: 1,
+        kind: PublishedKind::Rows,
+        key: &["trigger_id"],
+        redacted: &["cursor_txn", "next_at", "version"],
+    },
 ];
 
 /// Declared tables that are not published, each with the reason. What is `private` never is, and needs no entry.
@@ -127,6 +196,12 @@ const NOT_PUBLISHED: &[(&str, &str)] = &[
     ("storage.trash", "changes with every flush"),
     ("storage.holds", "renewed without a number"),
     ("flow.runs", "changes while it runs, without a number"),
+    ("flow.tasks", "changes while it runs, without a number"),
+    ("flow.task_deps", "is of runs, which are not published"),
+    ("flow.attempts", "is of runs, which are not published"),
+    ("flow.asset_partitions", "changes with every run"),
+    ("flow.ticks", "changes with every look at a trigger"),
+    ("flow.check_results", "is of runs, which are not published"),
     ("stream.pipelines", "holds scripts, whose secrets are shown to their owners only"),
     ("stream.epochs", "changes with every epoch"),
     ("meta.publications", "is the list of manifests itself"),
@@ -165,12 +240,13 @@ mod tests {
                 "{}",
                 table.name
             );
-            if table.kind == PublishedKind::Log {
+            if let PublishedKind::Log { txn } = table.kind {
                 assert!(
-                    columns.iter().any(|c| c.name == "txn" && c.kind == SystemKind::Integer),
+                    columns.iter().any(|c| c.name == txn && c.kind == SystemKind::Integer),
                     "{}",
                     table.name
                 );
+                assert_eq!(table.key.first(), Some(&txn), "{}: files follow each other", table.name);
             }
         }
     }
@@ -179,13 +255,13 @@ mod tests {
     fn listing() -> String {
         let mut lines = String::new();
         for table in PUBLISHED {
-            lines += &format!(
-                "{} version {} {:?} by {}\n",
-                table.name,
-                table.version,
-                table.kind,
-                table.key.join(", ")
-            );
+            let kind = match table.kind {
+                PublishedKind::Objects => "Objects",
+                PublishedKind::Rows => "Rows",
+                PublishedKind::Log { .. } => "Log",
+            };
+            let key = table.key.join(", ");
+            lines += &format!("{} version {} {kind} by {key}\n", table.name, table.version);
             for (column, id) in table.live().expect("declared").columns.iter().zip(1..) {
                 let redacted = if table.redacted.contains(&column.name) { " NULL" } else { "" };
                 lines += &format!("  {id} {} {:?}{redacted}\n", column.name, column.kind);

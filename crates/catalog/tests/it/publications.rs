@@ -50,7 +50,7 @@ pub(crate) async fn numbers_are_dense_and_an_older_publisher_is_fenced(fixture: 
     let refused = catalog.forget_publications(scope, &[1], &old).await;
     assert!(matches!(refused, Err(Error::Fenced { .. })), "{refused:?}");
     catalog.forget_publications(scope, &[1], &lease).await.expect("forgotten");
-    assert_eq!(catalog.publications(scope).await.expect("read"), [second.clone()]);
+    assert_eq!(catalog.publications(scope).await.expect("read"), std::slice::from_ref(&second));
     let shown = catalog.wait_for_publication(scope, Txn(9), Duration::ZERO).await.expect("read");
     assert_eq!(shown, Some(second));
     if fixture.durable {
@@ -101,7 +101,7 @@ pub(crate) async fn all_is_read_as_of_one_head_sorted_and_without_what_changes_b
     let txns = log.column_by_name("txn").expect("txn").as_primitive::<Int64Type>().values().to_vec();
     assert_eq!(txns, [head.txn.0 - 1, head.txn.0]);
     for table in published_tables() {
-        let range = (table.kind == PublishedKind::Log).then_some((Txn(0), head.txn));
+        let range = matches!(table.kind, PublishedKind::Log { .. }).then_some((Txn(0), head.txn));
         let rows = reader.rows(table, range).await.expect("rows");
         assert_eq!(rows.num_columns(), table.schema().fields().len(), "{}", table.name);
     }

@@ -58,7 +58,7 @@ impl Draft {
                     let same = old(before).into_iter().find(|file| file.path == whole.path);
                     vec![same.unwrap_or(whole)]
                 }
-                PublishedKind::Log => {
+                PublishedKind::Log { .. } => {
                     // One that was not published before begins at the beginning.
                     let from = if before.is_some() { shown } else { Txn(0) };
                     let mut files = old(before);
@@ -141,7 +141,7 @@ impl Draft {
             let files = std::mem::take(&mut self.manifest.tables[at].files);
             let small = files.iter().filter(|file| file.bytes < SMALL_BYTES).count();
             let files = match (table.kind, small > SMALL_FILES_MAX) {
-                (PublishedKind::Log, true) => self.merged(lake, scope, table, files).await?,
+                (PublishedKind::Log { .. }, true) => self.merged(lake, scope, table, files).await?,
                 _ => files,
             };
             self.manifest.tables[at] = entry(table, files);
@@ -216,7 +216,7 @@ fn old(before: Option<&ManifestTable>) -> Vec<ManifestFile> {
 
 fn entry(table: &PublishedTable, files: Vec<ManifestFile>) -> ManifestTable {
     let kind = match table.kind {
-        PublishedKind::Log => TableForm::Log,
+        PublishedKind::Log { .. } => TableForm::Log,
         PublishedKind::Objects | PublishedKind::Rows => TableForm::State,
     };
     ManifestTable {

@@ -24,7 +24,7 @@ pub struct Manifest {
     pub server_version: String,
     /// RFC 3339.
     pub published_at: String,
-    /// By name.
+    /// In the order of their declaration.
     pub tables: Vec<ManifestTable>,
 }
 

@@ -123,7 +123,7 @@ async fn an_hour_of_ingest_rewrites_no_state_and_its_log_stays_in_few_files() {
     }
     let (publication, manifest) = newest(&world).await;
     assert_eq!((publication.manifest_id, states(&manifest)), (41, before.clone()));
-    assert_eq!(before.len(), 5);
+    assert_eq!(before.len(), 9);
     for log in ["catalog.transactions", "catalog.table_commits"] {
         let files = &manifest.table(log).expect("published").files;
         assert!(files.len() <= 17, "{log}: {}", files.len());
