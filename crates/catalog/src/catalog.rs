@@ -19,11 +19,11 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, Commit, Committed,
-    DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge, Names, NewRun,
-    NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier, TableCommit, TableDef,
-    TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection, hold, inline, job,
-    lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
+    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, ColumnEdge, Commit,
+    Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
+    Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
+    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection,
+    hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -424,6 +424,11 @@ impl Catalog {
     /// All edges of lineage that were there at a transaction. `Limit` if there are too many to walk.
     pub async fn lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<LineageEdge>, Error> {
         Ok(lineage::edges(&self.inner.database, scope.catalog(), at).await?)
+    }
+
+    /// All edges between columns that were there at a transaction. `Limit` if there are too many to walk.
+    pub async fn column_lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<ColumnEdge>, Error> {
+        Ok(lineage::column_edges(&self.inner.database, scope.catalog(), at).await?)
     }
 
     /// Rows of a registered system table, limited to what the tenant may see.

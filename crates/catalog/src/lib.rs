@@ -103,7 +103,9 @@ pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
-pub use lineage::{Direction, LineageEdge, Walk, WalkedEdge, walk};
+pub use lineage::{
+    ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
+};
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};

@@ -23,7 +23,7 @@ pub(crate) use asset::{
 pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
-pub(crate) use lineage::{CODE, EDGE, NODE};
+pub(crate) use lineage::{CODE, COLUMN_EDGE, EDGE, NODE};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
 pub(crate) use publication::{PUBLICATION, SIGNING_KEY};
 pub use published::{PublishedKind, PublishedTable, published_tables};
@@ -35,7 +35,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 7;
+pub(crate) const LAYOUT: i64 = 8;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -69,6 +69,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &PUBLICATION,
     &SIGNING_KEY,
     &CODE,
+    &COLUMN_EDGE,
     &NODE,
     &EDGE,
     &ASSET,

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod changes;
+mod column_lineage;
 mod files;
 mod lineage;
 mod relation;
@@ -35,11 +36,18 @@ pub(crate) enum Function {
     Files,
     FileStatistics,
     Lineage,
+    ColumnLineage,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Changes, Self::Snapshots, Self::Files, Self::FileStatistics, Self::Lineage];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Changes,
+        Self::Snapshots,
+        Self::Files,
+        Self::FileStatistics,
+        Self::Lineage,
+        Self::ColumnLineage,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -48,6 +56,7 @@ impl Function {
             Self::Files => "table_files",
             Self::FileStatistics => "table_file_stats",
             Self::Lineage => "lineage",
+            Self::ColumnLineage => "column_lineage",
         }
     }
 
@@ -65,6 +74,7 @@ impl Function {
             Self::Snapshots => (&["table"], 1),
             Self::Files | Self::FileStatistics => (&["table", "version"], 1),
             Self::Lineage => (&["table", "direction", "depth"], 1),
+            Self::ColumnLineage => (&["table", "column", "direction", "depth"], 2),
         }
     }
 
@@ -118,7 +128,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
     let named = context.table(&arguments.text("table")?)?;
     let version = match call.function {
         Function::Changes => arguments.moment("to")?,
-        Function::Lineage => None,
+        Function::Lineage | Function::ColumnLineage => None,
         _ => arguments.moment("version")?,
     };
     let at = match version {
@@ -136,6 +146,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
             changes::relation(context, &table, after, at, &arguments)?
         }
         Function::Lineage => lineage::relation(context, &table, &arguments)?,
+        Function::ColumnLineage => column_lineage::relation(context, &table, &arguments)?,
         Function::Snapshots => snapshots::relation(context, &table),
         Function::Files => files::files(context, &table, at),
         Function::FileStatistics => files::statistics(context, &table, at),

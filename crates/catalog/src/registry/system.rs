@@ -247,6 +247,26 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 ORDER BY first_txn, source_id, target_id, edge_id",
     },
     SystemTable {
+        name: "lineage.column_edges",
+        columns: &[
+            text("code_id"),
+            integer("source_table_id"),
+            integer("source_field_id"),
+            integer("target_table_id"),
+            integer("target_field_id"),
+            text("kind"),
+            text("subtype"),
+            integer("first_txn"),
+        ],
+        private: false,
+        query: "SELECT e.code_id, e.source_table_id, e.source_field_id, e.target_table_id, e.target_field_id, \
+                CASE WHEN e.subtype IN ('identity', 'transformation', 'aggregation') THEN 'direct' ELSE 'indirect' END, \
+                e.subtype, c.first_txn FROM cn_column_edge e \
+                JOIN cn_code c ON c.catalog_id = e.catalog_id AND c.code_id = e.code_id \
+                WHERE e.catalog_id = :catalog \
+                ORDER BY c.first_txn, e.code_id, e.target_table_id, e.target_field_id, e.source_table_id, e.source_field_id, e.subtype",
+    },
+    SystemTable {
         name: "lineage.inputs",
         columns: &[
             integer("txn"),

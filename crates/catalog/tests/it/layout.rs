@@ -10,6 +10,7 @@ const BACK_TO_1: &[&str] = &[
     "DROP TABLE cn_publication",
     "DROP TABLE cn_signing_key",
     "DROP TABLE cn_code",
+    "DROP TABLE cn_column_edge",
     "DROP TABLE cn_node",
     "DROP TABLE cn_edge",
     "DROP TABLE cn_asset",

@@ -12,6 +12,7 @@ mod import;
 mod influx;
 mod jobs;
 mod later;
+mod lineage;
 mod measurements;
 mod metadata;
 mod metrics;
@@ -138,6 +139,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))
         .routes(routes!(search::search))
+        .routes(routes!(lineage::graph))
+        .routes(routes!(lineage::column))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
         .routes(routes!(jobs::list))

@@ -269,7 +269,8 @@ impl Attempt<'_> {
         staged.objects.push(ObjectChange::Flow(Box::new(FlowChange::EndTask(Box::new(end)))));
         staged.operation = "asset";
         staged.sql = vec![asset.query.clone()];
-        staged.code = Some(Code { id: asset.code, text: asset.query.clone() });
+        staged.code =
+            Some(Code { id: asset.code, text: asset.query.clone(), columns: staged.columns.take() });
         staged.run = Some(RunOf::Open(self.task.run));
         staged.producers = vec![Producer {
             name: self.task.producer(),
