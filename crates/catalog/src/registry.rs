@@ -3,6 +3,7 @@
 
 mod access;
 mod asset;
+mod event;
 mod files;
 mod flow;
 mod ledger;
@@ -20,6 +21,7 @@ pub(crate) use asset::{
     ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
     TICK, TRIGGER,
 };
+pub(crate) use event::{EVENT, committed, told};
 pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
@@ -35,7 +37,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 7;
+pub(crate) const LAYOUT: i64 = 8;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -66,6 +68,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &JOB,
     &RUN,
     &PIPELINE,
+    &EVENT,
     &PUBLICATION,
     &SIGNING_KEY,
     &CODE,

@@ -131,6 +131,7 @@ const PUBLISHED: &[PublishedTable] = &[
         redacted: &["last_txn", "commits", "rows_written", "last_run_id"],
     },
     PublishedTable { name: "lineage.inputs", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
+    PublishedTable { name: "meta.events", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
     PublishedTable {
         name: "flow.assets",
         version: 1,

@@ -5,6 +5,7 @@ mod changes;
 mod commits;
 mod databases;
 mod door;
+mod events;
 mod holds;
 mod node;
 mod not_ready;
