@@ -16,6 +16,7 @@ mod later;
 mod measurements;
 mod metadata;
 mod metrics;
+mod once;
 mod output;
 mod parameter_arrays;
 mod partial;

@@ -9,6 +9,7 @@ mod events;
 mod holds;
 mod node;
 mod not_ready;
+mod once;
 mod openapi;
 mod query;
 mod script;
