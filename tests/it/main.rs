@@ -16,6 +16,7 @@ mod kafka;
 mod limits;
 mod metadata;
 mod model;
+mod once;
 mod pipelines;
 mod process;
 mod run;
