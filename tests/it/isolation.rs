@@ -94,6 +94,7 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
         "/api/v1/measurements",
         "/api/v1/auth/tokens",
         "/api/v1/queries",
+        "/api/v1/events?after=0",
         "/api/v1/search?q=marker&limit=100",
         "/api/v1/lineage/cpu?depth=100&columns=true",
         "/api/v1/auth/verify",

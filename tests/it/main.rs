@@ -17,6 +17,7 @@ mod limits;
 mod lineage;
 mod metadata;
 mod model;
+mod once;
 mod pipelines;
 mod process;
 mod run;

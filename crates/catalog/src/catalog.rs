@@ -463,6 +463,17 @@ impl Catalog {
         reading::producer(&self.inner, scope, name).await
     }
 
+    /// Exchanges the state that is kept beside a producer's epoch, if it is `from`. False if it is another, or there is none.
+    pub async fn replace_producer_state(
+        &self,
+        scope: &Scope,
+        name: &str,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<bool, Error> {
+        collection::replace_producer_state(&self.inner, scope, name, from, to).await
+    }
+
     /// Forgets a producer, its epochs and its fence: what it offers next takes effect whatever its epoch. `Invalid` for those
     /// of logs, which the node needs to start. False if there was none.
     pub async fn drop_producer(&self, scope: &Scope, name: &str) -> Result<bool, Error> {

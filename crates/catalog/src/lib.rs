@@ -51,6 +51,7 @@ mod committer;
 mod conflict;
 mod credential;
 mod error;
+mod event;
 mod evolution;
 mod file;
 mod file_index;
@@ -98,6 +99,7 @@ pub use commit::{
 };
 pub use conflict::Clash;
 pub use error::Error;
+pub use event::{Event, EventPage};
 pub use evolution::{ColumnPath, Evolution, Place, SortColumn, first_schema};
 pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};

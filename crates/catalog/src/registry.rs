@@ -3,6 +3,7 @@
 
 mod access;
 mod asset;
+mod event;
 mod files;
 mod flow;
 mod ledger;
@@ -20,6 +21,7 @@ pub(crate) use asset::{
     ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
     TICK, TRIGGER,
 };
+pub(crate) use event::{EVENT, committed, told};
 pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
@@ -66,6 +68,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &JOB,
     &RUN,
     &PIPELINE,
+    &EVENT,
     &PUBLICATION,
     &SIGNING_KEY,
     &CODE,

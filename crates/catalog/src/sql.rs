@@ -12,6 +12,7 @@ mod transaction;
 
 pub(crate) mod access;
 pub(crate) mod asset;
+pub(crate) mod event;
 pub(crate) mod file;
 pub(crate) mod file_index;
 pub(crate) mod head;

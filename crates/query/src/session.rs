@@ -175,6 +175,11 @@ impl Session {
         Box::pin(self.inner.commit(transaction, None)).await // a door that awaits it stays of a size
     }
 
+    /// What the ledger keeps beside the setting `idempotency_key` of the next commit.
+    pub fn identify_request(&self, request: Vec<u8>) {
+        self.inner.identify_request(request);
+    }
+
     /// Whether a transaction is open.
     pub fn transaction_status(&self) -> TransactionStatus {
         self.inner.transaction_status()

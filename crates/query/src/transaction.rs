@@ -134,7 +134,7 @@ impl Staged {
         identity: &Identity,
         base: Txn,
         request_id: Option<String>,
-        idempotency_key: Option<String>,
+        once: Option<Producer>,
     ) -> Result<Committed, Failure> {
         let mut tables = Vec::with_capacity(self.rows.len());
         let mut unsettled = None;
@@ -155,11 +155,7 @@ impl Staged {
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
-            producers: idempotency_key
-                .iter()
-                .map(|key| client_producer(identity, key))
-                .chain(self.producers.iter().cloned())
-                .collect(),
+            producers: once.into_iter().chain(self.producers.iter().cloned()).collect(),
             facts: Facts {
                 run: self.run(lake),
                 code: self.code(),
@@ -238,13 +234,13 @@ impl From<Failure> for Error {
     }
 }
 
-/// The ledger's name of a client's key.
-pub(crate) fn client_producer(identity: &Identity, key: &str) -> Producer {
+/// The ledger's mark of a client's key, with what is kept beside it.
+pub(crate) fn client_producer(identity: &Identity, key: &str, state: Option<Vec<u8>>) -> Producer {
     Producer {
         name: format!("client/{}/{key}", identity.token.name),
         epoch: Epoch(1),
         fence: None,
-        state: None,
+        state: state.map(Into::into),
         tables: None,
     }
 }

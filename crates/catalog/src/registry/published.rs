@@ -146,6 +146,7 @@ const PUBLISHED: &[PublishedTable] = &[
         redacted: &[],
     },
     PublishedTable { name: "lineage.inputs", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
+    PublishedTable { name: "meta.events", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
     PublishedTable {
         name: "flow.assets",
         version: 1,

@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::event::{committed, told};
+
 /// What a column of a system table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemKind {
@@ -569,6 +571,34 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         query: "SELECT token_id, token_uuid, name, description, permissions, grants, default_database, created_us, \
                 expires_us, last_used_us, enabled, changed_txn FROM cn_token \
                 WHERE catalog_id = :catalog ORDER BY token_id",
+    },
+    SystemTable {
+        name: "meta.events",
+        columns: &[
+            integer("txn"),
+            integer("n"),
+            time("at"),
+            text("kind"),
+            text("object_type"),
+            text("object_id"),
+            text("schema_name"),
+            text("table_name"),
+            text("operation"),
+            text("actor"),
+            text("request_id"),
+            text("run_id"),
+            text("payload"),
+        ],
+        private: false,
+        query: concat!(
+            "SELECT * FROM (",
+            told!("WHERE e.catalog_id = :catalog"),
+            " UNION ALL ",
+            committed!(
+                "WHERE c.catalog_id = :catalog AND (c.added_files > 0 OR c.removed_files > 0 OR c.deleted_rows > 0)"
+            ),
+            ") u ORDER BY u.txn, u.n"
+        ),
     },
     SystemTable {
         name: "meta.publications",

@@ -6,6 +6,7 @@ mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cut;
+mod events;
 mod evolution;
 mod files;
 mod fixture;
@@ -72,6 +73,10 @@ macro_rules! all_promises {
             evolution::rows_planned_before_a_rule_do_not_break_it,
             evolution::a_table_moves_to_another_schema,
             files::deletes_of_one_file_are_merged_and_counted_once,
+            events::every_change_of_an_object_is_told_in_its_commit,
+            events::a_reader_of_small_pages_meets_every_commit_once_and_in_order,
+            events::a_purged_table_is_still_told_of,
+            events::old_events_go_and_who_is_behind_them_is_told_so,
             files::a_file_whose_rows_are_all_deleted_is_retired,
             files::a_rewrite_of_changed_inputs_is_discarded,
             files::deletes_after_a_rewrite_must_be_planned_again,

@@ -4,6 +4,7 @@ mod browser;
 mod changes;
 mod commits;
 mod databases;
+mod events;
 mod files;
 mod flush;
 mod health;
@@ -16,6 +17,7 @@ mod lineage;
 mod measurements;
 mod metadata;
 mod metrics;
+mod once;
 mod output;
 mod parameter_arrays;
 mod partial;
@@ -160,6 +162,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(holds::create))
         .routes(routes!(holds::renew, holds::release))
         .routes(routes!(table_urls::urls))
+        .routes(routes!(events::events))
         .routes(routes!(metadata::publish))
         .routes(routes!(metadata::manifest))
         .routes(routes!(metadata::manifests))
