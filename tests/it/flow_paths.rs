@@ -34,7 +34,9 @@ async fn ended(client: &Client, run: &Value) -> Value {
 
 /// `raw.orders` of three days, and `mart.daily`, which is cut by day.
 async fn world(client: &Client) {
-    client.sql("CREATE SCHEMA raw; CREATE SCHEMA mart; CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)").await;
+    client
+        .sql("CREATE SCHEMA raw; CREATE SCHEMA mart; CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)")
+        .await;
     client
         .sql("INSERT INTO raw.orders VALUES ('2024-01-01', 1), ('2024-01-02', 2), ('2024-01-02 12:00:00', 4), ('2024-01-03', 8)")
         .await;
@@ -73,7 +75,10 @@ async fn a_run_is_planned_begun_once_by_its_key_and_shown() {
     let plan = post(&client, "/api/v1/runs?dry_run=true", camel.clone(), 200).await;
     let keys: Vec<&str> =
         plan["tasks"].as_array().expect("tasks").iter().filter_map(|task| task["taskKey"].as_str()).collect();
-    assert_eq!(keys, ["mart/daily/day=d:2024-01-01..2024-01-02", "mart/daily/day=d:2024-01-03", "mart/total/_"]);
+    assert_eq!(
+        keys,
+        ["mart/daily/day=d:2024-01-01..2024-01-02", "mart/daily/day=d:2024-01-03", "mart/total/_"]
+    );
     assert_eq!(get(&client, "/api/v1/runs").await["data"], json!([]));
 
     let made = post(&client, "/api/v1/runs", camel, 201).await;
@@ -82,28 +87,49 @@ async fn a_run_is_planned_begun_once_by_its_key_and_shown() {
     assert_eq!((again["created"].as_bool(), &again["runId"]), (Some(false), &made["runId"]));
     let other = json!({"selection": ["mart.total"], "runKey": "january"});
     let taken = post(&client, "/api/v1/runs", other, 409).await;
-    assert_eq!((taken["reason"].as_str(), taken["code"].as_str()), (Some("run_key_conflict"), Some("CONFLICT")));
+    assert_eq!(
+        (taken["reason"].as_str(), taken["code"].as_str()),
+        (Some("run_key_conflict"), Some("CONFLICT"))
+    );
     let text = taken["detail"].as_str().expect("a text");
-    let hashes = text.split(|letter: char| !letter.is_ascii_hexdigit()).filter(|word| word.len() == 64).count();
+    let hashes =
+        text.split(|letter: char| !letter.is_ascii_hexdigit()).filter(|word| word.len() == 64).count();
     assert!(text.contains(made["runId"].as_str().expect("a run")) && hashes == 2, "{text}");
 
     let run = ended(&client, &made).await;
-    assert_eq!((run["state"].as_str(), run["trigger"].as_str()), (Some("SUCCEEDED"), Some("person")), "{run}");
+    assert_eq!(
+        (run["state"].as_str(), run["trigger"].as_str()),
+        (Some("SUCCEEDED"), Some("person")),
+        "{run}"
+    );
     assert_eq!(run["labels"], json!({"team": "mart"}));
     assert_eq!((&run["taskCounts"]["total"], &run["taskCounts"]["succeeded"]), (&json!(3), &json!(3)));
     assert_eq!(run["logicalTime"], "2024-02-01T00:00:00.000000Z");
     let first = &run["tasks"][0];
-    assert_eq!((first["assetKey"].as_str(), first["state"].as_str()), (Some("mart.daily"), Some("SUCCEEDED")));
-    assert_eq!((first["partitions"].as_str(), first["rows"].as_i64()), (Some("day=d:2024-01-01..2024-01-02"), Some(2)));
+    assert_eq!(
+        (first["assetKey"].as_str(), first["state"].as_str()),
+        (Some("mart.daily"), Some("SUCCEEDED"))
+    );
+    assert_eq!(
+        (first["partitions"].as_str(), first["rows"].as_i64()),
+        (Some("day=d:2024-01-01..2024-01-02"), Some(2))
+    );
     assert_eq!(client.number("SELECT amount FROM mart.total").await, 15);
     let id = run["runId"].as_str().expect("a run");
     let page = get(&client, &format!("/api/v1/runs/{id}/tasks?state=SUCCEEDED&limit=2")).await;
     let cursor = page["nextCursor"].as_str().expect("more");
-    let rest = get(&client, &format!("/api/v1/runs/{id}/tasks?state=SUCCEEDED&limit=2&cursor={cursor}")).await;
-    assert_eq!((page["data"].as_array().map(Vec::len), rest["data"].as_array().map(Vec::len)), (Some(2), Some(1)));
+    let rest =
+        get(&client, &format!("/api/v1/runs/{id}/tasks?state=SUCCEEDED&limit=2&cursor={cursor}")).await;
+    assert_eq!(
+        (page["data"].as_array().map(Vec::len), rest["data"].as_array().map(Vec::len)),
+        (Some(2), Some(1))
+    );
     assert_eq!(rest["nextCursor"], Value::Null);
     let why = get(&client, &format!("/api/v1/runs/{id}/explain")).await;
-    assert_eq!((why["state"].as_str(), why["because"][0]["kind"].as_str()), (Some("SUCCEEDED"), Some("person")));
+    assert_eq!(
+        (why["state"].as_str(), why["because"][0]["kind"].as_str()),
+        (Some("SUCCEEDED"), Some("person"))
+    );
     assert_eq!(why["tasks"].as_array().map(Vec::len), Some(3));
 }
 
@@ -122,7 +148,8 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
         let page = get(&client, &path).await;
         seen.extend(page["data"].as_array().expect("runs").iter().map(|run| run["runId"].to_string()));
         let Some(cursor) = page["nextCursor"].as_str() else { break };
-        path = format!("/api/v1/runs?limit=2&asset=mart.total&trigger=person&state=SUCCEEDED&cursor={cursor}");
+        path =
+            format!("/api/v1/runs?limit=2&asset=mart.total&trigger=person&state=SUCCEEDED&cursor={cursor}");
     }
     let mut unique = seen.clone();
     unique.sort();
@@ -135,7 +162,9 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
                    FROM generate_series(1, 1000000) AS a CROSS JOIN generate_series(1, 1000000) AS b";
     client.sql(&format!("CREATE ASSET mart.endless AS {endless}")).await;
     client.sql("CREATE ASSET mart.after_it AS SELECT n FROM mart.endless").await;
-    let made = post(&client, "/api/v1/runs", json!({"selection": ["mart.after_it"], "includeUpstream": true}), 201).await;
+    let made =
+        post(&client, "/api/v1/runs", json!({"selection": ["mart.after_it"], "includeUpstream": true}), 201)
+            .await;
     let id = made["runId"].as_str().expect("a run").to_owned();
     settles("it runs", PATIENCE, async || {
         get(&client, &format!("/api/v1/runs/{id}")).await["taskCounts"]["running"] == 1
@@ -155,7 +184,10 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
     client.sql("CREATE OR REPLACE ASSET mart.endless AS SELECT 1 AS n").await;
     let again = post(&client, &format!("/api/v1/runs/{id}/rerun"), json!({"mode": "fromFailure"}), 201).await;
     let again = ended(&client, &again).await;
-    assert_eq!((again["state"].as_str(), again["parentRunId"].as_str()), (Some("SUCCEEDED"), Some(id.as_str())));
+    assert_eq!(
+        (again["state"].as_str(), again["parentRunId"].as_str()),
+        (Some("SUCCEEDED"), Some(id.as_str()))
+    );
     assert_eq!(again["rerunKind"], "FROM_FAILURE");
     let done = again["runId"].as_str().expect("a run");
     post(&client, &format!("/api/v1/runs/{done}/rerun"), Value::Null, 409).await;
@@ -189,11 +221,18 @@ async fn assets_their_partitions_and_their_graph_are_shown_and_changed() {
         rows.map(|row| row["partitionKey"].as_str().expect("a key").to_owned()).collect()
     };
     assert_eq!(keys(&page), ["day=d:2024-01-01", "day=d:2024-01-02"]);
-    assert_eq!((page["data"][0]["status"].as_str(), page["data"][0]["staleReason"].as_str()), (Some("stale"), Some("UPSTREAM_CHANGED")));
+    assert_eq!(
+        (page["data"][0]["status"].as_str(), page["data"][0]["staleReason"].as_str()),
+        (Some("stale"), Some("UPSTREAM_CHANGED"))
+    );
     let cursor = page["nextCursor"].as_str().expect("more");
     let page = get(&client, &format!("/api/v1/assets/mart.daily/partitions?limit=3&cursor={cursor}")).await;
     assert_eq!(keys(&page), ["day=d:2024-01-03", "day=d:2024-01-04", "day=d:2024-01-05"]);
-    let some = get(&client, "/api/v1/assets/mart.daily/partitions?from=day=2024-01-02&to=day=2024-01-04&status=missing").await;
+    let some = get(
+        &client,
+        "/api/v1/assets/mart.daily/partitions?from=day=2024-01-02&to=day=2024-01-04&status=missing",
+    )
+    .await;
     assert_eq!(keys(&some), ["day=d:2024-01-03", "day=d:2024-01-04"]);
     let ranges = get(&client, "/api/v1/assets/mart.daily/partitions?format=ranges").await;
     let shape: Vec<(Option<&str>, Option<u64>)> = ranges["data"]
@@ -205,23 +244,43 @@ async fn assets_their_partitions_and_their_graph_are_shown_and_changed() {
     assert_eq!(shape, [(Some("stale"), Some(2)), (Some("missing"), Some(2)), (Some("fresh"), Some(1))]);
 
     let why = get(&client, "/api/v1/assets/mart.daily/explain?partition=day=2024-01-02").await;
-    assert_eq!((why["state"].as_str(), why["reasons"][0]["code"].as_str()), (Some("stale"), Some("UPSTREAM_CHANGED")));
+    assert_eq!(
+        (why["state"].as_str(), why["reasons"][0]["code"].as_str()),
+        (Some("stale"), Some("UPSTREAM_CHANGED"))
+    );
     let stale = json!({"selection": ["mart.daily"], "partitionStatus": "stale"});
     ended(&client, &post(&client, "/api/v1/runs", stale, 201).await).await;
     let why = get(&client, "/api/v1/assets/mart.daily/explain?partition=day=2024-01-02").await;
     assert_eq!((why["state"].as_str(), &why["reasons"]), (Some("fresh"), &json!([])));
 
     let graph = get(&client, "/api/v1/asset-graph?root=mart.daily").await;
-    let nodes: Vec<&str> = graph["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["assetKey"].as_str()).collect();
+    let nodes: Vec<&str> = graph["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .filter_map(|node| node["assetKey"].as_str())
+        .collect();
     assert_eq!(nodes, ["mart.daily", "mart.total", "raw.orders"]);
     assert_eq!(graph["edges"].as_array().map(Vec::len), Some(2));
     let up = get(&client, "/api/v1/asset-graph?root=mart.total&direction=upstream&depth=1").await;
     assert_eq!(up["edges"], json!([{"from": "mart.daily", "to": "mart.total", "mapping": "identity"}]));
 
     let listed = get(&client, "/api/v1/assets?schema=mart&status=missing").await;
-    assert_eq!((listed["data"].as_array().map(Vec::len), listed["data"][0]["assetKey"].as_str()), (Some(1), Some("mart.total")));
-    let held = call(&client, "PATCH", "/api/v1/assets/mart.total", json!({"paused": true, "options": {"attempts": 7}})).await;
-    assert_eq!((held.status, &held.json()["paused"], &held.json()["attempts"]), (200, &json!(true), &json!(7)));
+    assert_eq!(
+        (listed["data"].as_array().map(Vec::len), listed["data"][0]["assetKey"].as_str()),
+        (Some(1), Some("mart.total"))
+    );
+    let held = call(
+        &client,
+        "PATCH",
+        "/api/v1/assets/mart.total",
+        json!({"paused": true, "options": {"attempts": 7}}),
+    )
+    .await;
+    assert_eq!(
+        (held.status, &held.json()["paused"], &held.json()["attempts"]),
+        (200, &json!(true), &json!(7))
+    );
     let renamed = call(&client, "PATCH", "/api/v1/assets/mart.total", json!({"name": "sums"})).await;
     assert_eq!((renamed.status, renamed.json()["assetKey"].as_str()), (200, Some("mart.sums")));
     let refused = call(&client, "DELETE", "/api/v1/assets/mart.daily?cascade=true", Value::Null).await;
@@ -251,7 +310,11 @@ async fn what_is_wrong_is_named_and_another_tenant_sees_nothing() {
         (json!({"selection": ["mart.daily"]}), 400, "has partitions: say which"),
         (json!({"selection": ["mart.daily"], "partitionKey": "month=2024-01"}), 400, "is of month"),
         (json!({"selection": ["mart.daily"], "partitionKey": "day=2023-12-31"}), 400, "before the first"),
-        (json!({"selection": ["mart.daily"], "partitionKey": "day=2024-01-01", "partitionStatus": "stale"}), 400, "said once"),
+        (
+            json!({"selection": ["mart.daily"], "partitionKey": "day=2024-01-01", "partitionStatus": "stale"}),
+            400,
+            "said once",
+        ),
         (json!({"selection": ["mart.total"], "partitionKey": "day=2024-01-01"}), 400, "has no partitions"),
         (json!({"selection": ["mart.total"], "colour": "red"}), 400, "unknown field `colour`"),
         (json!({"selection": ["mart.total"], "runKey": "a", "run_key": "b"}), 400, "given twice"),

@@ -358,7 +358,7 @@ mod tests {
             facts.of_slice(asset, parts, parts.cut.slices.number(key).unwrap())
         };
         let changed = Reason::UpstreamChanged { table: TableId(2), recorded: Txn(8), current: Txn(12) };
-        assert_eq!(of(&facts, &down, "day=2026-01-01").reasons, [changed.clone()]);
+        assert_eq!(of(&facts, &down, "day=2026-01-01").reasons, std::slice::from_ref(&changed));
         assert_eq!(of(&facts, &down, "day=2026-01-02").state, State::Fresh, "the other day is another's");
         assert_eq!(of(&facts, &down, "day=2026-01-03").state, State::Missing);
         assert_eq!(facts.of(&down).state, State::Stale);

@@ -572,11 +572,13 @@ mod tests {
         nodes[2].cut = by(Period::Week, false);
         nodes[3].cut = by(Period::Day, false);
         let range = select_range(&nodes, 3, "day=d:2026-01-07..2026-01-08");
-        let plan = plan(("default", "lake"), &nodes, &Selection { upstream: true, chunk: Some(1), ..range }).unwrap();
+        let plan = plan(("default", "lake"), &nodes, &Selection { upstream: true, chunk: Some(1), ..range })
+            .unwrap();
         let keys: Vec<&str> = plan.tasks.iter().map(|task| task.key.as_str()).collect();
         // The week needs all of its days, so the day that both ways ask for is there once.
         let days = (5..=11).map(|day| format!("s/a1/day=d:2026-01-{day:02}"));
-        let rest = ["s/a2/day=d:2026-01-07", "s/a2/day=d:2026-01-08", "s/a3/week=d:2026-01-05"].map(str::to_owned);
+        let rest =
+            ["s/a2/day=d:2026-01-07", "s/a2/day=d:2026-01-08", "s/a3/week=d:2026-01-05"].map(str::to_owned);
         let ends = ["s/a4/day=d:2026-01-07", "s/a4/day=d:2026-01-08"].map(str::to_owned);
         assert_eq!(keys, days.chain(rest).chain(ends).collect::<Vec<String>>());
         let last = plan.tasks.last().unwrap();
@@ -586,10 +588,12 @@ mod tests {
     #[test]
     fn a_window_reads_what_is_there_of_earlier_slices() {
         let mut nodes = calendar(false);
-        nodes[1].mappings.insert(nodes[0].table, Mapping::Window { from: -6, to: 0 });
+        let raw = nodes[0].table;
+        nodes[1].mappings.insert(raw, Mapping::Window { from: -6, to: 0 });
         let day = Selection { upstream: true, ..select_range(&nodes, 1, "day=d:2026-01-03") };
         assert_eq!(keys(&nodes, &day), ["s/a1/day=d:2026-01-01..2026-01-03", "s/a2/day=d:2026-01-03"]);
-        nodes[1].mappings.insert(nodes[0].table, Mapping::Latest);
+        let raw = nodes[0].table;
+        nodes[1].mappings.insert(raw, Mapping::Latest);
         assert_eq!(keys(&nodes, &day), ["s/a1/day=d:2026-01-31", "s/a2/day=d:2026-01-03"]);
         let down = Selection { downstream: true, ..select_range(&nodes, 0, "day=d:2026-01-31") };
         assert_eq!(keys(&nodes, &down)[1], "s/a2/day=d:2026-01-01..2026-01-31");
@@ -601,7 +605,8 @@ mod tests {
     fn slices_that_read_earlier_ones_of_their_own_run_one_after_the_other() {
         let mut nodes = graph(1, &[(1, 1)]);
         nodes[0].cut = by(Period::Day, true);
-        nodes[0].mappings.insert(nodes[0].table, Mapping::Window { from: -1, to: -1 });
+        let own = nodes[0].table;
+        nodes[0].mappings.insert(own, Mapping::Window { from: -1, to: -1 });
         let asked = select_range(&nodes, 0, "day=d:2026-01-03..2026-01-06");
         let plan = plan(("default", "lake"), &nodes, &asked).unwrap();
         let edges: Vec<usize> = plan.tasks.iter().map(|task| task.upstream.len()).collect();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use arrow::array::AsArray as _;
 use cenote_catalog::{
     Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, Commit, Error, Facts,
-    FlowChange, Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, Partitioning, PartsOf, Period, ReadSet, RunFilter, RunOf, Severity,
-    TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE,
+    FlowChange, Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, Partitioning, PartsOf, Period, ReadSet,
+    RunFilter, RunOf, Severity, TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE,
 };
 use cenote_vocab::{Ids, TableId, Txn};
 use uuid::Uuid;
@@ -486,9 +486,11 @@ pub(crate) async fn parts_of_an_asset_are_rows_of_the_commit_that_makes_them(fix
         made.tasks[0].partitions = Some(text.into());
         made
     };
-    let read = |txn: Txn| TaskOutcome::Succeeded { rows: 9, code: [7; 32], inputs: BTreeMap::from([(raw, txn)]) };
+    let read =
+        |txn: Txn| TaskOutcome::Succeeded { rows: 9, code: [7; 32], inputs: BTreeMap::from([(raw, txn)]) };
     let parts = async || {
-        let parts = fixture.catalog.asset_partitions(&fixture.scope, PartsOf::Asset(a.id)).await.expect("read");
+        let parts =
+            fixture.catalog.asset_partitions(&fixture.scope, PartsOf::Asset(a.id)).await.expect("read");
         let shown = |part: cenote_catalog::AssetPartition| {
             let read = part.success.map(|success| (success.run, success.inputs.get(&raw).copied()));
             (part.key, read, part.last.1)
@@ -551,7 +553,10 @@ pub(crate) async fn a_run_is_held_goes_on_and_has_its_time_and_its_width(fixture
     let cancel = |run: Uuid, why: Cancel| FlowChange::CancelRun { run, reason: "over".into(), why };
     change(&fixture, cancel(cancelled.id, Cancel::Asked)).await.expect("open");
     fixture.clock.advance(TTL);
-    assert_eq!(fixture.catalog.overdue_runs(&fixture.scope, fixture.clock.now()).await.expect("read"), [slow.id]);
+    assert_eq!(
+        fixture.catalog.overdue_runs(&fixture.scope, fixture.clock.now()).await.expect("read"),
+        [slow.id]
+    );
     change(&fixture, cancel(slow.id, Cancel::TimedOut)).await.expect("open");
     for (id, state) in [(slow.id, "TIMED_OUT"), (cancelled.id, "CANCELLED"), (narrow.id, "SUCCEEDED")] {
         assert_eq!(fixture.catalog.asset_run(&fixture.scope, id).await.expect("there").state, state);

@@ -63,8 +63,10 @@ fn with_previous(query: &str, before: Txn) -> String {
             && tokens.get(place + 1).is_some_and(|next| next.token == Token::LParen)
             && (place == 0 || tokens[place - 1].token != Token::Period);
         let inside = tokens.get(place + 2..).unwrap_or_default();
-        let named = inside.iter().take_while(|next| matches!(next.token, Token::Word(_) | Token::Period)).count();
-        let Some(end) = inside.get(named).filter(|end| is_call && named > 0 && end.token == Token::RParen) else {
+        let named =
+            inside.iter().take_while(|next| matches!(next.token, Token::Word(_) | Token::Period)).count();
+        let Some(end) = inside.get(named).filter(|end| is_call && named > 0 && end.token == Token::RParen)
+        else {
             continue;
         };
         let (first, last) = (span_of(query, &inside[0]), span_of(query, &inside[named - 1]));

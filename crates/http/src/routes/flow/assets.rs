@@ -89,7 +89,8 @@ struct Change {
     responses((status = 200, description = "`data` and `nextCursor`", body = Object))
 )]
 pub(in crate::routes) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.parameters.only(&["schema", "kind", "owner", "status", "limit", "cursor", "db", "database", "u", "p"])?;
+    call.parameters
+        .only(&["schema", "kind", "owner", "status", "limit", "cursor", "db", "database", "u", "p"])?;
     let mut assets = session(&app, &call).await?.assets().await.map_err(failed)?;
     let wanted = |name: &str, own: &str| call.parameters.first(&[name]).is_none_or(|wanted| wanted == own);
     assets.retain(|view| {
@@ -197,7 +198,8 @@ pub(in crate::routes) async fn delete(
     let word = |name: &str, word: &'static str| {
         Ok::<_, Problem>(if call.parameters.flag(name)?.unwrap_or(false) { word } else { "" })
     };
-    let sql = format!("DROP ASSET {}{}{}", quoted(&name), word("cascade", " CASCADE")?, word("force", " FORCE")?);
+    let sql =
+        format!("DROP ASSET {}{}{}", quoted(&name), word("cascade", " CASCADE")?, word("force", " FORCE")?);
     execute(&call, &session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -240,7 +242,8 @@ pub(in crate::routes) async fn of_asset(
     Path(key): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.parameters.only(&["state", "trigger", "since", "until", "limit", "cursor", "db", "database", "u", "p"])?;
+    call.parameters
+        .only(&["state", "trigger", "since", "until", "limit", "cursor", "db", "database", "u", "p"])?;
     runs::listed(&app, &call, Some(&key)).await
 }
 
@@ -320,7 +323,9 @@ fn value(value: &Value) -> Result<String, Problem> {
         Value::Bool(value) => Ok(value.to_string()),
         Value::Number(number) if number.is_i64() => Ok(number.to_string()),
         Value::String(text) => Ok(literal(text)),
-        other => Err(Problem::bad_request(format!("a value of partitions is a text, a whole number, a boolean or null, got {other}"))),
+        other => Err(Problem::bad_request(format!(
+            "a value of partitions is a text, a whole number, a boolean or null, got {other}"
+        ))),
     }
 }
 
@@ -329,7 +334,11 @@ fn options(said: &BTreeMap<String, Value>) -> Result<String, Problem> {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) => value.to_string(),
-            other => return Err(Problem::bad_request(format!("option {name} is a text, a number or a boolean, got {other}"))),
+            other => {
+                return Err(Problem::bad_request(format!(
+                    "option {name} is a text, a number or a boolean, got {other}"
+                )));
+            }
         };
         Ok(format!("{} = {}", literal(name), literal(&text)))
     };
@@ -372,9 +381,13 @@ mod tests {
             json!({"column": "r", "values": [1.5]}),
             json!({"column": "r", "values": ["eu"], "start": "2026-01-01"}),
         ] {
-            assert!(put(json!({"query": "SELECT 1", "partition": partition.clone()})).is_err(), "{partition}");
+            assert!(
+                put(json!({"query": "SELECT 1", "partition": partition.clone()})).is_err(),
+                "{partition}"
+            );
         }
-        let mapping = json!({"query": "SELECT 1", "depends_on": [{"table": "a.b", "mapping": "all; DROP TABLE x"}]});
+        let mapping =
+            json!({"query": "SELECT 1", "depends_on": [{"table": "a.b", "mapping": "all; DROP TABLE x"}]});
         assert!(put(mapping).expect_err("refused").contains("no mapping"));
     }
 }

@@ -36,7 +36,9 @@ pub(in crate::routes) async fn graph(State(app): State<App>, call: Call) -> Resu
         Some("upstream") => (true, false),
         Some("downstream") => (false, true),
         Some(other) => {
-            return Err(Problem::bad_request(format!("direction is upstream, downstream or both, got {other:?}")));
+            return Err(Problem::bad_request(format!(
+                "direction is upstream, downstream or both, got {other:?}"
+            )));
         }
     };
     let session = session(&app, &call).await?;

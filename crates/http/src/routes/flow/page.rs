@@ -47,7 +47,9 @@ pub(super) fn part<T>(
     // By place: lists whose order is not that of their texts are asked for by the very key.
     let start = match &after {
         None => 0,
-        Some(after) => all.iter().position(|entry| key(entry) == *after).map(|at| at + 1).ok_or_else(unknown)?,
+        Some(after) => {
+            all.iter().position(|entry| key(entry) == *after).map(|at| at + 1).ok_or_else(unknown)?
+        }
     };
     let more = all.len() > start + limit;
     let part: Vec<T> = all.into_iter().skip(start).take(limit).collect();

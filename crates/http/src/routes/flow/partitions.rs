@@ -28,7 +28,8 @@ pub(in crate::routes) async fn list(
     Path(key): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.parameters.only(&["from", "to", "status", "format", "limit", "cursor", "db", "database", "u", "p"])?;
+    call.parameters
+        .only(&["from", "to", "status", "format", "limit", "cursor", "db", "database", "u", "p"])?;
     let session = session(&app, &call).await?;
     let (mut all, at) = session.asset_partitions(&key).await.map_err(failed)?;
     let asset = session.asset(&key).await.map_err(failed)?;
@@ -50,7 +51,10 @@ pub(in crate::routes) async fn list(
     }
     if let Some(status) = call.parameters.first(&["status"]) {
         if !STATUSES.contains(&status) {
-            return Err(Problem::bad_request(format!("status is one of {}, got {status:?}", STATUSES.join(", "))));
+            return Err(Problem::bad_request(format!(
+                "status is one of {}, got {status:?}",
+                STATUSES.join(", ")
+            )));
         }
         all.retain(|state| state.status == status);
     }

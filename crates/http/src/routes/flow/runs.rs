@@ -80,7 +80,8 @@ impl NewRun {
         let mut wanted = Vec::new();
         wanted.extend(key.map(|key| WantedPartitions::Keys(vec![key])));
         wanted.extend(keys.map(WantedPartitions::Keys));
-        wanted.extend(self.partition_range.take().map(|range| WantedPartitions::Range(range.start, range.end)));
+        wanted
+            .extend(self.partition_range.take().map(|range| WantedPartitions::Range(range.start, range.end)));
         wanted.extend(self.partition_status.map(|status| match status {
             Status::Missing => WantedPartitions::Missing,
             Status::Stale => WantedPartitions::Stale,
@@ -169,7 +170,8 @@ pub(super) async fn begun(
     let Some(id) = planned.run else {
         let tasks: Vec<Value> =
             planned.tasks.iter().map(|(key, reason)| json!({"taskKey": key, "reason": reason})).collect();
-        let told = json!({"planId": plan, "fingerprint": planned.fingerprint, "created": false, "tasks": tasks});
+        let told =
+            json!({"planId": plan, "fingerprint": planned.fingerprint, "created": false, "tasks": tasks});
         return Ok((StatusCode::OK, Json(told)));
     };
     let run = app.services()?.catalog.asset_run(&call.identity.scope, id).await?;

@@ -63,8 +63,10 @@ mod tests {
 
     #[test]
     fn both_spellings_are_one_and_labels_are_left_alone() {
-        let camel = json!({"includeUpstream": true, "labels": {"myKey": "aB"}, "partitionRange": {"start": "a"}});
-        let same = json!({"include_upstream": true, "labels": {"myKey": "aB"}, "partition_range": {"start": "a"}});
+        let camel =
+            json!({"includeUpstream": true, "labels": {"myKey": "aB"}, "partitionRange": {"start": "a"}});
+        let same =
+            json!({"include_upstream": true, "labels": {"myKey": "aB"}, "partition_range": {"start": "a"}});
         assert_eq!(snake(camel).expect("renamed"), same);
         let twice = snake(json!({"runKey": "a", "run_key": "b"})).expect_err("twice");
         assert!(twice.text.contains("run_key is given twice"));
