@@ -34,9 +34,9 @@ async fn ended(client: &Client, run: &Value) -> Value {
 
 /// `raw.orders` of three days, and `mart.daily`, which is cut by day.
 async fn world(client: &Client) {
-    client
-        .sql("CREATE SCHEMA raw; CREATE SCHEMA mart; CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)")
-        .await;
+    for sql in ["CREATE SCHEMA raw", "CREATE SCHEMA mart", "CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)"] {
+        client.sql(sql).await;
+    }
     client
         .sql("INSERT INTO raw.orders VALUES ('2024-01-01', 1), ('2024-01-02', 2), ('2024-01-02 12:00:00', 4), ('2024-01-03', 8)")
         .await;

@@ -248,7 +248,10 @@ pub(crate) async fn pause_run(
 ) -> Result<(), Failure> {
     let state = match paused {
         true => "'PAUSED'",
-        false => "CASE WHEN snapshot_txn IS NULL THEN 'PENDING' ELSE 'RUNNING' END",
+        false => {
+            "CASE WHEN EXISTS (SELECT 1 FROM cn_attempt a WHERE a.catalog_id = cn_run.catalog_id \
+             AND a.run_id = cn_run.run_id) THEN 'RUNNING' ELSE 'PENDING' END"
+        }
     };
     let text = format!(
         "UPDATE cn_run SET state = {state}, version = version + 1 \
