@@ -21,9 +21,10 @@ use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, tra
 use crate::{
     Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, ColumnEdge, Commit,
     Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
-    Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
-    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection,
-    hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
+    Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline, RunCounts, RunEnd, RunFilter,
+    ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset,
+    changes, collection, hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant,
+    tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -341,8 +342,8 @@ impl Catalog {
     }
 
     /// What assets have, by asset and part.
-    pub async fn asset_partitions(&self, scope: &Scope) -> Result<Vec<AssetPartition>, Error> {
-        asset::partitions(&self.inner, scope).await
+    pub async fn asset_partitions(&self, scope: &Scope, of: PartsOf) -> Result<Vec<AssetPartition>, Error> {
+        asset::partitions(&self.inner, scope, of).await
     }
 
     /// The last transaction that changed rows of each of these tables of the tenant.
@@ -396,7 +397,7 @@ impl Catalog {
         task::sweep(&self.inner, scope).await
     }
 
-    /// Whether any task is ready, and when one that waits is.
+    /// Whether any task is ready; when something is due: one that waits, or the deadline of an open run.
     pub async fn task_pulse(&self, scope: &Scope) -> Result<(bool, Option<Micros>), Error> {
         task::pulse(&self.inner, scope).await
     }
@@ -411,9 +412,23 @@ impl Catalog {
         task::newest_of(&self.inner, scope, asset).await
     }
 
-    /// Assets with a task that is not at its end.
-    pub async fn open_assets(&self, scope: &Scope) -> Result<Vec<Uuid>, Error> {
-        task::open_assets(&self.inner, scope).await
+    /// Tasks that are not at their ends: the asset, and which of its partitions.
+    pub async fn open_tasks(&self, scope: &Scope) -> Result<Vec<(Uuid, Option<String>)>, Error> {
+        task::open_tasks(&self.inner, scope).await
+    }
+
+    /// Open runs whose deadline is over.
+    pub async fn overdue_runs(&self, scope: &Scope, now: Micros) -> Result<Vec<Uuid>, Error> {
+        task::overdue(&self.inner, scope, now).await
+    }
+
+    /// A page of runs of assets without their tasks, newest first, each with how many tasks of each state it has.
+    pub async fn asset_runs(
+        &self,
+        scope: &Scope,
+        wanted: &RunFilter,
+    ) -> Result<Vec<(AssetRun, BTreeMap<String, i64>)>, Error> {
+        task::page(&self.inner, scope, wanted).await
     }
 
     /// The run that was asked for by a key, and the hash of what was asked.

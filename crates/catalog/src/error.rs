@@ -117,6 +117,9 @@ pub enum Error {
         /// That run.
         run: uuid::Uuid,
     },
+    /// A partition of an asset that there is not, or a cut that cannot be.
+    #[error("{0}")]
+    Slice(String),
     /// The attempt does not have its task any more: what it did counts nowhere.
     #[error("attempt {0} does not have its task any more")]
     TaskGone(uuid::Uuid),
@@ -322,6 +325,7 @@ impl Fault for Error {
             | Self::Transform { .. }
             | Self::Needed { .. }
             | Self::AppendOnly(_)
+            | Self::Slice(_)
             | Self::NotNull(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
@@ -361,6 +365,7 @@ impl Fault for Error {
             | Self::EventsExpired { .. }
             | Self::ChangesExpired { .. }
             | Self::SnapshotFuture { .. }
+            | Self::Slice(_)
             | Self::Transform { .. } => "22023",
             Self::Name(_) => "42602",
             Self::Full => "53100",

@@ -76,6 +76,7 @@ mod registry;
 mod reruns;
 mod run;
 mod signing;
+mod slices;
 mod sql;
 mod system;
 mod task;
@@ -88,8 +89,8 @@ mod widening;
 
 pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
 pub use asset::{
-    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Mode, OnSchemaChange, Schedule, Severity,
-    Success, Trigger, TriggerKind, WHOLE,
+    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
+    Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
@@ -120,9 +121,10 @@ pub use registry::{
 pub use reruns::Reruns;
 pub use run::{NewRun, RunCounts, RunEnd};
 pub use signing::SigningKey;
+pub use slices::{Mapped, Mapping, Partitioning, Period, Sameness, SliceRange, SliceSet, SliceValue, Slices};
 pub use task::{
-    AssetRun, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, TaskEnd, TaskFailure,
-    TaskOutcome, TaskRecord, Tick,
+    AssetRun, Cancel, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, RunFilter, TaskEnd,
+    TaskFailure, TaskOutcome, TaskRecord, Tick,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
 pub use tenant::CATALOG_NAME;

@@ -12,6 +12,9 @@ mod transaction;
 
 pub(crate) mod access;
 pub(crate) mod asset;
+pub(crate) mod asset_part;
+pub(crate) mod asset_run;
+pub(crate) mod check;
 pub(crate) mod event;
 pub(crate) mod file;
 pub(crate) mod file_index;
@@ -31,6 +34,7 @@ pub(crate) mod run;
 pub(crate) mod signing;
 pub(crate) mod state;
 pub(crate) mod task;
+pub(crate) mod task_end;
 pub(crate) mod trash;
 pub(crate) mod verify;
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use cenote_catalog::{AssetRun, Category, ClaimedTask, Schedule, TaskFailure};
-use cenote_flow::{AssetTasks, Explained, Flow, Planned, Request};
-use cenote_query::{Assets, Engine, Error, Explanation, MaterializeRequest, PlannedRun};
-use cenote_vocab::{Scope, TableId, Txn};
+use cenote_flow::{AssetTasks, Explained, Flow, PartitionStatus, Planned, Request, Wanted};
+use cenote_query::{
+    Assets, Engine, Error, Explanation, MaterializeRequest, PartitionState, PlannedRun, WantedPartitions,
+};
+use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -57,8 +59,7 @@ impl Assets for NodeAssets {
         scope: &'a Scope,
         asked: MaterializeRequest,
     ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
-        let MaterializeRequest { assets, upstream, downstream, logical, actor, dry_run, key } = asked;
-        let asked = Request { assets, upstream, downstream, logical, actor, dry_run, key, parent: None };
+        let asked = requested(asked);
         async move { self.0.materialize(scope, asked).await.map(planned).map_err(|error| Error::of(&error)) }
             .boxed()
     }
@@ -86,12 +87,37 @@ impl Assets for NodeAssets {
             .boxed()
     }
 
+    fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>> {
+        async move { self.0.pause_run(scope, run, paused).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn partitions<'a>(
+        &'a self,
+        scope: &'a Scope,
+        asset: Uuid,
+    ) -> BoxFuture<'a, Result<(Vec<PartitionState>, Micros), Error>> {
+        let state = |status: PartitionStatus| {
+            let PartitionStatus { key, status, reason, facts } = status;
+            PartitionState { key, status, reason, facts }
+        };
+        async move {
+            let (all, at) = self.0.partitions(scope, asset).await.map_err(|error| Error::of(&error))?;
+            Ok((all.into_iter().map(state).collect(), at))
+        }
+        .boxed()
+    }
+
+    fn states<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>> {
+        async move { self.0.asset_states(scope).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
     fn explain_asset<'a>(
         &'a self,
         scope: &'a Scope,
         asset: Uuid,
+        partition: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
-        let rows = self.0.explain_asset(scope, asset);
+        let rows = self.0.explain_asset(scope, asset, partition);
         async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
     }
 
@@ -102,6 +128,32 @@ impl Assets for NodeAssets {
     ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
         let rows = self.0.explain_run(scope, run);
         async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+    }
+}
+
+fn requested(asked: MaterializeRequest) -> Request {
+    Request {
+        assets: asked.assets,
+        upstream: asked.upstream,
+        downstream: asked.downstream,
+        wanted: match asked.partitions {
+            WantedPartitions::Nothing => Wanted::Nothing,
+            WantedPartitions::Keys(keys) => Wanted::Keys(keys),
+            WantedPartitions::Range(first, last) => Wanted::Range(first, last),
+            WantedPartitions::Missing => Wanted::Missing,
+            WantedPartitions::Stale => Wanted::Stale,
+            WantedPartitions::Failed => Wanted::Failed,
+        },
+        chunk: asked.chunk,
+        concurrency: asked.concurrency,
+        timeout: asked.timeout,
+        labels: asked.labels,
+        priority: asked.priority,
+        logical: asked.logical,
+        actor: asked.actor,
+        dry_run: asked.dry_run,
+        key: asked.key,
+        parent: None,
     }
 }
 

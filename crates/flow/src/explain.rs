@@ -1,5 +1,7 @@
 //! Why assets and runs are as they are, told from their rows.
 
+use std::collections::BTreeMap;
+
 use cenote_catalog::{Asset, AssetRun, TaskRecord, TriggerKind};
 use cenote_vocab::{Micros, Scope};
 use jiff::Timestamp;
@@ -13,7 +15,7 @@ use crate::{Error, Flow};
 /// One row of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
-    /// `asset`, `reason`, `last_run`, `open_run`, `schedule`, `eager`, `run`, `task`
+    /// `asset`, `partition`, `partitions`, `reason`, `last_run`, `open_run`, `schedule`, `eager`, `run`, `task`
     pub step: &'static str,
     /// Of what.
     pub subject: String,
@@ -41,17 +43,37 @@ impl Explained {
 
 impl Flow {
     /// How an asset is and why; its last run and an open one; when it runs next, or what keeps it from running.
-    pub async fn explain_asset(&self, scope: &Scope, id: Uuid) -> Result<Vec<Explained>, Error> {
+    /// Of one partition, if it is named: how that is and why.
+    pub async fn explain_asset(
+        &self,
+        scope: &Scope,
+        id: Uuid,
+        partition: Option<&str>,
+    ) -> Result<Vec<Explained>, Error> {
         let catalog = &self.inner.lake.catalog;
         let graph = Graph::load(&self.inner, scope).await?;
         let asset = graph
             .asset(id)
             .ok_or_else(|| cenote_catalog::Error::AssetNotFound { name: id.to_string(), nearest: None })?;
-        let freshness = Freshness::load(&self.inner, scope, &graph).await?;
-        let verdict = freshness.of(asset);
+        let freshness = Freshness::load(&self.inner, scope, &graph, &[id]).await?;
         let own = name(&graph, asset.table);
+        if let Some(key) = partition {
+            return of_partition(&graph, &freshness, asset, key);
+        }
+        let verdict = freshness.of(asset);
         let mut rows = vec![Explained::new("asset", &own, verdict.state.name())];
         rows.extend(verdict.reasons.iter().map(|reason| told(&graph, &own, reason)));
+        if let Some(parts) = freshness.parts(id) {
+            let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+            for number in Freshness::numbers(parts).numbers() {
+                *counts.entry(freshness.of_slice(asset, parts, number).state.name()).or_default() += 1;
+            }
+            rows.extend(
+                counts.iter().map(|(state, count)| {
+                    Explained::new("partitions", &own, *state).detail(count.to_string())
+                }),
+            );
+        }
         if let Some(run) = catalog.newest_run_of(scope, id).await? {
             rows.extend(of_newest(&graph, asset, &run));
         }
@@ -96,6 +118,35 @@ impl Flow {
         rows.extend(run.tasks.iter().map(of_task));
         Ok(rows)
     }
+}
+
+/// How a partition is and why, and the run that made or tried it last.
+fn of_partition(
+    graph: &Graph,
+    freshness: &Freshness,
+    asset: &Asset,
+    key: &str,
+) -> Result<Vec<Explained>, Error> {
+    let own = name(graph, asset.table);
+    let (Some(cut), Some(parts)) = (graph.cuts.get(&asset.id), freshness.parts(asset.id)) else {
+        return Err(Error::Plan(format!("asset {own} has no partitions")));
+    };
+    let number = cut.slices.number(key)?;
+    let subject = format!("{own} {}", cut.slices.key(number));
+    let verdict = freshness.of_slice(asset, parts, number);
+    let mut rows = vec![Explained::new("partition", &subject, verdict.state.name())];
+    rows.extend(verdict.reasons.iter().map(|reason| told(graph, &subject, reason)));
+    let Some(part) = parts.known.get(&number) else { return Ok(rows) };
+    if let Some(success) = &part.success {
+        let detail = format!("run {}: its rows are transaction {}", success.run, success.txn);
+        rows.push(Explained::new("last_success", &subject, "SUCCEEDED").detail(detail));
+    }
+    let (run, outcome, at) = &part.last;
+    rows.push(
+        Explained::new("last_run", &subject, outcome.clone())
+            .detail(format!("run {run}, ended {}", time(*at))),
+    );
+    Ok(rows)
 }
 
 fn met(met: bool) -> &'static str {

@@ -1,5 +1,6 @@
 //! One client's state: search path, settings, transaction.
 
+mod assets;
 mod inner;
 mod pipelines;
 mod statements;
@@ -20,6 +21,7 @@ use crate::plan::fault;
 use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
 
+pub use assets::{AssetView, Upstream};
 pub use pipelines::PipelineEdit;
 
 pub(crate) use inner::Inner;

@@ -470,12 +470,15 @@ const SYSTEM_TABLES: &[SystemTable] = &[
             time("logical_time"),
             integer("priority"),
             text("parent_run_id"),
+            integer("concurrency"),
+            time("deadline_at"),
+            text("labels"),
         ],
         private: false,
         query: "SELECT r.run_id, r.kind, r.object_id, j.name, s.name, t.name, r.subject, r.state, r.cause, r.actor, \
                 r.reason, r.created_us, r.started_us, r.completed_us, r.files_in, r.bytes_in, r.files_out, \
                 r.bytes_out, r.output_txn, r.error, r.version, r.plan_fingerprint, r.snapshot_txn, r.logical_us, \
-                r.priority, r.parent_run_id FROM cn_run r \
+                r.priority, r.parent_run_id, r.concurrency, r.deadline_us, r.labels FROM cn_run r \
                 LEFT JOIN cn_job j ON j.catalog_id = r.catalog_id AND j.job_id = r.object_id \
                 LEFT JOIN cn_asset a ON a.catalog_id = r.catalog_id AND a.asset_id = r.object_id \
                 LEFT JOIN cn_table t ON t.table_id = COALESCE(r.table_id, a.table_id) AND t.end_txn = 9223372036854775807 \

@@ -135,6 +135,8 @@ macro_rules! all_promises {
             tasks::a_trigger_fires_once_however_many_try,
             tasks::what_dead_processes_held_is_given_back_three_times,
             tasks::random_endings_make_only_legal_changes,
+            tasks::parts_of_an_asset_are_rows_of_the_commit_that_makes_them,
+            tasks::a_run_is_held_goes_on_and_has_its_time_and_its_width,
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,

@@ -6,6 +6,7 @@ mod commits;
 mod databases;
 mod events;
 mod files;
+mod flow;
 mod flush;
 mod health;
 mod holds;
@@ -65,6 +66,7 @@ pub(crate) use files::PREFIX;
         (name = "tokens", description = "Who may do what"),
         (name = "databases", description = "What exists"),
         (name = "jobs", description = "What runs by itself"),
+        (name = "flow", description = "Tables with the queries that fill them, and their runs"),
         (name = "pipelines", description = "Queries that run again whenever there is input"),
         (name = "tables", description = "What happens to a table"),
         (name = "metadata", description = "What exists, as files for readers without a server"),
@@ -150,6 +152,23 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::run))
         .routes(routes!(jobs::enable))
         .routes(routes!(jobs::disable))
+        .routes(routes!(flow::runs::list, flow::runs::create))
+        .routes(routes!(flow::runs::one))
+        .routes(routes!(flow::runs::tasks))
+        .routes(routes!(flow::runs::explain))
+        .routes(routes!(flow::steering::cancel))
+        .routes(routes!(flow::steering::pause))
+        .routes(routes!(flow::steering::resume))
+        .routes(routes!(flow::steering::rerun))
+        .routes(routes!(flow::assets::list))
+        .routes(routes!(flow::assets::one, flow::assets::put, flow::assets::change, flow::assets::delete))
+        .routes(routes!(flow::assets::explain))
+        .routes(routes!(flow::assets::of_asset))
+        .routes(routes!(flow::partitions::list))
+        .routes(routes!(flow::partitions::summary))
+        .routes(routes!(flow::graph::graph))
+        .routes(routes!(flow::checks::list, flow::checks::create))
+        .routes(routes!(flow::checks::change, flow::checks::delete))
         .routes(routes!(pipelines::list, pipelines::create))
         .routes(routes!(pipelines::one, pipelines::change, pipelines::delete))
         .routes(routes!(pipelines::validate_query))

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
-    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Error as CatalogError, FlowChange, ObjectChange,
-    Op, ReadSet, TableChange, TableDef, TaskRecord,
+    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, FlowChange,
+    Mapping, ObjectChange, Op, ReadSet, SliceRange, TableChange, TableDef, TaskRecord,
 };
 use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{Ident, Statement as SqlStatement};
 use uuid::Uuid;
 
-use super::asset_rules::{check_key, code_of, fits, no_key, refuse_cycle, set_options};
+use super::asset_rules::{
+    check_key, check_mapping, code_of, fits, no_key, refuse_cycle, set_options, set_run_options,
+};
+use super::asset_slice::{Known, check_column, check_spec, with_literals};
 use super::create_table::new_table;
 use super::show::table_batch;
 use super::{Answer, Guard, Prepared, check, refuse_parameters};
@@ -32,7 +35,7 @@ pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
         AssetStatement::Materialize(_) | AssetStatement::Rerun(_) => {
             &["run_id", "plan_id", "task_key", "state", "reason", "error"]
         }
-        AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => {
+        AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
             &["step", "subject", "verdict", "reason", "detail"]
         }
         _ => return None,
@@ -51,9 +54,9 @@ pub(crate) async fn run(
     let assets = session.engine().assets()?.clone();
     let scope = &session.identity().scope;
     match statement {
-        AssetStatement::ExplainAsset(name) => {
+        AssetStatement::ExplainAsset { name, partition } => {
             let (asset, _) = find(session, name, Permission::Read).await?;
-            return explained(statement, assets.explain_asset(scope, asset.id).await?);
+            return explained(statement, assets.explain_asset(scope, asset.id, partition.as_deref()).await?);
         }
         AssetStatement::ExplainRun(id) => {
             everywhere(session, Permission::Read, "runs")?;
@@ -77,6 +80,11 @@ pub(crate) async fn run(
             assets.cancel(scope, run_id(id)?, &reason).await?;
             Ok(Answer::done(statement.command()))
         }
+        AssetStatement::PauseRun { id, paused } => {
+            everywhere(session, Permission::Admin, "runs")?;
+            assets.pause(scope, run_id(id)?, *paused).await?;
+            Ok(Answer::done(statement.command()))
+        }
         AssetStatement::Rerun(id) => {
             everywhere(session, Permission::Admin, "runs")?;
             let planned = assets.rerun(scope, run_id(id)?, &session.identity().token.name).await?;
@@ -89,15 +97,15 @@ pub(crate) async fn run(
         AssetStatement::DropCheck { name, table, if_exists } => {
             steering.drop_check(name, table, *if_exists).await
         }
-        AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => Ok(Answer::done("EXPLAIN")),
+        AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => Ok(Answer::done("EXPLAIN")),
     }
 }
 
-fn run_id(text: &str) -> Result<Uuid, Error> {
+pub(crate) fn run_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| CatalogError::RunNotFound(text.to_owned()).into())
 }
 
-fn everywhere(session: &Inner, permission: Permission, what: &str) -> Result<(), Error> {
+pub(crate) fn everywhere(session: &Inner, permission: Permission, what: &str) -> Result<(), Error> {
     if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, what)) }
 }
 
@@ -153,7 +161,7 @@ fn told(
 }
 
 /// `plan_` and the beginning of the fingerprint.
-fn plan_id(fingerprint: &str) -> String {
+pub fn plan_id(fingerprint: &str) -> String {
     format!("plan_{}", fingerprint.chars().take(32).collect::<String>())
 }
 
@@ -184,6 +192,27 @@ pub(crate) async fn find(
         Ok(Found::System { .. } | Found::Made { .. }) => Err(not_found()),
         Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => Err(not_found()),
         Err(error) => Err(error),
+    }
+}
+
+/// The assets of these names, which the asker may fill; all unknown ones are named.
+pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<Uuid>, Error> {
+    let mut selected = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        match find(session, name, Permission::Write).await {
+            Ok((asset, _)) => drop(selected.insert(asset.id)),
+            Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if unknown.len() > 1 {
+        let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
+    }
+    match unknown.pop() {
+        Some(error) => Err(error),
+        None => Ok(selected.into_iter().collect()),
     }
 }
 
@@ -228,7 +257,8 @@ impl Steering<'_> {
     async fn create(&self, create: &CreateAsset) -> Result<Answer, Error> {
         let (session, done) = (self.session, Answer::done("CREATE ASSET"));
         let (lake, scope) = (session.engine().lake(), &session.identity().scope);
-        let mut spec = AssetSpec { eager: create.eager, ..AssetSpec::default() };
+        let partition = create.partition.clone();
+        let mut spec = AssetSpec { eager: create.eager, partition, ..AssetSpec::default() };
         set_options(&mut spec, &create.options)?;
         if let Some(schedule) = &create.schedule {
             session.engine().assets()?.check_schedule(schedule)?;
@@ -254,8 +284,29 @@ impl Steering<'_> {
             Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
             None => {}
         }
-        let (outputs, upstream) = self.planned(&snapshot, &create.query, &path).await?;
+        let slices = spec.slices()?;
+        // Any slice will do: literals have types, and that is what is asked here.
+        let known_slice = slices.as_ref().map(|slices| (slices, SliceRange::one(0)));
+        let query = with_literals(&create.query, &Known { slices: known_slice, logical: session.now() })?;
+        let (outputs, mut upstream) = self.planned(&snapshot, &query, &path).await?;
         check_key(&spec, &outputs)?;
+        check_column(&spec, &outputs)?;
+        let mut depends = Vec::with_capacity(create.depends.len());
+        for (name, mapping) in &create.depends {
+            let table = resolver.writable(name, Permission::Read)?;
+            if depends.iter().any(|(other, _): &(Arc<TableDef>, Mapping)| other.id == table.id) {
+                let text = format!("DEPENDS ON names {} twice", table.full_name());
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
+            }
+            upstream.push(table.id);
+            depends.push((table, *mapping));
+        }
+        upstream.sort();
+        upstream.dedup();
+        spec.depends = depends
+            .iter()
+            .map(|(table, mapping)| Dependency { table: table.id.0, mapping: *mapping })
+            .collect();
         let mut asset = Asset {
             id: known.map_or_else(|| lake.ids.uuid(), |known| known.id),
             table: taken.as_ref().map_or(TableId(0), |taken| taken.id),
@@ -270,6 +321,10 @@ impl Steering<'_> {
             version: known.map_or(1, |known| known.version + 1),
         };
         asset.code = code_of(&asset);
+        check_spec(&asset)?;
+        for (table, mapping) in &depends {
+            check_mapping(&assets, &asset, (table, *mapping))?;
+        }
         if let Some(taken) = &taken {
             refuse_cycle(&assets, &asset, &names)?;
             if known.is_none() {
@@ -282,7 +337,7 @@ impl Steering<'_> {
             Some(taken) if known.is_none() => tables.push(marked(&taken, Some(asset.id), snapshot.txn)),
             Some(_) => {}
             None => {
-                let made = self.new_table(create, (schema, name), &outputs, asset.id).await?;
+                let made = self.new_table(&query, (schema, name), &outputs, asset.id).await?;
                 asset.table = made.id;
                 objects.push(ObjectChange::CreateTable(Box::new(made)));
             }
@@ -314,12 +369,12 @@ impl Steering<'_> {
 
     async fn new_table(
         &self,
-        create: &CreateAsset,
+        query: &str,
         (schema, name): (String, String),
         outputs: &SchemaRef,
         asset: Uuid,
     ) -> Result<cenote_catalog::NewTable, Error> {
-        let text = format!("CREATE TABLE {}.{} AS {}", quote(&schema), quote(&name), create.query);
+        let text = format!("CREATE TABLE {}.{} AS {}", quote(&schema), quote(&name), query);
         let Parsed::Sql { statement, .. } = parse(&text)? else { return Err(not_a_query()) };
         let AnyStatement::Statement(statement) = *statement else { return Err(not_a_query()) };
         let SqlStatement::CreateTable(made) = *statement else { return Err(not_a_query()) };
@@ -347,6 +402,7 @@ impl Steering<'_> {
                     }
                 }
                 asset.code = code_of(&asset);
+                check_spec(&asset)?;
                 asset.version += 1;
                 vec![flow(FlowChange::PutAsset(Box::new(asset)))]
             }
@@ -414,26 +470,11 @@ impl Steering<'_> {
 
     async fn materialize(&self, statement: &AssetStatement, asked: &Materialize) -> Result<Answer, Error> {
         let session = self.session;
-        let mut selected = BTreeSet::new();
-        let mut unknown = Vec::new();
-        for name in &asked.names {
-            match find(session, name, Permission::Write).await {
-                Ok((asset, _)) => drop(selected.insert(asset.id)),
-                Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        if unknown.len() > 1 {
-            let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-            return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
-        }
-        if let Some(error) = unknown.pop() {
-            return Err(error);
-        }
-        let request = MaterializeRequest {
-            assets: selected.into_iter().collect(),
+        let mut request = MaterializeRequest {
+            assets: select(session, &asked.names).await?,
             upstream: asked.upstream,
             downstream: asked.downstream,
+            partitions: asked.partitions.clone(),
             logical: match &asked.at {
                 Some(at) => Some(self.time(at).await?),
                 None => None,
@@ -441,7 +482,9 @@ impl Steering<'_> {
             actor: session.identity().token.name.clone(),
             dry_run: asked.dry_run,
             key: session.idempotency_key(),
+            ..MaterializeRequest::default()
         };
+        set_run_options(&mut request, &asked.options)?;
         let (assets, scope) = (session.engine().assets()?, &session.identity().scope);
         let planned = assets.materialize(scope, request).await?;
         session.idempotency_key_used()?;
@@ -477,7 +520,7 @@ impl Steering<'_> {
         let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
         let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
         let path = self.session.search_path();
-        for query in check::rule_queries(rule, &target, None) {
+        for query in check::rule_queries(rule, &target, Some(snapshot.txn)) {
             self.planned(&snapshot, &query, &path).await?; // what it names is there
         }
         let check = Check {
