@@ -28,6 +28,11 @@ pub fn pipeline_state(tenant: &str, pipeline: Uuid, object: Uuid) -> Path {
     Path::from(format!("{tenant}/pipelines/{pipeline}/{object}.state"))
 }
 
+/// The copy of such a state.
+pub fn pipeline_state_copy(tenant: &str, pipeline: Uuid, object: Uuid) -> Path {
+    Path::from(format!("{tenant}/pipelines/{pipeline}/{object}.copy"))
+}
+
 /// The path below the root of `relative`, as the catalog stores it, in the table at `location`.
 pub fn object_path(location: &str, relative: &str) -> Path {
     Path::from(format!("{location}/{relative}"))

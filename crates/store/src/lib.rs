@@ -18,7 +18,8 @@ mod upload;
 
 pub use error::Error;
 pub use layout::{
-    data_file, deletion_vector_file, object_path, pipeline_location, pipeline_state, table_location,
+    data_file, deletion_vector_file, object_path, pipeline_location, pipeline_state, pipeline_state_copy,
+    table_location,
 };
 pub use options::{Secret, StorageOptions};
 pub use store::{Listed, Store};

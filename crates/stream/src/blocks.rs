@@ -100,6 +100,14 @@ impl Block {
 }
 
 impl BlockHead {
+    /// Fails if these are not the bytes of the block.
+    pub(crate) fn check(&self, bytes: &Bytes) -> Result<(), String> {
+        match xxh3_64(bytes) == self.checksum {
+            true => Ok(()),
+            false => Err("the checksum of a block does not match".to_owned()),
+        }
+    }
+
     /// Adds what the bytes of a block say to changes; the error says what is wrong.
     pub(crate) fn decode(
         &self,
@@ -107,9 +115,7 @@ impl BlockHead {
         layouts: &Layouts<'_>,
         into: &mut Changes,
     ) -> Result<(), String> {
-        if xxh3_64(bytes) != self.checksum {
-            return Err("the checksum of a block does not match".to_owned());
-        }
+        self.check(bytes)?;
         let mut from = 0;
         for part in &self.parts {
             let bytes = bytes.get(from..from + part.bytes).ok_or("a block is cut off")?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cenote_connect::{bytes, interval_micros};
 
 use crate::Error;
+use crate::pieces::cores;
 
 /// Options that are known by name and that this version cannot do.
 const LATER: [&str; 1] = ["key_groups"];
@@ -106,6 +107,11 @@ impl PipelineOptions {
             read.set(name, value)?;
         }
         Ok(read)
+    }
+
+    /// Pieces of an epoch's rows that are worked on at once, at most.
+    pub(crate) fn pieces(&self) -> usize {
+        self.parallelism.and_then(|most| usize::try_from(most).ok()).unwrap_or_else(cores)
     }
 
     /// Sets one.

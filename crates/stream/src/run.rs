@@ -5,12 +5,14 @@
 
 mod commit;
 mod cut;
+mod objects;
 mod preview;
 mod progress;
 mod sift;
 mod state;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ use crate::feed::{FeedId, Feeds};
 use crate::lookups::Lookups;
 use crate::multiset::Multiset;
 use crate::options::BadData;
-use crate::pieces::{Pieces, cores};
+use crate::pieces::Pieces;
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{EventTime, SourceKind, SourcePlan};
@@ -353,6 +355,12 @@ impl Run {
         Ok(Step::Committed(committed.txn))
     }
 
+    /// From the next epoch on, so many pieces of its rows are worked on at once; what is held fits any.
+    pub(crate) fn rescale(&mut self, parallelism: Option<u32>) {
+        self.plan.options.parallelism = parallelism;
+        Arc::make_mut(&mut self.plan.graph).parallelism = self.plan.options.pieces() as u64;
+    }
+
     /// True until an epoch has read something, since it began or began again.
     fn is_first(&self) -> bool {
         self.epoch.0 == self.standing.since
@@ -360,9 +368,8 @@ impl Run {
 
     fn executor(&self) -> Executor<'_> {
         let limits = self.services.limits;
-        let most = self.plan.options.parallelism.and_then(|most| usize::try_from(most).ok());
-        let pieces =
-            Pieces { most: most.unwrap_or_else(cores), rows: limits.piece_rows, from: limits.wide_rows };
+        let most = self.plan.options.pieces();
+        let pieces = Pieces { most, rows: limits.piece_rows, from: limits.wide_rows };
         Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups, pieces }
     }
 

@@ -5,18 +5,15 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{ResetExtent, TableDef};
-use cenote_vocab::{Epoch, TableId};
-use futures::TryStreamExt;
-use uuid::Uuid;
+use cenote_vocab::Epoch;
 
 use super::{Run, Writer};
 use crate::Error;
 use crate::blocks::{self, Block, Changes, Layouts};
-use crate::checkpoint::{Held, SourceState, Standing, StateObject, Stored};
+use crate::checkpoint::{Held, SourceState, Standing, Stored};
 use crate::lineage::{self, Script};
 use crate::multiset::{Delta, Multiset};
 use crate::plan::{Advanced, Operator};
-use crate::streams::SourcePlan;
 
 impl Run {
     /// Takes what the last commit said, if there was one.
@@ -31,7 +28,7 @@ impl Run {
         let stored = Stored::decode(&bytes).map_err(corrupt)?;
         self.check(&stored)?;
         let body = match stored.object {
-            Some(object) => Some(self.services.lake.store.read(&self.object_path(object.id)).await?),
+            Some(object) => Some(self.read_object(object.id, |bytes| stored.check(bytes)).await?),
             None => None,
         };
         for (held, runs) in held.iter_mut().zip(stored.runs(body).map_err(corrupt)?) {
@@ -162,14 +159,11 @@ impl Run {
         for block in blocks {
             let bytes = match (&block.inline, block.head.id) {
                 (Some(bytes), _) => bytes.clone(),
-                (None, Some(id)) => self.services.lake.store.read(&self.object_path(id)).await?,
+                (None, Some(id)) => self.read_object(id, |bytes| block.head.check(bytes)).await?,
                 (None, None) => continue,
             };
-            block.head.decode(&bytes, &layouts, &mut changes).map_err(|reason| {
-                let object = block.head.id.map(|id| format!(" ({})", self.object_path(id)));
-                let reason = reason + &object.unwrap_or_default();
-                Error::Corrupt { pipeline: self.pipeline.full_name(), reason }
-            })?;
+            let corrupt = |reason| Error::Corrupt { pipeline: self.pipeline.full_name(), reason };
+            block.head.decode(&bytes, &layouts, &mut changes).map_err(corrupt)?;
         }
         Ok(changes)
     }
@@ -205,7 +199,7 @@ impl Run {
             && let Some(bytes) = new.inline.take()
         {
             let id = self.services.lake.ids.uuid();
-            self.services.lake.store.put(&self.object_path(id), bytes).await?;
+            self.put_object(id, bytes).await?;
             new.head.id = Some(id);
         }
         blocks.push(new);
@@ -232,52 +226,6 @@ impl Run {
         let bytes = |held: &Held| memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..])));
         let operators = self.plan.operators.iter().zip(&self.held);
         operators.max_by_key(|(_, held)| bytes(held)).map(|(operator, _)| operator.name())
-    }
-
-    /// Deletes objects that a crash left behind, and lets go of the history of tables that are read no longer.
-    pub(super) async fn clean(&self) -> Result<(), Error> {
-        let catalog = &self.services.lake.catalog;
-        let read: BTreeSet<TableId> = self.plan.sources.iter().filter_map(SourcePlan::table).collect();
-        for hold in catalog.holds(&self.scope).await? {
-            let is_ours = hold.holder == self.pipeline.producer();
-            if is_ours && hold.table.is_some_and(|table| !read.contains(&table)) {
-                catalog.release_hold(&self.scope, hold.id).await?;
-            }
-        }
-        let store = &self.services.lake.store;
-        let all = cenote_store::pipeline_location(self.scope.tenant(), self.pipeline.id);
-        let kept = self.objects(self.object, &self.blocks);
-        let mut listed = store.list(&all);
-        while let Some(object) = listed.try_next().await? {
-            if !kept.contains(&object.path) {
-                store.delete(&object.path).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes objects that no commit will name. Best effort: what stays goes with the next start.
-    pub(super) async fn forget(&self, object: Option<StateObject>, blocks: &[Block]) {
-        let kept = self.objects(self.object, &self.blocks);
-        for path in self.objects(object, blocks).difference(&kept) {
-            if let Err(error) = self.services.lake.store.delete(path).await {
-                tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
-            }
-        }
-    }
-
-    /// All objects of a state.
-    pub(super) fn objects(
-        &self,
-        object: Option<StateObject>,
-        blocks: &[Block],
-    ) -> BTreeSet<object_store::path::Path> {
-        let ids = blocks.iter().filter_map(|block| block.head.id);
-        ids.chain(object.map(|object| object.id)).map(|id| self.object_path(id)).collect()
-    }
-
-    pub(super) fn object_path(&self, id: Uuid) -> object_store::path::Path {
-        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, id)
     }
 }
 

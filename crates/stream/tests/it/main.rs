@@ -1,9 +1,11 @@
 //! Pipelines over a real catalog (SQLite in memory), a real log and a store in memory.
 
 mod checks;
+mod damage;
 mod files;
 mod forgetting;
 mod golden;
+mod history;
 mod joins;
 #[cfg(feature = "kafka")]
 mod kafka;
