@@ -391,3 +391,31 @@ async fn a_webhook_that_is_down_for_long_loses_no_row_and_no_more_than_an_epoch_
     assert_eq!(taken, expected);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_row_names_its_column() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE got (id BIGINT)").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bad.json");
+    for (row, expected) in [
+        (r#"{"id":"x","at":"2026-01-01T00:00:00","v":"1"}"#, "'id'"),
+        (r#"{"at":"2026-01-01T00:00:00","v":"1"}"#, "column \"id\" is NULL"),
+        (r#"{"id":1,"at":null,"v":"1"}"#, "column \"at\" is NULL: the row has no event time"),
+        (r#"{"id":1,"at":"2026-01-01T00:00:00","v":"x"}"#, "column \"number\" or WATERMARK: "),
+    ] {
+        std::fs::write(&path, format!("{row}\n")).expect("writes");
+        let script = format!(
+            "CREATE TABLE src (id BIGINT NOT NULL, at TIMESTAMP, v TEXT, number BIGINT GENERATED ALWAYS AS (CAST(v AS BIGINT)) STORED, \
+             WATERMARK FOR at AS at - INTERVAL '1 second') WITH (connector = 'single_file', path = '{}', type = 'source', format = 'json'); \
+             INSERT INTO got SELECT id FROM src",
+            path.display()
+        );
+        create(&world, &script).await;
+        let mut run = world.open("p", Limits::default()).await.expect("opens");
+        let error = run.step().await.expect_err("a bad row").to_string();
+        assert!(error.contains("bad.json, offset 0: ") && error.contains(expected), "{error}");
+        world.client.rows("DROP PIPELINE p").await;
+    }
+    world.stop().await;
+}

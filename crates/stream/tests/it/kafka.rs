@@ -295,7 +295,9 @@ async fn a_pipeline_wakes_when_the_first_of_its_partitions_is_idle() {
     let cluster = Cluster::start();
     cluster.topic("t", 2);
     let world = World::new().await;
-    windows(&world, ", idle_timeout = '2 seconds'", &cluster).await;
+    world.client.rows("CREATE TABLE counts (start TIMESTAMP, n BIGINT, total BIGINT)").await;
+    let patient = source(&cluster, EVENTS, ", idle_micros = 2000000");
+    create(&world, "", &format!("{patient} {WINDOWS}")).await;
     world.client.rows("RESUME PIPELINE p").await;
     let started = "SELECT count(committed) FROM system.stream.sources";
     settles("the start", PATIENCE, async || world.client.rows(started).await == ["1"]).await;

@@ -13,6 +13,8 @@ mod life;
 mod names;
 mod nexmark;
 mod scripts;
+mod spilling;
 mod steer;
 mod views;
+mod windows;
 mod world;
