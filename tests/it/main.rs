@@ -14,6 +14,7 @@ mod jobs;
 mod journey;
 mod kafka;
 mod limits;
+mod metadata;
 mod model;
 mod pipelines;
 mod process;

@@ -29,7 +29,7 @@ use crate::{
 /// A catalog database. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     /// One per catalog, started when first asked.
     committers: Arc<Mutex<HashMap<CatalogId, Committer>>>,
 }
@@ -83,6 +83,7 @@ impl Catalog {
             memories: Mutex::default(),
             files: FileIndexes::new(),
             recent: Recent::new(),
+            published: tokio::sync::Notify::new(),
         };
         tenant::create_first(&inner).await?;
         Ok(Self { inner: Arc::new(inner), committers: Arc::default() })

@@ -67,12 +67,14 @@ mod object;
 mod options;
 mod partition;
 mod pipeline;
+mod publication;
 mod read_set;
 mod reading;
 mod recent;
 mod registry;
 mod reruns;
 mod run;
+mod signing;
 mod sql;
 mod system;
 mod task;
@@ -106,14 +108,19 @@ pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef,
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
 pub use pipeline::{Desired, Pipeline, Reset, ResetExtent};
+pub use publication::{Publication, PublicationReader};
 pub use read_set::{ColumnRange, PartitionKey, ReadSet, Region, Zone};
-pub use registry::{SystemColumn, SystemKind, SystemTable, system_tables};
+pub use registry::{
+    PublishedKind, PublishedTable, SystemColumn, SystemKind, SystemTable, published_tables, system_tables,
+};
 pub use reruns::Reruns;
 pub use run::{NewRun, RunCounts, RunEnd};
+pub use signing::SigningKey;
 pub use task::{
     AssetRun, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, TaskEnd, TaskFailure,
     TaskOutcome, TaskRecord, Tick,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
+pub use tenant::CATALOG_NAME;
 pub use tuple::tuple_text;
 pub use visible::{FileEntry, PartitionTuple, Partitions, VisibleFiles};

@@ -8,6 +8,8 @@ mod flow;
 mod ledger;
 mod lineage;
 mod objects;
+mod publication;
+mod published;
 mod render;
 mod root;
 mod stream;
@@ -23,6 +25,8 @@ pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
 pub(crate) use lineage::{CODE, EDGE, NODE};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
+pub(crate) use publication::{PUBLICATION, SIGNING_KEY};
+pub use published::{PublishedKind, PublishedTable, published_tables};
 pub(crate) use render::{add_column, define, definitions};
 pub(crate) use root::{CATALOG, HEAD, HOLD, META, TABLE_TXN, TXN, TXN_INPUT};
 pub(crate) use stream::PIPELINE;
@@ -31,7 +35,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 6;
+pub(crate) const LAYOUT: i64 = 7;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -62,6 +66,8 @@ pub(crate) const TABLES: &[&Table] = &[
     &JOB,
     &RUN,
     &PIPELINE,
+    &PUBLICATION,
+    &SIGNING_KEY,
     &CODE,
     &NODE,
     &EDGE,

@@ -551,6 +551,21 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 WHERE catalog_id = :catalog ORDER BY token_id",
     },
     SystemTable {
+        name: "meta.publications",
+        columns: &[
+            integer("manifest_id"),
+            integer("txn"),
+            text("path"),
+            text("sha256"),
+            integer("files"),
+            integer("bytes"),
+            time("published_at"),
+        ],
+        private: false,
+        query: "SELECT manifest_id, txn, path, sha256, files, bytes, published_us FROM cn_publication \
+                WHERE catalog_id = :catalog ORDER BY manifest_id",
+    },
+    SystemTable {
         name: "meta.leases",
         columns: &[text("name"), text("holder"), integer("fence"), time("expires_at")],
         private: true,

@@ -7,6 +7,8 @@ use crate::fixture::Fixture;
 
 /// From the newest layout back to 1.
 const BACK_TO_1: &[&str] = &[
+    "DROP TABLE cn_publication",
+    "DROP TABLE cn_signing_key",
     "DROP TABLE cn_code",
     "DROP TABLE cn_node",
     "DROP TABLE cn_edge",
@@ -47,6 +49,7 @@ pub(crate) async fn an_older_catalog_gets_what_it_lacks(fixture: Fixture) {
     let fixture = fixture.restart_after(BACK_TO_1).await;
     assert!(fixture.catalog.jobs(&fixture.scope).await.expect("the table is there").is_empty());
     assert!(fixture.catalog.pipelines(&fixture.scope).await.expect("the table is there").is_empty());
+    assert!(fixture.catalog.publications(&fixture.scope).await.expect("the table is there").is_empty());
     fixture.append(table, 1).await;
     let parts = fixture.catalog.system_rows(&fixture.scope, "storage.partitions").await.expect("rows");
     let counted =

@@ -18,6 +18,7 @@ mod model;
 mod objects;
 mod pipelines;
 mod postgres;
+mod publications;
 mod runs;
 mod serial;
 mod sqlite;
@@ -112,6 +113,10 @@ macro_rules! all_promises {
             objects::a_rename_keeps_the_table,
             objects::options_are_set_and_taken_off,
             layout::an_older_catalog_gets_what_it_lacks,
+            publications::numbers_are_dense_and_an_older_publisher_is_fenced,
+            publications::a_publication_wakes_who_waits_for_its_transaction,
+            publications::all_is_read_as_of_one_head_sorted_and_without_what_changes_by_ingest,
+            publications::a_replaced_key_verifies_for_an_hour,
             runs::one_subject_is_worked_on_once_and_by_so_many_at_most,
             runs::a_run_is_ended_once_and_by_who_claimed_it,
             runs::what_a_dead_process_held_is_swept_by_the_next,

@@ -144,7 +144,10 @@ impl Attempt<'_> {
             }
         };
         let (rows, _) = self.execute(session, &statement).await?;
-        fail::fail_point!("task.files", |_| Err(Stopped::Error(crash_point("task.files"))));
+        fail::fail_point!("task.files", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.files"
+        ))));
         session.inner().read_at(None);
         let checks = self.checked(session, &target).await?;
         self.commit(session, &table, rows, checks).await
@@ -276,7 +279,10 @@ impl Attempt<'_> {
             tables: None,
         }];
         let (lake, identity) = (self.engine.lake(), session.identity());
-        fail::fail_point!("task.commit", |_| Err(Stopped::Error(crash_point("task.commit"))));
+        fail::fail_point!("task.commit", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.commit"
+        ))));
         let committed =
             staged.commit(lake, identity, base, None, None).await.map_err(|failed| match failed {
                 Failure::Commit(error @ CatalogError::CommitConflict { .. }) => {
@@ -285,7 +291,10 @@ impl Attempt<'_> {
                 Failure::Commit(error) => Stopped::Error(error.into()),
                 Failure::Other(error) => Stopped::Error(error),
             })?;
-        fail::fail_point!("task.answer", |_| Err(Stopped::Error(crash_point("task.answer"))));
+        fail::fail_point!("task.answer", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.answer"
+        ))));
         Ok(committed.txn)
     }
 
@@ -317,10 +326,6 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-fn crash_point(name: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("crash point {name}"))
 }
 
 /// As the setting takes it.

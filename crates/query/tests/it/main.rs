@@ -2,6 +2,7 @@
 
 mod access;
 mod changes;
+mod damage;
 mod evolution;
 mod history;
 mod keyed;
