@@ -123,7 +123,7 @@ def _forgetting(rate: int, seconds: float) -> dict:
         node.sql(
             f"CREATE PIPELINE p WITH (updating_ttl = '10s') AS $$ CREATE TABLE a {impulse}; CREATE TABLE b {impulse}; "
             "CREATE TABLE nowhere WITH (connector = 'blackhole'); "
-            "INSERT INTO nowhere SELECT a.counter, b.counter FROM a JOIN b ON a.counter = b.counter $$"
+            "INSERT INTO nowhere SELECT a.counter AS one, b.counter AS other FROM a JOIN b ON a.counter = b.counter $$"
         )
         began, memory, states = time.perf_counter(), [], []
         while time.perf_counter() - began < seconds:
@@ -151,6 +151,7 @@ def _spilling(keys: int, memory: str) -> dict:
         )
         _until(node, "SELECT sum(n) FROM out", 2 * keys)
         seconds = time.perf_counter() - began
+        _until(node, "SELECT sum(state_rows) > 0 FROM system.stream.operators", True)
         held, spilled = node.sql("SELECT sum(state_bytes), sum(spilled_bytes) FROM system.stream.operators")[0]
         return {
             "what": f"{keys:,} keys with state_memory = {memory}", "rows/s": 2 * keys / seconds,

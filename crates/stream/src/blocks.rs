@@ -260,6 +260,10 @@ mod tests {
         assert_eq!(step(&[head(None, 90)], &head(None, 10), 10, sizes), Step::Whole);
         let many: Vec<BlockHead> = [5000, 5000, 200, 100].map(|rows| head(Some(1), rows)).into();
         let new = head(None, 150);
-        assert_eq!(step(&many, &new, 1 << 20, Sizes { full: 50_000, ..sizes }), Step::Merge(2), "full ones stay");
+        assert_eq!(
+            step(&many, &new, 1 << 20, Sizes { full: 50_000, ..sizes }),
+            Step::Merge(2),
+            "full ones stay"
+        );
     }
 }

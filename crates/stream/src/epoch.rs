@@ -171,7 +171,11 @@ mod tests {
         let restarted = watermark(i64::MIN, sources.iter().map(|source| (source, IDLE)), (500, 450));
         assert_eq!(restarted, i64::MIN, "a pause makes nobody idle");
         let patient = [(&sources[0], IDLE), (&sources[1], None)];
-        assert_eq!(watermark(i64::MIN, patient.into_iter(), (500, 0)), i64::MIN, "one is waited for, for ever");
+        assert_eq!(
+            watermark(i64::MIN, patient.into_iter(), (500, 0)),
+            i64::MIN,
+            "one is waited for, for ever"
+        );
     }
 
     fn parts(parts: &[(Option<i64>, i64)]) -> SourceState {

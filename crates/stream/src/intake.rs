@@ -99,7 +99,9 @@ impl Intake {
                     continue;
                 }
                 Ok(_) => shape.without_time(),
-                Err(Error::Plan(error)) => format!("{}: {}", shape.made.join(" or "), error.strip_backtrace()),
+                Err(Error::Plan(error)) => {
+                    format!("{}: {}", shape.made.join(" or "), error.strip_backtrace())
+                }
                 Err(error) => return Err(error),
             };
             self.bad.push(BadRow::new(places.row(number), shown(&without_time(&row)).as_bytes(), reason));

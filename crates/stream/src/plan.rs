@@ -447,8 +447,10 @@ impl Planner {
         let read = sources.iter().filter_map(SourcePlan::lake_table).chain(looked_up).collect::<Vec<_>>();
         let targets = self.outputs.iter().map(|(_, output)| &output.target);
         check::no_target_is_read(&read, targets.chain(&self.bad_table).chain(&self.late_table))?;
-        let is_held = |source: &&SourcePlan| operators.iter().any(|operator| operator.reads().contains(&source.feed));
-        let held = sources.iter().filter(is_held).map(|source| Meaning::source(&source.name, source.identity()));
+        let is_held =
+            |source: &&SourcePlan| operators.iter().any(|operator| operator.reads().contains(&source.feed));
+        let held =
+            sources.iter().filter(is_held).map(|source| Meaning::source(&source.name, source.identity()));
         let lineage = self.streams.lineage().into_iter().chain(held).collect();
         let sinks = self.streams.sinks();
         let (graph, nodes) = graph::graph(&graph::Parts {

@@ -381,7 +381,8 @@ mod tests {
         expected.retain(|_, weight| *weight != 0);
         for from in [Vec::new(), key(1), key(1940), key(1941), key(5000)] {
             let got: Vec<Row> = spilled.from(&from).expect("read").collect::<Result<_, _>>().expect("rows");
-            let wanted = expected.range(from..).map(|(row, weight)| (row.clone().into_boxed_slice(), *weight));
+            let wanted =
+                expected.range(from..).map(|(row, weight)| (row.clone().into_boxed_slice(), *weight));
             assert_eq!(got, wanted.collect::<Vec<_>>());
         }
         let files = spilled.disk.used_disk_space();
@@ -396,8 +397,7 @@ mod tests {
         let few: Vec<Vec<u8>> = (1..90).map(key).collect();
         spilled.add(few.iter().map(|row| (&row[..], 1))).expect("there is room");
         let noise = |at: u64| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
-        let mut many: Vec<Vec<u8>> =
-            (0..20_000_u64).map(|at| [noise(at), noise(at + 1)].concat()).collect();
+        let mut many: Vec<Vec<u8>> = (0..20_000_u64).map(|at| [noise(at), noise(at + 1)].concat()).collect();
         many.sort();
         let error = spilled.add(many.iter().map(|row| (&row[..], 1))).expect_err("there is none");
         assert!(error.to_string().contains("max_temp_directory_size"), "{error}");

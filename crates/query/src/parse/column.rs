@@ -127,11 +127,7 @@ fn structure(
     }
 }
 
-fn map(
-    words: &mut Words<'_>,
-    column: &str,
-    (depth, owed): (usize, &mut usize),
-) -> Result<FieldType, Error> {
+fn map(words: &mut Words<'_>, column: &str, (depth, owed): (usize, &mut usize)) -> Result<FieldType, Error> {
     let brackets = Brackets::open(words)?;
     let key = nested(words, column, (depth + 1, &mut *owed))?;
     expect(words, &Token::Comma, ",")?;

@@ -41,10 +41,7 @@ impl FunctionRewrite for Texts {
 }
 
 fn asks_if_equal(op: Operator) -> bool {
-    matches!(
-        op,
-        Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom
-    )
+    matches!(op, Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
 }
 
 /// A whole number as a text, if what it stands beside is one that is not written out.

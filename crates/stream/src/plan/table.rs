@@ -294,7 +294,8 @@ async fn source(
     let text = lineage::text(&optimized, &|_| table.name.to_lowercase())?;
     let made = shaped.made();
     let time = shaped.watermark.as_ref().map(|(column, _)| column.clone());
-    planned.shape = Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text, made, time });
+    planned.shape =
+        Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text, made, time });
     streams.add_source(planned, feed)
 }
 
@@ -355,7 +356,8 @@ impl Shaped<'_> {
     fn made(&self) -> Vec<String> {
         let columns = self.table.columns.iter();
         let generated = columns.filter(|column| matches!(column.value, ScriptValue::Generated(_)));
-        let says = |(_, expression): &&(String, Option<String>)| expression.as_ref().is_some_and(|e| !e.is_empty());
+        let says =
+            |(_, expression): &&(String, Option<String>)| expression.as_ref().is_some_and(|e| !e.is_empty());
         let watermark = self.watermark.as_ref().filter(says).map(|_| "WATERMARK".to_owned());
         generated.map(|column| format!("column \"{}\"", column.field.name)).chain(watermark).collect()
     }
@@ -447,14 +449,21 @@ pub(super) fn fitted(plan: LogicalPlan, columns: &SchemaRef, target: &str) -> Re
 }
 
 /// The columns of a query whose rows go to a sink that declares none. A field of a struct is named as the field, if no other
-/// column is.
+/// column is; of several columns of a name all but the first are numbered.
 pub(super) fn columns_of(plan: &LogicalPlan) -> SchemaRef {
     let fields = plan.schema().fields();
     let named = |name: &str| fields.iter().filter(|field| field_name(field.name()) == name).count();
+    let mut taken = BTreeSet::new();
+    let mut unique = |name: &str| {
+        let numbered = (1..).map(|number| format!("{name}_{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        // Names match in any case.
+        names.find(|name| taken.insert(name.to_lowercase())).unwrap_or_default()
+    };
     let fields = fields.iter().map(|field| {
         let name = field_name(field.name());
         let name = if named(name) == 1 { name } else { field.name() };
-        field.as_ref().clone().with_name(name).with_nullable(true)
+        field.as_ref().clone().with_name(unique(name)).with_nullable(true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -50,8 +50,7 @@ impl Run {
     /// Moves what tables have in memory to disk, the largest ones first, until one part in so many is left.
     fn spill(&mut self, parts: u64) -> Result<(), Error> {
         let disk = self.plan.state.runtime_env().disk_manager.clone();
-        let mut tables: Vec<&mut Multiset> =
-            self.held.iter_mut().flat_map(|held| &mut held.tables).collect();
+        let mut tables: Vec<&mut Multiset> = self.held.iter_mut().flat_map(|held| &mut held.tables).collect();
         tables.sort_by_key(|table| Reverse(table.bytes()));
         let mut left: u64 = tables.iter().map(|table| table.bytes()).sum();
         let stays = (left / parts).min(self.services.limits.state_bytes / parts);

@@ -84,10 +84,11 @@ async fn a_view_that_is_made_while_a_merge_waits_for_its_commit_equals_its_query
     let merger = world.node.session().await;
     let mut merging = tokio::task::JoinSet::new();
     merging.spawn(async move { merger.rows("OPTIMIZE facts FULL").await });
-    let is_planned =
-        tokio::task::spawn_blocking(move || is_planned.recv_timeout(cenote_testkit::PATIENCE).map(|()| is_planned))
-            .await
-            .expect("waits");
+    let is_planned = tokio::task::spawn_blocking(move || {
+        is_planned.recv_timeout(cenote_testkit::PATIENCE).map(|()| is_planned)
+    })
+    .await
+    .expect("waits");
     let is_planned = is_planned.expect("the merge is planned");
     for (view, query) in VIEWS {
         let query = query.replace("{facts}", "facts");

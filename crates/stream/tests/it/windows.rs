@@ -6,7 +6,10 @@ use crate::world::{World, drain, epochs_of};
 async fn windows_of_an_hour_that_begin_each_second_are_the_batch_answer() {
     const ROWS: u32 = 400;
     let world = World::new().await;
-    world.client.rows("CREATE TABLE out (second BIGINT, k BIGINT, n BIGINT, total BIGINT, least BIGINT)").await;
+    world
+        .client
+        .rows("CREATE TABLE out (second BIGINT, k BIGINT, n BIGINT, total BIGINT, least BIGINT)")
+        .await;
     // A row each 50 ms, the last of which ends everything.
     let script = format!(
         "CREATE TABLE i WITH (connector = 'impulse', event_rate = 0, event_time_interval = '50 milliseconds', message_count = {ROWS}, start_time = 1767225600000000);
