@@ -324,6 +324,11 @@ impl Catalog {
         pipeline::alter(&self.inner, scope, pipeline).await
     }
 
+    /// Stores the options of a pipeline that goes on as it is. `PipelineNotFound` once it was dropped.
+    pub async fn set_pipeline_options(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::set_options(&self.inner, scope, pipeline).await
+    }
+
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
     pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
         pipeline::remove(&self.inner, scope, pipeline).await
