@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::step::Step;
 use super::writes::EventRow;
-use crate::{FlowChange, SchemaDef, TableDef, TableKind, TaskOutcome};
+use crate::{Cancel, FlowChange, SchemaDef, TableDef, TableKind, TaskOutcome};
 
 impl Step<'_> {
     /// Tells what became of a table or view.
@@ -101,8 +101,15 @@ impl Step<'_> {
                 });
                 of("task", "task.finished", end.task, payload)
             }
-            FlowChange::CancelRun { run, reason } => {
-                of("run", "run.cancelled", *run, json!({ "reason": reason }))
+            FlowChange::CancelRun { run, reason, why } => {
+                let kind = match why {
+                    Cancel::Asked => "run.cancelled",
+                    Cancel::TimedOut => "run.timed_out",
+                };
+                of("run", kind, *run, json!({ "reason": reason }))
+            }
+            FlowChange::PauseRun { run, paused } => {
+                of("run", if *paused { "run.paused" } else { "run.resumed" }, *run, Value::Null)
             }
         };
         self.tell(event);
