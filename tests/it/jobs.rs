@@ -66,7 +66,7 @@ async fn jobs_are_seen_run_and_held_over_http() {
     };
     assert_eq!(
         (status, names(&jobs)),
-        (200, ["compact", "expire", "orphans", "retention"].map(str::to_owned).to_vec())
+        (200, ["compact", "expire", "orphans", "publish", "retention"].map(str::to_owned).to_vec())
     );
     let (status, held) = send("POST", "/api/v1/jobs/compact/disable").await;
     assert_eq!((status, held["enabled"].as_bool()), (200, Some(false)));

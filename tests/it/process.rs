@@ -132,7 +132,7 @@ async fn sigterm_flushes_and_ends_in_order() {
     let process = Process::start(&data, &["table.inline_max=0"]);
     process.client().write("cpu usage=1 1").await;
     assert!(process.terminate().success());
-    let files = walk(&data.join("lake"));
+    let files = walk(&data.join("lake/default"));
     assert_eq!(files, 1, "the buffered row is in a file");
     let process = Process::start(&data, &[]);
     assert_eq!(process.client().number("SELECT count(*) FROM cpu").await, 1);

@@ -19,9 +19,10 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, Commit, Committed,
-    DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge, Names, NewRun,
-    NewTag, NewToken, PartitionCounters, PartsOf, Pipeline, RunCounts, RunEnd, RunFilter, ScramVerifier,
+    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, ColumnEdge, Commit,
+    Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
+    Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline, RunCounts, RunEnd, RunFilter,
+    ScramVerifier,
     TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection,
     hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
 };
@@ -29,7 +30,7 @@ use crate::{
 /// A catalog database. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     /// One per catalog, started when first asked.
     committers: Arc<Mutex<HashMap<CatalogId, Committer>>>,
 }
@@ -83,6 +84,7 @@ impl Catalog {
             memories: Mutex::default(),
             files: FileIndexes::new(),
             recent: Recent::new(),
+            published: tokio::sync::Notify::new(),
         };
         tenant::create_first(&inner).await?;
         Ok(Self { inner: Arc::new(inner), committers: Arc::default() })
@@ -439,6 +441,11 @@ impl Catalog {
         Ok(lineage::edges(&self.inner.database, scope.catalog(), at).await?)
     }
 
+    /// All edges between columns that were there at a transaction. `Limit` if there are too many to walk.
+    pub async fn column_lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<ColumnEdge>, Error> {
+        Ok(lineage::column_edges(&self.inner.database, scope.catalog(), at).await?)
+    }
+
     /// Rows of a registered system table, limited to what the tenant may see.
     pub async fn system_rows(&self, scope: &Scope, name: &str) -> Result<RecordBatch, Error> {
         system::rows(&self.inner, scope, name).await
@@ -469,6 +476,17 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<(Epoch, Txn, Option<bytes::Bytes>)>, Error> {
         reading::producer(&self.inner, scope, name).await
+    }
+
+    /// Exchanges the state that is kept beside a producer's epoch, if it is `from`. False if it is another, or there is none.
+    pub async fn replace_producer_state(
+        &self,
+        scope: &Scope,
+        name: &str,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<bool, Error> {
+        collection::replace_producer_state(&self.inner, scope, name, from, to).await
     }
 
     /// Forgets a producer, its epochs and its fence: what it offers next takes effect whatever its epoch. `Invalid` for those

@@ -205,6 +205,14 @@ pub enum Error {
     /// A version that is no longer kept, or never was.
     #[error("{0}")]
     SnapshotExpired(String),
+    /// Events that are no longer kept.
+    #[error("events after {after} are no longer kept: they start after {floor}")]
+    EventsExpired {
+        /// As asked.
+        after: Txn,
+        /// The transaction after which they are kept.
+        floor: Txn,
+    },
     /// Changes that are no longer kept.
     #[error("changes of {table} after {after} are no longer kept: they start after {floor}")]
     ChangesExpired {
@@ -290,6 +298,7 @@ impl Fault for Error {
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
             | Self::SnapshotExpired(_)
+            | Self::EventsExpired { .. }
             | Self::ChangesExpired { .. } => ErrorKind::NotFound,
             Self::TableExists(_)
             | Self::SchemaExists(_)
@@ -353,6 +362,7 @@ impl Fault for Error {
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
             Self::SnapshotExpired(_)
+            | Self::EventsExpired { .. }
             | Self::ChangesExpired { .. }
             | Self::SnapshotFuture { .. }
             | Self::Slice(_)
@@ -375,6 +385,9 @@ impl Fault for Error {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
             Self::IsAsset(_) => Some("use DROP ASSET first".to_owned()),
+            Self::EventsExpired { floor, .. } => {
+                Some(format!("read what there is now, then the events after {floor}"))
+            }
             Self::ChangesExpired { floor, .. } => Some(format!(
                 "read the table at version {floor} or later, then its changes after that version"
             )),

@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
     pub(crate) files: FileIndexes,
     pub(crate) recent: Recent,
+    /// Rings when metadata of any catalog was published by this process.
+    pub(crate) published: tokio::sync::Notify,
 }
 
 impl Inner {

@@ -51,6 +51,7 @@ mod committer;
 mod conflict;
 mod credential;
 mod error;
+mod event;
 mod evolution;
 mod file;
 mod file_index;
@@ -67,12 +68,14 @@ mod object;
 mod options;
 mod partition;
 mod pipeline;
+mod publication;
 mod read_set;
 mod reading;
 mod recent;
 mod registry;
 mod reruns;
 mod run;
+mod signing;
 mod slices;
 mod sql;
 mod system;
@@ -97,25 +100,33 @@ pub use commit::{
 };
 pub use conflict::Clash;
 pub use error::Error;
+pub use event::{Event, EventPage};
 pub use evolution::{ColumnPath, Evolution, Place, SortColumn, first_schema};
 pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
-pub use lineage::{Direction, LineageEdge, Walk, WalkedEdge, walk};
+pub use lineage::{
+    ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
+};
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
 pub use pipeline::{Desired, Pipeline, Reset, ResetExtent};
+pub use publication::{Publication, PublicationReader};
 pub use read_set::{ColumnRange, PartitionKey, ReadSet, Region, Zone};
-pub use registry::{SystemColumn, SystemKind, SystemTable, system_tables};
+pub use registry::{
+    PublishedKind, PublishedTable, SystemColumn, SystemKind, SystemTable, published_tables, system_tables,
+};
 pub use reruns::Reruns;
 pub use run::{NewRun, RunCounts, RunEnd};
+pub use signing::SigningKey;
 pub use slices::{Mapped, Mapping, Partitioning, Period, Sameness, SliceRange, SliceSet, SliceValue, Slices};
 pub use task::{
     AssetRun, Cancel, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, RunFilter, TaskEnd,
     TaskFailure, TaskOutcome, TaskRecord, Tick,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
+pub use tenant::CATALOG_NAME;
 pub use tuple::tuple_text;
 pub use visible::{FileEntry, PartitionTuple, Partitions, VisibleFiles};

@@ -10,7 +10,7 @@ use crate::sql::{Failure, Transaction, head, history, migrate, object};
 use crate::{Error, Facts, SchemaDef};
 
 /// The catalog of each tenant.
-const CATALOG_NAME: &str = "lake";
+pub const CATALOG_NAME: &str = "lake";
 /// The schema that a catalog starts with.
 const SCHEMA_NAME: &str = "default";
 /// Object numbers count from here.

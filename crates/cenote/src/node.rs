@@ -503,6 +503,7 @@ fn flow_options(config: &Config) -> FlowOptions {
         compaction_jobs_max: u32::try_from(config.number("compaction.jobs_max")).unwrap_or(u32::MAX),
         retention_enabled: config.flag("retention.enabled"),
         history_keep: config.duration("flow.history_keep"),
+        publish_interval: config.duration("metadata.publish_interval"),
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use cenote_codec::record::{AtBad, DecodedRecords, Decoder, RECORD_BYTES_MAX, RecordFormat, split};
-use cenote_datafile::ObjectReader;
+use cenote_datafile::{ObjectReader, StoredFile};
 use cenote_vocab::Micros;
 use flate2::read::MultiGzDecoder;
 use futures::{FutureExt, TryStreamExt};
@@ -316,7 +316,8 @@ impl FileReader {
     ) -> Result<FilePart, Error> {
         let unreadable = |error: parquet::errors::ParquetError| self.unreadable(path, error.to_string());
         let size = self.objects.head(path).await.map_err(|error| self.failed(path, error))?.size;
-        let reader = ObjectReader::new(self.objects.clone(), path.clone(), size);
+        let file = StoredFile::of_others(path.clone(), size);
+        let reader = ObjectReader::new(self.objects.clone(), file, None);
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(unreadable)?;
         let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let is_wanted =

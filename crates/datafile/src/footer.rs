@@ -14,15 +14,16 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::RowGroupMetaData;
 
+use crate::checks::PARQUET_TAIL_BYTES;
 use crate::file_schema::FileSchema;
 use crate::object_reader::ObjectReader;
 use crate::reader::{corrupt, failure};
-use crate::{ColumnStatistics, Error, FileStatistics, Value, min_max};
+use crate::{Checks, ColumnStatistics, Error, FileStatistics, StoredFile, Value, min_max};
 
 /// Ids from here on are never given to users: columns that Cenote itself puts into files.
 const HIDDEN_IDS: FieldId = FieldId(2_147_483_400);
 /// Bytes after the footer: its length and the magic number.
-const TAIL_BYTES: u64 = 8;
+const TAIL_BYTES: u64 = PARQUET_TAIL_BYTES as u64;
 
 /// A file's description of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,19 +111,19 @@ pub struct RowGroup {
     pub columns: Vec<FooterColumn>,
 }
 
-/// The row groups of the file of `size` bytes at `path`, in order. `Corrupt` if it is no Parquet file.
-pub async fn read_row_groups(store: &Store, path: &Path, size: u64) -> Result<Vec<RowGroup>, Error> {
-    let read = AssertUnwindSafe(row_groups(store, path, size)).catch_unwind().await;
-    read.unwrap_or_else(|_| Err(corrupt(path, "the decoder panicked")))
+/// The row groups of a file, in order. `Corrupt` if it is no Parquet file.
+pub async fn read_row_groups(store: &Store, file: &StoredFile) -> Result<Vec<RowGroup>, Error> {
+    let read = AssertUnwindSafe(row_groups(store, file)).catch_unwind().await;
+    read.unwrap_or_else(|_| Err(corrupt(&file.path, "the decoder panicked")))
 }
 
-async fn row_groups(store: &Store, path: &Path, size: u64) -> Result<Vec<RowGroup>, Error> {
-    let known = load(store, path, size).await?;
+async fn row_groups(store: &Store, file: &StoredFile) -> Result<Vec<RowGroup>, Error> {
+    let known = load(store, file).await?;
     let mut start = 0;
     let mut groups = Vec::with_capacity(known.metadata().num_row_groups());
     for group in known.metadata().row_groups() {
         let rows = u64::try_from(group.num_rows())
-            .map_err(|_| corrupt(path, format!("a row group has {} rows", group.num_rows())))?;
+            .map_err(|_| corrupt(&file.path, format!("a row group has {} rows", group.num_rows())))?;
         let columns = columns(&known, std::slice::from_ref(group));
         groups.push(RowGroup { rows: start..start + rows, columns });
         start += rows;
@@ -130,33 +131,46 @@ async fn row_groups(store: &Store, path: &Path, size: u64) -> Result<Vec<RowGrou
     Ok(groups)
 }
 
-async fn load(store: &Store, path: &Path, size: u64) -> Result<ArrowReaderMetadata, Error> {
-    let mut reader = ObjectReader::new(store.objects(), path.clone(), size);
+async fn load(store: &Store, file: &StoredFile) -> Result<ArrowReaderMetadata, Error> {
+    let mut reader = ObjectReader::new(store.objects(), file.clone(), None);
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let known = ArrowReaderMetadata::load_async(&mut reader, options).await;
-    known.map_err(|error| failure(path, error))
+    known.map_err(|error| failure(&file.path, error))
 }
 
-/// The description of the file of `size` bytes at `path`. `Corrupt` if it is none.
-pub async fn read_footer(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
-    let read = AssertUnwindSafe(read(store, path, size)).catch_unwind().await;
-    read.unwrap_or_else(|_| Err(corrupt(path, "the decoder panicked")))
+/// The description of a file. `Corrupt` if it is none.
+pub async fn read_footer(store: &Store, file: &StoredFile) -> Result<Footer, Error> {
+    let read = AssertUnwindSafe(read(store, file)).catch_unwind().await;
+    read.unwrap_or_else(|_| Err(corrupt(&file.path, "the decoder panicked")))
 }
 
-async fn read(store: &Store, path: &Path, size: u64) -> Result<Footer, Error> {
+async fn read(store: &Store, file: &StoredFile) -> Result<Footer, Error> {
+    let (path, size) = (&file.path, file.bytes);
     if size < TAIL_BYTES {
         return Err(corrupt(path, format!("{size} bytes are no Parquet file")));
     }
-    let tail = store.objects().get_range(path, size - TAIL_BYTES..size).await;
-    let tail = tail.map_err(|source| cenote_store::Error::from_store(path, source))?;
-    let length = tail.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
-    let footer_bytes = length.and_then(|length| length.checked_add(TAIL_BYTES as u32));
-    let footer_bytes = footer_bytes.ok_or_else(|| corrupt(path, "it has no footer"))?;
-
-    let known = load(store, path, size).await?;
+    let footer_bytes =
+        if file.footer_bytes == 0 { end_bytes(store, path, size).await? } else { file.footer_bytes };
+    let known = load(store, &StoredFile { footer_bytes, ..file.clone() }).await?;
     let rows = known.metadata().file_metadata().num_rows();
     let rows = u64::try_from(rows).map_err(|_| corrupt(path, format!("it says that it has {rows} rows")))?;
     Ok(Footer { rows, footer_bytes, columns: columns(&known, known.metadata().row_groups()) })
+}
+
+/// Bytes of checksums, if there are any, and footer, by the file's own word.
+async fn end_bytes(store: &Store, path: &Path, size: u64) -> Result<u32, Error> {
+    let read = async |from: u64, to: u64| {
+        let bytes = store.objects().get_range(path, from..to).await;
+        bytes.map_err(|source| Error::from(cenote_store::Error::from_store(path, source)))
+    };
+    let tail = read(size - TAIL_BYTES, size).await?;
+    let length = tail.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes))) + TAIL_BYTES;
+    let sums = match size.checked_sub(length) {
+        None => return Err(corrupt(path, format!("a footer of {length} bytes in {size}"))),
+        Some(end) if end < Checks::END_BYTES => 0,
+        Some(end) => Checks::bytes(&read(end - Checks::END_BYTES, end).await?),
+    };
+    u32::try_from(length + sums).map_err(|_| corrupt(path, format!("a footer of {length} bytes")))
 }
 
 /// What some row groups say of the columns.

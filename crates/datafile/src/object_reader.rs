@@ -1,4 +1,4 @@
-//! Ranges of an object, for the Parquet library.
+//! Ranges of an object, for the Parquet library; what is read is compared with the checksums of the file.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,28 +13,99 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-/// Read with the footer at once: most footers are smaller.
+use crate::Checks;
+use crate::checks::BLOCK_BYTES;
+
+/// Read with the footer at once: most footers are smaller, with the indexes before them.
 const FOOTER_HINT_BYTES: usize = 64 << 10;
+
+/// What is known of a file's object before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Path below the root.
+    pub path: Path,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Size of what stands behind the data: checksums, footer, its length and the magic number. 0 if that is not known, as of
+    /// the files of others: then nothing is compared.
+    pub footer_bytes: u32,
+}
+
+impl StoredFile {
+    /// A file of which only the size is known.
+    pub fn of_others(path: Path, bytes: u64) -> Self {
+        Self { path, bytes, footer_bytes: 0 }
+    }
+
+    /// Where the part with the footer begins.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.bytes.saturating_sub(u64::from(self.footer_bytes))
+    }
+}
 
 /// An object of known size.
 pub struct ObjectReader {
     objects: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
+    file: StoredFile,
+    /// Read with the first bytes, if they were not known before.
+    checks: Option<Arc<Checks>>,
 }
 
 impl ObjectReader {
-    pub fn new(objects: Arc<dyn ObjectStore>, path: Path, size: u64) -> Self {
-        Self { objects, path, size }
+    /// Nothing is read yet. `checks` as another reader of the same file knows them.
+    pub fn new(objects: Arc<dyn ObjectStore>, file: StoredFile, checks: Option<Arc<Checks>>) -> Self {
+        let checks = checks.or_else(|| (file.footer_bytes == 0).then(|| Checks::none(&file)));
+        Self { objects, file, checks }
+    }
+
+    /// What the file is compared with, if it was read already.
+    pub fn checks(&self) -> Option<Arc<Checks>> {
+        self.checks.clone()
     }
 
     /// A range outside of the object comes from a damaged footer: that is no failure of the store.
     fn check(&self, range: &Range<u64>) -> Result<()> {
-        if range.start <= range.end && range.end <= self.size {
+        if range.start <= range.end && range.end <= self.file.bytes {
             Ok(())
         } else {
-            Err(ParquetError::EOF(format!("bytes {range:?} of {}", self.size)))
+            Err(ParquetError::EOF(format!("bytes {range:?} of {}", self.file.bytes)))
         }
+    }
+
+    /// A store refuses to read behind an object's end: if the object has another size than known, that is the finding.
+    async fn explained<T>(&self, read: object_store::Result<T>) -> Result<T> {
+        let error = match read {
+            Ok(read) => return Ok(read),
+            Err(error) => error,
+        };
+        match self.objects.head(&self.file.path).await {
+            Ok(object) if object.size != self.file.bytes => {
+                let (expected, found) = (self.file.bytes, object.size);
+                Err(ParquetError::General(format!("expected {expected} bytes, found {found}")))
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// The bytes from `start` to the end, and with them what the file is compared with.
+    async fn end_from(&mut self, start: u64) -> Result<Bytes> {
+        let first = self.file.data_end().min(start - start % BLOCK_BYTES);
+        let read = self.objects.get_range(&self.file.path, first..self.file.bytes).await;
+        let bytes = self.explained(read).await?;
+        let place = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX).min(bytes.len());
+        let tail = &bytes[place(self.file.data_end())..];
+        let checks = Checks::read(&self.file, tail).map_err(ParquetError::General)?;
+        checks.compare(first, &bytes).map_err(ParquetError::General)?;
+        self.checks = Some(checks);
+        Ok(bytes.slice(place(start)..))
+    }
+
+    /// What the file is compared with; reads it if it is not known.
+    async fn known_checks(&mut self) -> Result<Arc<Checks>> {
+        if self.checks.is_none() {
+            self.end_from(self.file.data_end()).await?;
+        }
+        self.checks.clone().ok_or_else(|| ParquetError::General("it has no footer".to_owned()))
     }
 }
 
@@ -42,7 +113,11 @@ impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         async move {
             self.check(&range)?;
-            Ok(self.objects.get_range(&self.path, range).await?)
+            if self.checks.is_none() && range.end == self.file.bytes && range.start <= self.file.data_end() {
+                return self.end_from(range.start).await;
+            }
+            let mut found = self.get_byte_ranges(vec![range]).await?;
+            found.pop().ok_or_else(|| ParquetError::General("the store answered nothing".to_owned()))
         }
         .boxed()
     }
@@ -50,7 +125,17 @@ impl AsyncFileReader for ObjectReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
             ranges.iter().try_for_each(|range| self.check(range))?;
-            Ok(self.objects.get_ranges(&self.path, &ranges).await?)
+            let checks = self.known_checks().await?;
+            let whole: Vec<Range<u64>> = ranges.iter().map(|range| checks.widened(range)).collect();
+            let read = self.objects.get_ranges(&self.file.path, &whole).await;
+            let found = self.explained(read).await?;
+            let parts = ranges.iter().zip(&whole).zip(found).map(|((range, whole), bytes)| {
+                checks.compare(whole.start, &bytes).map_err(ParquetError::General)?;
+                let place =
+                    |at: u64| usize::try_from(at - whole.start).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(bytes.slice(place(range.start)..place(range.end)))
+            });
+            parts.collect()
         }
         .boxed()
     }
@@ -60,10 +145,16 @@ impl AsyncFileReader for ObjectReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
         async move {
-            let size = self.size;
-            let reader = ParquetMetaDataReader::new()
+            let size = self.file.bytes;
+            let hint = FOOTER_HINT_BYTES.max(self.file.footer_bytes as usize);
+            let mut reader = ParquetMetaDataReader::new()
                 .with_metadata_options(options.map(|options| options.metadata_options().clone()))
-                .with_prefetch_hint(Some(FOOTER_HINT_BYTES));
+                .with_prefetch_hint(Some(hint));
+            if let Some(options) = options {
+                reader = reader
+                    .with_column_index_policy(options.column_index_policy())
+                    .with_offset_index_policy(options.offset_index_policy());
+            }
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()

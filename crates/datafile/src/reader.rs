@@ -20,7 +20,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use crate::adapt::{absent, adapt};
 use crate::object_reader::ObjectReader;
-use crate::{Error, RowSet, arrow_schema};
+use crate::{Error, RowSet, StoredFile, arrow_schema};
 
 /// What to read of a file.
 #[derive(Clone, Debug)]
@@ -35,29 +35,25 @@ pub struct ReadOptions {
     pub batch_rows: usize,
 }
 
-/// The rows of the file of `size` bytes at `path`, in their order, as batches of [`arrow_schema`] of the wanted schema.
+/// The rows of a file, in their order, as batches of [`arrow_schema`] of the wanted schema.
 ///
 /// `Corrupt` if the file is damaged, has other row or byte counts, or values that do not fit the wanted types.
 pub async fn read_batches(
     store: &Store,
-    path: &Path,
-    size: u64,
+    file: &StoredFile,
     options: ReadOptions,
 ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
-    let opened = AssertUnwindSafe(open(store, path, size, &options)).catch_unwind().await;
-    match opened.unwrap_or_else(|_| Err(corrupt(path, "the decoder panicked"))) {
-        Err(error @ Error::Store(_)) => Err(explain(store, path, size, error).await),
-        other => other,
-    }
+    let opened = AssertUnwindSafe(open(store, file, &options)).catch_unwind().await;
+    opened.unwrap_or_else(|_| Err(corrupt(&file.path, "the decoder panicked")))
 }
 
 async fn open(
     store: &Store,
-    path: &Path,
-    size: u64,
+    file: &StoredFile,
     options: &ReadOptions,
 ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
-    let reader = ObjectReader::new(store.objects(), path.clone(), size);
+    let path = &file.path;
+    let reader = ObjectReader::new(store.objects(), file.clone(), None);
     // types come from Parquet's own schema: the Arrow schema in the footer is for others
     let settings = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, settings);
@@ -180,14 +176,7 @@ pub(crate) fn failure(path: &Path, error: ParquetError) -> Error {
             Ok(source) => cenote_store::Error::from_store(path, *source).into(),
             Err(source) => corrupt(path, source.to_string()),
         },
+        ParquetError::General(reason) => corrupt(path, reason),
         other => corrupt(path, other.to_string()),
-    }
-}
-
-/// A store refuses to read behind an object's end: if the object has another size than known, that is the finding.
-async fn explain(store: &Store, path: &Path, size: u64, error: Error) -> Error {
-    match store.size(path).await {
-        Ok(Some(found)) if found != size => corrupt(path, format!("expected {size} bytes, found {found}")),
-        _ => error,
     }
 }

@@ -8,16 +8,16 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::errors::ParquetError;
 use uuid::Uuid;
 
+use crate::checks::{PARQUET_TAIL_BYTES, Summing};
 use crate::file_schema::FileSchema;
 use crate::properties::properties;
 use crate::{Error, FileStatistics, StatisticsCollector, Value};
 
 /// Rows encoded at once: between two steps the size of the row group is checked and a full one is sent.
 const STEP_ROWS: usize = 16_384;
-/// Length of the metadata and the closing magic, behind the metadata.
-const FOOTER_TAIL_BYTES: u32 = 8;
 
 /// How much work goes into a file: fresh files are cheap to write, compacted ones cheap to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ pub struct WrittenFile {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// Size of the footer in bytes: so much from the end on is enough to read the file's metadata.
+    /// Size in bytes of the checksums and the footer: so much from the end on is enough to read the file's metadata.
     pub footer_bytes: u32,
     /// What is known of its columns.
     pub statistics: FileStatistics,
@@ -83,6 +83,7 @@ pub struct ParquetWriter {
 struct Begun {
     encoder: ArrowWriter<Vec<u8>>,
     upload: Upload,
+    summing: Summing,
     bytes: u64,
 }
 
@@ -115,7 +116,7 @@ impl ParquetWriter {
         if self.begun.get_mut().is_none() {
             let encoder = self.encoder(&rows)?;
             let upload = self.store.upload(&self.path).await?;
-            *self.begun.get_mut() = Some(Begun { encoder, upload, bytes: 0 });
+            *self.begun.get_mut() = Some(Begun { encoder, upload, summing: Summing::default(), bytes: 0 });
         }
         let Some(begun) = self.begun.get_mut() else { return Ok(()) };
         self.statistics.add(batch);
@@ -166,24 +167,40 @@ impl Begun {
         Ok(())
     }
 
-    /// Hands over what is encoded; returns it.
-    async fn send(&mut self) -> Result<Bytes, Error> {
-        self.encoder.sync().map_err(parquet::errors::ParquetError::from)?;
-        let encoded = Bytes::from(std::mem::take(self.encoder.inner_mut()));
-        self.bytes += encoded.len() as u64;
-        self.upload.write(encoded.clone()).await?;
-        Ok(encoded)
+    fn take_encoded(&mut self) -> Result<Bytes, Error> {
+        self.encoder.sync().map_err(ParquetError::from)?;
+        Ok(Bytes::from(std::mem::take(self.encoder.inner_mut())))
     }
 
-    /// Sizes of file and footer.
+    /// Hands over rows that are encoded.
+    async fn send(&mut self) -> Result<(), Error> {
+        let encoded = self.take_encoded()?;
+        self.summing.add(&encoded);
+        self.hand_over(encoded).await
+    }
+
+    async fn hand_over(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.bytes += bytes.len() as u64;
+        Ok(self.upload.write(bytes).await?)
+    }
+
+    /// Sizes of the file, and of its checksums and footer.
     async fn finish(mut self) -> Result<(u64, u32), Error> {
         self.encoder.finish()?;
-        let end = self.send().await?;
+        let mut data = self.take_encoded()?;
+        let no_footer = || ParquetError::General("the encoder wrote no footer".to_owned());
+        let [.., a, b, c, d, _, _, _, _] = *data else { return Err(no_footer().into()) };
+        let footer_bytes = u32::from_le_bytes([a, b, c, d]) as usize + PARQUET_TAIL_BYTES;
+        let footer = data.split_off(data.len().checked_sub(footer_bytes).ok_or_else(no_footer)?);
+        self.summing.add(&data);
+        self.hand_over(data).await?;
+        let sums = Bytes::from(std::mem::take(&mut self.summing).finish(&footer));
+        let footer_bytes = u32::try_from(sums.len() + footer.len())
+            .map_err(|_| ParquetError::General("the footer is larger than 4 GiB".to_owned()))?;
+        self.hand_over(sums).await?;
+        self.hand_over(footer).await?;
         self.upload.finish().await?;
-        let [.., a, b, c, d, _, _, _, _] = *end else {
-            return Err(parquet::errors::ParquetError::General("the encoder wrote no footer".into()).into());
-        };
-        Ok((self.bytes, u32::from_le_bytes([a, b, c, d]) + FOOTER_TAIL_BYTES))
+        Ok((self.bytes, footer_bytes))
     }
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::assets::AssetTasks;
 use crate::attempt::Cause;
 use crate::backlog::Backlog;
+use crate::jobs::Pace;
 use crate::metrics::Metrics;
 use crate::task::Running;
 use crate::{BuiltIn, Error, FlowOptions};
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) flushes: Arc<Semaphore>,
     /// Jobs whose scheduled run is under way.
     pub(crate) scheduled: Mutex<HashSet<(CatalogId, BuiltIn)>>,
+    /// How far metadata is published.
+    pub(crate) publications: Mutex<HashMap<CatalogId, Pace>>,
     /// Who does tasks of assets.
     pub(crate) asset_tasks: OnceLock<Weak<dyn AssetTasks>>,
     /// Attempts at tasks of assets that are under way.
@@ -86,6 +89,7 @@ impl Flow {
             merges: Arc::new(Semaphore::new(slots as usize)),
             flushes: Arc::new(Semaphore::new(FLUSHES_MAX as usize)),
             scheduled: Mutex::default(),
+            publications: Mutex::default(),
             asset_tasks: OnceLock::new(),
             attempts: Mutex::default(),
             bell: Notify::new(),
@@ -174,6 +178,7 @@ impl Inner {
             let Some(kind) = BuiltIn::of_name(&job.name).filter(|_| !job.paused) else { continue };
             let due = match kind {
                 BuiltIn::Compact => self.tick_compact(scope, &job, now).await?,
+                BuiltIn::Publish => self.tick_publish(scope, &job, now),
                 BuiltIn::Retention if !self.options.retention_enabled => None,
                 _ => self.tick_scheduled(scope, kind, &job, now),
             };

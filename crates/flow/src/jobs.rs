@@ -1,11 +1,14 @@
 //! The jobs that are there from the first start.
 
 mod compact;
+mod publish;
 mod retention;
 mod scheduled;
 mod tidy;
 
 use std::time::Duration;
+
+pub(crate) use publish::Pace;
 
 /// A built-in job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,13 +19,15 @@ pub enum BuiltIn {
     Expire,
     /// Deletes objects that no row names.
     Orphans,
+    /// Writes the catalog's metadata as files.
+    Publish,
     /// Retires files whose rows are all older than `retention`.
     Retention,
 }
 
 impl BuiltIn {
     /// All of them, by name.
-    pub const ALL: [Self; 4] = [Self::Compact, Self::Expire, Self::Orphans, Self::Retention];
+    pub const ALL: [Self; 5] = [Self::Compact, Self::Expire, Self::Orphans, Self::Publish, Self::Retention];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -30,6 +35,7 @@ impl BuiltIn {
             Self::Compact => "compact",
             Self::Expire => "expire",
             Self::Orphans => "orphans",
+            Self::Publish => "publish",
             Self::Retention => "retention",
         }
     }
@@ -42,7 +48,7 @@ impl BuiltIn {
     /// How often it looks for work; `None`: whenever something is committed.
     pub(crate) fn every(self) -> Option<Duration> {
         match self {
-            Self::Compact => None,
+            Self::Compact | Self::Publish => None,
             Self::Expire | Self::Retention => Some(Duration::from_secs(600)),
             Self::Orphans => Some(Duration::from_secs(86_400)),
         }

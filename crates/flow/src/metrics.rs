@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     pub(crate) backlog_files: Gauge<u64, AtomicU64>,
     pub(crate) passes: Histogram,
     pub(crate) running: Gauge<u64, AtomicU64>,
+    pub(crate) publish_lag: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -51,6 +52,7 @@ impl Default for Metrics {
             backlog_files: Gauge::default(),
             passes: seconds(),
             running: Gauge::default(),
+            publish_lag: Gauge::default(),
         }
     }
 }
@@ -71,6 +73,11 @@ impl Metrics {
         );
         registry.register("scheduler_pass_seconds", "Duration of one look for work", self.passes.clone());
         registry.register("tasks_running", "Runs that are open in this process", self.running.clone());
+        registry.register(
+            "metadata_publish_lag_seconds",
+            "Age of the published metadata while commits wait to be published",
+            self.publish_lag.clone(),
+        );
     }
 
     /// A run ended.

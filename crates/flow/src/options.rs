@@ -1,4 +1,4 @@
-//! Keys of the sections `compaction`, `retention` and `flow` of the configuration.
+//! Keys of the sections `compaction`, `retention`, `flow` and `metadata` of the configuration.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ pub struct FlowOptions {
     pub retention_enabled: bool,
     /// `flow.history_keep`: how long ended runs are listed.
     pub history_keep: Duration,
+    /// `metadata.publish_interval`: how often metadata is published at most; zero: not by itself.
+    pub publish_interval: Duration,
 }
 
 impl Default for FlowOptions {
@@ -19,6 +21,7 @@ impl Default for FlowOptions {
             compaction_jobs_max: 2,
             retention_enabled: true,
             history_keep: Duration::from_secs(90 * 86_400),
+            publish_interval: Duration::from_secs(30),
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use crate::auth::Failures;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::signed::Mints;
 use crate::{Http, NodeState, Services};
 
 /// Requests between their head and the head of their answer (`requests_in_flight_max`).
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) http: Http,
     pub(crate) metrics: Metrics,
     pub(crate) failures: Failures,
+    /// Requests for signed URLs.
+    pub(crate) mints: Mints,
     /// Places for requests that are being answered.
     pub(crate) in_flight: Semaphore,
     /// When this door was made.
@@ -47,7 +50,8 @@ impl App {
         let failures = Failures::new(http.options.failures_per_minute);
         let started = http.clock.now();
         let in_flight = Semaphore::new(REQUESTS_IN_FLIGHT_MAX);
-        Self(Arc::new(Inner { http, metrics, failures, in_flight, started, everyone: OnceCell::new() }))
+        let (mints, everyone) = (Mints::default(), OnceCell::new());
+        Self(Arc::new(Inner { http, metrics, failures, mints, in_flight, started, everyone }))
     }
 
     /// Where the node is in its life.

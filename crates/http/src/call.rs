@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) parameters: Parameters,
     pub(crate) request_id: Arc<str>,
     pub(crate) remote: Option<SocketAddr>,
+    /// The host in the request's target, as HTTP/2 sends it.
+    pub(crate) host: Option<String>,
 }
 
 impl Call {
@@ -61,6 +63,7 @@ impl FromRequestParts<App> for Call {
             parameters: Parameters::parse(parts.uri.query().unwrap_or("")),
             request_id: request_id(parts),
             remote: parts.extensions.get::<Remote>().map(|remote| remote.0),
+            host: parts.uri.authority().map(|authority| authority.as_str().to_owned()),
         })
     }
 }

@@ -23,6 +23,7 @@ use crate::database::check_pairs;
 use crate::metrics::{RequestLabels, RouteLabels};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
+use crate::routes::PREFIX;
 
 const REQUEST_ID: &str = "x-request-id";
 const REQUEST_ID_MAX: usize = 128;
@@ -78,17 +79,19 @@ pub(crate) async fn gate(
 
 /// Paths that need no credential (ingest page, 1). The path has no trailing slash any more.
 fn is_public(path: &str) -> bool {
-    matches!(
-        path,
-        "/" | "/health"
-            | "/healthz"
-            | "/livez"
-            | "/ready"
-            | "/readyz"
-            | "/ping"
-            | "/api/v1/auth/verify"
-            | "/openapi.json"
-    )
+    // a signed URL is its own credential
+    path.starts_with(PREFIX)
+        || matches!(
+            path,
+            "/" | "/health"
+                | "/healthz"
+                | "/livez"
+                | "/ready"
+                | "/readyz"
+                | "/ping"
+                | "/api/v1/auth/verify"
+                | "/openapi.json"
+        )
 }
 
 /// The client's id if it is one, else a new one.

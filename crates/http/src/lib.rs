@@ -26,6 +26,7 @@ mod parameters;
 mod problem;
 mod routes;
 mod server;
+mod signed;
 mod status;
 
 pub use options::{HttpOptions, NodeState, Services};

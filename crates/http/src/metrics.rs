@@ -11,6 +11,8 @@ const HTTP_REQUESTS: &str = "http_requests";
 const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
 const AUTH_REQUESTS: &str = "auth_requests";
 const CONNECTIONS: &str = "connections";
+const URL_REQUESTS: &str = "url_requests";
+const FILE_REQUESTS: &str = "file_requests";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
@@ -32,6 +34,12 @@ pub(crate) struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct ReasonLabels {
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct ProtocolLabels {
     pub(crate) protocol: &'static str,
 }
@@ -42,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) durations: Family<RouteLabels, Histogram>,
     pub(crate) authentications: Family<OutcomeLabels, Counter>,
     pub(crate) connections: Family<ProtocolLabels, Gauge>,
+    urls: Family<ReasonLabels, Counter>,
+    files: Family<OutcomeLabels, Counter>,
 }
 
 /// 0.5 ms to 65 s, factor 2.
@@ -56,6 +66,8 @@ impl Default for Metrics {
             durations: Family::new_with_constructor(seconds),
             authentications: Family::default(),
             connections: Family::default(),
+            urls: Family::default(),
+            files: Family::default(),
         }
     }
 }
@@ -71,11 +83,23 @@ impl Metrics {
         );
         registry.register(AUTH_REQUESTS, "credentials checked", self.authentications.clone());
         registry.register(CONNECTIONS, "open connections", self.connections.clone());
+        registry.register(URL_REQUESTS, "requests for signed URLs", self.urls.clone());
+        registry.register(FILE_REQUESTS, "requests by signed URLs", self.files.clone());
     }
 
     /// Counts one check of credentials.
     pub(crate) fn authenticated(&self, outcome: &'static str) {
         self.authentications.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts one request for signed URLs.
+    pub(crate) fn url_minted(&self, outcome: &'static str, reason: &'static str) {
+        self.urls.get_or_create(&ReasonLabels { outcome, reason }).inc();
+    }
+
+    /// Counts one request by a signed URL.
+    pub(crate) fn file_asked(&self, outcome: &'static str) {
+        self.files.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// The gauge of this door's open connections.

@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod execution;
 mod jobs;
+mod lineage;
 mod metrics;
 mod options;
 mod parse;

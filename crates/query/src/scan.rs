@@ -12,6 +12,7 @@ mod keyed;
 mod notes;
 mod predicate;
 mod provider;
+mod readers;
 mod statistics;
 mod text_views;
 

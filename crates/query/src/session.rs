@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use cenote_catalog::Identity;
+use cenote_catalog::{Identity, TableDef};
+use cenote_table::Predicate;
 use cenote_vocab::{ErrorKind, Txn};
 use datafusion::common::ScalarValue;
 
@@ -176,6 +177,11 @@ impl Session {
         Box::pin(self.inner.commit(transaction, None)).await // a door that awaits it stays of a size
     }
 
+    /// What the ledger keeps beside the setting `idempotency_key` of the next commit.
+    pub fn identify_request(&self, request: Vec<u8>) {
+        self.inner.identify_request(request);
+    }
+
     /// Whether a transaction is open.
     pub fn transaction_status(&self) -> TransactionStatus {
         self.inner.transaction_status()
@@ -184,6 +190,11 @@ impl Session {
     /// Marks an open transaction as failed (a protocol error outside a statement). Nothing if none is open.
     pub fn fail_transaction(&self) {
         self.inner.fail_transaction();
+    }
+
+    /// What of a condition on a table's rows tells which of its files may hold rows for which it is true.
+    pub async fn condition_on(&self, table: &TableDef, condition: &str) -> Result<Predicate, Error> {
+        Box::pin(statement::condition_on(&self.inner, table, condition)).await
     }
 
     /// The value of a setting as `SHOW` prints it.

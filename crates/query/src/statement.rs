@@ -24,6 +24,7 @@ mod merge;
 pub(crate) mod pipeline;
 mod prepare;
 mod prepared;
+mod publish;
 mod replace;
 mod schemas;
 mod select;
@@ -42,6 +43,7 @@ pub use prepared::{Class, Prepared};
 pub(crate) use answer::{Answer, Guard, Returned, deadline, expired, timed_out};
 pub(crate) use column_type::field_type as leaf_type;
 pub(crate) use insert::{plan as insert_plan, source as insert_source};
+pub(crate) use maintain::condition_on;
 pub(crate) use prepared::{describe, undescribed};
 pub(crate) use select::bind_parameters;
 pub(crate) use show::table_batch;
@@ -171,6 +173,7 @@ async fn run_command(
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
         Command::Asset(statement) => Box::pin(asset::run(session, statement, prepared, guard)).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
+        Command::PublishMetadata => publish::publish(session).await,
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
         Command::AlterTable(alter) => Box::pin(alter::alter_table(session, alter, prepared, guard)).await,
         Command::AlterSchema(alter) => schemas::alter(session, alter, prepared, guard).await,

@@ -6,6 +6,7 @@
 mod arguments;
 mod asset_partitions;
 mod changes;
+mod column_lineage;
 mod files;
 mod lineage;
 mod relation;
@@ -36,16 +37,18 @@ pub(crate) enum Function {
     Files,
     FileStatistics,
     Lineage,
+    ColumnLineage,
     AssetPartitions,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Changes,
         Self::Snapshots,
         Self::Files,
         Self::FileStatistics,
         Self::Lineage,
+        Self::ColumnLineage,
         Self::AssetPartitions,
     ];
 
@@ -56,6 +59,7 @@ impl Function {
             Self::Files => "table_files",
             Self::FileStatistics => "table_file_stats",
             Self::Lineage => "lineage",
+            Self::ColumnLineage => "column_lineage",
             Self::AssetPartitions => "asset_partitions",
         }
     }
@@ -74,6 +78,7 @@ impl Function {
             Self::Snapshots | Self::AssetPartitions => (&["table"], 1),
             Self::Files | Self::FileStatistics => (&["table", "version"], 1),
             Self::Lineage => (&["table", "direction", "depth"], 1),
+            Self::ColumnLineage => (&["table", "column", "direction", "depth"], 2),
         }
     }
 
@@ -127,7 +132,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
     let named = context.table(&arguments.text("table")?)?;
     let version = match call.function {
         Function::Changes => arguments.moment("to")?,
-        Function::Lineage | Function::AssetPartitions => None,
+        Function::Lineage | Function::ColumnLineage | Function::AssetPartitions => None,
         _ => arguments.moment("version")?,
     };
     let at = match version {
@@ -145,6 +150,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
             changes::relation(context, &table, after, at, &arguments)?
         }
         Function::Lineage => lineage::relation(context, &table, &arguments)?,
+        Function::ColumnLineage => column_lineage::relation(context, &table, &arguments)?,
         Function::AssetPartitions => asset_partitions::relation(context, &table),
         Function::Snapshots => snapshots::relation(context, &table),
         Function::Files => files::files(context, &table, at),

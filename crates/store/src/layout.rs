@@ -3,6 +3,9 @@
 use object_store::path::Path;
 use uuid::Uuid;
 
+/// The root of all published metadata.
+const METADATA: &str = "_cenote/meta";
+
 /// A table's place below the root: `{tenant}/tables/{uuid}`.
 pub fn table_location(tenant: &str, table: Uuid) -> String {
     format!("{tenant}/tables/{table}")
@@ -26,6 +29,24 @@ pub fn pipeline_location(tenant: &str, pipeline: Uuid) -> Path {
 /// The state of a pipeline, under a name of its own.
 pub fn pipeline_state(tenant: &str, pipeline: Uuid, object: Uuid) -> Path {
     Path::from(format!("{tenant}/pipelines/{pipeline}/{object}.state"))
+}
+
+/// Where the published metadata of a tenant's catalog is: `_cenote/meta/{tenant}/{catalog}`. No tenant's name begins with `_`.
+pub fn metadata_location(tenant: &str, catalog: &str) -> String {
+    format!("{METADATA}/{tenant}/{catalog}")
+}
+
+/// The hint to the newest manifest, below the metadata's location.
+pub const METADATA_POINTER: &str = "current.json";
+
+/// A manifest's path below the metadata's location; all have names of one length, so that they are listed in order.
+pub fn metadata_manifest(manifest_id: i64) -> String {
+    format!("m/{manifest_id:020}.json")
+}
+
+/// A published file's path below the metadata's location: its name is the first half of its SHA-256 in hex.
+pub fn metadata_file(table: &str, sha256: &str) -> String {
+    format!("t/{table}/{}.parquet", sha256.get(..32).unwrap_or(sha256))
 }
 
 /// The path below the root of `relative`, as the catalog stores it, in the table at `location`.

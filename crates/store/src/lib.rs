@@ -3,6 +3,7 @@
 //! ```text
 //! {root}/{tenant}/tables/{table uuid}/data/{uuid}.parquet     data files, immutable
 //!                                     dv/{uuid}.puffin        deletion vectors too large for the catalog
+//! {root}/_cenote/meta/{tenant}/{catalog}/…                    published metadata
 //! ```
 //! Invariant: what [`Store::put`] and [`Upload::finish`] have answered survives a power cut (local disk: file and
 //! directory are synced).
@@ -18,7 +19,8 @@ mod upload;
 
 pub use error::Error;
 pub use layout::{
-    data_file, deletion_vector_file, object_path, pipeline_location, pipeline_state, table_location,
+    METADATA_POINTER, data_file, deletion_vector_file, metadata_file, metadata_location, metadata_manifest,
+    object_path, pipeline_location, pipeline_state, table_location,
 };
 pub use options::{Secret, StorageOptions};
 pub use store::{Listed, Store};

@@ -1,5 +1,6 @@
 //! One object store with a root.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::local::LocalRoot;
 use crate::location::Location;
@@ -65,6 +66,21 @@ impl Store {
         self.put_payload(path, bytes.into()).await
     }
 
+    /// Writes a whole object where none is; false if one stands there already, which stays. A store that cannot tell replaces it.
+    pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<bool, Error> {
+        match self.objects.put_opts(path, bytes.clone().into(), PutMode::Create.into()).await {
+            Ok(_) => {}
+            Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
+            Err(object_store::Error::NotImplemented { .. }) => {
+                self.put(path, bytes).await?;
+                return Ok(true);
+            }
+            Err(source) => return Err(Error::from_store(path, source)),
+        }
+        self.make_durable(path).await?;
+        Ok(true)
+    }
+
     /// Begins an object that is written in parts.
     pub async fn upload(&self, path: &Path) -> Result<Upload, Error> {
         Ok(Upload::new(self.clone(), path.clone()))
@@ -74,6 +90,22 @@ impl Store {
     pub async fn read(&self, path: &Path) -> Result<Bytes, Error> {
         let failed = |source| Error::from_store(path, source);
         self.objects.get(path).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    /// Reads some bytes of an object as they come. `Missing` if it is not there.
+    pub async fn stream(
+        &self,
+        path: &Path,
+        bytes: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let options = GetOptions { range: Some(GetRange::Bounded(bytes)), ..GetOptions::default() };
+        let found = self.objects.get_opts(path, options).await;
+        let path = path.clone();
+        let found = found.map_err(|source| Error::from_store(&path, source))?;
+        Ok(found
+            .into_stream()
+            .map(move |part| part.map_err(|source| Error::from_store(&path, source)))
+            .boxed())
     }
 
     /// Its size in bytes; `None` if it is not there.

@@ -1,7 +1,7 @@
 //! Files that someone else wrote become files of a table: where they lie, without reading their rows.
 
 use cenote_catalog::{Content, NewFile, TableDef};
-use cenote_datafile::{Value, read_footer};
+use cenote_datafile::{StoredFile, Value, read_footer};
 use cenote_vocab::Scope;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -41,7 +41,7 @@ impl Lake {
         if self.catalog.is_referenced(scope, object.as_ref()).await? {
             return Err(refuse("it is a file of a table already".into()));
         }
-        let footer = read_footer(&self.store, &object, bytes).await?;
+        let footer = read_footer(&self.store, &StoredFile::of_others(object, bytes)).await?;
         let statistics = footer.fit(&table.schema).map_err(refuse)?;
         let times = table
             .time_field

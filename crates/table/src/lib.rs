@@ -6,6 +6,7 @@
 //! keyed   upserts, deletes ─ keys of the files that they touch ─► KeyedChange ─► Commit
 //! expire  rows of the catalog ─ retention ─► Commit (Retire Expire)
 //! changes files and vectors that came and went ─ steps ─► batches in order
+//! publish rows of the catalog ─ Parquet, manifest ─► Publication
 //! rewrite Scan ─ compact ─► Commit (Rewrite)         collect  purge ─ sweep ─► objects deleted
 //! ```
 //! No DataFusion expression is seen here: `query` lowers what it can to a [`Predicate`] and keeps the rest as a filter.
@@ -28,6 +29,7 @@ mod order;
 mod predicate;
 mod progress;
 mod prune;
+mod publication;
 mod read;
 mod restore;
 mod retention;
@@ -54,6 +56,7 @@ pub use options::{Dedup, TableOptions, option_fault, parse_duration};
 pub use predicate::{Comparison, Predicate};
 pub use progress::Progress;
 pub use prune::may_match;
+pub use publication::{Manifest, ManifestFile, ManifestTable, Published, TableForm, published_location};
 pub use scan::{PruneCounts, Scan, ScanFile};
 pub use staging::{FileNumbers, Staging};
 pub use vacuum::{VacuumOptions, VacuumOutcome};

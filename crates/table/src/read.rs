@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Content, DataFile, TableDef};
-use cenote_datafile::{ReadOptions, RowSet, decode_inline, read_batches, read_inline};
+use cenote_datafile::{ReadOptions, RowSet, StoredFile, decode_inline, read_batches, read_inline};
 use cenote_vocab::{Scope, TableSchema};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -31,7 +31,8 @@ impl Lake {
         let row_count = file.file.rows;
         let options = ReadOptions { schema: wanted.clone(), row_count, rows, batch_rows: BATCH_ROWS };
         let path = cenote_store::object_path(&table.location, &file.file.path);
-        let batches = read_batches(&self.store, &path, file.file.bytes, options).await?;
+        let stored = StoredFile { path, bytes: file.file.bytes, footer_bytes: file.file.footer_bytes };
+        let batches = read_batches(&self.store, &stored, options).await?;
         Ok(batches.map_err(Error::from).boxed())
     }
 

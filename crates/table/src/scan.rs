@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cenote_catalog::{DataFile, FileEntry, TableDef, VisibleFiles};
+use cenote_datafile::StoredFile;
 use cenote_vocab::{PartitionId, PartitionSpec, Scope, TableSchema, Txn};
 use object_store::path::Path;
 
@@ -30,6 +31,14 @@ pub struct ScanFile {
     pub path: Path,
     /// The columns it was written with.
     pub schema: Arc<TableSchema>,
+}
+
+impl ScanFile {
+    /// Its object.
+    pub fn stored(&self) -> StoredFile {
+        let known = &self.entry.file;
+        StoredFile { path: self.path.clone(), bytes: known.bytes, footer_bytes: known.footer_bytes }
+    }
 }
 
 /// How many files a scan left out, and why.

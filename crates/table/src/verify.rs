@@ -108,7 +108,7 @@ impl Lake {
 
     async fn verify_footer(&self, file: &ScanFile) -> Result<Vec<String>, Error> {
         let known = &file.entry.file;
-        let footer = read_footer(&self.store, &file.path, known.bytes).await?;
+        let footer = read_footer(&self.store, &file.stored()).await?;
         let mut problems = Vec::new();
         if footer.rows != known.rows {
             problems.push(format!("it has {} rows, expected {}", footer.rows, known.rows));

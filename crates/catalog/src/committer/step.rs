@@ -273,6 +273,8 @@ impl<'a> Step<'a> {
         }
         let committed_at = head.committed;
         self.settle_tallies();
+        self.tell_flow();
+        self.settle_events();
         for at in &verdict.fresh {
             let producer = &self.commit.producers[*at];
             let standing = Standing {

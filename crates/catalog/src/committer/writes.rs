@@ -145,6 +145,21 @@ impl FlatField {
     }
 }
 
+/// A row of `cn_event`: what happened to an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct EventRow {
+    pub(crate) txn: Txn,
+    /// Its place in the commit.
+    pub(crate) n: i64,
+    /// Object and verb.
+    pub(crate) kind: &'static str,
+    pub(crate) object_type: &'static str,
+    pub(crate) object_id: String,
+    pub(crate) schema: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) payload: Option<serde_json::Value>,
+}
+
 /// Everything that a commit, or a group, writes besides counters, ledger standings and the head.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes {
@@ -168,12 +183,14 @@ pub(crate) struct Writes {
     pub(crate) epochs: Vec<(String, Epoch, Txn)>,
     /// What commits say of assets and runs, in order.
     pub(crate) flow: Vec<(Txn, FlowChange)>,
+    pub(crate) events: Vec<EventRow>,
 }
 
 impl Writes {
     /// Adds what a later commit of the group writes; versions that are not stored yet are ended here, in memory.
     pub(crate) fn absorb(&mut self, later: Self) {
         self.flow.extend(later.flow);
+        self.events.extend(later.events);
         for (table, file, begin, end) in later.vector_ends {
             let pending = self
                 .vectors

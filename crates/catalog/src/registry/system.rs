@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::event::{committed, told};
+
 /// What a column of a system table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemKind {
@@ -245,6 +247,26 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         query: "SELECT edge_id, source_id, target_id, edge_type, code_id, soundness, first_txn, last_txn, commits, \
                 rows_written, last_run_id FROM cn_edge WHERE catalog_id = :catalog \
                 ORDER BY first_txn, source_id, target_id, edge_id",
+    },
+    SystemTable {
+        name: "lineage.column_edges",
+        columns: &[
+            text("code_id"),
+            integer("source_table_id"),
+            integer("source_field_id"),
+            integer("target_table_id"),
+            integer("target_field_id"),
+            text("kind"),
+            text("subtype"),
+            integer("first_txn"),
+        ],
+        private: false,
+        query: "SELECT e.code_id, e.source_table_id, e.source_field_id, e.target_table_id, e.target_field_id, \
+                CASE WHEN e.subtype IN ('identity', 'transformation', 'aggregation') THEN 'direct' ELSE 'indirect' END, \
+                e.subtype, c.first_txn FROM cn_column_edge e \
+                JOIN cn_code c ON c.catalog_id = e.catalog_id AND c.code_id = e.code_id \
+                WHERE e.catalog_id = :catalog \
+                ORDER BY c.first_txn, e.code_id, e.target_table_id, e.target_field_id, e.source_table_id, e.source_field_id, e.subtype",
     },
     SystemTable {
         name: "lineage.inputs",
@@ -552,6 +574,49 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         query: "SELECT token_id, token_uuid, name, description, permissions, grants, default_database, created_us, \
                 expires_us, last_used_us, enabled, changed_txn FROM cn_token \
                 WHERE catalog_id = :catalog ORDER BY token_id",
+    },
+    SystemTable {
+        name: "meta.events",
+        columns: &[
+            integer("txn"),
+            integer("n"),
+            time("at"),
+            text("kind"),
+            text("object_type"),
+            text("object_id"),
+            text("schema_name"),
+            text("table_name"),
+            text("operation"),
+            text("actor"),
+            text("request_id"),
+            text("run_id"),
+            text("payload"),
+        ],
+        private: false,
+        query: concat!(
+            "SELECT * FROM (",
+            told!("WHERE e.catalog_id = :catalog"),
+            " UNION ALL ",
+            committed!(
+                "WHERE c.catalog_id = :catalog AND (c.added_files > 0 OR c.removed_files > 0 OR c.deleted_rows > 0)"
+            ),
+            ") u ORDER BY u.txn, u.n"
+        ),
+    },
+    SystemTable {
+        name: "meta.publications",
+        columns: &[
+            integer("manifest_id"),
+            integer("txn"),
+            text("path"),
+            text("sha256"),
+            integer("files"),
+            integer("bytes"),
+            time("published_at"),
+        ],
+        private: false,
+        query: "SELECT manifest_id, txn, path, sha256, files, bytes, published_us FROM cn_publication \
+                WHERE catalog_id = :catalog ORDER BY manifest_id",
     },
     SystemTable {
         name: "meta.leases",

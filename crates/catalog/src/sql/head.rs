@@ -26,6 +26,13 @@ pub(crate) async fn read(database: &Database, catalog: CatalogId) -> Result<Head
     Ok(decode(row, catalog)?)
 }
 
+/// The head row as a transaction sees it.
+pub(crate) async fn read_in(transaction: &mut Transaction, catalog: CatalogId) -> Result<HeadRow, Failure> {
+    let text = format!("SELECT {COLUMNS} FROM cn_head WHERE catalog_id = ?");
+    let row = transaction.row(transaction.statement(&text).bind(catalog.0)).await?;
+    Ok(decode(row, catalog)?)
+}
+
 fn decode(row: Option<Row>, catalog: CatalogId) -> Result<HeadRow, Error> {
     let mut row = row.ok_or_else(|| Error::Corrupt(format!("catalog {catalog} has no head")))?;
     Ok(HeadRow {

@@ -6,6 +6,7 @@ mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cut;
+mod events;
 mod evolution;
 mod files;
 mod fixture;
@@ -18,6 +19,7 @@ mod model;
 mod objects;
 mod pipelines;
 mod postgres;
+mod publications;
 mod runs;
 mod serial;
 mod sqlite;
@@ -71,6 +73,10 @@ macro_rules! all_promises {
             evolution::rows_planned_before_a_rule_do_not_break_it,
             evolution::a_table_moves_to_another_schema,
             files::deletes_of_one_file_are_merged_and_counted_once,
+            events::every_change_of_an_object_is_told_in_its_commit,
+            events::a_reader_of_small_pages_meets_every_commit_once_and_in_order,
+            events::a_purged_table_is_still_told_of,
+            events::old_events_go_and_who_is_behind_them_is_told_so,
             files::a_file_whose_rows_are_all_deleted_is_retired,
             files::a_rewrite_of_changed_inputs_is_discarded,
             files::deletes_after_a_rewrite_must_be_planned_again,
@@ -112,6 +118,10 @@ macro_rules! all_promises {
             objects::a_rename_keeps_the_table,
             objects::options_are_set_and_taken_off,
             layout::an_older_catalog_gets_what_it_lacks,
+            publications::numbers_are_dense_and_an_older_publisher_is_fenced,
+            publications::a_publication_wakes_who_waits_for_its_transaction,
+            publications::all_is_read_as_of_one_head_sorted_and_without_what_changes_by_ingest,
+            publications::a_replaced_key_verifies_for_an_hour,
             runs::one_subject_is_worked_on_once_and_by_so_many_at_most,
             runs::a_run_is_ended_once_and_by_who_claimed_it,
             runs::what_a_dead_process_held_is_swept_by_the_next,

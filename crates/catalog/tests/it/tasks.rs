@@ -182,7 +182,7 @@ fn success(
         facts: Facts {
             operation: "asset".into(),
             inputs: vec![Input { node: raw.to_string(), from: None, to: Some(snapshot.to_string()) }],
-            code: Some(Code { id: [7; 32], text: text.into() }),
+            code: Some(Code { id: [7; 32], text: text.into(), columns: None }),
             run: Some(RunOf::Open(task.run)),
             ..Facts::default()
         },

@@ -57,6 +57,7 @@ async fn fill(fixture: &Fixture, marker: &str) -> TableId {
     fixture.catalog.create_tag(&fixture.scope, tag).await.expect("a tag");
     let pipeline = crate::pipelines::pipeline(fixture, marker, 0);
     fixture.catalog.create_pipeline(&fixture.scope, &pipeline).await.expect("a pipeline");
+    crate::publications::publish(fixture, marker).await;
     crate::tasks::fill(fixture, marker, table).await;
     table
 }

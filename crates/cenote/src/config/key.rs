@@ -239,6 +239,12 @@ pub const KEYS: &[Key] = &[
     key("retention.enabled", Kind::Switch, "true", "Let rows go that are older than `retention`."),
     key("flow.history_keep", Kind::Duration, "90d", "How long runs that ended are listed."),
     key(
+        "metadata.publish_interval",
+        Kind::Duration,
+        "30s",
+        "The catalog's metadata is published as files at most this often, when something was committed; 0: only when asked.",
+    ),
+    key(
         "delete.enabled",
         Kind::Switch,
         "false",

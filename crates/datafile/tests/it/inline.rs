@@ -15,7 +15,7 @@ async fn an_inline_batch_answers_what_a_file_of_the_same_rows_answers() {
 
     let vector: DeletionVector = [1].into_iter().collect();
     for vector in [None, Some(vector)] {
-        let from_file = read(&store, file.bytes, 3, &schema, vector.clone()).await.unwrap();
+        let from_file = read(&store, &stored(&file), 3, &schema, vector.clone()).await.unwrap();
         let stored = decode_inline("a batch", &payload, 3).unwrap();
         let rows = RowSet::live(vector.map(Arc::new));
         assert_eq!(read_inline("a batch", &stored, &schema, &rows).unwrap(), from_file);

@@ -19,7 +19,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::i256;
 use arrow::record_batch::RecordBatch;
 use cenote_datafile::{
-    DeletionVector, Error, Level, ParquetWriter, ReadOptions, RowSet, WriterOptions, WrittenFile,
+    DeletionVector, Error, Level, ParquetWriter, ReadOptions, RowSet, StoredFile, WriterOptions, WrittenFile,
     arrow_schema, read_batches,
 };
 use cenote_store::Store;
@@ -173,10 +173,15 @@ async fn write(
     writer.finish().await
 }
 
+/// What the catalog would know of the file at [`path`].
+fn stored(written: &WrittenFile) -> StoredFile {
+    StoredFile { path: path(), bytes: written.bytes, footer_bytes: written.footer_bytes }
+}
+
 /// Every row of the file at [`path`] that `vector` leaves, in one batch of `schema`.
 async fn read(
     store: &Store,
-    bytes: u64,
+    file: &StoredFile,
     rows: u64,
     schema: &TableSchema,
     vector: Option<DeletionVector>,
@@ -187,6 +192,6 @@ async fn read(
         rows: RowSet::live(vector.map(Arc::new)),
         batch_rows: 1000,
     };
-    let batches: Vec<RecordBatch> = read_batches(store, &path(), bytes, options).await?.try_collect().await?;
+    let batches: Vec<RecordBatch> = read_batches(store, file, options).await?.try_collect().await?;
     Ok(concat_batches(&arrow_schema(schema), &batches).unwrap())
 }

@@ -86,10 +86,10 @@ async fn nested_columns_come_back_with_an_id_on_every_node() {
     assert_eq!(bounds(8), (2, 0, integer(1), integer(2)), "values of maps");
     assert_eq!(bounds(10), (3, 1, integer(5), integer(6)), "what a NULL struct holds is no value");
     assert!(written.statistics.column(FieldId(2)).is_none(), "a list itself has no bounds");
-    let stored = written.statistics.encode(&table);
-    assert_eq!(cenote_datafile::FileStatistics::decode(&stored, &table).unwrap(), written.statistics);
+    let statistics = written.statistics.encode(&table);
+    assert_eq!(cenote_datafile::FileStatistics::decode(&statistics, &table).unwrap(), written.statistics);
 
-    let same = read(&store, written.bytes, written.rows, &table, None).await.unwrap();
+    let same = read(&store, &stored(&written), written.rows, &table, None).await.unwrap();
     assert_eq!(same, rows);
 
     // a renamed and widened field, a dropped one, a new one
@@ -97,7 +97,7 @@ async fn nested_columns_come_back_with_an_id_on_every_node() {
     let element = field(3, LIST_ELEMENT, FieldType::Struct(point));
     let mut later = nested();
     later.fields[1].field_type = FieldType::List(Box::new(element));
-    let evolved = read(&store, written.bytes, written.rows, &later, None).await.unwrap();
+    let evolved = read(&store, &stored(&written), written.rows, &later, None).await.unwrap();
     let points = evolved.column(1).as_list::<i32>();
     assert_eq!(points.data_type(), arrow_field(&later.fields[1]).data_type());
     let points = points.values().as_struct();

@@ -17,7 +17,7 @@ async fn every_type_reads_back_at_every_level() {
         for level in [Level::Fresh, Level::Merged, Level::Full] {
             let written =
                 write(&store, options(&schema, level), std::slice::from_ref(&batch)).await.unwrap().unwrap();
-            assert_eq!(read(&store, written.bytes, 3, &schema, None).await.unwrap(), batch);
+            assert_eq!(read(&store, &stored(&written), 3, &schema, None).await.unwrap(), batch);
         }
     }
 }
@@ -57,7 +57,7 @@ async fn columns_are_found_by_id_and_widened() {
         Arc::new(TimestampMillisecondArray::new_null(2).with_timezone("UTC")),
     ];
     let expected = RecordBatch::try_new(arrow_schema(&new), expected).unwrap();
-    assert_eq!(read(&store, written.bytes, 2, &new, None).await.unwrap(), expected);
+    assert_eq!(read(&store, &stored(&written), 2, &new, None).await.unwrap(), expected);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn no_column_still_has_rows() {
         rows: RowSet::Except(Arc::new(vector)),
         batch_rows: 1000,
     };
-    let batches = read_batches(&store, &path(), written.bytes, options).await.unwrap();
+    let batches = read_batches(&store, &stored(&written), options).await.unwrap();
     let rows: Vec<usize> = batches.map_ok(|batch| batch.num_rows()).try_collect().await.unwrap();
     assert_eq!(rows, [1000, 1000, 400]);
 }
@@ -83,7 +83,7 @@ async fn a_wholly_deleted_file_has_no_rows() {
     let written =
         write(&store, options(&measurements(), Level::Fresh), &[measured(50)]).await.unwrap().unwrap();
     let vector = DeletionVector::from_iter(0..50);
-    let rows = read(&store, written.bytes, 50, &measurements(), Some(vector)).await.unwrap();
+    let rows = read(&store, &stored(&written), 50, &measurements(), Some(vector)).await.unwrap();
     assert_eq!(rows.num_rows(), 0);
 }
 
@@ -106,7 +106,7 @@ proptest! {
             let Some(written) = written else { return };
             let deleted: DeletionVector = deleted.into_iter().chain(run..run + 700).filter(|at| *at < rows).collect();
             let kept: BooleanArray = (0..rows).map(|at| Some(!deleted.contains(at))).collect();
-            let found = read(&store, written.bytes, rows, &measurements(), Some(deleted)).await.unwrap();
+            let found = read(&store, &stored(&written), rows, &measurements(), Some(deleted)).await.unwrap();
             assert_eq!(found, filter_record_batch(&all, &kept).unwrap());
         });
     }

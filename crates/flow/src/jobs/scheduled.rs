@@ -56,10 +56,12 @@ impl Inner {
             reason: None,
             running_max: 1,
         };
+        // What was published is a row of its own: a run every half a minute would only hide the others.
+        let quiet = kind == BuiltIn::Publish && claim.cause == Cause::Commit;
         let (inner, of) = (Arc::clone(self), scope.clone());
         let work = move |progress: Progress| async move {
             let outcomes = inner.do_scheduled(&of, kind, false, &progress).await?;
-            let changed = if outcomes.iter().any(|outcome| outcome.action != "none") {
+            let changed = if !quiet && outcomes.iter().any(|outcome| outcome.action != "none") {
                 Changed::Something
             } else {
                 Changed::Nothing
@@ -79,6 +81,7 @@ impl Inner {
     ) -> Result<Vec<OptimizeOutcome>, Error> {
         match kind {
             BuiltIn::Expire => self.expire(scope, dry_run, progress).await,
+            BuiltIn::Publish => self.publish(scope, dry_run, progress).await,
             BuiltIn::Orphans => self.collect_orphans(scope, dry_run, progress).await,
             BuiltIn::Retention => self.expire_rows(scope, dry_run, progress).await,
             BuiltIn::Compact => Err(Error::Internal("compact has no schedule".to_owned())),

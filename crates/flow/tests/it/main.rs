@@ -8,5 +8,6 @@
 mod compact;
 #[cfg(feature = "failpoints")]
 mod failure;
+mod publish;
 mod schedule;
 mod world;

@@ -4,7 +4,7 @@ use cenote_flow::FlowOptions;
 use cenote_vocab::Txn;
 use futures::TryStreamExt as _;
 
-use crate::world::{DAY, HOUR, World, flow_with, settle};
+use crate::world::{DAY, HOUR, World, flow_with, quiet, settle};
 
 async fn objects(world: &World) -> usize {
     let root = object_store::path::Path::from(world.disk.scope.tenant());
@@ -94,7 +94,7 @@ async fn retention_can_be_switched_off_and_held() {
     let world = World::new().await;
     world.flush("cpu", 40).await;
     world.set("cpu", "retention", "10d").await;
-    let off = flow_with(&world.disk, FlowOptions { retention_enabled: false, ..FlowOptions::default() });
+    let off = flow_with(&world.disk, FlowOptions { retention_enabled: false, ..quiet() });
     settle(&off, &world.clock).await;
     assert_eq!(world.count("cpu").await, 10);
     world.pause("retention", true).await;

@@ -137,9 +137,14 @@ impl World {
     }
 }
 
-/// A flow as another process on the same lake has one.
+/// A flow as another process on the same lake has one. It publishes nothing by itself.
 pub(crate) fn flow_on(disk: &TestLake) -> Flow {
-    flow_with(disk, FlowOptions::default())
+    flow_with(disk, quiet())
+}
+
+/// The defaults, but nothing is published by itself: what tests count is what other jobs do.
+pub(crate) fn quiet() -> FlowOptions {
+    FlowOptions { publish_interval: Duration::ZERO, ..FlowOptions::default() }
 }
 
 pub(crate) fn flow_with(disk: &TestLake, options: FlowOptions) -> Flow {

@@ -1,8 +1,11 @@
 //! All routes, one file per noun, and the document that describes them.
 
+mod browser;
 mod changes;
 mod commits;
 mod databases;
+mod events;
+mod files;
 mod flow;
 mod flush;
 mod health;
@@ -11,8 +14,11 @@ mod import;
 mod influx;
 mod jobs;
 mod later;
+mod lineage;
 mod measurements;
+mod metadata;
 mod metrics;
+mod once;
 mod output;
 mod parameter_arrays;
 mod partial;
@@ -24,6 +30,7 @@ mod script;
 mod search;
 mod statement;
 mod status;
+mod table_urls;
 mod tables;
 mod token_body;
 mod tokens;
@@ -37,7 +44,8 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use http::{StatusCode, Uri};
 use tower::ServiceExt;
-use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::compression::predicate::NotForContentType;
+use tower_http::compression::{CompressionLayer, CompressionLevel, DefaultPredicate, Predicate};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -46,9 +54,12 @@ use crate::app::App;
 use crate::layers::{gate, observe};
 use crate::problem::Problem;
 
+pub(crate) use files::PREFIX;
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cenote", description = "A streaming lakehouse in one binary: rows in, SQL out."),
+    paths(files::read, files::options),
     tags(
         (name = "write", description = "Rows in"),
         (name = "query", description = "SQL out"),
@@ -58,6 +69,7 @@ use crate::problem::Problem;
         (name = "flow", description = "Tables with the queries that fill them, and their runs"),
         (name = "pipelines", description = "Queries that run again whenever there is input"),
         (name = "tables", description = "What happens to a table"),
+        (name = "metadata", description = "What exists, as files for readers without a server"),
         (name = "node", description = "Health and figures of the node"),
     )
 )]
@@ -66,12 +78,15 @@ struct Document;
 /// The whole door: layers around routes.
 pub(crate) fn router(app: App) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let routes = later::add(routes)
+    let routes = files::add(later::add(routes))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         // bodies are limited where they are read, each by its own limit
         .layer(DefaultBodyLimit::disable())
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
+            // a part of a file is a part of its own bytes
+            DefaultPredicate::new().and(NotForContentType::const_new(files::MEDIA_TYPE)),
+        ))
         .layer(from_fn_with_state(app.clone(), gate))
         .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app);
@@ -128,6 +143,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))
         .routes(routes!(search::search))
+        .routes(routes!(lineage::graph))
+        .routes(routes!(lineage::column))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
         .routes(routes!(jobs::list))
@@ -163,6 +180,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(commits::one))
         .routes(routes!(holds::create))
         .routes(routes!(holds::renew, holds::release))
+        .routes(routes!(table_urls::urls))
+        .routes(routes!(events::events))
+        .routes(routes!(metadata::publish))
+        .routes(routes!(metadata::manifest))
+        .routes(routes!(metadata::manifests))
+        .routes(routes!(browser::duckdb))
+        .routes(routes!(browser::urls))
+        .routes(routes!(browser::rotate))
         .routes(routes!(influx::ping))
         .routes(routes!(influx::query_get, influx::query_post))
         .routes(routes!(root::cache_stats))

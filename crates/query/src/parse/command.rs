@@ -83,6 +83,7 @@ pub(crate) enum Command {
         name: String,
         dry_run: bool,
     },
+    PublishMetadata,
     /// `ALTER JOB j PAUSE`, `RESUME`
     PauseJob {
         name: String,
@@ -136,7 +137,6 @@ const LATER: &[&[&str]] = &[
     &["DECLARE"],
     &["FETCH"],
     &["MOVE"],
-    &["PUBLISH"],
     &["ANALYZE"],
     &["SUMMARIZE"],
     &["ATTACH"],
@@ -209,6 +209,7 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
         () if words.take(&["RUN", "JOB"]) => {
             Command::RunJob { name: job_name(&mut words)?, dry_run: words.take(&["DRY", "RUN"]) }
         }
+        () if words.take(&["PUBLISH", "METADATA"]) => Command::PublishMetadata,
         () if words.take(&["ALTER", "JOB"]) => alter_job(&mut words)?,
         () if words.take(&["ALTER", "TABLE"]) => Command::AlterTable(alter_table(&mut words)?),
         () if words.take(&["ALTER", "SCHEMA"]) => Command::AlterSchema(alter_schema(&mut words)?),

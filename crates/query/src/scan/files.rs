@@ -14,9 +14,6 @@ use object_store::ObjectMeta;
 use super::statistics::file_statistics;
 use super::text_views::statistics_of_views;
 
-/// Bytes after the footer: its length and the magic number.
-const TAIL_BYTES: u32 = 8;
-
 /// How a scan shows rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
@@ -36,7 +33,7 @@ pub(crate) fn partitioned_file(file: &ScanFile, table: &TableDef, shown: Shown) 
         e_tag: None,
         version: None,
     })
-    .with_metadata_size_hint((known.footer_bytes + TAIL_BYTES) as usize);
+    .with_extension(file.stored());
     if shown == Shown::Addressed {
         let first = file.is_committed().then_some(file.entry.row_id_start);
         partitioned = partitioned.with_partition_values(vec![

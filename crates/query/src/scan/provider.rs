@@ -10,12 +10,11 @@ use cenote_catalog::TableDef;
 use cenote_datafile::{ROW_ID, literal};
 use cenote_ingest::Pin;
 use cenote_table::{Lake, Scan, ScanFile, Staging};
-use cenote_vocab::{Epoch, Field as StoredField, FieldId, FieldType, Scope, Txn, WriteDefault};
+use cenote_vocab::{Epoch, Field as StoredField, FieldId, FieldType, Scope, TableId, Txn, WriteDefault};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -35,6 +34,7 @@ use super::inline::inline_rows;
 use super::keyed::KeyedBuffer;
 use super::notes::{ScanNote, ScanNotes};
 use super::predicate::lower_all;
+use super::readers::LakeReaders;
 use super::sql_schema;
 use super::text_views::text_views;
 use crate::Error;
@@ -98,6 +98,15 @@ impl LakeTable {
             notes,
             defaults,
         }
+    }
+
+    pub(crate) fn id(&self) -> TableId {
+        self.table.id
+    }
+
+    /// Ids of its columns, in their order.
+    pub(crate) fn field_ids(&self) -> impl Iterator<Item = FieldId> {
+        self.table.schema.fields.iter().map(|field| field.id)
     }
 
     /// With what the transaction has done to its rows.
@@ -173,8 +182,8 @@ impl LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let runtime = session.runtime_env();
         let store = self.lake.store.objects();
-        let readers =
-            CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let known = runtime.cache_manager.get_file_metadata_cache();
+        let readers = LakeReaders::new(store, known, self.table.full_name());
         let mut options = session.table_options().parquet.clone();
         if self.may_hold_nan(scan) {
             // Parquet's own statistics leave NaN out, and the engine orders it above every number

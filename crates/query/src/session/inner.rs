@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Committed, Identity, Names, TableDef};
+use cenote_catalog::{Committed, Identity, Names, Producer, TableDef};
 use cenote_table::FileNumbers;
 use cenote_vocab::{ErrorKind, Fault, Micros, TableId, Txn};
 use parking_lot::{Mutex, MutexGuard};
@@ -21,7 +21,7 @@ use crate::registry::Running;
 use crate::settings::Settings;
 use crate::statement::Guard;
 use crate::system::SessionFacts;
-use crate::transaction::{Failure, Staged, StagedRows, Transaction};
+use crate::transaction::{Failure, Staged, StagedRows, Transaction, client_producer};
 
 /// How long a statement waits for the snapshot that `min_txn` asks for.
 const MIN_TXN_WAIT: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ struct State {
     reported: BTreeMap<String, String>,
     /// Where a task reads.
     pins: Option<Pins>,
+    /// Kept beside the idempotency key.
+    request: Option<Vec<u8>>,
 }
 
 impl Inner {
@@ -319,8 +321,8 @@ impl Inner {
         base: Txn,
         request_id: Option<String>,
     ) -> Result<Committed, Failure> {
-        let key = self.idempotency_key();
-        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, key).await?;
+        let once = self.client_producer();
+        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, once).await?;
         self.idempotency_key_used()?;
         Ok(committed)
     }
@@ -328,6 +330,17 @@ impl Inner {
     /// The key of the next commit.
     pub(crate) fn idempotency_key(&self) -> Option<String> {
         self.state.lock().settings.text("idempotency_key")
+    }
+
+    /// What the ledger is to keep beside the key.
+    pub(super) fn identify_request(&self, request: Vec<u8>) {
+        self.state.lock().request = Some(request);
+    }
+
+    /// The mark of the next commit, if there is a key.
+    pub(crate) fn client_producer(&self) -> Option<Producer> {
+        let request = self.state.lock().request.clone();
+        self.idempotency_key().map(|key| client_producer(&self.identity, &key, request))
     }
 
     /// One key, one commit.

@@ -443,12 +443,14 @@ impl Change {
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: session.identity().scope.clone(),
-            producers: Vec::new(),
+            producers: session.client_producer().into_iter().collect(),
             facts: facts(session.identity(), operation, sql, &BTreeMap::new(), request),
             tables: if change.ops.is_empty() { Vec::new() } else { vec![change] },
             objects: self.objects,
         };
-        lake.catalog.apply(commit).await
+        let committed = lake.catalog.apply(commit).await?;
+        session.idempotency_key_used().map_err(|error| CatalogError::Internal(error.to_string()))?;
+        Ok(committed)
     }
 }
 

@@ -163,7 +163,10 @@ impl Attempt<'_> {
             }
         };
         let (rows, _) = self.execute(session, &statement).await?;
-        fail::fail_point!("task.files", |_| Err(Stopped::Error(crash_point("task.files"))));
+        fail::fail_point!("task.files", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.files"
+        ))));
         session.inner().read_at(None);
         let checks = self.checked(session, &target).await?;
         self.commit(session, &table, rows, checks).await
@@ -298,7 +301,8 @@ impl Attempt<'_> {
         staged.objects.push(ObjectChange::Flow(Box::new(FlowChange::EndTask(Box::new(end)))));
         staged.operation = "asset";
         staged.sql = vec![asset.query.clone()];
-        staged.code = Some(Code { id: asset.code, text: asset.query.clone() });
+        staged.code =
+            Some(Code { id: asset.code, text: asset.query.clone(), columns: staged.columns.take() });
         staged.run = Some(RunOf::Open(self.task.run));
         staged.producers = vec![Producer {
             name: self.task.producer(),
@@ -308,7 +312,10 @@ impl Attempt<'_> {
             tables: None,
         }];
         let (lake, identity) = (self.engine.lake(), session.identity());
-        fail::fail_point!("task.commit", |_| Err(Stopped::Error(crash_point("task.commit"))));
+        fail::fail_point!("task.commit", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.commit"
+        ))));
         let committed =
             staged.commit(lake, identity, base, None, None).await.map_err(|failed| match failed {
                 Failure::Commit(error @ CatalogError::CommitConflict { .. }) => {
@@ -317,7 +324,10 @@ impl Attempt<'_> {
                 Failure::Commit(error) => Stopped::Error(error.into()),
                 Failure::Other(error) => Stopped::Error(error),
             })?;
-        fail::fail_point!("task.answer", |_| Err(Stopped::Error(crash_point("task.answer"))));
+        fail::fail_point!("task.answer", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.answer"
+        ))));
         Ok(committed.txn)
     }
 
@@ -349,10 +359,6 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-fn crash_point(name: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("crash point {name}"))
 }
 
 fn names(columns: &SchemaRef) -> Vec<String> {

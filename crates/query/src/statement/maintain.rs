@@ -84,7 +84,11 @@ pub(crate) async fn optimize(
 }
 
 /// What of a condition tells which files may hold rows for which it is true.
-async fn condition_on(session: &Inner, table: &TableDef, condition: &str) -> Result<Predicate, Error> {
+pub(crate) async fn condition_on(
+    session: &Inner,
+    table: &TableDef,
+    condition: &str,
+) -> Result<Predicate, Error> {
     let name = |name: &str| exact(name).to_string();
     let sql = format!("SELECT 1 FROM {}.{} WHERE {condition}", name(&table.schema_name), name(&table.name));
     let Parsed::Sql { statement, .. } = parse(&sql)? else {
@@ -106,7 +110,7 @@ async fn condition_on(session: &Inner, table: &TableDef, condition: &str) -> Res
     }
     match filters {
         Some(filters) => Ok(lower_all(filters, table)),
-        None => Err(unsupported("OPTIMIZE … WHERE with a subquery")),
+        None => Err(unsupported("a condition with a subquery that says which files to read")),
     }
 }
 

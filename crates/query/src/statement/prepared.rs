@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{ObjectType, Statement as SqlStatement};
 
-use super::{asset, describe as describes, explain_pipeline, maintain, select, show};
+use super::{asset, describe as describes, explain_pipeline, maintain, publish, select, show};
 use crate::Error;
 use crate::parse::{AssetStatement, Command, CopyFormat, Parsed, PipelineStatement};
 use crate::plan::fault;
@@ -105,6 +105,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
                 _ => (Class::Ddl, statement.command()),
             },
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
+            Command::PublishMetadata => (Class::Admin, "PUBLISH METADATA"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),
             Command::AlterTable(_) => (Class::Ddl, "ALTER TABLE"),
             Command::AlterSchema(_) => (Class::Ddl, "ALTER SCHEMA"),
@@ -183,6 +184,7 @@ pub(crate) async fn describe(
                 Command::Optimize { .. } | Command::Dedup { .. } | Command::RunJob { .. } => {
                     Some(maintain::optimize_columns())
                 }
+                Command::PublishMetadata => Some(publish::columns()),
                 Command::Vacuum { .. } => Some(maintain::vacuum_columns()),
                 Command::Verify { .. } => Some(maintain::verify_columns()),
                 Command::Pipeline(statement) => explain_pipeline::columns(statement),

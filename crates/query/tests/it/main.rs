@@ -2,9 +2,11 @@
 
 mod access;
 mod changes;
+mod damage;
 mod evolution;
 mod history;
 mod keyed;
+mod lineage;
 mod planning;
 mod reading;
 mod server;

@@ -72,6 +72,12 @@ async fn keeps_its_promises(store: Store) {
 
     store.delete(&path).await.unwrap();
     assert_eq!(store.size(&path).await.unwrap(), None);
+
+    assert!(store.create(&path, Bytes::from_static(b"first")).await.unwrap());
+    assert!(!store.create(&path, Bytes::from_static(b"second")).await.unwrap());
+    let parts: Vec<Bytes> = store.stream(&path, 1..4).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(parts.concat(), b"irs");
+    assert!(store.stream(&Path::from("acme/none"), 0..1).await.is_err());
 }
 
 #[tokio::test]

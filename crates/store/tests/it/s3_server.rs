@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, ETAG};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, RANGE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -84,7 +84,16 @@ async fn serve(stream: TcpStream, bucket: Arc<Mutex<Bucket>>) {
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let key = head.uri.path().strip_prefix(BUCKET).unwrap_or_default().trim_matches('/');
             let query = Query(head.uri.query().unwrap_or_default());
-            Ok::<_, Infallible>(bucket.lock().answer(&head.method, key, query, body))
+            let mut bucket = bucket.lock();
+            let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+            if header(IF_NONE_MATCH) == Some("*") && bucket.objects.contains_key(key) {
+                return Ok::<_, Infallible>(answer(StatusCode::PRECONDITION_FAILED, ""));
+            }
+            let whole = bucket.answer(&head.method, key, query, body);
+            Ok(match header(RANGE) {
+                Some(range) if whole.status() == StatusCode::OK => part(bucket.objects.get(key), range),
+                _ => whole,
+            })
         }
     });
     // a client that hangs up is no failure
@@ -107,6 +116,20 @@ type Answer = Response<Full<Bytes>>;
 fn answer(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let builder = Response::builder().status(status).header(ETAG, "\"tag\"");
     builder.body(Full::new(body.into())).unwrap()
+}
+
+/// `bytes=a-b` of an object.
+fn part(object: Option<&Bytes>, range: &str) -> Answer {
+    let bounds = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+    let bounds = bounds.and_then(|(first, last)| Some((first.parse().ok()?, last.parse::<usize>().ok()?)));
+    let (Some(object), Some((first, last))) = (object, bounds) else {
+        return answer(StatusCode::RANGE_NOT_SATISFIABLE, "");
+    };
+    let last = last.min(object.len().saturating_sub(1));
+    let mut part = answer(StatusCode::PARTIAL_CONTENT, object.slice(first..last + 1));
+    let place = format!("bytes {first}-{last}/{}", object.len());
+    part.headers_mut().insert(CONTENT_RANGE, place.parse().unwrap());
+    part
 }
 
 impl Bucket {

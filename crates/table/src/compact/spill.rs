@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cenote_catalog::TableDef;
 use cenote_datafile::{
-    Level, ParquetWriter, ReadOptions, RowSet, WriterOptions, read_batches, row_group_bytes,
+    Level, ParquetWriter, ReadOptions, RowSet, StoredFile, WriterOptions, read_batches, row_group_bytes,
 };
 use cenote_vocab::SortOrder;
 use futures::{StreamExt, TryStreamExt};
@@ -30,15 +30,14 @@ pub(super) struct Spill {
 /// A complete run.
 #[derive(Debug)]
 pub(super) struct Run {
-    path: Path,
+    file: StoredFile,
     rows: u64,
-    bytes: u64,
 }
 
 impl Run {
     /// What a reader of it holds at most.
     pub(super) fn reader_bytes(&self) -> u64 {
-        reader_bytes(row_group_bytes(Level::Run, self.rows, self.bytes))
+        reader_bytes(row_group_bytes(Level::Run, self.rows, self.file.bytes))
     }
 }
 
@@ -65,7 +64,10 @@ impl Spill {
             writer.write(&batch).await?;
         }
         let written = writer.finish().await?;
-        Ok(written.map(|written| Run { path, rows: written.rows, bytes: written.bytes }))
+        Ok(written.map(|written| Run {
+            file: StoredFile { path, bytes: written.bytes, footer_bytes: written.footer_bytes },
+            rows: written.rows,
+        }))
     }
 
     pub(super) async fn read(&self, run: &Run) -> Result<Batches, Error> {
@@ -75,7 +77,7 @@ impl Spill {
             rows: RowSet::live(None),
             batch_rows: READ_ROWS,
         };
-        let batches = read_batches(&self.lake.store, &run.path, run.bytes, options).await?;
+        let batches = read_batches(&self.lake.store, &run.file, options).await?;
         Ok(batches.map_err(Error::from).boxed())
     }
 

@@ -80,8 +80,7 @@ impl<'a> KeyReader<'a> {
 
     /// The rows that are not deleted, of the row groups that may hold one of the keys.
     async fn rows_in(&self, file: &ScanFile, zones: &Zones) -> Result<RowSet, Error> {
-        let known = &file.entry.file;
-        let groups = read_row_groups(&self.lake.store, &file.path, known.bytes).await?;
+        let groups = read_row_groups(&self.lake.store, &file.stored()).await?;
         let mut gone =
             file.entry.vector.as_ref().map(|visible| (*visible.vector).clone()).unwrap_or_default();
         for group in groups {

@@ -13,6 +13,7 @@ mod compact;
 mod crash;
 mod inline;
 mod keyed;
+mod publication;
 mod restore;
 mod retention;
 mod row_ids;

@@ -1,0 +1,258 @@
+//! The gateway of signed URLs: one object, whole or a part of it, to anybody who has its URL.
+//!
+//! Whatever is wrong with a URL gets the same answer, and nothing of it goes into a log.
+
+use std::ops::Range;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use cenote_table::published_location;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::signed::{Ticket, is_plain_path};
+
+/// Everything below needs no token.
+pub(crate) const PREFIX: &str = "/files/";
+/// The pattern of all of it; the document cannot say that a path has many parts.
+const PATTERN: &str = "/files/{ticket}/{*path}";
+/// Of all that is signed; the door does not compress it.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.apache.parquet";
+
+/// The routes; HEAD is GET without its body.
+pub(super) fn add(routes: Router<App>) -> Router<App> {
+    routes.route(PATTERN, get(read).options(options))
+}
+
+/// A file by its signed URL; HEAD works too. One range at a time.
+#[utoipa::path(
+    get, path = "/files/{ticket}/{path}", tag = "metadata",
+    params(
+        ("ticket" = String, Path, description = "expiry, key and signature"), ("path" = String, Path),
+        ("Range" = Option<String>, Header, description = "`bytes=a-b`, `bytes=a-` or `bytes=-n`"),
+        ("If-None-Match" = Option<String>, Header), ("If-Range" = Option<String>, Header),
+    ),
+    responses(
+        (status = 200, description = "the file", body = Vec<u8>, content_type = "application/vnd.apache.parquet"),
+        (status = 206, description = "the range"), (status = 304, description = "it is known"),
+        (status = 403, description = "the URL is not valid, or has expired"), (status = 404, description = "the file is gone"),
+        (status = 416, description = "several ranges, or one outside of the file"),
+    )
+)]
+pub(super) async fn read(State(app): State<App>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let answered = serve(&app, &method, uri.path(), &headers).await;
+    let outcome = match &answered {
+        Ok(response) if response.status() == StatusCode::RANGE_NOT_SATISFIABLE => "range",
+        Ok(_) => "served",
+        Err((reason, _)) => *reason,
+    };
+    app.metrics.file_asked(outcome);
+    if let Err((reason @ ("malformed" | "unknown_key" | "signature" | "expired"), _)) = &answered {
+        tracing::info!(reason, "signed url refused");
+    }
+    open_to_all(answered.unwrap_or_else(|(_, problem)| problem.into_response()))
+}
+
+/// What a browser asks before it sends a range: it may, from anywhere.
+#[utoipa::path(
+    options, path = "/files/{ticket}/{path}", tag = "metadata",
+    params(("ticket" = String, Path), ("path" = String, Path)),
+    responses((status = 204, description = "GET and HEAD with Range, If-None-Match and If-Range"))
+)]
+pub(super) async fn options() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    for (name, value) in [
+        (header::ALLOW, "GET, HEAD, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range, If-None-Match, If-Range"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    open_to_all(response)
+}
+
+async fn serve(
+    app: &App,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Response, (&'static str, Problem)> {
+    let failed = |problem| ("failed", problem);
+    let services = app.services().map_err(failed)?;
+    let Ok(_place) = app.in_flight.try_acquire() else { return Err(("busy", Problem::busy())) };
+    let path = proven(app, path).await?;
+    // What the store says names the object: it stays here.
+    let unavailable = |_| ("failed", Problem::not_ready("storage"));
+    let size = services.lake.store.size(&path.as_str().into()).await.map_err(unavailable)?;
+    let size = size.ok_or_else(|| ("gone", Problem::not_found("the file is gone")))?;
+    let etag = etag(&path);
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::IF_NONE_MATCH).is_some_and(|known| matches_any(known, &etag)) {
+        return Ok(described(StatusCode::NOT_MODIFIED, &etag).into_response());
+    }
+    let range =
+        text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|known| known.trim() == etag));
+    let (status, part) = match asked(range, size) {
+        Asked::Whole => (StatusCode::OK, 0..size),
+        Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Asked::Nothing => {
+            let mut response = described(StatusCode::RANGE_NOT_SATISFIABLE, &etag).into_response();
+            insert(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
+            return Ok(response);
+        }
+    };
+    let body = if *method == Method::HEAD || part.is_empty() {
+        Body::empty()
+    } else {
+        let bytes = services.lake.store.stream(&path.as_str().into(), part.clone()).await;
+        Body::from_stream(bytes.map_err(unavailable)?)
+    };
+    let mut response = described(status, &etag).into_response();
+    *response.body_mut() = body;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    insert(&mut response, header::CONTENT_LENGTH, (part.end - part.start).to_string());
+    if status == StatusCode::PARTIAL_CONTENT {
+        insert(&mut response, header::CONTENT_RANGE, format!("bytes {}-{}/{size}", part.start, part.end - 1));
+    }
+    Ok(response)
+}
+
+/// The path that the URL proves the right to read.
+async fn proven(app: &App, path: &str) -> Result<String, (&'static str, Problem)> {
+    let refused =
+        |reason| (reason, Problem::new(StatusCode::FORBIDDEN, "the URL is not valid, or has expired"));
+    let whole = path.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/'));
+    let Some((ticket, path)) = whole.filter(|(_, path)| is_plain_path(path)) else {
+        return Err(refused("malformed"));
+    };
+    let Some(ticket) = Ticket::parse(ticket) else { return Err(refused("malformed")) };
+    let catalog = &app.services().map_err(|problem| ("failed", problem))?.catalog;
+    let key = catalog.verifying_key(&ticket.kid).await.map_err(|error| ("failed", error.into()))?;
+    let Some((scope, key)) = key else { return Err(refused("unknown_key")) };
+    // The signature says so already; nothing but these could have been signed.
+    let own = [format!("{}/", published_location(&scope)), format!("{}/tables/", scope.tenant())];
+    if !ticket.is_of(&key, &scope, path) || !own.iter().any(|place| path.starts_with(place)) {
+        return Err(refused("signature"));
+    }
+    if !ticket.is_valid(app.http.clock.now()) {
+        return Err(refused("expired"));
+    }
+    Ok(path.to_owned())
+}
+
+/// An object never changes, so that its name tells one from another; that of published metadata is of its SHA-256.
+fn etag(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    format!("\"{}\"", name.strip_suffix(".parquet").unwrap_or(name))
+}
+
+fn matches_any(known: &str, etag: &str) -> bool {
+    known.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == "*" || one == etag)
+}
+
+/// What is answered of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Whole,
+    Part(Range<u64>),
+    Nothing,
+}
+
+/// What a `Range` header asks for of `size` bytes. One that is not understood counts as none.
+fn asked(range: Option<&str>, size: u64) -> Asked {
+    let Some(spec) = range.and_then(|range| range.trim().strip_prefix("bytes=")) else { return Asked::Whole };
+    if spec.contains(',') {
+        return Asked::Nothing;
+    }
+    let number = |text: &str| -> Option<u64> {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    };
+    let part = match spec.trim().split_once('-') {
+        Some(("", last)) => match number(last) {
+            Some(last) => size.saturating_sub(last)..size,
+            None => return Asked::Whole,
+        },
+        Some((first, "")) => match number(first) {
+            Some(first) => first..size,
+            None => return Asked::Whole,
+        },
+        Some((first, last)) => match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+            _ => return Asked::Whole,
+        },
+        None => return Asked::Whole,
+    };
+    if part.start < part.end { Asked::Part(part) } else { Asked::Nothing }
+}
+
+type Described = (StatusCode, [(HeaderName, String); 3]);
+
+fn described(status: StatusCode, etag: &str) -> Described {
+    let headers = [
+        (header::ETAG, etag.to_owned()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::CACHE_CONTROL, "private, immutable".to_owned()),
+    ];
+    (status, headers)
+}
+
+fn insert(response: &mut Response, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Any page of any origin may read what it has a URL for.
+fn open_to_all(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Content-Length, Content-Range, Accept-Ranges, ETag"),
+    );
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_is_understood_in_its_three_forms() {
+        for (range, wanted) in [
+            ("bytes=0-3", Asked::Part(0..4)),
+            ("bytes=4-", Asked::Part(4..10)),
+            ("bytes=-3", Asked::Part(7..10)),
+            ("bytes=-30", Asked::Part(0..10)),
+            ("bytes=8-30", Asked::Part(8..10)),
+            ("bytes=10-", Asked::Nothing),
+            ("bytes=10-12", Asked::Nothing),
+            ("bytes=-0", Asked::Nothing),
+            ("bytes=0-1,3-4", Asked::Nothing),
+            ("bytes=5-3", Asked::Whole),
+            ("bytes=a-b", Asked::Whole),
+            ("bytes=-", Asked::Whole),
+            ("lines=1-2", Asked::Whole),
+        ] {
+            assert_eq!(asked(Some(range), 10), wanted, "{range}");
+        }
+        assert_eq!(asked(None, 10), Asked::Whole);
+        assert_eq!(asked(Some("bytes=0-0"), 0), Asked::Nothing);
+    }
+
+    #[test]
+    fn a_tag_is_known_among_others_and_weakly() {
+        let own = etag("_cenote/meta/t/lake/t/catalog.tables/0a1b.parquet");
+        assert_eq!(own, "\"0a1b\"");
+        for known in ["\"0a1b\"", "\"x\", \"0a1b\"", "W/\"0a1b\"", "*"] {
+            assert!(matches_any(known, &own), "{known}");
+        }
+        assert!(!matches_any("\"x\"", &own));
+    }
+}
