@@ -34,7 +34,9 @@ async fn ended(client: &Client, run: &Value) -> Value {
 
 /// `raw.orders` of three days, and `mart.daily`, which is cut by day.
 async fn world(client: &Client) {
-    for sql in ["CREATE SCHEMA raw", "CREATE SCHEMA mart", "CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)"] {
+    for sql in
+        ["CREATE SCHEMA raw", "CREATE SCHEMA mart", "CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)"]
+    {
         client.sql(sql).await;
     }
     client

@@ -22,9 +22,9 @@ use crate::{
     Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, ColumnEdge, Commit,
     Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
     Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline, RunCounts, RunEnd, RunFilter,
-    ScramVerifier,
-    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection,
-    hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
+    ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset,
+    changes, collection, hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant,
+    tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -322,6 +322,11 @@ impl Catalog {
     /// schema has the name.
     pub async fn alter_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
         pipeline::alter(&self.inner, scope, pipeline).await
+    }
+
+    /// Stores the options of a pipeline that goes on as it is. `PipelineNotFound` once it was dropped.
+    pub async fn set_pipeline_options(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::set_options(&self.inner, scope, pipeline).await
     }
 
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.

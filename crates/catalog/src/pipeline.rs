@@ -166,6 +166,16 @@ pub(crate) async fn alter(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> 
     Ok(transaction.commit().await?)
 }
 
+/// Stores its options while it runs, and nothing of what it does. `PipelineNotFound` once it was dropped.
+pub(crate) async fn set_options(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+    let mut transaction = inner.database.write().await?;
+    check_active(inner, &mut transaction).await?;
+    if !pipeline::set_options(&mut transaction, scope.catalog(), pipeline).await? {
+        return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
+    }
+    Ok(transaction.commit().await?)
+}
+
 /// Forgets it, with its producer and what it held: nothing of it commits any more.
 pub(crate) async fn remove(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
     let catalog = scope.catalog();

@@ -191,7 +191,7 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
-    const OWN: [&str; 14] = [
+    const OWN: [&str; 15] = [
         "/api/v1/sql",
         "/api/v1/queries",
         "/api/v1/status",
@@ -199,13 +199,14 @@ fn is_compatible(path: &str) -> bool {
         "/api/v1/commits",
         "/api/v1/tables",
         "/api/v1/holds",
+        "/api/v1/metadata",
+        "/api/v1/browser",
+        "/api/v1/events",
         "/api/v1/runs",
         "/api/v1/assets",
         "/api/v1/asset-graph",
         "/api/v1/checks",
-        "/api/v1/metadata",
-        "/api/v1/browser",
-        "/api/v1/events",
+        "/api/v1/lineage",
     ];
     let below =
         |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

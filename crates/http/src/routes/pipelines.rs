@@ -303,7 +303,7 @@ async fn checked(app: &App, call: &Call, body: Body) -> Result<Json<Value>, Prob
     let session = session(app, call).await?;
     let options = BTreeMap::from([("preview".to_owned(), "true".to_owned())]);
     Ok(Json(match session.explain_script(&script.query, &options).await {
-        Ok(graph) => json!({"graph": shape::graph(&graph, 1), "errors": []}),
+        Ok(graph) => json!({"graph": shape::graph(&graph), "errors": []}),
         Err(error) if is_of_script(&error) => json!({"graph": null, "errors": [shape::diagnostic(&error)]}),
         Err(error) => return Err(failed(error)),
     }))

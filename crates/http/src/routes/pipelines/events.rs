@@ -20,7 +20,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// `graph`, then rows.
 pub(super) fn of_preview(preview: Preview) -> Response {
-    let graph = event(Some("graph"), &shape::graph(&preview.graph, 1));
+    let graph = event(Some("graph"), &shape::graph(&preview.graph));
     let rows = preview.rows.map(|rows| match rows {
         Ok(rows) => piece(&rows),
         Err(error) => event(Some("error"), &json!({"error": error.to_string()})),
