@@ -169,8 +169,13 @@ impl Slices {
         if range.first == range.last {
             return self.key(range.first);
         }
-        let last = self.tagged(range.last);
-        let last = last.split_once(':').map_or(last.as_str(), |(_, value)| value);
+        let (first, last) = (self.tagged(range.first), self.tagged(range.last));
+        // The tag is said again only where it is another: a list may mix texts, numbers and NULL.
+        let tag = |tagged: &str| tagged.split(':').next().unwrap_or_default().to_owned();
+        let last = match tag(&first) == tag(&last) {
+            true => last.split_once(':').map_or(last.as_str(), |(_, value)| value),
+            false => last.as_str(),
+        };
         format!("{}..{last}", self.key(range.first))
     }
 
@@ -224,8 +229,12 @@ impl Slices {
         };
         let tagged = first.split_once('=').map_or(first, |(_, value)| value);
         let tag = tagged.split_once(':').map_or("", |(tag, _)| tag);
-        let (first, last) =
-            (self.number(first)?, self.number(&format!("{}={tag}:{last}", self.dimension()))?);
+        let dimension = self.dimension();
+        let last = match last.as_bytes().get(1) {
+            Some(b':') => format!("{dimension}={last}"),
+            _ => format!("{dimension}={tag}:{last}"),
+        };
+        let (first, last) = (self.number(first)?, self.number(&last)?);
         self.between(first, last)
     }
 

@@ -80,11 +80,13 @@ impl Inner {
         let mut work = self.tasks.spawn(work);
         let mut cause = Cause::Itself;
         let outcome = tokio::select! {
-            done = &mut work => done,
+            // First: work that ends because it was told to is no failure of its own.
+            biased;
             () = cancelled.cancelled() => {
                 cause = if self.stop.is_cancelled() { Cause::Stop } else { Cause::Cancel };
                 (&mut work).await
             }
+            done = &mut work => done,
             () = tokio::time::sleep(task.asset.spec.timeout()) => {
                 cause = Cause::Timeout;
                 stop.cancel();

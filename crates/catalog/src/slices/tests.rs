@@ -54,6 +54,13 @@ fn a_key_is_read_as_it_is_written_and_without_its_tag() {
     let mixed = vec![SliceValue::Int(7), SliceValue::Bool(true), SliceValue::Null];
     let mixed = Slices::of(&Partitioning::Values { column: "x".into(), values: mixed }).unwrap();
     assert_eq!([0, 1, 2].map(|number| mixed.key(number)), ["x=i:7", "x=b:true", "x=n:"]);
+    for (first, last) in [(0, 2), (0, 1), (1, 2)] {
+        let text = mixed.text(range(first, last));
+        assert_eq!(mixed.range(&text).unwrap(), range(first, last), "{text}");
+    }
+    let hours = time(Period::Hour, "UTC", None, None);
+    let text = hours.text(hours.between(500_000, 500_009).unwrap());
+    assert_eq!(hours.range(&text).unwrap(), range(500_000, 500_009), "{text}");
 }
 
 #[test]
