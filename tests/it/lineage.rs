@@ -87,9 +87,9 @@ async fn the_graph_is_walked_as_far_as_asked_and_hides_what_the_caller_may_not_r
         [
             "1 open.third.amount aggregation",
             "2 default.second.amount identity",
-            "3 default.first.id filter",
+            "3 default.first.id join",
             "3 default.first.amount identity",
-            "3 default.chosen.id filter",
+            "3 default.chosen.id join",
         ]
     );
 

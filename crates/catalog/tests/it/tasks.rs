@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use arrow::array::AsArray as _;
 use cenote_catalog::{
-    Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, Commit, Error, Facts,
-    FlowChange, Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, Partitioning, PartsOf, Period, ReadSet,
-    RunFilter, RunOf, Severity, TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE,
+    Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, ColumnEdge, ColumnKind,
+    Commit, Error, Facts, FlowChange, Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, Partitioning,
+    PartsOf, Period, ReadSet, RunFilter, RunOf, Severity, TableChange, TaskEnd, TaskOutcome, TaskState, Tick,
+    WHOLE,
 };
-use cenote_vocab::{Ids, TableId, Txn};
+use cenote_vocab::{FieldId, Ids, TableId, Txn};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, producer};
@@ -177,12 +178,15 @@ fn success(
     (raw, snapshot): (TableId, Txn),
     (text, ending): (&str, TaskEnd),
 ) -> Commit {
+    let column = |table| (table, FieldId(1));
+    let same =
+        ColumnEdge { source: column(raw), target: column(task.asset.table), kind: ColumnKind::Identity };
     Commit {
         producers: vec![producer(&task.producer(), 1, None, None)],
         facts: Facts {
             operation: "asset".into(),
             inputs: vec![Input { node: raw.to_string(), from: None, to: Some(snapshot.to_string()) }],
-            code: Some(Code { id: [7; 32], text: text.into(), columns: None }),
+            code: Some(Code { id: [7; 32], text: text.into(), columns: Some(vec![same]) }),
             run: Some(RunOf::Open(task.run)),
             ..Facts::default()
         },

@@ -207,7 +207,7 @@ async fn columns_stay_when_what_is_none_of_their_sources_changes() {
         let sound = client
             .rows(&format!(
                 "SELECT DISTINCT soundness FROM system.lineage.edges WHERE target_id = \
-                 (SELECT CAST(id AS VARCHAR) FROM system.catalog.tables WHERE name = '{made}')"
+                 (SELECT CAST(id AS VARCHAR) FROM system.catalog.tables WHERE table_name = '{made}')"
             ))
             .await;
         assert_eq!(sound, ["exact"], "{query}");
