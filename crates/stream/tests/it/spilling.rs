@@ -105,7 +105,8 @@ async fn a_disk_without_room_is_waited_for() {
     };
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
     assert!(error.to_string().contains("query.spill_max"), "{error}");
-    drop(other);
+    // What both have on disk goes with them.
+    drop((other, run));
     let mut run = world.open("p", limits).await.expect("there is room again");
     while let Step::Committed(_) = run.step().await.expect("an epoch") {}
     let differ = "SELECT count(*) FROM ((SELECT k, count(*) AS n FROM src GROUP BY k) EXCEPT (SELECT k, n FROM p_out))";
