@@ -62,6 +62,7 @@ mod job;
 mod lease;
 mod ledger;
 mod lineage;
+mod materialize;
 mod memory;
 mod metrics;
 mod object;
@@ -109,6 +110,7 @@ pub use lease::Lease;
 pub use lineage::{
     ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
 };
+pub use materialize::{Explained, MaterializeRequest, PartitionStatus, Planned, Wanted};
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};

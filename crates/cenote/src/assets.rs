@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::{AssetRun, Category, ClaimedTask, Schedule, TaskFailure};
-use cenote_flow::{AssetTasks, Explained, Flow, PartitionStatus, Planned, Request, Wanted};
-use cenote_query::{
-    Assets, Engine, Error, Explanation, MaterializeRequest, PartitionState, PlannedRun, WantedPartitions,
+use cenote_catalog::{
+    AssetRun, Category, ClaimedTask, Explained, MaterializeRequest, PartitionStatus, Planned, Schedule,
+    TaskFailure,
 };
+use cenote_flow::{AssetTasks, Flow};
+use cenote_query::{Assets, Engine, Error};
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -58,10 +59,8 @@ impl Assets for NodeAssets {
         &'a self,
         scope: &'a Scope,
         asked: MaterializeRequest,
-    ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
-        let asked = requested(asked);
-        async move { self.0.materialize(scope, asked).await.map(planned).map_err(|error| Error::of(&error)) }
-            .boxed()
+    ) -> BoxFuture<'a, Result<Planned, Error>> {
+        async move { self.0.materialize(scope, asked).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn wait<'a>(&'a self, scope: &'a Scope, run: Uuid) -> BoxFuture<'a, Result<AssetRun, Error>> {
@@ -82,9 +81,8 @@ impl Assets for NodeAssets {
         scope: &'a Scope,
         run: Uuid,
         actor: &'a str,
-    ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
-        async move { self.0.rerun(scope, run, actor).await.map(planned).map_err(|error| Error::of(&error)) }
-            .boxed()
+    ) -> BoxFuture<'a, Result<Planned, Error>> {
+        async move { self.0.rerun(scope, run, actor).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>> {
@@ -95,16 +93,8 @@ impl Assets for NodeAssets {
         &'a self,
         scope: &'a Scope,
         asset: Uuid,
-    ) -> BoxFuture<'a, Result<(Vec<PartitionState>, Micros), Error>> {
-        let state = |status: PartitionStatus| {
-            let PartitionStatus { key, status, reason, facts } = status;
-            PartitionState { key, status, reason, facts }
-        };
-        async move {
-            let (all, at) = self.0.partitions(scope, asset).await.map_err(|error| Error::of(&error))?;
-            Ok((all.into_iter().map(state).collect(), at))
-        }
-        .boxed()
+    ) -> BoxFuture<'a, Result<(Vec<PartitionStatus>, Micros), Error>> {
+        async move { self.0.partitions(scope, asset).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn states<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>> {
@@ -116,59 +106,17 @@ impl Assets for NodeAssets {
         scope: &'a Scope,
         asset: Uuid,
         partition: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
+    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
         let rows = self.0.explain_asset(scope, asset, partition);
-        async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+        async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn explain_run<'a>(
         &'a self,
         scope: &'a Scope,
         run: Uuid,
-    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
+    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
         let rows = self.0.explain_run(scope, run);
-        async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+        async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
     }
-}
-
-fn requested(asked: MaterializeRequest) -> Request {
-    Request {
-        assets: asked.assets,
-        upstream: asked.upstream,
-        downstream: asked.downstream,
-        wanted: match asked.partitions {
-            WantedPartitions::Nothing => Wanted::Nothing,
-            WantedPartitions::Keys(keys) => Wanted::Keys(keys),
-            WantedPartitions::Range(first, last) => Wanted::Range(first, last),
-            WantedPartitions::Missing => Wanted::Missing,
-            WantedPartitions::Stale => Wanted::Stale,
-            WantedPartitions::Failed => Wanted::Failed,
-        },
-        chunk: asked.chunk,
-        concurrency: asked.concurrency,
-        timeout: asked.timeout,
-        labels: asked.labels,
-        priority: asked.priority,
-        logical: asked.logical,
-        actor: asked.actor,
-        dry_run: asked.dry_run,
-        key: asked.key,
-        parent: None,
-    }
-}
-
-fn planned(planned: Planned) -> PlannedRun {
-    let Planned { run, created, fingerprint, tasks } = planned;
-    PlannedRun { run, created, fingerprint, tasks }
-}
-
-fn explained(rows: Vec<Explained>) -> Vec<Explanation> {
-    let row = |row: Explained| Explanation {
-        step: row.step,
-        subject: row.subject,
-        verdict: row.verdict,
-        reason: row.reason,
-        detail: row.detail,
-    };
-    rows.into_iter().map(row).collect()
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cenote_catalog::{
-    Asset, AssetRun, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Names, NewAssetRun, NewTask,
-    ObjectChange, Schedule, SliceRange, TaskFailure, TaskState, Tick,
+    Asset, AssetRun, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, MaterializeRequest, Names,
+    NewAssetRun, NewTask, ObjectChange, Planned, Schedule, SliceRange, TaskFailure, TaskState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -19,7 +19,6 @@ use crate::plan::{EDGES_MAX, Node, Plan, Refusal, Selection, hex, plan};
 use crate::schedule::Cadence;
 use crate::slices::Cut;
 use crate::task::TASKS_MAX;
-use crate::wanted::Wanted;
 use crate::{Error, Flow};
 
 /// The built-in catalog, as plans name it.
@@ -52,52 +51,6 @@ pub trait AssetTasks: Send + Sync {
         task: &'a ClaimedTask,
         stop: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<Txn, TaskFailure>>;
-}
-
-/// What is asked of [`Flow::materialize`].
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// What is asked for.
-    pub assets: Vec<Uuid>,
-    /// Also what they read.
-    pub upstream: bool,
-    /// Also what reads them.
-    pub downstream: bool,
-    /// Which partitions of those that have them.
-    pub wanted: Wanted,
-    /// The most partitions of a task.
-    pub chunk: Option<u64>,
-    /// Tasks at a time, at most.
-    pub concurrency: Option<u32>,
-    /// How long the run may take.
-    pub timeout: Option<Duration>,
-    /// What is said of the run.
-    pub labels: BTreeMap<String, String>,
-    /// Runs of a higher one begin first.
-    pub priority: Option<i32>,
-    /// The time that the run is about.
-    pub logical: Option<Micros>,
-    /// Who asks.
-    pub actor: String,
-    /// Only say what would be.
-    pub dry_run: bool,
-    /// The same key is the same run.
-    pub key: Option<String>,
-    /// The run that this one repeats.
-    pub parent: Option<Uuid>,
-}
-
-/// A plan, and the run that was made of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planned {
-    /// None of a dry run.
-    pub run: Option<Uuid>,
-    /// False if a run of the same key was there already.
-    pub created: bool,
-    /// Of the plan.
-    pub fingerprint: String,
-    /// Key and reason of each task, in an order in which they may run.
-    pub tasks: Vec<(String, String)>,
 }
 
 /// The assets of a tenant as they are now.
@@ -176,7 +129,7 @@ impl Flow {
     }
 
     /// Plans a run, and makes it unless it is only asked what it would be.
-    pub async fn materialize(&self, scope: &Scope, asked: Request) -> Result<Planned, Error> {
+    pub async fn materialize(&self, scope: &Scope, asked: MaterializeRequest) -> Result<Planned, Error> {
         check_request(&asked)?;
         let graph = Graph::load(&self.inner, scope).await?;
         let selection = Selection {
@@ -263,7 +216,7 @@ impl Flow {
         for task in old.tasks.iter().filter(|task| task.state != succeeded) {
             open.entry(task.asset).or_default().extend(task.partitions.clone());
         }
-        let asked = Request {
+        let asked = MaterializeRequest {
             assets: open.keys().copied().collect(),
             wanted: Wanted::Tasks(open),
             concurrency: old.concurrency,
@@ -271,7 +224,7 @@ impl Flow {
             priority: i32::try_from(old.priority).ok(),
             actor: actor.to_owned(),
             parent: Some(run),
-            ..Request::default()
+            ..MaterializeRequest::default()
         };
         self.materialize(scope, asked).await
     }
@@ -287,7 +240,7 @@ fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
 }
 
 /// What is wrong with a request in itself.
-fn check_request(asked: &Request) -> Result<(), Error> {
+fn check_request(asked: &MaterializeRequest) -> Result<(), Error> {
     let wrong = |text: String| Err(Error::Plan(text));
     if asked.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > RUN_KEY_BYTES_MAX) {
         return wrong(format!("a run key has 1 to {RUN_KEY_BYTES_MAX} bytes"));
@@ -319,7 +272,7 @@ fn mappings(depends: &[Dependency]) -> BTreeMap<TableId, cenote_catalog::Mapping
 }
 
 /// Of what was asked, whatever came of it.
-fn request_hash(asked: &Request) -> [u8; 32] {
+fn request_hash(asked: &MaterializeRequest) -> [u8; 32] {
     let mut hash = Sha256::new();
     for asset in asked.assets.iter().collect::<BTreeSet<_>>() {
         hash.update(asset.as_bytes());

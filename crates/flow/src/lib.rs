@@ -30,11 +30,8 @@ mod task;
 mod trigger;
 mod wanted;
 
-pub use assets::{AssetTasks, Planned, Request};
+pub use assets::AssetTasks;
 pub use error::Error;
-pub use explain::Explained;
 pub use flow::Flow;
 pub use jobs::BuiltIn;
 pub use options::FlowOptions;
-pub use partitions::PartitionStatus;
-pub use wanted::Wanted;

@@ -1,25 +1,12 @@
 //! The partitions of an asset as they are now: facts, and what follows from them.
 
-use cenote_catalog::AssetPartition;
+use cenote_catalog::{AssetPartition, PartitionStatus};
 use cenote_vocab::{Micros, Scope};
 use uuid::Uuid;
 
 use crate::assets::Graph;
 use crate::freshness::{Freshness, Reason};
 use crate::{Error, Flow};
-
-/// How a partition of an asset is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionStatus {
-    /// Its key.
-    pub key: String,
-    /// `missing`, `running`, `failed`, `stale`, `fresh`
-    pub status: &'static str,
-    /// The first reason why it is not fresh.
-    pub reason: Option<&'static str>,
-    /// What is known of it; nothing of one that was never tried.
-    pub facts: Option<AssetPartition>,
-}
 
 impl Flow {
     /// Every partition of an asset that is there or was ever tried, in order; and when that was so. None of an asset that

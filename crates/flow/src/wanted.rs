@@ -2,64 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Asset, SliceRange, SliceSet};
+use cenote_catalog::{Asset, MaterializeRequest, SliceRange, SliceSet, Wanted};
 use cenote_vocab::Scope;
 use uuid::Uuid;
 
 use crate::Error;
-use crate::assets::{Graph, Request};
+use crate::assets::Graph;
 use crate::flow::Inner;
 use crate::freshness::{Freshness, State, Verdict};
 use crate::slices::Cut;
 use crate::trigger::name;
 
-/// Partitions of assets, as they are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
-    /// None are named: right for assets that have none.
-    #[default]
-    Nothing,
-    /// These.
-    Keys(Vec<String>),
-    /// From one to another, both counted.
-    Range(String, String),
-    /// Those that are there and were never made.
-    Missing,
-    /// Those that were made and are not as they should be.
-    Stale,
-    /// Those whose last attempt failed.
-    Failed,
-    /// Ranges of each asset that are a task each, as texts.
-    Tasks(BTreeMap<Uuid, Vec<String>>),
-}
-
-impl Wanted {
-    /// The same for the same question.
-    pub(crate) fn canonical(&self) -> String {
-        match self {
-            Self::Nothing => String::new(),
-            Self::Keys(keys) => {
-                let mut keys = keys.clone();
-                keys.sort();
-                keys.dedup();
-                serde_json::json!({ "keys": keys }).to_string()
-            }
-            Self::Range(first, last) => serde_json::json!({"first": first, "last": last}).to_string(),
-            Self::Missing => "missing".to_owned(),
-            Self::Stale => "stale".to_owned(),
-            Self::Failed => "failed".to_owned(),
-            Self::Tasks(tasks) => serde_json::json!({ "tasks": tasks }).to_string(),
-        }
-    }
-
-    /// True of something that is how it must be to be wanted.
-    fn takes(&self, verdict: &Verdict) -> bool {
-        match self {
-            Self::Missing => verdict.state == State::Missing,
-            Self::Stale => verdict.state == State::Stale,
-            Self::Failed => verdict.state == State::Failed,
-            Self::Nothing | Self::Keys(_) | Self::Range(..) | Self::Tasks(_) => false,
-        }
+/// True of something that is how it must be to be wanted.
+fn takes(wanted: &Wanted, verdict: &Verdict) -> bool {
+    match wanted {
+        Wanted::Missing => verdict.state == State::Missing,
+        Wanted::Stale => verdict.state == State::Stale,
+        Wanted::Failed => verdict.state == State::Failed,
+        Wanted::Nothing | Wanted::Keys(_) | Wanted::Range(..) | Wanted::Tasks(_) => false,
     }
 }
 
@@ -69,7 +29,7 @@ impl Inner {
         &self,
         scope: &Scope,
         graph: &Graph,
-        asked: &Request,
+        asked: &MaterializeRequest,
     ) -> Result<BTreeMap<Uuid, Vec<SliceRange>>, Error> {
         let by_state = matches!(asked.wanted, Wanted::Missing | Wanted::Stale | Wanted::Failed);
         let freshness = match by_state {
@@ -91,7 +51,7 @@ impl Inner {
                 continue;
             };
             let ranges = match graph.cuts.get(id) {
-                None if by_state && !asked.wanted.takes(&freshness.of(asset)) => continue,
+                None if by_state && !takes(&asked.wanted, &freshness.of(asset)) => continue,
                 None => Vec::new(),
                 Some(cut) => {
                     let ranges = slices(graph, asset, cut, &asked.wanted, &freshness)?;
@@ -143,8 +103,9 @@ fn slices(
                 Wanted::Missing => cut.there.numbers().collect(),
                 _ => parts.known.keys().copied().collect(),
             };
-            let wanted =
-                numbers.into_iter().filter(|number| wanted.takes(&freshness.of_slice(asset, parts, *number)));
+            let wanted = numbers
+                .into_iter()
+                .filter(|number| takes(&wanted, &freshness.of_slice(asset, parts, *number)));
             Ok(SliceSet::of(wanted.map(SliceRange::one)).ranges().to_vec())
         }
         Wanted::Tasks(tasks) => {

@@ -31,7 +31,7 @@ mod system;
 mod table_function;
 mod transaction;
 
-pub use assets::{Assets, Explanation, MaterializeRequest, PartitionState, PlannedRun, WantedPartitions};
+pub use assets::Assets;
 pub use engine::{Engine, QueryRecord};
 pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Mapping, Partitioning, Schedule, Severity};
+use cenote_catalog::{Mapping, Partitioning, Schedule, Severity, Wanted};
 use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
@@ -12,7 +12,7 @@ use super::command::unsupported;
 use super::pipeline::options;
 use super::tokens::text_from;
 use super::words::Words;
-use crate::{Error, WantedPartitions};
+use crate::Error;
 
 /// A statement about an asset, a check or a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +70,7 @@ pub(crate) struct Materialize {
     pub(crate) names: Vec<Vec<Ident>>,
     pub(crate) upstream: bool,
     pub(crate) downstream: bool,
-    pub(crate) partitions: WantedPartitions,
+    pub(crate) partitions: Wanted,
     /// `chunk`, `concurrency`, `timeout`, `label.…`
     pub(crate) options: BTreeMap<String, String>,
     /// Text of the logical time.
@@ -234,7 +234,7 @@ fn materialize(words: &mut Words<'_>) -> Result<AssetStatement, Error> {
         } else if words.take(&["WITH"]) {
             asked.options = options(words)?;
         } else if let Some(partitions) = wanted(words)? {
-            if asked.partitions != WantedPartitions::Nothing {
+            if asked.partitions != Wanted::Nothing {
                 let text = "partitions are said once: PARTITION, PARTITIONS … TO …, MISSING, STALE or FAILED";
                 return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
             }

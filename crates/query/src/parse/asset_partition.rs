@@ -1,13 +1,13 @@
 //! Clauses about partitions of assets: how one is cut, what it depends on, which partitions are asked for.
 
-use cenote_catalog::{Mapping, Partitioning, Period, SliceValue};
+use cenote_catalog::{Mapping, Partitioning, Period, SliceValue, Wanted};
 use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
 use super::folded;
 use super::words::Words;
-use crate::{Error, WantedPartitions};
+use crate::Error;
 
 /// What stands behind `PARTITION BY`: `(day(ts)) [START t] [END t] [TIMEZONE z]`, or `(region VALUES ('eu', 'us'))`.
 pub(super) fn partitioning(words: &mut Words<'_>) -> Result<Partitioning, Error> {
@@ -99,17 +99,17 @@ fn mapping(words: &mut Words<'_>) -> Result<Mapping, Error> {
 }
 
 /// Which partitions MATERIALIZE asks for, if that is what comes next.
-pub(super) fn wanted(words: &mut Words<'_>) -> Result<Option<WantedPartitions>, Error> {
+pub(super) fn wanted(words: &mut Words<'_>) -> Result<Option<Wanted>, Error> {
     Ok(Some(match () {
-        () if words.take(&["PARTITION"]) => WantedPartitions::Keys(vec![words.text()?]),
+        () if words.take(&["PARTITION"]) => Wanted::Keys(vec![words.text()?]),
         () if words.take(&["PARTITIONS"]) => {
             let first = words.text()?;
             words.expect(&["TO"])?;
-            WantedPartitions::Range(first, words.text()?)
+            Wanted::Range(first, words.text()?)
         }
-        () if words.take(&["MISSING"]) => WantedPartitions::Missing,
-        () if words.take(&["STALE"]) => WantedPartitions::Stale,
-        () if words.take(&["FAILED"]) => WantedPartitions::Failed,
+        () if words.take(&["MISSING"]) => Wanted::Missing,
+        () if words.take(&["STALE"]) => Wanted::Stale,
+        () if words.take(&["FAILED"]) => Wanted::Failed,
         () => return Ok(None),
     }))
 }
@@ -160,9 +160,9 @@ mod tests {
         let mappings: Vec<Mapping> = on.iter().map(|(_, mapping)| *mapping).collect();
         assert_eq!(mappings, [Mapping::Latest, Mapping::Window { from: -6, to: 0 }, Mapping::Identity]);
         assert_eq!(on[0].0.len(), 2);
-        let range = WantedPartitions::Range("day=2026-01-01".into(), "day=2026-01-09".into());
+        let range = Wanted::Range("day=2026-01-01".into(), "day=2026-01-09".into());
         assert_eq!(read("PARTITIONS 'day=2026-01-01' TO 'day=2026-01-09'", wanted).unwrap(), Some(range));
-        assert_eq!(read("STALE", wanted).unwrap(), Some(WantedPartitions::Stale));
+        assert_eq!(read("STALE", wanted).unwrap(), Some(Wanted::Stale));
     }
 
     #[test]

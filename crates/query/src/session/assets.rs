@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Asset, AssetRun, Check, RunFilter};
+use cenote_catalog::{
+    Asset, AssetRun, Check, Explained, MaterializeRequest, PartitionStatus, Planned, RunFilter,
+};
 use cenote_vocab::{ErrorKind, Micros, Permission, TableId};
 use sqlparser::ast::Ident;
 use uuid::Uuid;
 
 use super::Session;
+use crate::Error;
 use crate::parse::object_name;
 use crate::statement::asset::{everywhere, find, run_id, select};
-use crate::{Error, Explanation, MaterializeRequest, PartitionState, PlannedRun};
 
 /// An asset, and what is known of it.
 #[derive(Clone, Debug)]
@@ -64,7 +66,7 @@ impl Session {
         &self,
         selection: &[String],
         asked: MaterializeRequest,
-    ) -> Result<PlannedRun, Error> {
+    ) -> Result<Planned, Error> {
         let session = self.inner();
         let names: Vec<Vec<Ident>> = selection.iter().map(|key| named(key)).collect::<Result<_, _>>()?;
         if names.is_empty() {
@@ -118,7 +120,7 @@ impl Session {
     }
 
     /// Begins a run of the tasks of another that did not succeed.
-    pub async fn rerun(&self, id: &str) -> Result<PlannedRun, Error> {
+    pub async fn rerun(&self, id: &str) -> Result<Planned, Error> {
         let session = self.inner();
         everywhere(session, Permission::Admin, "runs")?;
         let actor = &session.identity().token.name;
@@ -126,7 +128,7 @@ impl Session {
     }
 
     /// Why a run is as it is.
-    pub async fn explain_run(&self, id: &str) -> Result<Vec<Explanation>, Error> {
+    pub async fn explain_run(&self, id: &str) -> Result<Vec<Explained>, Error> {
         let session = self.inner();
         everywhere(session, Permission::Read, "runs")?;
         session.engine().assets()?.explain_run(&session.identity().scope, run_id(id)?).await
@@ -175,14 +177,14 @@ impl Session {
     }
 
     /// Why an asset is as it is, or one partition of it.
-    pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<Vec<Explanation>, Error> {
+    pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<Vec<Explained>, Error> {
         let session = self.inner();
         let (asset, _) = find(session, &named(key)?, Permission::Read).await?;
         session.engine().assets()?.explain_asset(&session.identity().scope, asset.id, partition).await
     }
 
     /// Every partition of an asset that is there or was ever tried, in order; and when that was so.
-    pub async fn asset_partitions(&self, key: &str) -> Result<(Vec<PartitionState>, Micros), Error> {
+    pub async fn asset_partitions(&self, key: &str) -> Result<(Vec<PartitionStatus>, Micros), Error> {
         let session = self.inner();
         let (asset, _) = find(session, &named(key)?, Permission::Read).await?;
         session.engine().assets()?.partitions(&session.identity().scope, asset.id).await

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
-    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, FlowChange,
-    Mapping, ObjectChange, Op, ReadSet, SliceRange, TableChange, TableDef, TaskRecord,
+    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, Explained,
+    FlowChange, Mapping, MaterializeRequest, ObjectChange, Op, Planned, ReadSet, SliceRange, TableChange,
+    TableDef, TaskRecord,
 };
 use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
@@ -21,13 +22,13 @@ use super::asset_slice::{Known, check_column, check_spec, with_literals};
 use super::create_table::new_table;
 use super::show::table_batch;
 use super::{Answer, Guard, Prepared, check, refuse_parameters};
+use crate::Error;
 use crate::parse::{
     AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, Parsed, TableClauses, parse, quote,
 };
 use crate::plan::{Found, Resolver, Snapshot, constant_time, denied};
 use crate::session::Inner;
 use crate::transaction::facts;
-use crate::{Error, Explanation, MaterializeRequest, PlannedRun};
 
 /// Columns of the answer; `None` if there is none.
 pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
@@ -109,8 +110,8 @@ pub(crate) fn everywhere(session: &Inner, permission: Permission, what: &str) ->
     if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, what)) }
 }
 
-fn explained(statement: &AssetStatement, rows: Vec<Explanation>) -> Result<Answer, Error> {
-    let text = |of: fn(&Explanation) -> Option<&str>| -> ArrayRef {
+fn explained(statement: &AssetStatement, rows: Vec<Explained>) -> Result<Answer, Error> {
+    let text = |of: fn(&Explained) -> Option<&str>| -> ArrayRef {
         Arc::new(rows.iter().map(of).collect::<StringArray>())
     };
     let arrays = vec![
@@ -125,14 +126,14 @@ fn explained(statement: &AssetStatement, rows: Vec<Explanation>) -> Result<Answe
 }
 
 /// One row for each task of a run that was begun, or planned.
-fn begun(statement: &AssetStatement, planned: &PlannedRun) -> Result<Answer, Error> {
+fn begun(statement: &AssetStatement, planned: &Planned) -> Result<Answer, Error> {
     let state = if planned.run.is_some() { "PENDING" } else { "PLANNED" };
     let rows = planned.tasks.iter().map(|(key, reason)| (key.as_str(), state, reason.as_str(), None));
     told(statement, planned, rows.collect())
 }
 
 /// One row for each task of a run that ended.
-fn ended(statement: &AssetStatement, planned: &PlannedRun, run: &AssetRun) -> Result<Answer, Error> {
+fn ended(statement: &AssetStatement, planned: &Planned, run: &AssetRun) -> Result<Answer, Error> {
     let row =
         |task: &TaskRecord| (task.key.clone(), task.state.clone(), task.reason.clone(), task.error.clone());
     let rows: Vec<_> = run.tasks.iter().map(row).collect();
@@ -144,7 +145,7 @@ fn ended(statement: &AssetStatement, planned: &PlannedRun, run: &AssetRun) -> Re
 
 fn told(
     statement: &AssetStatement,
-    planned: &PlannedRun,
+    planned: &Planned,
     rows: Vec<(&str, &str, &str, Option<&str>)>,
 ) -> Result<Answer, Error> {
     let (run, plan) = (planned.run.map(|run| run.to_string()), plan_id(&planned.fingerprint));
@@ -474,7 +475,7 @@ impl Steering<'_> {
             assets: select(session, &asked.names).await?,
             upstream: asked.upstream,
             downstream: asked.downstream,
-            partitions: asked.partitions.clone(),
+            wanted: asked.partitions.clone(),
             logical: match &asked.at {
                 Some(at) => Some(self.time(at).await?),
                 None => None,

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
 use cenote_catalog::{
-    Asset, AssetSpec, Code, Mapping, Mode, Names, OnSchemaChange, Partitioning, Sameness, TableDef, TableKind,
+    Asset, AssetSpec, Code, Mapping, MaterializeRequest, Mode, Names, OnSchemaChange, Partitioning, Sameness,
+    TableDef, TableKind,
 };
 use cenote_table::{Dedup, parse_duration};
 use cenote_vocab::{ErrorKind, TableId, nearest};
 
+use crate::Error;
 use crate::parse::{unsupported, words};
 use crate::plan::{refuse_materialized, visible};
-use crate::{Error, MaterializeRequest};
 
 /// Attempts, and seconds, beyond which an option is taken for a mistake.
 const ATTEMPTS_MAX: u32 = 100;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Error as CatalogError, Success, TableDef};
+use cenote_catalog::{Error as CatalogError, PartitionStatus, Success, TableDef};
 use futures::stream::{self, StreamExt};
 
 use super::{Context, Relation};
+use crate::Error;
 use crate::statement::table_batch;
-use crate::{Error, PartitionState};
 
 fn columns() -> SchemaRef {
     let text = |name: &str, nullable: bool| Field::new(name, DataType::Utf8, nullable);
@@ -45,15 +45,15 @@ pub(super) fn relation(context: &Context<'_>, table: &Arc<TableDef>) -> Relation
     })
 }
 
-fn batch(partitions: &[PartitionState]) -> Result<RecordBatch, Error> {
-    let success = |state: &PartitionState| state.facts.as_ref().and_then(|facts| facts.success.clone());
-    let texts = |of: &dyn Fn(&PartitionState) -> Option<String>| -> ArrayRef {
+fn batch(partitions: &[PartitionStatus]) -> Result<RecordBatch, Error> {
+    let success = |state: &PartitionStatus| state.facts.as_ref().and_then(|facts| facts.success.clone());
+    let texts = |of: &dyn Fn(&PartitionStatus) -> Option<String>| -> ArrayRef {
         Arc::new(partitions.iter().map(of).collect::<StringArray>())
     };
-    let times = |of: &dyn Fn(&PartitionState) -> Option<i64>| -> ArrayRef {
+    let times = |of: &dyn Fn(&PartitionStatus) -> Option<i64>| -> ArrayRef {
         Arc::new(partitions.iter().map(of).collect::<TimestampMicrosecondArray>())
     };
-    let of_success = |of: fn(Success) -> i64| move |state: &PartitionState| success(state).map(of);
+    let of_success = |of: fn(Success) -> i64| move |state: &PartitionStatus| success(state).map(of);
     table_batch(
         columns(),
         vec![

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use cenote_query::PartitionState;
+use cenote_catalog::PartitionStatus;
 use serde_json::{Value, json};
 
 use super::{failed, page, session, shape};
@@ -43,7 +43,7 @@ pub(in crate::routes) async fn list(
     };
     let (from, to) = (number("from")?, number("to")?);
     if let Some(slices) = &slices {
-        let within = |state: &PartitionState| {
+        let within = |state: &PartitionStatus| {
             let own = slices.number(&state.key).unwrap_or(i64::MIN);
             from.is_none_or(|from| from <= own) && to.is_none_or(|to| own <= to)
         };
@@ -65,8 +65,9 @@ pub(in crate::routes) async fn list(
             Ok(Json(json!({"data": data, "nextCursor": next, "staleAsOf": at.rfc3339()})))
         }
         Some("ranges") => {
-            let number = |state: &PartitionState| slices.as_ref().and_then(|own| own.number(&state.key).ok());
-            let mut ranges: Vec<(PartitionState, PartitionState, u64)> = Vec::new();
+            let number =
+                |state: &PartitionStatus| slices.as_ref().and_then(|own| own.number(&state.key).ok());
+            let mut ranges: Vec<(PartitionStatus, PartitionStatus, u64)> = Vec::new();
             for state in all {
                 match ranges.last_mut() {
                     Some((first, last, count))
@@ -107,8 +108,8 @@ pub(in crate::routes) async fn summary(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     let (all, at) = session(&app, &call).await?.asset_partitions(&key).await.map_err(failed)?;
-    let count = |wanted: &dyn Fn(&PartitionState) -> bool| all.iter().filter(|state| wanted(state)).count();
-    let is_made = |state: &PartitionState| state.facts.as_ref().is_some_and(|facts| facts.success.is_some());
+    let count = |wanted: &dyn Fn(&PartitionStatus) -> bool| all.iter().filter(|state| wanted(state)).count();
+    let is_made = |state: &PartitionStatus| state.facts.as_ref().is_some_and(|facts| facts.success.is_some());
     Ok(Json(json!({
         "totalPartitions": all.len(),
         "materializedPartitions": count(&is_made),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use cenote_catalog::RunFilter;
-use cenote_query::{MaterializeRequest, PlannedRun, WantedPartitions, plan_id};
+use cenote_catalog::{MaterializeRequest, Planned, RunFilter, Wanted};
+use cenote_query::plan_id;
 use cenote_vocab::Micros;
 use http::StatusCode;
 use serde::Deserialize;
@@ -75,20 +75,19 @@ enum Status {
 }
 
 impl NewRun {
-    fn partitions(&mut self) -> Result<WantedPartitions, Problem> {
+    fn partitions(&mut self) -> Result<Wanted, Problem> {
         let (key, keys) = (self.partition_key.take(), self.partition_keys.take());
         let mut wanted = Vec::new();
-        wanted.extend(key.map(|key| WantedPartitions::Keys(vec![key])));
-        wanted.extend(keys.map(WantedPartitions::Keys));
-        wanted
-            .extend(self.partition_range.take().map(|range| WantedPartitions::Range(range.start, range.end)));
+        wanted.extend(key.map(|key| Wanted::Keys(vec![key])));
+        wanted.extend(keys.map(Wanted::Keys));
+        wanted.extend(self.partition_range.take().map(|range| Wanted::Range(range.start, range.end)));
         wanted.extend(self.partition_status.map(|status| match status {
-            Status::Missing => WantedPartitions::Missing,
-            Status::Stale => WantedPartitions::Stale,
-            Status::Failed => WantedPartitions::Failed,
+            Status::Missing => Wanted::Missing,
+            Status::Stale => Wanted::Stale,
+            Status::Failed => Wanted::Failed,
         }));
         match wanted.len() {
-            0 => Ok(WantedPartitions::Nothing),
+            0 => Ok(Wanted::Nothing),
             1 => Ok(wanted.remove(0)),
             _ => Err(Problem::bad_request(
                 "partitions are said once: partitionKey, partitionKeys, partitionRange or partitionStatus",
@@ -100,7 +99,7 @@ impl NewRun {
         let request = MaterializeRequest {
             upstream: self.include_upstream,
             downstream: self.include_downstream,
-            partitions: self.partitions()?,
+            wanted: self.partitions()?,
             chunk: self.chunk,
             concurrency: self.concurrency,
             timeout: self.timeout_seconds.map(Duration::from_secs),
@@ -164,7 +163,7 @@ pub(in crate::routes) async fn create(
 pub(super) async fn begun(
     app: &App,
     call: &Call,
-    planned: &PlannedRun,
+    planned: &Planned,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let plan = plan_id(&planned.fingerprint);
     let Some(id) = planned.run else {

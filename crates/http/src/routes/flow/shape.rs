@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{AssetRun, Mode, Partitioning, SliceValue, TaskRecord};
-use cenote_query::{AssetView, Explanation, PartitionState, plan_id};
+use cenote_catalog::{AssetRun, Explained, Mode, PartitionStatus, Partitioning, SliceValue, TaskRecord};
+use cenote_query::{AssetView, plan_id};
 use cenote_vocab::{Micros, Txn};
 use serde_json::{Value, json};
 
@@ -92,8 +92,8 @@ pub(super) fn task(task: &TaskRecord) -> Value {
 }
 
 /// The rows of an explanation.
-pub(super) fn steps(rows: &[Explanation]) -> Vec<Value> {
-    let step = |row: &Explanation| {
+pub(super) fn steps(rows: &[Explained]) -> Vec<Value> {
+    let step = |row: &Explained| {
         json!({
             "step": row.step,
             "subject": row.subject,
@@ -171,7 +171,7 @@ fn value(value: &SliceValue) -> Value {
 }
 
 /// A partition of an asset.
-pub(super) fn partition(asset: &str, state: &PartitionState) -> Value {
+pub(super) fn partition(asset: &str, state: &PartitionStatus) -> Value {
     let success = state.facts.as_ref().and_then(|facts| facts.success.as_ref());
     json!({
         "assetKey": asset,
