@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use cenote_catalog::{
     Asset, AssetRun, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, MaterializeRequest, Names,

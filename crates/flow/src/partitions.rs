@@ -1,6 +1,6 @@
 //! The partitions of an asset as they are now: facts, and what follows from them.
 
-use cenote_catalog::{AssetPartition, PartitionStatus};
+use cenote_catalog::PartitionStatus;
 use cenote_vocab::{Micros, Scope};
 use uuid::Uuid;
 

@@ -105,7 +105,7 @@ fn slices(
             };
             let wanted = numbers
                 .into_iter()
-                .filter(|number| takes(&wanted, &freshness.of_slice(asset, parts, *number)));
+                .filter(|number| takes(wanted, &freshness.of_slice(asset, parts, *number)));
             Ok(SliceSet::of(wanted.map(SliceRange::one)).ranges().to_vec())
         }
         Wanted::Tasks(tasks) => {

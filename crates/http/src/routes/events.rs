@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::sse;
 
 /// Events of a page, if `limit` does not say another number; most of them.
 const LIMIT: u64 = 500;
@@ -25,8 +26,6 @@ const READ: usize = 1_000;
 const READS_MAX: usize = 20;
 /// Longest wait for news.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// A waiting reader asks no more often than this, however many commits are of no interest to it.
-const OTHERS_PAUSE: Duration = Duration::from_millis(20);
 
 /// Events after a transaction, in order; `next` is the transaction to ask for then. Transactions are never cut: a page may hold
 /// more than `limit` events for the sake of one. With `Accept: text/event-stream` they come as they happen until the client
@@ -53,7 +52,7 @@ const OTHERS_PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn events(State(app): State<App>, call: Call) -> Result<Response, Problem> {
     call.require_somewhere(Permission::Read)?;
     call.parameters.only(&["after", "kinds", "object", "run_id", "limit", "wait_ms", "u", "p"])?;
-    let as_stream = call.header("accept").is_some_and(|accept| accept.contains("text/event-stream"));
+    let as_stream = sse::is_asked(&call);
     let mut reader = Reader::of(&app, call, as_stream).await?;
     if as_stream {
         return stream::respond(app, reader).await;
@@ -153,9 +152,6 @@ impl Reader {
                     catalog.changed(&self.call.identity.scope, page.head).await;
                 }
                 page = self.page(app, limit).await?;
-                if page.events.is_empty() {
-                    tokio::time::sleep(OTHERS_PAUSE).await; // the commit was nothing that is asked for
-                }
             }
             Ok::<(), Problem>(())
         };

@@ -27,7 +27,6 @@ use crate::problem::Problem;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// For how long a repeat waits for the answer of a request that has committed and not answered.
 const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(20);
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const TXN: HeaderName = HeaderName::from_static("x-cenote-txn");
 
@@ -106,12 +105,14 @@ impl<'a> Once<'a> {
         let Some(key) = &self.key else { return Ok(None) };
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
+            // Before the look: what is stored behind it rings.
+            let mut kept = std::pin::pin!(self.app.kept.notified());
+            kept.as_mut().enable();
             let Some(known) = self.known(key).await? else { return Ok(None) };
             if let Some(answer) = known.answer {
                 return Ok(Some(respond(answer, known.txn, true)));
             }
-            if tokio::time::Instant::now() < until {
-                tokio::time::sleep(PAUSE).await;
+            if tokio::time::timeout_at(until, kept).await.is_ok() {
                 continue;
             }
             let answer = Answer { status: 200, body: self.told(known.txn) };
@@ -173,7 +174,10 @@ impl<'a> Once<'a> {
     /// Stores an answer behind the commit; false if there is one.
     async fn keep(&self, key: &Key, from: &Bytes, answer: Answer) -> Result<bool, Problem> {
         let (catalog, scope) = (&self.app.services()?.catalog, &self.call.identity.scope);
-        Ok(catalog.replace_producer_state(scope, &key.producer, from, &key.kept(Some(answer))).await?)
+        let kept = key.kept(Some(answer));
+        let is_first = catalog.replace_producer_state(scope, &key.producer, from, &kept).await?;
+        self.app.kept.notify_waiters();
+        Ok(is_first)
     }
 
     /// What a commit tells by itself whose answer was lost.

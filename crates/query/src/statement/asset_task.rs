@@ -7,7 +7,6 @@
 //! Invariants: nothing is visible before the commit that ends the task; an attempt that lost its task commits nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -29,8 +28,6 @@ use crate::{Bounds, Engine, Error, Session, SessionOptions};
 
 /// How often an attempt plans again because another writer was first.
 const CONFLICTS_MAX: u32 = 3;
-/// How often a statement is told to end until it does.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Sees to it that what is acknowledged by now is in files of the snapshot that a run takes next.
@@ -333,11 +330,12 @@ impl Attempt<'_> {
 
     /// Runs one statement to its end; it ends early with the attempt. Rows written, and rows answered.
     async fn execute(&self, session: &Session, sql: &str) -> Result<(u64, Vec<RecordBatch>), Error> {
-        if self.stop.is_cancelled() {
-            return Err(cancelled("the run ends"));
-        }
+        let prepared = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(cancelled("the run ends")),
+            prepared = session.prepare_to_run(sql) => prepared?,
+        };
         let work = async {
-            let prepared = session.prepare_to_run(sql).await?;
             let mut execution = session.execute(&prepared, Vec::new(), Bounds::default()).await?;
             let mut batches = Vec::new();
             while let Some(batch) = execution.batches.try_next().await? {
@@ -347,17 +345,13 @@ impl Attempt<'_> {
         };
         let mut work = std::pin::pin!(work);
         tokio::select! {
+            // First: a statement that was begun can be told to end.
+            biased;
             done = &mut work => return done,
             () = self.stop.cancelled() => {}
         }
-        loop {
-            // It may not have begun yet.
-            session.cancel("the run ends");
-            tokio::select! {
-                done = &mut work => return done,
-                () = tokio::time::sleep(CANCEL_INTERVAL) => {}
-            }
-        }
+        session.cancel("the run ends");
+        work.await
     }
 }
 
