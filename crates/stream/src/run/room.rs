@@ -4,16 +4,40 @@ use std::cmp::Reverse;
 
 use arrow::record_batch::RecordBatch;
 
-use super::Run;
+use super::{Cut, Ran, Run};
 use crate::Error;
 use crate::checkpoint::Held;
 use crate::multiset::{Delta, Multiset};
 use crate::plan::Advanced;
 
+/// Open windows may have one part in so many of the memory.
+const OPEN: u64 = 4;
 /// Where there is no room, one part in so many of what tables have in memory stays there.
 const STAYS: u64 = 4;
 
 impl Run {
+    /// What the epoch gives, with memory for what is held then: open windows that find none become rows of tables, which go to disk.
+    pub(super) async fn run_within(&mut self, cut: &mut Cut) -> Result<Ran, Error> {
+        let ran = Box::pin(self.run_without_bad(cut)).await?;
+        match self.make_room_for(&ran.advanced) {
+            Err(Error::StateMemory { .. }) if cut.moment.room > 0 => {}
+            outcome => return outcome.map(|()| ran),
+        }
+        drop(ran);
+        cut.moment.room = 0;
+        let ran = Box::pin(self.run(cut)).await?;
+        self.make_room_for(&ran.advanced)?;
+        Ok(ran)
+    }
+
+    /// Bytes of open windows that an operator may keep in memory as they are.
+    pub(super) fn room(&self) -> u64 {
+        let limits = self.services.limits;
+        let operators = self.plan.operators.iter().filter(|operator| operator.runs_schema().is_some());
+        let most = self.plan.options.state_memory.unwrap_or(u64::MAX).min(limits.state_bytes) / OPEN;
+        limits.open_bytes.min(most / (operators.count() as u64).max(1))
+    }
+
     /// Sees to it that there is memory for what is held. `StateMemory` if not even for what cannot go to disk.
     pub(super) fn make_room(&mut self) -> Result<(), Error> {
         if self.is_within(self.held_bytes()) && self.reserve(self.held_bytes()).is_ok() {
