@@ -24,6 +24,8 @@ use crate::multiset::{Delta, HeldRow, Layout, Multiset};
 use crate::session::{self, Groups};
 use crate::window::{self, WindowKind, Windows};
 
+/// Rows that become states at once.
+const BATCH_ROWS: usize = 8192;
 /// The column of panes' starts.
 const START: &str = "_start";
 
@@ -257,11 +259,23 @@ impl Panes {
     ) -> Result<Vec<RecordBatch>, Error> {
         let mut states = Vec::new();
         for start in self.closing(held, watermark)? {
-            let rows = held.of_key(&self.bytes(start)?)?;
-            if self.windows.is_over(start, watermark.1) {
-                rows.iter().for_each(|(row, weight)| delta.add(row, -weight));
+            let (prefix, is_over) = (self.bytes(start)?, self.windows.is_over(start, watermark.1));
+            let mut rows = Vec::new();
+            for row in held.from(&prefix)? {
+                let (row, weight) = row?;
+                if !row.starts_with(&prefix) {
+                    break;
+                }
+                if is_over {
+                    delta.add(&row, -weight);
+                }
+                rows.push(row);
+                if rows.len() == BATCH_ROWS {
+                    states.push(self.states(rows.iter().map(AsRef::as_ref))?);
+                    rows.clear();
+                }
             }
-            states.push(self.states(rows.iter().map(|(row, _)| row.as_ref()))?);
+            states.push(self.states(rows.iter().map(AsRef::as_ref))?);
         }
         Ok(states)
     }

@@ -111,7 +111,7 @@ impl Stage {
     /// True if some window would close when the watermark goes from one place to another.
     pub(crate) fn closes(&self, held: &Held, watermark: (i64, i64)) -> Result<bool, Error> {
         let watermark = self.own(watermark);
-        if watermark.0 == watermark.1 {
+        if !self.may_end(watermark) {
             return Ok(false);
         }
         for run in &held.runs {
@@ -152,11 +152,11 @@ impl Stage {
             let merged = self.phases.merge(executor, vec![joined]).await?;
             runs = self.one_run(merged)?.into_iter().collect();
         }
-        let mut open = Vec::new();
-        for run in &runs {
-            open.push(self.open(run, watermark.1)?);
+        let mut open = runs.clone();
+        if self.may_end(watermark) {
+            open = runs.iter().map(|run| self.open(run, watermark.1)).collect::<Result<_, _>>()?;
+            open.retain(|run| run.num_rows() > 0);
         }
-        open.retain(|run| run.num_rows() > 0);
         if let Some(parked) = &self.parked {
             runs.splice(0..0, parked.closed(tables, watermark, &mut deltas)?);
         }
@@ -206,6 +206,14 @@ impl Stage {
         Ok(Some(run).filter(|run| run.num_rows() > 0))
     }
 
+    /// False if no window ends when the watermark goes from one place to another.
+    fn may_end(&self, watermark: (i64, i64)) -> bool {
+        match self.windows {
+            WindowKind::Fixed(windows) => windows.some_end(watermark),
+            WindowKind::Session(_) => watermark.0 < watermark.1,
+        }
+    }
+
     /// The watermark as it is for rows that come later than others.
     fn own(&self, watermark: (i64, i64)) -> (i64, i64) {
         behind(watermark, self.lag)
@@ -233,6 +241,9 @@ impl Stage {
     ) -> Result<Vec<RecordBatch>, Error> {
         let (mut results, mut parts) = (Vec::new(), vec![watermark]);
         while let Some(part) = parts.pop() {
+            if !self.may_end(part) {
+                continue;
+            }
             if let WindowKind::Fixed(windows) = self.windows
                 && let Some([first, second]) =
                     window::halves(runs, self.groups.window, windows, part, CLOSING_ROWS_MAX)

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use arrow::record_batch::RecordBatch;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{Cut, Ran, Run};
 use crate::Error;
@@ -78,15 +79,17 @@ impl Run {
         tables.sort_by_key(|table| Reverse(table.bytes()));
         let mut left: u64 = tables.iter().map(|table| table.bytes()).sum();
         let stays = (left / parts).min(self.services.limits.state_bytes / parts);
-        for table in tables {
-            if left <= stays {
-                break;
+        aside(|| {
+            for table in tables {
+                if left <= stays {
+                    break;
+                }
+                let before = table.bytes();
+                table.spill(&disk)?;
+                left = left.saturating_sub(before);
             }
-            let before = table.bytes();
-            table.spill(&disk)?;
-            left = left.saturating_sub(before);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
@@ -108,6 +111,14 @@ impl Run {
         let bytes = |held: &Held| memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..])));
         let operators = self.plan.operators.iter().zip(&self.held);
         operators.max_by_key(|(_, held)| bytes(held)).map(|(operator, _)| operator.name())
+    }
+}
+
+/// Does what compresses, and waits for the disk, where it holds up none of the tasks that this thread runs.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -88,7 +88,7 @@ async fn open_windows_of_ten_times_their_memory_give_the_same_results_within_it(
     }
     for round in [1, 7, 13] {
         let rows = format!(
-            "INSERT INTO src SELECT TIMESTAMP '2026-01-01' + (value * {round} % 600) * INTERVAL '1 second', value % 7000, value + {round} FROM range(0, 42000)"
+            "INSERT INTO src SELECT TIMESTAMP '2026-01-01' + (value * {round} % 600) * INTERVAL '1 second', value % 10000, value + {round} FROM range(0, 60000)"
         );
         world.client.rows(&rows).await;
         let mut run = world.open("p", limits()).await.expect("opens");
