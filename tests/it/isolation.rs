@@ -14,6 +14,8 @@ async fn two_tenants_with_equal_names_see_only_their_own() {
         client.sql(&format!("CREATE TABLE {marker}_table (n BIGINT)")).await;
         client.sql("CREATE VIEW v AS SELECT host FROM cpu").await;
         client.sql("FLUSH cpu").await;
+        client.sql(&format!("CREATE ROLE {marker}_role")).await;
+        client.sql(&format!("GRANT SELECT ON TABLE {marker}_table TO ROLE {marker}_role")).await;
         let body = format!("{{\"name\":\"{marker}_token\"}}");
         let made = client.send("POST", "/api/v1/auth/tokens", &[], body).await.expect("an answer");
         assert_eq!(made.status, 201, "{}", made.text);
@@ -81,6 +83,9 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
     ]
     .map(str::to_owned)
     .into();
+    for name in ["grants", "principals", "role_members", "roles"] {
+        statements.push(format!("SELECT * FROM system.access.{name}"));
+    }
     for name in cenote_catalog_tables() {
         statements.push(format!("SELECT * FROM system.{name}"));
     }

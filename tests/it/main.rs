@@ -18,6 +18,7 @@ mod metadata;
 mod model;
 mod pipelines;
 mod process;
+mod rights;
 mod run;
 mod search;
 mod slt;

@@ -19,11 +19,12 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, Commit, Committed,
-    DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge, Names, NewRun,
-    NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier, TableCommit, TableDef,
-    TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection, hold, inline, job,
-    lease, partition, pipeline, reading, run, system, task, tenant, tokens, visible,
+    AccessBook, Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, Commit,
+    Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
+    Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
+    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection,
+    grants, hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens,
+    visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -81,6 +82,7 @@ impl Catalog {
             credentials: CredentialCache::new(secret.into_bytes()),
             active: Mutex::new(Active::Never),
             memories: Mutex::default(),
+            access: Mutex::default(),
             files: FileIndexes::new(),
             recent: Recent::new(),
             published: tokio::sync::Notify::new(),
@@ -180,7 +182,12 @@ impl Catalog {
 
     /// The identity of the node's own work, and of everybody when `auth.enabled` is false: admin of the tenant.
     pub fn internal_identity(&self, scope: &Scope) -> Identity {
-        tokens::internal_identity(scope)
+        tokens::internal_identity(&self.inner, scope)
+    }
+
+    /// Roles, who has them, and what is granted in the tenant, as the database has it now.
+    pub async fn access(&self, scope: &Scope) -> Result<Arc<AccessBook>, Error> {
+        grants::book(&self.inner, scope).await
     }
 
     // ---- reading ----
@@ -320,12 +327,16 @@ impl Catalog {
     /// Stores another name, script or options of a pipeline. `PipelineNotFound` once it was dropped, `PipelineExists` if another of its
     /// schema has the name.
     pub async fn alter_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-        pipeline::alter(&self.inner, scope, pipeline).await
+        pipeline::alter(&self.inner, scope, pipeline).await?;
+        grants::refresh(&self.inner, scope.catalog()).await;
+        Ok(())
     }
 
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
     pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-        pipeline::remove(&self.inner, scope, pipeline).await
+        pipeline::remove(&self.inner, scope, pipeline).await?;
+        grants::refresh(&self.inner, scope.catalog()).await;
+        Ok(())
     }
 
     /// The identity by whose rights a pipeline runs. `OwnerGone` for a token that is gone, revoked or expired.
@@ -441,7 +452,13 @@ impl Catalog {
     /// Applies a commit. Answers when it is durable and visible. See [`Error::CommitConflict`] for what to plan again.
     pub async fn apply(&self, commit: Commit) -> Result<Committed, Error> {
         let committer = self.committer(&commit.scope);
-        committer.apply(commit).await
+        if !grants::concerns(&commit) {
+            return committer.apply(commit).await;
+        }
+        let catalog = commit.scope.catalog();
+        let outcome = committer.apply(commit).await;
+        grants::refresh(&self.inner, catalog).await;
+        outcome
     }
 
     /// Takes a producer name over: from now on earlier holders are fenced. Answers fence and the epoch reached.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::committer::{HeadRow, World, Writes};
 use crate::credential::CredentialCache;
 use crate::file_index::FileIndexes;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) credentials: CredentialCache,
     pub(crate) active: Mutex<Active>,
     pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
+    pub(crate) access: Mutex<HashMap<CatalogId, Arc<Access>>>,
     pub(crate) files: FileIndexes,
     pub(crate) recent: Recent,
     /// Rings when metadata of any catalog was published by this process.
@@ -49,6 +51,11 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn memory(&self, catalog: CatalogId) -> Arc<Memory> {
         self.memories.lock().entry(catalog).or_insert_with(|| Arc::new(Memory::new())).clone()
+    }
+
+    /// What is granted in a tenant, as far as it was read.
+    pub(crate) fn access(&self, catalog: CatalogId) -> Arc<Access> {
+        self.access.lock().entry(catalog).or_default().clone()
     }
 
     /// True while this process alone may write, so that what it published is the newest.

@@ -54,6 +54,7 @@ mod error;
 mod evolution;
 mod file;
 mod file_index;
+mod grants;
 mod hold;
 mod inline;
 mod inner;
@@ -85,7 +86,11 @@ mod tuple;
 mod visible;
 mod widening;
 
-pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
+pub use access::{
+    Access, AccessBook, AccessChange, BUILT_IN_ROLES, Grant, GrantChange, GrantKind, GrantTarget, Granted,
+    Identity, Membership, NewToken, Object, Principal, Privilege, Privileges, Role, ScramVerifier, Token,
+    TokenChange, authorize, pattern_matches,
+};
 pub use asset::{
     ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Mode, OnSchemaChange, Schedule, Severity,
     Success, Trigger, TriggerKind, WHOLE,

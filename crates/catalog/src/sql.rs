@@ -14,6 +14,7 @@ pub(crate) mod access;
 pub(crate) mod asset;
 pub(crate) mod file;
 pub(crate) mod file_index;
+pub(crate) mod grant;
 pub(crate) mod head;
 pub(crate) mod history;
 pub(crate) mod hold;

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use crate::committer::{HeadRow, check_active, next_txn};
 use crate::credential::{self, Verifier};
+use crate::grants;
 use crate::inner::Inner;
 use crate::sql::access::{self, TokenRow};
-use crate::sql::{Failure, Transaction, head, history};
-use crate::{Error, Facts, Head, Identity, NewToken, ScramVerifier, Token, TokenChange};
+use crate::sql::{Failure, Transaction, grant, head, history};
+use crate::{Error, Facts, Head, Identity, NewToken, Principal, ScramVerifier, Token, TokenChange};
 
 /// The most characters of a token's name.
 const NAME_CHARS_MAX: usize = 128;
@@ -199,8 +200,10 @@ pub(crate) async fn delete(inner: &Inner, scope: &Scope, id: i64) -> Result<(), 
     let (tokens, _) = control.tokens(scope, id).await?;
     check_last_admin(&tokens, id, None, inner.clock.now())?;
     access::delete(&mut control.transaction, scope.catalog(), id).await?;
+    grant::forget(&mut control.transaction, scope.catalog(), &Principal::Token(id)).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
+    grants::refresh(inner, scope.catalog()).await;
     Ok(())
 }
 
@@ -243,7 +246,8 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
         None => {
             let (scope, token) =
                 access::by_hash(&inner.database, &hash).await?.ok_or(Error::Unauthenticated)?;
-            let identity = Identity { scope, token: Arc::new(token) };
+            let access = inner.access(scope.catalog());
+            let identity = Identity { scope, token: Arc::new(token), access };
             if is_live(&identity.token, now) {
                 inner.credentials.note(hash, &identity, now, generation);
             }
@@ -253,6 +257,7 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
     if !is_live(&identity.token, now) {
         return Err(Error::Unauthenticated);
     }
+    grants::fresh(inner, identity.scope.catalog()).await?;
     note_use(inner, &identity, now);
     Ok(identity)
 }
@@ -277,7 +282,8 @@ pub(crate) async fn scram_verifier(inner: &Inner, user: &str) -> Result<ScramVer
     let found = access::by_name(&inner.database, tenant, name).await?;
     let (verifier, identity) = match found {
         Some((scope, token, verifier)) if is_live(&token, now) => {
-            (verifier, Some(Identity { scope, token: Arc::new(token) }))
+            let access = grants::fresh(inner, scope.catalog()).await?;
+            (verifier, Some(Identity { scope, token: Arc::new(token), access }))
         }
         _ => (Verifier::mock(inner.credentials.server_secret(), user), None),
     };
@@ -295,6 +301,7 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
     if id == INTERNAL_TOKEN {
         return Ok(true);
     }
+    grants::fresh(inner, catalog).await?;
     if let Some(known) = inner.credentials.is_proven(catalog, id, now) {
         return Ok(is_live(&known.token, now));
     }
@@ -305,7 +312,7 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
 /// The id of the token behind the node's own work; no stored token has it.
 pub(crate) const INTERNAL_TOKEN: i64 = 0;
 
-pub(crate) fn internal_identity(scope: &Scope) -> Identity {
+pub(crate) fn internal_identity(inner: &Inner, scope: &Scope) -> Identity {
     let token = Token {
         id: INTERNAL_TOKEN,
         uuid: Uuid::nil(),
@@ -319,5 +326,5 @@ pub(crate) fn internal_identity(scope: &Scope) -> Identity {
         last_used: None,
         enabled: true,
     };
-    Identity { scope: scope.clone(), token: Arc::new(token) }
+    Identity { scope: scope.clone(), token: Arc::new(token), access: inner.access(scope.catalog()) }
 }

@@ -260,7 +260,8 @@ impl<'a> Step<'a> {
         let ddl = !self.schemas_touched.is_empty()
             || !self.writes.tables.is_empty()
             || !self.writes.table_ends.is_empty();
-        if self.tallies.is_empty() && !ddl && verdict.fresh.is_empty() && self.writes.flow.is_empty() {
+        let says_more = !self.writes.flow.is_empty() || !self.writes.access.is_empty();
+        if self.tallies.is_empty() && !ddl && verdict.fresh.is_empty() && !says_more {
             let head = self.world.head.txn;
             return Ok(Outcome::Nothing(Committed { txn: head, ..self.committed }));
         }

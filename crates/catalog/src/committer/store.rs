@@ -4,7 +4,7 @@ use cenote_vocab::CatalogId;
 
 use super::world::World;
 use super::writes::Writes;
-use crate::sql::{Failure, Transaction, asset, file, head, history, lineage, object, producer, state};
+use crate::sql::{Failure, Transaction, asset, file, grant, head, history, lineage, object, producer, state};
 
 /// Writes everything of the group into its transaction, the head last.
 pub(super) async fn store(
@@ -31,6 +31,9 @@ pub(super) async fn store(
     lineage::insert(transaction, catalog, &writes.txns, &writes.tallies).await?;
     for (txn, change) in &writes.flow {
         asset::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
+    }
+    for (txn, change) in &writes.access {
+        grant::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
     }
     head::write(transaction, catalog, &world.head).await
 }

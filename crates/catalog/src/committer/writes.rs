@@ -11,7 +11,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{Facts, FlowChange, NewFile, SchemaDef, TableDef};
+use crate::{AccessChange, Facts, FlowChange, NewFile, SchemaDef, TableDef};
 
 /// `end_no` of a column that is current.
 pub(crate) const CURRENT_NO: i32 = i32::MAX;
@@ -168,12 +168,15 @@ pub(crate) struct Writes {
     pub(crate) epochs: Vec<(String, Epoch, Txn)>,
     /// What commits say of assets and runs, in order.
     pub(crate) flow: Vec<(Txn, FlowChange)>,
+    /// What commits say of roles and grants, in order.
+    pub(crate) access: Vec<(Txn, AccessChange)>,
 }
 
 impl Writes {
     /// Adds what a later commit of the group writes; versions that are not stored yet are ended here, in memory.
     pub(crate) fn absorb(&mut self, later: Self) {
         self.flow.extend(later.flow);
+        self.access.extend(later.access);
         for (table, file, begin, end) in later.vector_ends {
             let pending = self
                 .vectors

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use cenote_catalog::{Publication, SystemKind, published_tables, system_tables};
+use cenote_catalog::{Privilege, Publication, SystemKind, published_tables, system_tables};
 use cenote_table::{Manifest, ManifestFile, published_location};
-use cenote_vocab::Permission;
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -100,7 +99,7 @@ pub(super) async fn urls(State(app): State<App>, call: Call, body: Body) -> Resu
     responses((status = 200, description = "`kid`, the public id of the new key", body = Object))
 )]
 pub(super) async fn rotate(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let key = app.services()?.catalog.rotate_signing_key(&call.identity.scope).await?;
     Ok(Json(json!({"kid": key.kid})))
@@ -196,7 +195,7 @@ pub(super) fn check_rate(app: &App, call: &Call) -> Result<(), Refusal> {
 /// Everything that must hold before anything is signed, in its order.
 async fn sign(app: &App, call: &Call, wanted: &Wanted) -> Result<(Chosen, Signer), Refusal> {
     check_rate(app, call)?;
-    call.require(Permission::Read).map_err(|problem| Refusal("permission", problem))?;
+    call.require(Privilege::ReadMetadata).map_err(|problem| Refusal("permission", problem))?;
     check_known(wanted)?;
     if wanted.paths.iter().any(|path| !is_plain_path(path)) {
         return Err(refused(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use cenote_catalog::{Commit, Facts, Names, ObjectChange, TableDef};
-use cenote_vocab::{Permission, Txn};
+use cenote_catalog::{Commit, Facts, Names, ObjectChange, Privilege, TableDef};
+use cenote_vocab::Txn;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ pub(super) async fn create(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let bytes = body::read(body, BODY_MAX, "database_body_max").await?;
     let sent: Value = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?;
@@ -106,7 +106,7 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let refused = |text: &str| Problem::new(StatusCode::FORBIDDEN, text).with("sqlstate", "42501");
     if !app.http.options.delete_enabled {
         return Err(
@@ -183,7 +183,7 @@ pub(super) fn readable<'a>(
     names
         .schemas
         .iter()
-        .filter(|(name, _)| call.identity.allows(Permission::Read, name, None))
+        .filter(|(name, _)| call.identity.allows(Privilege::Use, name, None))
         .map(|(name, (_, tables))| (name.as_str(), readable_tables(name, tables, call)))
 }
 
@@ -194,14 +194,14 @@ fn readable_tables<'a>(
 ) -> Vec<&'a Arc<TableDef>> {
     tables
         .values()
-        .filter(|table| call.identity.allows(Permission::Read, database, Some(&table.name)))
+        .filter(|table| call.identity.allows(Privilege::Use, database, Some(&table.name)))
         .collect()
 }
 
 /// The readable tables of one database; one that the caller may not read does not exist for it.
 fn find<'a>(names: &'a Names, call: &Call, name: &str) -> Result<Vec<&'a Arc<TableDef>>, Problem> {
     let missing = || Problem::not_found(format!("Database '{name}' not found")).with("sqlstate", "3F000");
-    if !call.identity.allows(Permission::Read, name, None) {
+    if !call.identity.allows(Privilege::Use, name, None) {
         return Err(missing());
     }
     let (_, tables) = names.schemas.get(name).ok_or_else(missing)?;

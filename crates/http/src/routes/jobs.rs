@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use cenote_catalog::Job;
-use cenote_vocab::{Micros, Permission};
+use cenote_catalog::{Job, Privilege};
+use cenote_vocab::Micros;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "`data`, all of them", body = Object))
 )]
 pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Read)?;
+    call.require(Privilege::ReadMetadata)?;
     call.parameters.only(&["u", "p"])?;
     let jobs = app.services()?.catalog.jobs(&call.identity.scope).await?;
     let data: Vec<Value> = jobs.iter().map(shown).collect();
@@ -33,7 +33,7 @@ pub(super) async fn one(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Read)?;
+    call.require(Privilege::ReadMetadata)?;
     Ok(Json(shown(&find(&app, &call, &id).await?)))
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn run(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     call.parameters.only(&["dry_run", "u", "p"])?;
     let dry_run = call.parameters.flag("dry_run")?.unwrap_or(false);
     let job = find(&app, &call, &id).await?;
@@ -106,7 +106,7 @@ pub(super) async fn disable(
 }
 
 async fn set_paused(app: &App, call: &Call, id: &str, paused: bool) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let job = find(app, call, id).await?;
     let catalog = &app.services()?.catalog;
     Ok(Json(shown(&catalog.set_job_paused(&call.identity.scope, &job.name, paused).await?)))

@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use cenote_catalog::Privilege;
 use cenote_query::SessionOptions;
 use cenote_table::{Predicate, Scan};
-use cenote_vocab::{Permission, Txn};
+use cenote_vocab::Txn;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ async fn sign(app: &App, call: &Call, table: &str, wanted: &Wanted) -> Result<(S
     check_rate(app, call)?;
     let services = app.services()?;
     let table =
-        find(app, call, table, Permission::Read).await.map_err(|problem| Refusal("permission", problem))?;
+        find(app, call, table, Privilege::Select).await.map_err(|problem| Refusal("permission", problem))?;
     let scope = &call.identity.scope;
     let at = match wanted.txn {
         Some(txn) => Txn(txn),

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{MATERIALIZED, Pipeline};
-use cenote_vocab::Permission;
+use cenote_catalog::{MATERIALIZED, Pipeline, Privilege};
 use futures::stream::BoxStream;
 use sqlparser::ast::Ident;
 use uuid::Uuid;
@@ -41,8 +40,8 @@ impl Session {
     /// All pipelines but those of views, oldest first. `Denied` without the right to read everything.
     pub async fn pipelines(&self) -> Result<Vec<Pipeline>, Error> {
         let session = self.inner();
-        if !session.identity().allows_everywhere(Permission::Read) {
-            return Err(denied(Permission::Read, "pipelines"));
+        if !session.identity().allows_everywhere(Privilege::ReadMetadata) {
+            return Err(denied(Privilege::ReadMetadata, "pipelines"));
         }
         let mut all = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
         all.retain(|pipeline| !pipeline.options.contains_key(MATERIALIZED));

@@ -7,9 +7,9 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
     ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Error as CatalogError, FlowChange, ObjectChange,
-    Op, ReadSet, TableChange, TableDef, TaskRecord,
+    Op, Privilege, ReadSet, TableChange, TableDef, TaskRecord,
 };
-use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn, nearest};
+use cenote_vocab::{ErrorKind, Micros, TableId, Txn, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{Ident, Statement as SqlStatement};
 use uuid::Uuid;
@@ -52,11 +52,11 @@ pub(crate) async fn run(
     let scope = &session.identity().scope;
     match statement {
         AssetStatement::ExplainAsset(name) => {
-            let (asset, _) = find(session, name, Permission::Read).await?;
+            let (asset, _) = find(session, name, Privilege::Select).await?;
             return explained(statement, assets.explain_asset(scope, asset.id).await?);
         }
         AssetStatement::ExplainRun(id) => {
-            everywhere(session, Permission::Read, "runs")?;
+            everywhere(session, Privilege::ReadMetadata, "runs")?;
             return explained(statement, assets.explain_run(scope, run_id(id)?).await?);
         }
         _ => {}
@@ -72,13 +72,13 @@ pub(crate) async fn run(
         }
         AssetStatement::Materialize(asked) => steering.materialize(statement, asked).await,
         AssetStatement::CancelRun(id) => {
-            everywhere(session, Permission::Admin, "runs")?;
+            everywhere(session, Privilege::Manage, "runs")?;
             let reason = format!("cancelled by {}", session.identity().token.name);
             assets.cancel(scope, run_id(id)?, &reason).await?;
             Ok(Answer::done(statement.command()))
         }
         AssetStatement::Rerun(id) => {
-            everywhere(session, Permission::Admin, "runs")?;
+            everywhere(session, Privilege::Manage, "runs")?;
             let planned = assets.rerun(scope, run_id(id)?, &session.identity().token.name).await?;
             begun(statement, &planned)
         }
@@ -97,8 +97,8 @@ fn run_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| CatalogError::RunNotFound(text.to_owned()).into())
 }
 
-fn everywhere(session: &Inner, permission: Permission, what: &str) -> Result<(), Error> {
-    if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, what)) }
+fn everywhere(session: &Inner, privilege: Privilege, what: &str) -> Result<(), Error> {
+    if session.identity().allows_everywhere(privilege) { Ok(()) } else { Err(denied(privilege, what)) }
 }
 
 fn explained(statement: &AssetStatement, rows: Vec<Explanation>) -> Result<Answer, Error> {
@@ -161,7 +161,7 @@ fn plan_id(fingerprint: &str) -> String {
 pub(crate) async fn find(
     session: &Inner,
     name: &[Ident],
-    permission: Permission,
+    privilege: Privilege,
 ) -> Result<(Asset, Arc<TableDef>), Error> {
     let (names, path) = (session.names().await?, session.search_path());
     let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
@@ -169,14 +169,13 @@ pub(crate) async fn find(
     let not_found = || {
         let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
         let known = assets.iter().filter_map(|asset| names.table_by_id(asset.table));
-        let readable = known.filter(|table| {
-            session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name))
-        });
+        let readable = known
+            .filter(|table| session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name)));
         let last = name.last().map_or("", |part| part.value.as_str());
         let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
         Error::from(CatalogError::AssetNotFound { name: asked, nearest: near })
     };
-    match resolver.find(name, permission) {
+    match resolver.find(name, privilege) {
         Ok(Found::Table(table)) => {
             let asset = assets.iter().find(|asset| asset.table == table.id).cloned();
             asset.map(|asset| (asset, table)).ok_or_else(not_found)
@@ -217,12 +216,13 @@ impl Steering<'_> {
 
     /// An asset is steered by its owner, and by admins.
     async fn own(&self, name: &[Ident]) -> Result<(Asset, Arc<TableDef>), Error> {
-        let (asset, table) = find(self.session, name, Permission::Write).await?;
+        let (asset, table) = find(self.session, name, Privilege::Alter).await?;
         let identity = self.session.identity();
-        if asset.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {
+        let manages = identity.allows(Privilege::Manage, &table.schema_name, Some(&table.name));
+        if asset.owner == identity.token.id || manages {
             return Ok((asset, table));
         }
-        Err(denied(Permission::Admin, &format!("asset {}", table.full_name())))
+        Err(denied(Privilege::Manage, &format!("asset {}", table.full_name())))
     }
 
     async fn create(&self, create: &CreateAsset) -> Result<Answer, Error> {
@@ -237,7 +237,7 @@ impl Steering<'_> {
         let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
         let (names, path) = (snapshot.names.clone(), session.search_path());
         let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
-        let (schema, name) = resolver.creatable(&create.name, Permission::Write)?;
+        let (schema, name) = resolver.creatable(&create.name, Privilege::Create)?;
         let assets = lake.catalog.assets(scope).await?;
         let taken = names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)).cloned();
         let known = taken.as_ref().and_then(|taken| assets.iter().find(|asset| asset.table == taken.id));
@@ -247,8 +247,9 @@ impl Steering<'_> {
             }
             Some(known) if create.or_replace => {
                 let identity = session.identity();
-                if known.owner != identity.token.id && !identity.allows_everywhere(Permission::Admin) {
-                    return Err(denied(Permission::Admin, &format!("asset {schema}.{name}")));
+                let manages = identity.allows(Privilege::Manage, &schema, Some(&name));
+                if known.owner != identity.token.id && !manages {
+                    return Err(denied(Privilege::Manage, &format!("asset {schema}.{name}")));
                 }
             }
             Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
@@ -284,7 +285,8 @@ impl Steering<'_> {
             None => {
                 let made = self.new_table(create, (schema, name), &outputs, asset.id).await?;
                 asset.table = made.id;
-                objects.push(ObjectChange::CreateTable(Box::new(made)));
+                let made = vec![ObjectChange::CreateTable(Box::new(made))];
+                objects.extend(session.identity().owning(made));
             }
         }
         objects.push(flow(FlowChange::PutAsset(Box::new(asset))));
@@ -355,7 +357,7 @@ impl Steering<'_> {
                 let resolver =
                     Resolver { names: &names, identity: self.session.identity(), search_path: &path };
                 let schema = Ident::with_quote('"', table.schema_name.as_str());
-                let (_, name) = resolver.creatable(&[schema, to.clone()], Permission::Write)?;
+                let (_, name) = resolver.creatable(&[schema, to.clone()], Privilege::Create)?;
                 vec![ObjectChange::RenameTable { table: table.id, schema: None, name }]
             }
         };
@@ -381,8 +383,8 @@ impl Steering<'_> {
         let mut objects = vec![flow(FlowChange::DropAsset(asset.id))];
         let mut tables = Vec::new();
         if cascade {
-            if !self.session.identity().allows(Permission::Delete, &table.schema_name, Some(&table.name)) {
-                return Err(denied(Permission::Delete, &table.full_name()));
+            if !self.session.identity().allows(Privilege::Drop, &table.schema_name, Some(&table.name)) {
+                return Err(denied(Privilege::Drop, &table.full_name()));
             }
             let names = self.session.names().await?;
             let all = lake.catalog.assets(scope).await?;
@@ -417,7 +419,7 @@ impl Steering<'_> {
         let mut selected = BTreeSet::new();
         let mut unknown = Vec::new();
         for name in &asked.names {
-            match find(session, name, Permission::Write).await {
+            match find(session, name, Privilege::Run).await {
                 Ok((asset, _)) => drop(selected.insert(asset.id)),
                 Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
                 Err(error) => return Err(error),
@@ -514,7 +516,7 @@ impl Steering<'_> {
     async fn table(&self, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
         let (names, path) = (self.session.names().await?, self.session.search_path());
         let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
-        resolver.writable(name, Permission::Write)
+        resolver.writable(name, Privilege::Alter)
     }
 }
 

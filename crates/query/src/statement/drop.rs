@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::{MATERIALIZED_SOURCES, Names, ObjectChange, TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Fault, Permission};
+use cenote_catalog::{MATERIALIZED_SOURCES, Names, ObjectChange, Privilege, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Fault};
 use sqlparser::ast::{ObjectType, Statement};
 
 use super::create_table::parts;
@@ -39,7 +39,7 @@ pub(crate) async fn drop_tables(
     let mut cascaded: Vec<Arc<TableDef>> = Vec::new();
     for name in names {
         let name = parts(name);
-        let table = match resolver.find(&name, Permission::Delete) {
+        let table = match resolver.find(&name, Privilege::Drop) {
             Ok(Found::Table(table)) => table,
             Ok(_) => return Err(Error::new(ErrorKind::Denied, "system tables are read-only")),
             Err(error) if error.kind() == ErrorKind::NotFound && *if_exists => {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{NewTable, ObjectChange, TableKind};
-use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, Permission, SortOrder, TableSchema};
+use cenote_catalog::{NewTable, ObjectChange, Privilege, TableKind};
+use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, SortOrder, TableSchema};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{CreateTableOptions, CreateView, Statement as SqlStatement};
@@ -45,7 +45,7 @@ pub(crate) async fn create_view(
     let query = AnyStatement::Statement(Box::new(SqlStatement::Query(create.query.clone())));
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let (schema, name) = resolver.creatable(&parts(&create.name), Permission::Write)?;
+    let (schema, name) = resolver.creatable(&parts(&create.name), Privilege::Create)?;
     let taken = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name));
     if let Some(taken) = taken {
         if create.if_not_exists {
@@ -102,7 +102,7 @@ pub(crate) async fn create_view(
     };
     let staged = Staged {
         names: Some(Arc::new(with_table(&snapshot.names, &view))),
-        objects: vec![ObjectChange::CreateTable(Box::new(view))],
+        objects: session.identity().owning(vec![ObjectChange::CreateTable(Box::new(view))]),
         sql: vec![sql.to_owned()],
         operation: "create_view",
         ..Staged::default()

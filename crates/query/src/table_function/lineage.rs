@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Direction, Identity, Names, TableDef, Walk, walk};
-use cenote_vocab::{ErrorKind, Permission, TableId};
+use cenote_catalog::{Direction, Identity, Names, Privilege, TableDef, Walk, walk};
+use cenote_vocab::{ErrorKind, TableId};
 use futures::stream::{self, StreamExt};
 
 use super::arguments::Arguments;
@@ -125,14 +125,17 @@ impl Shown<'_> {
     /// The name of a node; none if it is a table that the asker may not read. What is no table needs the right to read all.
     fn name(&self, node: &str) -> Option<String> {
         let Ok(id) = node.parse::<i64>() else {
-            return self.identity.allows_everywhere(Permission::Read).then(|| node.to_owned());
+            return self.identity.allows_everywhere(Privilege::ReadMetadata).then(|| node.to_owned());
         };
         match self.names.table_by_id(TableId(id)) {
             Some(table) => self
                 .identity
-                .allows(Permission::Read, &table.schema_name, Some(&table.name))
+                .allows(Privilege::Use, &table.schema_name, Some(&table.name))
                 .then(|| table.full_name()),
-            None => self.identity.allows_everywhere(Permission::Read).then(|| format!("dropped table {id}")),
+            None => self
+                .identity
+                .allows_everywhere(Privilege::ReadMetadata)
+                .then(|| format!("dropped table {id}")),
         }
     }
 }
