@@ -1,6 +1,7 @@
 //! A whole node, by its front doors.
 
 mod assets;
+mod audit;
 mod changes;
 mod clients;
 mod crash;

@@ -19,10 +19,10 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    AccessBook, Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, Commit,
+    AccessBook, Asset, AssetPartition, AssetRun, Caller, CatalogOptions, Changes, Check, ClaimedTask, Commit,
     Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
     Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
-    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, changes, collection,
+    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, audit, changes, collection,
     grants, hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens,
     visible,
 };
@@ -33,6 +33,8 @@ pub struct Catalog {
     pub(crate) inner: Arc<Inner>,
     /// One per catalog, started when first asked.
     committers: Arc<Mutex<HashMap<CatalogId, Committer>>>,
+    /// Whose acts of administration these are; `None`: the node's.
+    pub(crate) caller: Option<Arc<Caller>>,
 }
 
 /// The newest state of one catalog.
@@ -71,7 +73,9 @@ impl Catalog {
         let auto_migrate = options.auto_migrate.unwrap_or(database.dialect() == Dialect::Sqlite);
         migrate::migrate(&database, auto_migrate).await?;
         let secret = migrate::server_secret(&database, &ids).await?;
+        let (audit, queued) = audit::queue();
         let inner = Inner {
+            audit,
             database,
             clock,
             ids,
@@ -88,7 +92,9 @@ impl Catalog {
             published: tokio::sync::Notify::new(),
         };
         tenant::create_first(&inner).await?;
-        Ok(Self { inner: Arc::new(inner), committers: Arc::default() })
+        let inner = Arc::new(inner);
+        tasks.spawn(audit::write(inner.clone(), queued, options.audit_keep));
+        Ok(Self { inner, committers: Arc::default(), caller: None })
     }
 
     /// The short name of the database kind: `sqlite`, `postgresql`.
@@ -137,22 +143,22 @@ impl Catalog {
         new: NewToken,
         secret: Option<&str>,
     ) -> Result<(Token, String), Error> {
-        tokens::create(&self.inner, scope, new, secret).await
+        tokens::create(&self.inner, scope, new, secret, self.caller.as_deref()).await
     }
 
     /// A new secret for the token; the old one ends at once.
     pub async fn rotate_token(&self, scope: &Scope, id: i64) -> Result<String, Error> {
-        tokens::rotate(&self.inner, scope, id).await
+        tokens::rotate(&self.inner, scope, id, self.caller.as_deref()).await
     }
 
     /// Changes a token. `LastAdmin` if no enabled admin token would be left.
     pub async fn change_token(&self, scope: &Scope, id: i64, change: TokenChange) -> Result<Token, Error> {
-        tokens::change(&self.inner, scope, id, change).await
+        tokens::change(&self.inner, scope, id, change, self.caller.as_deref()).await
     }
 
     /// Deletes a token. `LastAdmin` if no enabled admin token would be left.
     pub async fn delete_token(&self, scope: &Scope, id: i64) -> Result<(), Error> {
-        tokens::delete(&self.inner, scope, id).await
+        tokens::delete(&self.inner, scope, id, self.caller.as_deref()).await
     }
 
     /// All tokens of the tenant.

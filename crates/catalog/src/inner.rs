@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::audit::Queued;
 use crate::committer::{HeadRow, World, Writes};
 use crate::credential::CredentialCache;
 use crate::file_index::FileIndexes;
@@ -42,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) active: Mutex<Active>,
     pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
     pub(crate) access: Mutex<HashMap<CatalogId, Arc<Access>>>,
+    /// Entries of the audit that wait to be written.
+    pub(crate) audit: tokio::sync::mpsc::Sender<Queued>,
     pub(crate) files: FileIndexes,
     pub(crate) recent: Recent,
     /// Rings when metadata of any catalog was published by this process.

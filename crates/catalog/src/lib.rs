@@ -22,6 +22,7 @@
 //!     pool_size: 4,
 //!     statement_cache: 100,
 //!     auto_migrate: None,
+//!     audit_keep: std::time::Duration::from_secs(90 * 86_400),
 //!     holder: "example".into(),
 //! };
 //! let catalog = Catalog::open(options, clock, ids.clone(), &tasks, stop).await?;
@@ -43,6 +44,7 @@
 
 mod access;
 mod asset;
+mod audit;
 mod catalog;
 mod changes;
 mod collection;
@@ -95,6 +97,7 @@ pub use asset::{
     ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Mode, OnSchemaChange, Schedule, Severity,
     Success, Trigger, TriggerKind, WHOLE,
 };
+pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{

@@ -15,7 +15,7 @@ mod root;
 mod stream;
 mod system;
 
-pub(crate) use access::{GRANT, LEASES, ROLE, ROLE_MEMBER, TOKEN};
+pub(crate) use access::{AUDIT, GRANT, LEASES, ROLE, ROLE_MEMBER, TOKEN};
 pub(crate) use asset::{
     ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
     TICK, TRIGGER,
@@ -65,6 +65,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &ROLE,
     &ROLE_MEMBER,
     &GRANT,
+    &AUDIT,
     &LEASES,
     &JOB,
     &RUN,

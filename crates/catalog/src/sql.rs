@@ -12,6 +12,7 @@ mod transaction;
 
 pub(crate) mod access;
 pub(crate) mod asset;
+pub(crate) mod audit;
 pub(crate) mod file;
 pub(crate) mod file_index;
 pub(crate) mod grant;

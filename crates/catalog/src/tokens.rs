@@ -6,11 +6,13 @@ use std::sync::Arc;
 use cenote_vocab::{Micros, Permission, Permissions, Scope, Txn};
 use uuid::Uuid;
 
+use crate::audit::{self, AuditEntry, AuditOutcome, AuditRow, Caller};
 use crate::committer::{HeadRow, check_active, next_txn};
 use crate::credential::{self, Verifier};
 use crate::grants;
 use crate::inner::Inner;
 use crate::sql::access::{self, TokenRow};
+use crate::sql::audit::insert as insert_audit;
 use crate::sql::{Failure, Transaction, grant, head, history};
 use crate::{Error, Facts, Head, Identity, NewToken, Principal, ScramVerifier, Token, TokenChange};
 
@@ -31,7 +33,13 @@ struct Control {
 }
 
 impl Control {
-    async fn begin(inner: &Inner, scope: &Scope, operation: &str, token: &str) -> Result<Self, Error> {
+    /// Begins it, with its row of the audit.
+    async fn begin(
+        inner: &Inner,
+        scope: &Scope,
+        (operation, token): (&str, &str),
+        caller: Option<&Caller>,
+    ) -> Result<Self, Error> {
         let mut transaction = inner.database.write().await?;
         let mut head = head::lock(&mut transaction, scope.catalog()).await?;
         inner.check_locked_head(scope.catalog(), head.txn)?;
@@ -43,6 +51,16 @@ impl Control {
         };
         let row = next_txn(&mut head, inner, facts);
         let txn = row.txn;
+        let entry = AuditEntry {
+            caller: caller.cloned().unwrap_or_default(),
+            action: operation.to_owned(),
+            object: Some(format!("token {token}")),
+            outcome: AuditOutcome::Allow,
+            reason: None,
+            detail: None,
+        };
+        let audited = AuditRow { id: inner.ids.uuid(), at: row.committed, times: 1, entry };
+        insert_audit(&mut transaction, &[(scope.catalog(), audited)]).await?;
         history::insert(&mut transaction, scope.catalog(), &[row], &[]).await?;
         Ok(Self { transaction, head, txn })
     }
@@ -115,6 +133,7 @@ pub(crate) async fn create(
     scope: &Scope,
     new: NewToken,
     secret: Option<&str>,
+    caller: Option<&Caller>,
 ) -> Result<(Token, String), Error> {
     check_name(&new.name)?;
     check_grants(&new.grants)?;
@@ -127,7 +146,7 @@ pub(crate) async fn create(
         None => credential::mint(&inner.ids),
     };
     let verifier = verifier(&secret, inner.ids.bytes()).await?;
-    let mut control = Control::begin(inner, scope, "create_token", &new.name).await?;
+    let mut control = Control::begin(inner, scope, ("create_token", &new.name), caller).await?;
     let others = access::list(&mut control.transaction, scope.catalog()).await?;
     check_free(others.iter(), &new.name)?;
     let token = Token {
@@ -155,10 +174,15 @@ pub(crate) async fn create(
     Ok((token, secret))
 }
 
-pub(crate) async fn rotate(inner: &Inner, scope: &Scope, id: i64) -> Result<String, Error> {
+pub(crate) async fn rotate(
+    inner: &Inner,
+    scope: &Scope,
+    id: i64,
+    caller: Option<&Caller>,
+) -> Result<String, Error> {
     let secret = credential::mint(&inner.ids);
     let verifier = verifier(&secret, inner.ids.bytes()).await?;
-    let mut control = Control::begin(inner, scope, "rotate_token", &id.to_string()).await?;
+    let mut control = Control::begin(inner, scope, ("rotate_token", &id.to_string()), caller).await?;
     control.tokens(scope, id).await?;
     access::update_secret(&mut control.transaction, scope.catalog(), id, &verifier, control.txn).await?;
     control.commit(inner, scope).await?;
@@ -171,8 +195,9 @@ pub(crate) async fn change(
     scope: &Scope,
     id: i64,
     change: TokenChange,
+    caller: Option<&Caller>,
 ) -> Result<Token, Error> {
-    let mut control = Control::begin(inner, scope, "change_token", &id.to_string()).await?;
+    let mut control = Control::begin(inner, scope, ("change_token", &id.to_string()), caller).await?;
     let (tokens, mut token) = control.tokens(scope, id).await?;
     if let Some(name) = change.name {
         check_name(&name)?;
@@ -195,8 +220,13 @@ pub(crate) async fn change(
     Ok(token)
 }
 
-pub(crate) async fn delete(inner: &Inner, scope: &Scope, id: i64) -> Result<(), Error> {
-    let mut control = Control::begin(inner, scope, "delete_token", &id.to_string()).await?;
+pub(crate) async fn delete(
+    inner: &Inner,
+    scope: &Scope,
+    id: i64,
+    caller: Option<&Caller>,
+) -> Result<(), Error> {
+    let mut control = Control::begin(inner, scope, ("delete_token", &id.to_string()), caller).await?;
     let (tokens, _) = control.tokens(scope, id).await?;
     check_last_admin(&tokens, id, None, inner.clock.now())?;
     access::delete(&mut control.transaction, scope.catalog(), id).await?;
@@ -250,6 +280,7 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
             let identity = Identity { scope, token: Arc::new(token), access };
             if is_live(&identity.token, now) {
                 inner.credentials.note(hash, &identity, now, generation);
+                audit::let_in(inner, &identity, now).await;
             }
             identity
         }

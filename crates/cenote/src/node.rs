@@ -466,6 +466,7 @@ fn catalog_options(config: &Config, data_dir: &DataDir) -> CatalogOptions {
             "false" => Some(false),
             _ => None,
         },
+        audit_keep: config.duration("audit.keep"),
         holder: data_dir.node.to_string(),
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use cenote_catalog::{Identity, Object, Privilege, authorize};
+use cenote_catalog::{Caller, Identity, Object, Privilege, authorize};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -47,6 +47,16 @@ impl Call {
         match self.identity.allows_somewhere(privilege) {
             true => Ok(()),
             false => Err(Problem::denied(privilege, Object::Tenant)),
+        }
+    }
+
+    /// Who asks, for the audit.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            actor: Some(self.identity.token.name.clone()),
+            address: self.remote.map(|remote| remote.ip().to_string()),
+            protocol: "http".to_owned(),
+            request_id: Some(self.request_id.to_string()),
         }
     }
 

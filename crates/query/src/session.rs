@@ -99,7 +99,8 @@ impl Session {
             }
             prepared = prepared => prepared,
         };
-        if prepared.is_err() {
+        if let Err(error) = &prepared {
+            self.inner.audit_denied(error, None).await;
             self.fail_transaction();
         }
         prepared
@@ -149,6 +150,7 @@ impl Session {
                 Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
             }
             Err(error) => {
+                self.inner.audit_denied(&error, bounds.request_id.as_deref()).await;
                 engine.registry().end(&running, Some(&error));
                 self.inner.runs(None);
                 if !matches!(prepared.parsed(), Parsed::Command(Command::Commit | Command::Rollback)) {

@@ -273,6 +273,9 @@ impl<'a> Step<'a> {
             Arc::make_mut(&mut self.world.names).ddl_txn = self.txn;
         }
         let committed_at = head.committed;
+        if (ddl || !self.writes.access.is_empty()) && self.commit.facts.actor.is_some() {
+            self.writes.audit.push(self.audited(committed_at));
+        }
         self.settle_tallies();
         for at in &verdict.fresh {
             let producer = &self.commit.producers[*at];

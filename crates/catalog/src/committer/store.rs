@@ -4,7 +4,7 @@ use cenote_vocab::CatalogId;
 
 use super::world::World;
 use super::writes::Writes;
-use crate::sql::{Failure, Transaction, asset, file, grant, head, history, lineage, object, producer, state};
+use crate::sql::{Failure, Transaction, asset, audit, file, grant, head, history, lineage, object, producer, state};
 
 /// Writes everything of the group into its transaction, the head last.
 pub(super) async fn store(
@@ -35,5 +35,7 @@ pub(super) async fn store(
     for (txn, change) in &writes.access {
         grant::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
     }
+    let audited: Vec<_> = writes.audit.iter().map(|row| (catalog, row.clone())).collect();
+    audit::insert(transaction, &audited).await?;
     head::write(transaction, catalog, &world.head).await
 }

@@ -71,6 +71,28 @@ pub(crate) const GRANT: Table = Table::new(
     ],
 );
 
+/// Who did what, and what was refused.
+pub(crate) const AUDIT: Table = Table::new(
+    "cn_audit",
+    &[
+        id("catalog_id"),
+        time("at_us"),
+        uuid("audit_id"),
+        nullable(text("actor")),
+        nullable(text("address")),
+        name("protocol"),
+        name("action"),
+        nullable(text("object")),
+        name("outcome"),
+        nullable(text("reason")),
+        nullable(text("request_id")),
+        nullable(text("detail")),
+        id("times"),
+    ],
+    &["catalog_id", "audit_id"],
+)
+.indexes(&[("at", &["catalog_id", "at_us", "audit_id"])]);
+
 /// Leases; a row stays for ever, so that its fence never falls.
 pub(crate) const LEASES: Table =
     Table::new("cn_leases", &[name("name"), name("holder"), id("fence"), time("expires_us")], &["name"]);

@@ -10,6 +10,7 @@ const BACK_TO_1: &[&str] = &[
     "DROP TABLE cn_role",
     "DROP TABLE cn_role_member",
     "DROP TABLE cn_grant",
+    "DROP TABLE cn_audit",
     "DROP TABLE cn_publication",
     "DROP TABLE cn_signing_key",
     "DROP TABLE cn_code",

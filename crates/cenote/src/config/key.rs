@@ -237,6 +237,7 @@ pub const KEYS: &[Key] = &[
         "Memory of all merges at a time; beyond it they spill.",
     ),
     key("retention.enabled", Kind::Switch, "true", "Let rows go that are older than `retention`."),
+    key("audit.keep", Kind::Duration, "90d", "How long rows of the audit stay."),
     key("flow.history_keep", Kind::Duration, "90d", "How long runs that ended are listed."),
     key(
         "metadata.publish_interval",

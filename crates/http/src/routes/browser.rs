@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use cenote_catalog::{Privilege, Publication, SystemKind, published_tables, system_tables};
+use cenote_catalog::{AuditEntry, AuditOutcome, Privilege, Publication, SystemKind, published_tables, system_tables};
 use cenote_table::{Manifest, ManifestFile, published_location};
 use http::{StatusCode, header};
 use serde::Deserialize;
@@ -72,7 +72,7 @@ pub(super) async fn urls(State(app): State<App>, call: Call, body: Body) -> Resu
     let bytes = body::read(body, BODY_MAX, "browser_body_max").await?;
     let wanted: Wanted = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?;
-    let (chosen, signer) = booked(&app, &call, sign(&app, &call, &wanted).await)?;
+    let (chosen, signer) = booked(&app, &call, "metadata", sign(&app, &call, &wanted).await).await?;
     let location = published_location(&call.identity.scope);
     let urls = chosen.files.iter().map(|(table, file)| {
         json!({
@@ -137,7 +137,7 @@ pub(super) async fn duckdb(
         ttl_seconds: number("ttl")?,
         ..Wanted::default()
     };
-    let (chosen, signer) = booked(&app, &call, sign(&app, &call, &wanted).await)?;
+    let (chosen, signer) = booked(&app, &call, "metadata", sign(&app, &call, &wanted).await).await?;
     let location = published_location(&call.identity.scope);
     let shown = |name: &str| wanted.all || wanted.tables.iter().any(|table| table == name);
     let mut script = format!(
@@ -163,20 +163,34 @@ pub(super) async fn duckdb(
     Ok(([(header::CONTENT_TYPE, "application/sql; charset=utf-8")], script))
 }
 
-/// Counts and logs what came of a request for URLs: never the URLs, nor what was asked for.
-pub(super) fn booked<T>(app: &App, call: &Call, result: Result<T, Refusal>) -> Result<T, Problem> {
+/// Counts, audits and logs what came of a request for URLs: never the URLs, nor what was asked for.
+pub(super) async fn booked<T>(
+    app: &App,
+    call: &Call,
+    object: &str,
+    result: Result<T, Refusal>,
+) -> Result<T, Problem> {
     let (outcome, reason) = match &result {
-        Ok(_) => ("allow", "signed"),
-        Err(Refusal(reason, _)) => ("deny", *reason),
+        Ok(_) => (AuditOutcome::Allow, "signed"),
+        Err(Refusal(reason, _)) => (AuditOutcome::Deny, *reason),
     };
-    app.metrics.url_minted(outcome, reason);
+    app.metrics.url_minted(outcome.word(), reason);
     tracing::info!(
         tenant = call.identity.scope.tenant(),
         token = call.identity.token.name,
-        outcome,
+        outcome = outcome.word(),
         reason,
         "signed urls asked for"
     );
+    let entry = AuditEntry {
+        caller: call.caller(),
+        action: format!("url_mint_{}", outcome.word()),
+        object: Some(object.to_owned()),
+        outcome,
+        reason: Some(reason.to_owned()),
+        detail: None,
+    };
+    app.services()?.catalog.audit(Some(&call.identity.scope), entry).await;
     result.map_err(|Refusal(_, problem)| problem)
 }
 

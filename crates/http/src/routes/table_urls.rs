@@ -60,7 +60,7 @@ pub(super) async fn urls(
         false => serde_json::from_slice(&bytes)
             .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?,
     };
-    let (scan, signer) = booked(&app, &call, sign(&app, &call, &table, &wanted).await)?;
+    let (scan, signer) = booked(&app, &call, "data", sign(&app, &call, &table, &wanted).await).await?;
     let urls = scan.files.iter().map(|file| {
         let path = file.path.to_string();
         json!({

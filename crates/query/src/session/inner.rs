@@ -1,12 +1,13 @@
 //! What the statements of a session share: settings, transaction, the statement that runs.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Committed, Identity, Names, ObjectChange, TableDef};
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Committed, Identity, Names, ObjectChange, TableDef};
 use cenote_table::FileNumbers;
 use cenote_vocab::{ErrorKind, Fault, Micros, TableId, Txn};
 use parking_lot::{Mutex, MutexGuard};
@@ -661,6 +662,28 @@ impl Inner {
         state.transaction.as_ref().is_some_and(|open| open.staged.objects.iter().any(is_meant))
     }
 
+    /// Puts a statement that lacked a right into the audit: what it lacked, and where.
+    pub(crate) async fn audit_denied(&self, error: &Error, request_id: Option<&str>) {
+        if error.kind() != ErrorKind::Denied {
+            return;
+        }
+        let caller = Caller {
+            actor: Some(self.identity.token.name.clone()),
+            address: self.options.remote.as_deref().map(host),
+            protocol: self.options.protocol.to_owned(),
+            request_id: request_id.map(str::to_owned),
+        };
+        let entry = AuditEntry {
+            caller,
+            action: "statement_deny".to_owned(),
+            object: None,
+            outcome: AuditOutcome::Deny,
+            reason: Some(error.to_string()),
+            detail: None,
+        };
+        self.engine.lake().catalog.audit(Some(&self.identity.scope), entry).await;
+    }
+
     /// What system tables are made from.
     pub(crate) fn facts(&self) -> SessionFacts {
         SessionFacts {
@@ -686,4 +709,9 @@ fn at_commit(error: Error) -> Error {
         }
         _ => error,
     }
+}
+
+/// An address without its port, which is another one for each connection.
+fn host(remote: &str) -> String {
+    remote.parse::<SocketAddr>().map_or_else(|_| remote.to_owned(), |address| address.ip().to_string())
 }
