@@ -50,8 +50,8 @@ bench:
 
 # Tests at the size that their page asks for: races of 10,000, epochs of 1,000, partition values and steps of 1,000,000.
 scale:
-	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_TEST_PROFILE=quick \
-		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance)'
+	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 CENOTE_TEST_PROFILE=quick \
+		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when)'
 
 # Random statements beside an oracle, STEPS of them on each catalog database, from the seed SEED (a new one if it is not given).
 model:

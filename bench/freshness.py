@@ -2,7 +2,8 @@
 
 Latency: a thousand rows a second over the line protocol, acknowledged when durable; of one row of each batch, the time from sending
 it until a reader on the Postgres wire sees it in the view. Recovery: kill -9 of a node whose pipeline holds so many keys; the time
-from the start of the process until the pipeline runs, and until a row written then is in its result.
+from the start of the process until the pipeline runs, and until a row written then is in its result. Memory: a join that forgets
+after 10 s, at so many rows a second; and a state of ten times its memory.
 """
 
 import threading
@@ -16,6 +17,12 @@ SECONDS, SECONDS_SMALL = 60, 5
 KEYS, KEYS_SMALL = (100_000, 1_000_000), (10_000,)
 IDLE, IDLE_SMALL = 1_000, 20
 IDLE_SECONDS = 20
+JOIN_RATE, JOIN_RATE_SMALL = 50_000, 2_000
+JOIN_SECONDS, JOIN_SECONDS_SMALL = 600, 40
+#: By then what comes is what is forgotten.
+JOIN_STEADY_SECONDS = 30
+SPILLED_KEYS, SPILLED_KEYS_SMALL = 5_000_000, 50_000
+SPILLED_MEMORY, SPILLED_MEMORY_SMALL = "100MiB", "2MiB"
 PATIENCE = 600
 
 
@@ -110,8 +117,52 @@ def _idle(pipelines: int) -> dict:
         return {"what": f"{pipelines:,} idle pipelines", "share of a core": share, "MiB": node.resident_mib()}
 
 
+def _forgetting(rate: int, seconds: float) -> dict:
+    with Node() as node:
+        impulse = f"WITH (connector = 'impulse', event_rate = {rate // 2})"
+        node.sql(
+            f"CREATE PIPELINE p WITH (updating_ttl = '10s') AS $$ CREATE TABLE a {impulse}; CREATE TABLE b {impulse}; "
+            "CREATE TABLE nowhere WITH (connector = 'blackhole'); "
+            "INSERT INTO nowhere SELECT a.counter AS one, b.counter AS other FROM a JOIN b ON a.counter = b.counter $$"
+        )
+        began, memory, states = time.perf_counter(), [], []
+        while time.perf_counter() - began < seconds:
+            time.sleep(1)
+            if time.perf_counter() - began >= JOIN_STEADY_SECONDS:
+                memory.append(node.resident_mib())
+                states.append(int(node.sql("SELECT sum(state_rows) FROM system.stream.operators")[0][0]))
+        read = node.sql("SELECT sum(lag_rows) FROM system.stream.sources")[0][0]
+        return {
+            "what": f"join that forgets after 10 s, {seconds:.0f} s", "rows/s": rate, "rows behind": int(read or 0),
+            "MiB": memory[0], "MiB at most": max(memory), "rows held": states[0], "rows held at most": max(states),
+        }
+
+
+def _spilling(keys: int, memory: str) -> dict:
+    with Node() as node:
+        node.sql("CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)")
+        node.sql("CREATE TABLE out (k BIGINT, n BIGINT, total BIGINT, PRIMARY KEY (k) NOT ENFORCED)")
+        for first in range(2):
+            node.sql(f"INSERT INTO src SELECT now()::TIMESTAMP, value * 7 % {keys}, {first} FROM range(0, {keys})")
+        began = time.perf_counter()
+        node.sql(
+            f"CREATE PIPELINE p WITH (updating_ttl = 'off', state_memory = '{memory}') AS "
+            "INSERT INTO out SELECT k, count(*), sum(v) FROM src GROUP BY k"
+        )
+        _until(node, "SELECT sum(n) FROM out", 2 * keys)
+        seconds = time.perf_counter() - began
+        _until(node, "SELECT sum(state_rows) > 0 FROM system.stream.operators", True)
+        held, spilled = node.sql("SELECT sum(state_bytes), sum(spilled_bytes) FROM system.stream.operators")[0]
+        return {
+            "what": f"{keys:,} keys with state_memory = {memory}", "rows/s": 2 * keys / seconds,
+            "state MiB": int(held) / 1024 / 1024, "spilled MiB": int(spilled) / 1024 / 1024, "MiB": node.resident_mib(),
+        }
+
+
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     rows = [_latency(SECONDS_SMALL if small else SECONDS)]
     rows += [_recovery(keys) for keys in (KEYS_SMALL if small else KEYS)]
     rows.append(_idle(IDLE_SMALL if small else IDLE))
+    rows.append(_forgetting(*((JOIN_RATE_SMALL, JOIN_SECONDS_SMALL) if small else (JOIN_RATE, JOIN_SECONDS))))
+    rows.append(_spilling(*((SPILLED_KEYS_SMALL, SPILLED_MEMORY_SMALL) if small else (SPILLED_KEYS, SPILLED_MEMORY))))
     return rows, {}

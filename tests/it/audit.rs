@@ -45,6 +45,21 @@ async fn acts_are_audited_with_their_effect_and_refusals_are_counted() {
     for _ in 0..3 {
         assert_eq!(ada.try_sql("CREATE SCHEMA x").await.expect("an answer").status, 403);
     }
+    let base = ada.send("POST", "/api/v1/databases", &[], r#"{"name":"x"}"#).await.expect("an answer");
+    assert_eq!(base.status, 403, "{}", base.text);
+    admin.sql("CREATE TABLE src (v BIGINT)").await;
+    admin.sql("CREATE TABLE out (v BIGINT)").await;
+    admin.sql("CREATE PIPELINE p WITH (desired = 'paused') AS INSERT INTO out SELECT v FROM src").await;
+    admin.sql("RUN JOB compact DRY RUN").await;
+    settles("acts and refusals by other doors in the audit", PATIENCE, async || {
+        let refused = entries(&admin, "action=request_deny&actor=ada").await;
+        let ddl = entries(&admin, "action=ddl&actor=admin").await;
+        let ran = entries(&admin, "action=admin&actor=admin").await;
+        refused.iter().any(|row| row["detail"] == "POST /api/v1/databases")
+            && ddl.iter().any(|row| row["object"] == "CREATE PIPELINE")
+            && ran.iter().any(|row| row["object"] == "RUN JOB")
+    })
+    .await;
     let wrong = admin.with_token("wrong").try_sql("SELECT 1").await.expect("an answer");
     assert_eq!(wrong.status, 401);
     let mut config = node.postgres(&ada);

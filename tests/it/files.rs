@@ -1,11 +1,8 @@
 //! Other programs read the data files directly and agree with SQL.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use cenote_testkit::needs;
 use cenote_testkit::node::TestNode;
-use cenote_testkit::services::python_environment;
+use cenote_testkit::services::{ask_python, python_environment};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
@@ -52,17 +49,7 @@ async fn duckdb_and_pyarrow_read_the_data_files_and_agree() {
         rows.iter().map(|row| lake.join(row[0].as_str().expect("a path")).display().to_string()).collect()
     };
     let files = serde_json::json!({ "cpu": live("cpu").await, "typed": live("typed").await, "nested": live("nested").await });
-    let mut child = Command::new(python.join("bin/python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_files.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python runs");
-    child.stdin.take().expect("its input").write_all(files.to_string().as_bytes()).expect("written");
-    let output = child.wait_with_output().expect("python ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let found = ask_python(&python, "read_files.py", &[], &files);
     for reader in ["duckdb", "pyarrow"] {
         for (n, name) in ["count", "sum_n", "hosts", "sum_usage"].iter().enumerate() {
             assert_eq!(found[reader][name].as_f64(), sums[n].as_f64(), "{reader} {name}: {found}");
@@ -115,17 +102,7 @@ async fn pyiceberg_and_duckdb_read_files_of_changed_columns_by_field_id() {
         })
         .collect();
     let asked = serde_json::json!({ "files": paths, "columns": columns });
-    let mut child = Command::new(python.join("bin/python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_by_field_id.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python starts");
-    child.stdin.take().expect("open").write_all(asked.to_string().as_bytes()).expect("written");
-    let output = child.wait_with_output().expect("ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let read: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let read = ask_python(&python, "read_by_field_id.py", &[], &asked);
     for reader in ["iceberg", "duck"] {
         assert_eq!(read[reader], serde_json::json!(expected), "{reader}");
     }

@@ -1,13 +1,10 @@
 //! Published metadata by the front doors: manifests, signed URLs, the gateway, and readers that know nothing of Cenote.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use cenote_testkit::client::{Answer, Client};
 use cenote_testkit::needs;
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
 use cenote_testkit::process::Process;
-use cenote_testkit::services::python_environment;
+use cenote_testkit::services::{ask_python, python_environment};
 use serde_json::{Value, json};
 
 /// Publishes only when asked to.
@@ -399,17 +396,7 @@ async fn duckdb_runs_the_script_and_gets_the_rows_of_system_catalog_tables() {
         "SELECT count(*) FROM catalog.columns".to_owned(),
     ];
     let asked = json!({ "script": script.text, "queries": queries });
-    let mut child = Command::new(python.join("bin/python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_metadata.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python starts");
-    child.stdin.take().expect("open").write_all(asked.to_string().as_bytes()).expect("written");
-    let output = child.wait_with_output().expect("ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let read = ask_python(&python, "read_metadata.py", &[], &asked);
     assert_eq!(read["answers"][0], json!(expected), "{read}");
     assert_eq!(read["answers"][1], json!(txns));
     assert!(read["answers"][2][0][0].as_i64() > Some(2), "{read}");
@@ -432,13 +419,8 @@ async fn without_a_server_the_files_are_read_from_the_pointer_on() {
     publish(&client).await;
     process.kill();
     let root = data.join("lake/_cenote/meta/default/lake");
-    let output = Command::new(python.join("bin/python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/read_published.py"))
-        .arg(&root)
-        .output()
-        .expect("python runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let root = root.to_str().expect("a path in UTF-8");
+    let read = ask_python(&python, "read_published.py", &[root], &Value::Null);
     assert_eq!(read["tables"], json!(["t"]), "{read}");
     assert_eq!(read["every_file_has_its_hash_and_field_ids"], true);
 }

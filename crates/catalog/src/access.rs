@@ -136,14 +136,19 @@ impl Identity {
         self.has(|right| right.privileges.allow(privilege))
     }
 
-    /// Changes of objects, and that what they make is the principal's. Who may manage everything needs no grant for that.
+    /// Changes of objects, and that what they make is the principal's. Who may manage everything needs no grant for that; a schema is
+    /// no one's whose rights end before its other tables.
     pub fn owning(&self, objects: Vec<ObjectChange>) -> Vec<ObjectChange> {
         if self.allows_everywhere(Privilege::Manage) {
             return objects;
         }
         let made = objects.iter().filter_map(|change| match change {
             ObjectChange::CreateTable(new) => Some(GrantTarget::Table(new.id)),
-            ObjectChange::CreateSchema { name, .. } => Some(GrantTarget::Schema(name.clone())),
+            ObjectChange::CreateSchema { name, .. }
+                if authorize(self, Privilege::Create, Object::Schema(name)) =>
+            {
+                Some(GrantTarget::Schema(name.clone()))
+            }
             _ => None,
         });
         let own = |target| {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::inner::Inner;
-use crate::sql::asset;
-use crate::{Error, Names};
+use crate::sql::{asset, asset_part, check};
+use crate::{Error, Mapping, Names, Partitioning, Slices};
 
 /// The property of a table that is an asset: its id.
 pub const ASSET: &str = "asset";
@@ -73,6 +73,30 @@ pub struct AssetSpec {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// How it is cut into partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partitioning>,
+    /// Whether each partition is a task of its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub per_partition: bool,
+    /// What is said of tables that it depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<Dependency>,
+}
+
+/// A table that an asset depends on, as it is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dependency {
+    /// The id of the table.
+    pub table: i64,
+    /// Which of its partitions belong to which.
+    #[serde(default)]
+    pub mapping: Mapping,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Default for AssetSpec {
@@ -89,6 +113,9 @@ impl Default for AssetSpec {
             schedule: None,
             eager: false,
             description: None,
+            partition: None,
+            per_partition: false,
+            depends: Vec::new(),
         }
     }
 }
@@ -97,6 +124,29 @@ impl AssetSpec {
     /// The longest that a task may take.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_s)
+    }
+
+    /// How it is cut, understood; `None` if it is whole.
+    pub fn slices(&self) -> Result<Option<Slices>, Error> {
+        self.partition.as_ref().map(Slices::of).transpose()
+    }
+
+    /// Which partitions of a table belong to which of its own.
+    pub fn mapping(&self, table: TableId) -> Mapping {
+        let said = self.depends.iter().find(|said| said.table == table.0);
+        said.map(|said| said.mapping).unwrap_or_default()
+    }
+
+    /// True if keys of one are not keys of the other.
+    pub(crate) fn is_cut_otherwise(&self, other: &Self) -> bool {
+        let cut = |spec: &Self| match &spec.partition {
+            None => None,
+            Some(Partitioning::Time { column, period, zone, .. }) => {
+                Some((column.clone(), Some((*period, zone.clone()))))
+            }
+            Some(Partitioning::Values { column, .. }) => Some((column.clone(), None)),
+        };
+        cut(self) != cut(other)
     }
 }
 
@@ -132,6 +182,17 @@ pub struct Schedule {
     /// Whether an asset that is fresh is left alone.
     #[serde(default)]
     pub if_stale: bool,
+}
+
+/// Whose parts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartsOf {
+    /// All assets.
+    All,
+    /// Assets that have no partitions.
+    Wholes,
+    /// One asset.
+    Asset(Uuid),
 }
 
 /// What an asset has.
@@ -283,9 +344,13 @@ pub(crate) async fn list(inner: &Inner, scope: &Scope) -> Result<Vec<Asset>, Err
 }
 
 /// What assets have, by asset and part.
-pub(crate) async fn partitions(inner: &Inner, scope: &Scope) -> Result<Vec<AssetPartition>, Error> {
+pub(crate) async fn partitions(
+    inner: &Inner,
+    scope: &Scope,
+    of: PartsOf,
+) -> Result<Vec<AssetPartition>, Error> {
     let mut transaction = inner.database.read().await?;
-    let partitions = asset::partitions(&mut transaction, scope.catalog()).await?;
+    let partitions = asset_part::partitions(&mut transaction, scope.catalog(), of).await?;
     transaction.rollback().await?;
     Ok(partitions)
 }
@@ -313,7 +378,7 @@ pub(crate) async fn checks(
     table: Option<TableId>,
 ) -> Result<Vec<Check>, Error> {
     let mut transaction = inner.database.read().await?;
-    let checks = asset::checks(&mut transaction, scope.catalog(), table).await?;
+    let checks = check::checks(&mut transaction, scope.catalog(), table).await?;
     transaction.rollback().await?;
     Ok(checks)
 }

@@ -139,11 +139,8 @@ impl Catalog {
 
 /// Queues that a secret was proven anew: once in 30 s for each token that is in use.
 pub(crate) async fn let_in(inner: &Inner, identity: &Identity, now: Micros) {
-    let caller = Caller {
-        actor: Some(identity.token.name.clone()),
-        protocol: "http".to_owned(),
-        ..Caller::default()
-    };
+    let caller =
+        Caller { actor: Some(identity.token.name.clone()), protocol: "http".to_owned(), ..Caller::default() };
     let entry = AuditEntry {
         caller,
         action: "auth_allow".to_owned(),

@@ -19,12 +19,12 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    AccessBook, Asset, AssetPartition, AssetRun, Caller, CatalogOptions, Changes, Check, ClaimedTask, Commit,
-    Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
-    Names, NewRun, NewTag, NewToken, PartitionCounters, Pipeline, RunCounts, RunEnd, ScramVerifier,
-    TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, audit, changes, collection,
-    grants, hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant, tokens,
-    visible,
+    AccessBook, Asset, AssetPartition, AssetRun, Caller, CatalogOptions, Changes, Check, ClaimedTask,
+    ColumnEdge, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo,
+    LevelCounters, LineageEdge, Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline,
+    RunCounts, RunEnd, RunFilter, ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange,
+    Trigger, VisibleFiles, asset, audit, changes, collection, grants, hold, inline, job, lease, partition,
+    pipeline, reading, run, system, task, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -191,6 +191,11 @@ impl Catalog {
         tokens::internal_identity(&self.inner, scope)
     }
 
+    /// Grows with every change of rights and tokens of the tenant that this process knows of: who acts for long asks again then.
+    pub fn rights_generation(&self, scope: &Scope) -> u64 {
+        self.inner.access(scope.catalog()).generation()
+    }
+
     /// Roles, who has them, and what is granted in the tenant, as the database has it now.
     pub async fn access(&self, scope: &Scope) -> Result<Arc<AccessBook>, Error> {
         grants::book(&self.inner, scope).await
@@ -338,6 +343,11 @@ impl Catalog {
         Ok(())
     }
 
+    /// Stores the options of a pipeline that goes on as it is. `PipelineNotFound` once it was dropped.
+    pub async fn set_pipeline_options(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+        pipeline::set_options(&self.inner, scope, pipeline).await
+    }
+
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
     pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
         pipeline::remove(&self.inner, scope, pipeline).await?;
@@ -358,8 +368,8 @@ impl Catalog {
     }
 
     /// What assets have, by asset and part.
-    pub async fn asset_partitions(&self, scope: &Scope) -> Result<Vec<AssetPartition>, Error> {
-        asset::partitions(&self.inner, scope).await
+    pub async fn asset_partitions(&self, scope: &Scope, of: PartsOf) -> Result<Vec<AssetPartition>, Error> {
+        asset::partitions(&self.inner, scope, of).await
     }
 
     /// The last transaction that changed rows of each of these tables of the tenant.
@@ -413,7 +423,7 @@ impl Catalog {
         task::sweep(&self.inner, scope).await
     }
 
-    /// Whether any task is ready, and when one that waits is.
+    /// Whether any task is ready; when something is due: one that waits, or the deadline of an open run.
     pub async fn task_pulse(&self, scope: &Scope) -> Result<(bool, Option<Micros>), Error> {
         task::pulse(&self.inner, scope).await
     }
@@ -428,9 +438,23 @@ impl Catalog {
         task::newest_of(&self.inner, scope, asset).await
     }
 
-    /// Assets with a task that is not at its end.
-    pub async fn open_assets(&self, scope: &Scope) -> Result<Vec<Uuid>, Error> {
-        task::open_assets(&self.inner, scope).await
+    /// Tasks that are not at their ends: the asset, and which of its partitions.
+    pub async fn open_tasks(&self, scope: &Scope) -> Result<Vec<(Uuid, Option<String>)>, Error> {
+        task::open_tasks(&self.inner, scope).await
+    }
+
+    /// Open runs whose deadline is over.
+    pub async fn overdue_runs(&self, scope: &Scope, now: Micros) -> Result<Vec<Uuid>, Error> {
+        task::overdue(&self.inner, scope, now).await
+    }
+
+    /// A page of runs of assets without their tasks, newest first, each with how many tasks of each state it has.
+    pub async fn asset_runs(
+        &self,
+        scope: &Scope,
+        wanted: &RunFilter,
+    ) -> Result<Vec<(AssetRun, BTreeMap<String, i64>)>, Error> {
+        task::page(&self.inner, scope, wanted).await
     }
 
     /// The run that was asked for by a key, and the hash of what was asked.
@@ -441,6 +465,11 @@ impl Catalog {
     /// All edges of lineage that were there at a transaction. `Limit` if there are too many to walk.
     pub async fn lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<LineageEdge>, Error> {
         Ok(lineage::edges(&self.inner.database, scope.catalog(), at).await?)
+    }
+
+    /// All edges between columns that were there at a transaction. `Limit` if there are too many to walk.
+    pub async fn column_lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<ColumnEdge>, Error> {
+        Ok(lineage::column_edges(&self.inner.database, scope.catalog(), at).await?)
     }
 
     /// Rows of a registered system table, limited to what the tenant may see.
@@ -479,6 +508,17 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<(Epoch, Txn, Option<bytes::Bytes>)>, Error> {
         reading::producer(&self.inner, scope, name).await
+    }
+
+    /// Exchanges the state that is kept beside a producer's epoch, if it is `from`. False if it is another, or there is none.
+    pub async fn replace_producer_state(
+        &self,
+        scope: &Scope,
+        name: &str,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<bool, Error> {
+        collection::replace_producer_state(&self.inner, scope, name, from, to).await
     }
 
     /// Forgets a producer, its epochs and its fence: what it offers next takes effect whatever its epoch. `Invalid` for those

@@ -97,6 +97,21 @@ async fn purge_part(
     Ok((part, rest))
 }
 
+/// Exchanges the state of a producer whose epochs have all come: nobody remembers it.
+pub(crate) async fn replace_producer_state(
+    inner: &Inner,
+    scope: &Scope,
+    name: &str,
+    from: &[u8],
+    to: &[u8],
+) -> Result<bool, Error> {
+    let mut transaction = inner.database.write().await?;
+    check_active(inner, &mut transaction).await?;
+    let found = sql::producer::replace_state(&mut transaction, scope.catalog(), name, from, to).await?;
+    transaction.commit().await?;
+    Ok(found)
+}
+
 /// Forgets a producer.
 pub(crate) async fn drop_producer(inner: &Inner, scope: &Scope, name: &str) -> Result<bool, Error> {
     if name.starts_with("log/") {

@@ -12,7 +12,7 @@ use cenote_vocab::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{AccessChange, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind};
+use crate::{AccessChange, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -74,6 +74,8 @@ pub struct Code {
     pub id: [u8; 32],
     /// As it was written.
     pub text: String,
+    /// Which columns came of which; `None` if that is not known of all of them.
+    pub columns: Option<Vec<ColumnEdge>>,
 }
 
 impl Code {
@@ -91,7 +93,7 @@ impl Code {
         for object in objects {
             hash.update(object.0.to_be_bytes());
         }
-        Self { id: hash.finalize().into(), text }
+        Self { id: hash.finalize().into(), text, columns: None }
     }
 }
 

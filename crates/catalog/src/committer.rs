@@ -9,6 +9,7 @@
 mod arrive;
 mod audited;
 mod columns;
+mod events;
 mod group;
 mod load;
 mod new_file;
@@ -33,7 +34,9 @@ pub(crate) use group::{check_active, next_txn};
 pub(crate) use new_file::hash_128;
 pub(crate) use objects::object_id;
 pub(crate) use world::{HeadRow, KnownFile, LevelCount, Partition, TableState, VectorVersion, World};
-pub(crate) use writes::{FieldRow, FileRow, Payload, SchemaRow, TableRow, Tally, TxnRow, VectorRow, Writes};
+pub(crate) use writes::{
+    EventRow, FieldRow, FileRow, Payload, SchemaRow, TableRow, Tally, TxnRow, VectorRow, Writes,
+};
 
 use crate::inner::Inner;
 use crate::{Commit, Committed, Error};

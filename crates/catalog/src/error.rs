@@ -117,6 +117,9 @@ pub enum Error {
         /// That run.
         run: uuid::Uuid,
     },
+    /// A partition of an asset that there is not, or a cut that cannot be.
+    #[error("{0}")]
+    Slice(String),
     /// The attempt does not have its task any more: what it did counts nowhere.
     #[error("attempt {0} does not have its task any more")]
     TaskGone(uuid::Uuid),
@@ -202,6 +205,14 @@ pub enum Error {
     /// A version that is no longer kept, or never was.
     #[error("{0}")]
     SnapshotExpired(String),
+    /// Events that are no longer kept.
+    #[error("events after {after} are no longer kept: they start after {floor}")]
+    EventsExpired {
+        /// As asked.
+        after: Txn,
+        /// The transaction after which they are kept.
+        floor: Txn,
+    },
     /// Changes that are no longer kept.
     #[error("changes of {table} after {after} are no longer kept: they start after {floor}")]
     ChangesExpired {
@@ -287,6 +298,7 @@ impl Fault for Error {
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
             | Self::SnapshotExpired(_)
+            | Self::EventsExpired { .. }
             | Self::ChangesExpired { .. } => ErrorKind::NotFound,
             Self::TableExists(_)
             | Self::SchemaExists(_)
@@ -313,6 +325,7 @@ impl Fault for Error {
             | Self::Transform { .. }
             | Self::Needed { .. }
             | Self::AppendOnly(_)
+            | Self::Slice(_)
             | Self::NotNull(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
@@ -349,8 +362,10 @@ impl Fault for Error {
             Self::SchemaNotEmpty { .. } => "2BP01",
             Self::Fenced { .. } => "55000",
             Self::SnapshotExpired(_)
+            | Self::EventsExpired { .. }
             | Self::ChangesExpired { .. }
             | Self::SnapshotFuture { .. }
+            | Self::Slice(_)
             | Self::Transform { .. } => "22023",
             Self::Name(_) => "42602",
             Self::Full => "53100",
@@ -370,6 +385,9 @@ impl Fault for Error {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
             Self::IsAsset(_) => Some("use DROP ASSET first".to_owned()),
+            Self::EventsExpired { floor, .. } => {
+                Some(format!("read what there is now, then the events after {floor}"))
+            }
             Self::ChangesExpired { floor, .. } => Some(format!(
                 "read the table at version {floor} or later, then its changes after that version"
             )),

@@ -53,6 +53,7 @@ mod committer;
 mod conflict;
 mod credential;
 mod error;
+mod event;
 mod evolution;
 mod file;
 mod file_index;
@@ -64,6 +65,7 @@ mod job;
 mod lease;
 mod ledger;
 mod lineage;
+mod materialize;
 mod memory;
 mod metrics;
 mod object;
@@ -78,6 +80,7 @@ mod registry;
 mod reruns;
 mod run;
 mod signing;
+mod slices;
 mod sql;
 mod system;
 mod task;
@@ -94,8 +97,8 @@ pub use access::{
     TokenChange, authorize, pattern_matches,
 };
 pub use asset::{
-    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Mode, OnSchemaChange, Schedule, Severity,
-    Success, Trigger, TriggerKind, WHOLE,
+    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
+    Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
 pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
 pub use catalog::{Catalog, Head, TransactionRecord};
@@ -106,12 +109,16 @@ pub use commit::{
 };
 pub use conflict::Clash;
 pub use error::Error;
+pub use event::{Event, EventPage};
 pub use evolution::{ColumnPath, Evolution, Place, SortColumn, first_schema};
 pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
-pub use lineage::{Direction, LineageEdge, Walk, WalkedEdge, walk};
+pub use lineage::{
+    ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
+};
+pub use materialize::{Explained, MaterializeRequest, PartitionStatus, Planned, Wanted};
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
@@ -124,9 +131,10 @@ pub use registry::{
 pub use reruns::Reruns;
 pub use run::{NewRun, RunCounts, RunEnd};
 pub use signing::SigningKey;
+pub use slices::{Mapped, Mapping, Partitioning, Period, Sameness, SliceRange, SliceSet, SliceValue, Slices};
 pub use task::{
-    AssetRun, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, TaskEnd, TaskFailure,
-    TaskOutcome, TaskRecord, Tick,
+    AssetRun, Cancel, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, RunFilter, TaskEnd,
+    TaskFailure, TaskOutcome, TaskRecord, Tick,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
 pub use tenant::CATALOG_NAME;

@@ -2,16 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cenote_vocab::Txn;
+use cenote_vocab::{FieldId, TableId, Txn};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::committer::{Tally, TxnRow};
+use crate::{Code, Identity, Names, Privilege};
 
 /// What is known of a code: which tables it reads and writes, and nothing of their columns.
-pub(crate) const TABLE_ONLY: &str = "table_only";
+const TABLE_ONLY: &str = "table_only";
+/// Which column came of which is known too, of all columns.
+const EXACT: &str = "exact";
 /// Rows of the target were made of rows of the source.
 const DERIVES_FROM: &str = "derives_from";
+/// Rows of the target are rows of the source, all of them and each value as it was.
+const COPIES: &str = "copies";
+/// The source only decides which rows of others became rows of the target.
+const FILTERS: &str = "filters";
 /// The most bytes of the name of a node.
 const NODE_BYTES_MAX: usize = 255;
 
@@ -22,7 +29,7 @@ pub struct LineageEdge {
     pub source: String,
     /// A table id in decimal.
     pub target: String,
-    /// `derives_from`
+    /// `derives_from`, `copies`, `filters`
     pub edge_type: String,
     /// The code; none where rows came in by a protocol.
     pub code: Option<[u8; 32]>,
@@ -36,6 +43,110 @@ pub struct LineageEdge {
     pub rows_written: i64,
     /// The run of the newest commit.
     pub run: Option<Uuid>,
+    /// `exact` if the code's columns are known, `table_only` if not.
+    pub soundness: String,
+}
+
+/// A column whose values, or rows, came of another column.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ColumnEdge {
+    /// That it came of.
+    pub source: (TableId, FieldId),
+    /// That came of it.
+    pub target: (TableId, FieldId),
+    /// How.
+    pub kind: ColumnKind,
+}
+
+/// How a column comes of another one. Direct kinds stand first, in the order of how much they change a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ColumnKind {
+    /// The value as it was; by another name or in a wider type.
+    Identity,
+    /// Something computed of it.
+    Transformation,
+    /// Something computed of the values of many rows.
+    Aggregation,
+    /// It decides which rows there are.
+    Filter,
+    /// It decides which rows belong together.
+    Join,
+    /// It decides which rows become one.
+    GroupBy,
+    /// It decides which rows come first, where only so many are taken.
+    Sort,
+    /// It decides which rows a window function sees, and in which order.
+    Window,
+    /// It decides which of several values is taken.
+    Conditional,
+}
+
+impl ColumnKind {
+    const ALL: [Self; 9] = [
+        Self::Identity,
+        Self::Transformation,
+        Self::Aggregation,
+        Self::Filter,
+        Self::Join,
+        Self::GroupBy,
+        Self::Sort,
+        Self::Window,
+        Self::Conditional,
+    ];
+
+    /// True if the value became part of the other.
+    pub fn is_direct(self) -> bool {
+        matches!(self, Self::Identity | Self::Transformation | Self::Aggregation)
+    }
+
+    /// `direct`, `indirect`
+    pub fn kind(self) -> &'static str {
+        if self.is_direct() { "direct" } else { "indirect" }
+    }
+
+    /// `identity`, `group_by`, …
+    pub fn subtype(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Transformation => "transformation",
+            Self::Aggregation => "aggregation",
+            Self::Filter => "filter",
+            Self::Join => "join",
+            Self::GroupBy => "group_by",
+            Self::Sort => "sort",
+            Self::Window => "window",
+            Self::Conditional => "conditional",
+        }
+    }
+
+    /// The kind of this subtype.
+    pub(crate) fn of_subtype(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.subtype() == name)
+    }
+}
+
+/// What is known of the columns of a code.
+pub(crate) fn soundness(code: Option<&Code>) -> &'static str {
+    if code.is_some_and(|code| code.columns.is_some()) { EXACT } else { TABLE_ONLY }
+}
+
+/// What a source is to a target, by the columns.
+fn edge_type(code: Option<&Code>, source: &str, target: TableId) -> &'static str {
+    let Some(columns) = code.and_then(|code| code.columns.as_ref()) else { return DERIVES_FROM };
+    let Ok(source) = source.parse().map(TableId) else { return DERIVES_FROM };
+    let mut of_target = columns.iter().filter(|edge| edge.target.0 == target).peekable();
+    if of_target.peek().is_none() {
+        return DERIVES_FROM;
+    }
+    if of_target.clone().all(|edge| edge.source.0 == source && edge.kind == ColumnKind::Identity) {
+        return COPIES;
+    }
+    let (own, others): (Vec<&ColumnEdge>, Vec<_>) = of_target.partition(|edge| edge.source.0 == source);
+    let is_direct = |edge: &&ColumnEdge| edge.kind.is_direct();
+    if !own.is_empty() && !own.iter().any(is_direct) && others.iter().any(is_direct) {
+        return FILTERS;
+    }
+    DERIVES_FROM
 }
 
 /// What the commits of a group add to the graph.
@@ -67,20 +178,22 @@ impl Graph {
     fn add(&mut self, row: &TxnRow, source: &str, tally: &Tally) {
         let target = tally.table.to_string();
         for node in [source, &target] {
-            let known = self.nodes.entry(node.to_owned()).or_insert((kind_of(node), row.txn, row.txn));
+            let known = self.nodes.entry(node.to_owned()).or_insert((node_kind(node), row.txn, row.txn));
             known.2 = row.txn;
         }
+        let edge_type = edge_type(row.facts.code.as_ref(), source, tally.table);
         let code = row.facts.code.as_ref().map(|code| code.id);
-        let edge = self.edges.entry(edge_id(source, &target, DERIVES_FROM, code)).or_insert(LineageEdge {
+        let edge = self.edges.entry(edge_id(source, &target, edge_type, code)).or_insert(LineageEdge {
             source: source.to_owned(),
             target,
-            edge_type: DERIVES_FROM.to_owned(),
+            edge_type: edge_type.to_owned(),
             code,
             first: row.txn,
             last: row.txn,
             commits: 0,
             rows_written: 0,
             run: None,
+            soundness: soundness(row.facts.code.as_ref()).to_owned(),
         });
         edge.last = row.txn;
         edge.commits += 1;
@@ -98,7 +211,8 @@ fn storable(node: &str) -> &str {
     &node[..end]
 }
 
-fn kind_of(node: &str) -> &'static str {
+/// `table`, `ingest`, `external`
+pub fn node_kind(node: &str) -> &'static str {
     match node.split_once(':') {
         None => "table",
         Some(("ingest", _)) => "ingest",
@@ -114,6 +228,19 @@ fn edge_id(source: &str, target: &str, edge_type: &str, code: Option<[u8; 32]>) 
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+/// The name of a node as of some names; none if it is a table that the asker may not know of. What is no table needs the right to read
+/// all.
+pub fn node_name(names: &Names, identity: &Identity, node: &str) -> Option<String> {
+    let reads_all = || identity.allows_everywhere(Privilege::ReadMetadata);
+    let Ok(id) = node.parse().map(TableId) else { return reads_all().then(|| node.to_owned()) };
+    match names.table_by_id(id) {
+        Some(table) => {
+            identity.allows(Privilege::Use, &table.schema_name, Some(&table.name)).then(|| table.full_name())
+        }
+        None => reads_all().then(|| format!("dropped table {id}")),
+    }
 }
 
 /// Which way a graph is walked.
@@ -135,46 +262,82 @@ impl Direction {
     }
 }
 
+/// What leads from one node to another.
+pub trait Leads: Clone {
+    /// What it leads from and to.
+    type Node: Clone + Ord;
+
+    /// Where it begins.
+    fn from(&self) -> Self::Node;
+
+    /// Where it ends.
+    fn to(&self) -> Self::Node;
+}
+
+impl Leads for LineageEdge {
+    type Node = String;
+
+    fn from(&self) -> String {
+        self.source.clone()
+    }
+
+    fn to(&self) -> String {
+        self.target.clone()
+    }
+}
+
+impl Leads for ColumnEdge {
+    type Node = (TableId, FieldId);
+
+    fn from(&self) -> Self::Node {
+        self.source
+    }
+
+    fn to(&self) -> Self::Node {
+        self.target
+    }
+}
+
 /// An edge that was met on a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WalkedEdge {
+pub struct WalkedEdge<E> {
     /// Which way.
     pub direction: Direction,
     /// How many edges lie between it and the beginning, itself counted.
     pub hop: u32,
     /// The edge.
-    pub edge: LineageEdge,
+    pub edge: E,
 }
 
 /// What a walk met.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Walk {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk<E> {
     /// By hop, then by source and target; upstream first.
-    pub edges: Vec<WalkedEdge>,
+    pub edges: Vec<WalkedEdge<E>>,
     /// True if there was more than so many nodes.
     pub truncated: bool,
 }
 
 /// Breadth first from a node, at most `depth` edges far and over at most `nodes_max` nodes; a cycle ends at a visited node.
-pub fn walk(
-    edges: &[LineageEdge],
-    start: &str,
+pub fn walk<E: Leads>(
+    edges: &[E],
+    start: &E::Node,
     directions: &[Direction],
     depth: u32,
     nodes_max: usize,
-) -> Walk {
-    let mut found = Walk::default();
+) -> Walk<E> {
+    let mut found = Walk { edges: Vec::new(), truncated: false };
     for direction in directions {
-        let ends = |edge: &'_ LineageEdge| match direction {
-            Direction::Upstream => (edge.target.clone(), edge.source.clone()),
-            Direction::Downstream => (edge.source.clone(), edge.target.clone()),
+        let ends = |edge: &E| match direction {
+            Direction::Upstream => (edge.to(), edge.from()),
+            Direction::Downstream => (edge.from(), edge.to()),
         };
-        let mut by_node: BTreeMap<String, Vec<&LineageEdge>> = BTreeMap::new();
+        let mut by_node: BTreeMap<E::Node, Vec<&E>> = BTreeMap::new();
         for edge in edges {
             by_node.entry(ends(edge).0).or_default().push(edge);
         }
-        let mut visited = BTreeSet::from([start.to_owned()]);
-        let mut level = vec![start.to_owned()];
+        let mut visited = BTreeSet::from([start.clone()]);
+        let mut level = vec![start.clone()];
         for hop in 1..=depth {
             let mut next = Vec::new();
             for edge in level.iter().filter_map(|node| by_node.get(node)).flatten() {
@@ -213,11 +376,12 @@ mod tests {
             commits: 1,
             rows_written: 1,
             run: None,
+            soundness: TABLE_ONLY.to_owned(),
         }
     }
 
     fn walked(edges: &[LineageEdge], start: &str, direction: Direction, depth: u32) -> Vec<String> {
-        let found = walk(edges, start, &[direction], depth, 100);
+        let found = walk(edges, &start.to_owned(), &[direction], depth, 100);
         found
             .edges
             .iter()
@@ -242,7 +406,7 @@ mod tests {
     #[test]
     fn a_walk_says_when_there_is_more() {
         let edges = [edge("a", "b"), edge("a", "c")];
-        let found = walk(&edges, "a", &[Direction::Downstream], 5, 2);
+        let found = walk(&edges, &"a".to_owned(), &[Direction::Downstream], 5, 2);
         assert_eq!((found.edges.len(), found.truncated), (1, true));
     }
 
@@ -250,5 +414,34 @@ mod tests {
     fn parts_of_an_edge_do_not_run_together() {
         assert_ne!(edge_id("1", "23", "x", None), edge_id("12", "3", "x", None));
         assert_ne!(edge_id("1", "2", "x", None), edge_id("1", "2", "x", Some([0; 32])));
+    }
+    #[test]
+    fn what_a_source_is_to_a_target_follows_from_the_columns() {
+        let column = |source: i64, target: i32, kind| ColumnEdge {
+            source: (TableId(source), FieldId(1)),
+            target: (TableId(9), FieldId(target)),
+            kind,
+        };
+        let typed = |source: &str, columns: Option<Vec<ColumnEdge>>| {
+            let code = Code { id: [0; 32], text: String::new(), columns };
+            edge_type(Some(&code), source, TableId(9))
+        };
+        let same = column(1, 1, ColumnKind::Identity);
+        assert_eq!(typed("1", None), DERIVES_FROM);
+        assert_eq!(typed("1", Some(Vec::new())), DERIVES_FROM, "rows are counted");
+        assert_eq!(typed("1", Some(vec![same.clone(), column(1, 2, ColumnKind::Identity)])), COPIES);
+        assert_eq!(typed("1", Some(vec![same.clone(), column(1, 1, ColumnKind::Filter)])), DERIVES_FROM);
+        let semi = vec![same.clone(), column(1, 1, ColumnKind::Join), column(2, 1, ColumnKind::Join)];
+        assert_eq!((typed("1", Some(semi.clone())), typed("2", Some(semi))), (DERIVES_FROM, FILTERS));
+        assert_eq!(typed("ingest:http", Some(vec![same])), DERIVES_FROM);
+    }
+
+    #[test]
+    fn subtypes_are_read_as_they_are_written() {
+        for kind in ColumnKind::ALL {
+            assert_eq!(ColumnKind::of_subtype(kind.subtype()), Some(kind));
+        }
+        assert!(ColumnKind::Identity < ColumnKind::Transformation);
+        assert!(ColumnKind::Transformation < ColumnKind::Aggregation);
     }
 }

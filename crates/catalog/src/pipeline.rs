@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::committer::check_active;
 use crate::inner::Inner;
-use crate::sql::{head, hold, pipeline, producer};
-use crate::{Error, Identity, grants, tokens};
+use crate::sql::{grant, head, hold, pipeline, producer};
+use crate::{Error, GrantKind, Identity, grants, tokens};
 
 /// Whether a pipeline should run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,16 @@ pub(crate) async fn alter(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> 
     Ok(transaction.commit().await?)
 }
 
+/// Stores its options while it runs, and nothing of what it does. `PipelineNotFound` once it was dropped.
+pub(crate) async fn set_options(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
+    let mut transaction = inner.database.write().await?;
+    check_active(inner, &mut transaction).await?;
+    if !pipeline::set_options(&mut transaction, scope.catalog(), pipeline).await? {
+        return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
+    }
+    Ok(transaction.commit().await?)
+}
+
 /// Forgets it, with its producer and what it held: nothing of it commits any more.
 pub(crate) async fn remove(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
     let catalog = scope.catalog();
@@ -175,6 +185,7 @@ pub(crate) async fn remove(inner: &Inner, scope: &Scope, pipeline: &Pipeline) ->
     if !pipeline::remove(&mut transaction, catalog, pipeline.id).await? {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
     }
+    grant::forget_object(&mut transaction, catalog, GrantKind::Pipeline, pipeline.id.into()).await?;
     producer::drop(&mut transaction, catalog, &pipeline.producer()).await?;
     for hold in hold::all(&mut transaction, catalog, inner.clock.now()).await? {
         if hold.holder == pipeline.producer() {

@@ -3,6 +3,7 @@
 
 mod access;
 mod asset;
+mod event;
 mod files;
 mod flow;
 mod ledger;
@@ -20,10 +21,11 @@ pub(crate) use asset::{
     ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
     TICK, TRIGGER,
 };
+pub(crate) use event::{EVENT, committed, told};
 pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
 pub(crate) use flow::{JOB, RUN};
 pub(crate) use ledger::{PRODUCER, PRODUCER_LOG};
-pub(crate) use lineage::{CODE, EDGE, NODE};
+pub(crate) use lineage::{CODE, COLUMN_EDGE, EDGE, NODE};
 pub(crate) use objects::{FIELD, SCHEMA, SORT_FIELD, SPEC_FIELD, TABLE, TABLE_SCHEMA, TABLE_STATE};
 pub(crate) use publication::{PUBLICATION, SIGNING_KEY};
 pub use published::{PublishedKind, PublishedTable, published_tables};
@@ -35,7 +37,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 9;
+pub(crate) const LAYOUT: i64 = 10;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -70,9 +72,11 @@ pub(crate) const TABLES: &[&Table] = &[
     &JOB,
     &RUN,
     &PIPELINE,
+    &EVENT,
     &PUBLICATION,
     &SIGNING_KEY,
     &CODE,
+    &COLUMN_EDGE,
     &NODE,
     &EDGE,
     &ASSET,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::committer::check_active;
 use crate::inner::Inner;
-use crate::sql::{asset, job, run, task};
+use crate::sql::{asset, asset_run, job, run};
 
 /// What begins.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ pub(crate) async fn prune(inner: &Inner, scope: &Scope, before: Micros, rows_max
     check_active(inner, &mut transaction).await?;
     let pruned = run::prune(&mut transaction, scope.catalog(), before, rows_max).await?;
     if pruned > 0 {
-        task::prune(&mut transaction, scope.catalog()).await?;
+        asset_run::prune(&mut transaction, scope.catalog()).await?;
     }
     asset::prune_ticks(&mut transaction, scope.catalog(), before).await?;
     transaction.commit().await?;

@@ -12,7 +12,11 @@ mod transaction;
 
 pub(crate) mod access;
 pub(crate) mod asset;
+pub(crate) mod asset_part;
+pub(crate) mod asset_run;
 pub(crate) mod audit;
+pub(crate) mod check;
+pub(crate) mod event;
 pub(crate) mod file;
 pub(crate) mod file_index;
 pub(crate) mod grant;
@@ -32,6 +36,7 @@ pub(crate) mod run;
 pub(crate) mod signing;
 pub(crate) mod state;
 pub(crate) mod task;
+pub(crate) mod task_end;
 pub(crate) mod trash;
 pub(crate) mod verify;
 

@@ -11,6 +11,10 @@ use crate::inner::Inner;
 use crate::registry::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::{Cell, Row, Statement};
 
+/// Where queries ask for the asker's catalog, and for its tenant.
+const CATALOG: &str = ":catalog";
+const TENANT: &str = ":tenant";
+
 /// All rows of a system table that the tenant may see. `TableNotFound` if there is no such table.
 pub(crate) async fn rows(inner: &Inner, scope: &Scope, name: &str) -> Result<RecordBatch, Error> {
     let table = system_tables().iter().find(|table| table.name == name).ok_or_else(|| {
@@ -26,14 +30,14 @@ pub(crate) async fn rows(inner: &Inner, scope: &Scope, name: &str) -> Result<Rec
 /// Appends the table's query with the scope bound where it asks for it.
 pub(crate) fn push_query(mut statement: Statement, table: &SystemTable, scope: &Scope) -> Statement {
     let mut rest = table.query;
-    while let Some(at) = rest.find(':') {
-        let (before, after) = rest.split_at(at);
-        statement.push(before);
+    let place =
+        |text: &str| [CATALOG, TENANT].into_iter().filter_map(|name| Some((text.find(name)?, name))).min();
+    while let Some((at, name)) = place(rest) {
+        statement.push(&rest[..at]);
         statement.push("?");
-        (statement, rest) = match after.strip_prefix(":catalog") {
-            Some(rest) => (statement.bind(scope.catalog().0), rest),
-            None => (statement.bind(scope.tenant()), after.strip_prefix(":tenant").unwrap_or_default()),
-        };
+        statement =
+            if name == CATALOG { statement.bind(scope.catalog().0) } else { statement.bind(scope.tenant()) };
+        rest = &rest[at + name.len()..];
     }
     statement.push(rest);
     statement

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::asset::{Asset, Check, CheckResult};
 use crate::committer::check_active;
 use crate::inner::Inner;
-use crate::sql::{asset, head, task};
-use crate::{Error, Hold};
+use crate::sql::{asset_run, check, head, task};
+use crate::{AssetSpec, Error, Hold, SliceRange, Slices, WHOLE};
 
 /// How often the end of a process may end the attempts of one task.
 pub(crate) const DEATHS_MAX: i64 = 3;
@@ -51,9 +51,27 @@ pub enum FlowChange {
     CancelRun {
         /// The run.
         run: Uuid,
-        /// Why.
+        /// Why, for people.
         reason: String,
+        /// What ends it.
+        why: Cancel,
     },
+    /// No further task of a run begins, or they do again.
+    PauseRun {
+        /// The run.
+        run: Uuid,
+        /// Whether it is held.
+        paused: bool,
+    },
+}
+
+/// What ends a run before its tasks are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// Somebody, or a check.
+    Asked,
+    /// Its deadline.
+    TimedOut,
 }
 
 /// A run of assets to be made.
@@ -77,6 +95,12 @@ pub struct NewAssetRun {
     pub parent: Option<Uuid>,
     /// Runs of a higher one begin first.
     pub priority: i32,
+    /// Its tasks that run at a time, at most.
+    pub concurrency: Option<u32>,
+    /// When it is ended if it has not by then.
+    pub deadline: Option<Micros>,
+    /// What its maker says of it.
+    pub labels: BTreeMap<String, String>,
     /// What makes a second request the same: a key, and the hash of what was asked.
     pub key: Option<(String, [u8; 32])>,
     /// Its tasks.
@@ -96,6 +120,8 @@ pub struct NewTask {
     pub id: Uuid,
     /// What it makes.
     pub asset: Uuid,
+    /// Which partitions of it; `None` if it has none.
+    pub partitions: Option<String>,
     /// Why it is in the plan.
     pub reason: String,
     /// Tasks of a higher one begin first.
@@ -140,12 +166,14 @@ pub struct ClaimedTask {
     pub attempt_id: Uuid,
     /// What it makes.
     pub asset: Asset,
+    /// Which partitions of it; `None` if it has none.
+    pub partitions: Option<String>,
     /// Its checks.
     pub checks: Vec<Check>,
     /// The snapshot at which the run reads; none was taken yet if it is the first.
     pub snapshot: Option<Txn>,
-    /// The time that the run is about.
-    pub logical: Option<Micros>,
+    /// The time that the run is about: when it was made, if nothing else is said.
+    pub logical: Micros,
     /// Tables that tasks of this run have made, with the commits that did.
     pub outputs: BTreeMap<TableId, Txn>,
 }
@@ -155,6 +183,40 @@ impl ClaimedTask {
     pub fn producer(&self) -> String {
         format!("task/{}/{}", self.run, self.task)
     }
+
+    /// How its asset is cut, and which slices it makes; `None` of an asset that is whole. `Slice` if the asset is cut in
+    /// another way by now.
+    pub fn slices(&self) -> Result<Option<(Slices, SliceRange)>, Error> {
+        slices(&self.asset.spec, self.partitions.as_deref())
+    }
+
+    /// Keys of what it makes.
+    pub fn parts(&self) -> Result<Vec<String>, Error> {
+        slice_keys(&self.asset.spec, self.partitions.as_deref())
+    }
+}
+
+fn slices(spec: &AssetSpec, partitions: Option<&str>) -> Result<Option<(Slices, SliceRange)>, Error> {
+    match (spec.slices()?, partitions) {
+        (None, None) => Ok(None),
+        (Some(slices), Some(text)) => {
+            let range = slices.range(text)?;
+            Ok(Some((slices, range)))
+        }
+        (None, Some(text)) => Err(Error::Slice(format!("the asset has no partition {text} any more"))),
+        (Some(slices), None) => {
+            let text = format!("the asset has partitions by now, such as {}", slices.example());
+            Err(Error::Slice(text))
+        }
+    }
+}
+
+/// Keys of the parts of an asset that a text says.
+pub(crate) fn slice_keys(spec: &AssetSpec, partitions: Option<&str>) -> Result<Vec<String>, Error> {
+    Ok(match slices(spec, partitions)? {
+        None => vec![WHOLE.to_owned()],
+        Some((slices, range)) => range.numbers().map(|number| slices.key(number)).collect(),
+    })
 }
 
 /// The end of a task.
@@ -170,6 +232,8 @@ pub struct TaskEnd {
     pub attempt_id: Uuid,
     /// What it made.
     pub asset: Uuid,
+    /// Which parts of it, by key.
+    pub parts: Vec<String>,
     /// How.
     pub outcome: TaskOutcome,
     /// What the checks said.
@@ -252,6 +316,8 @@ impl TaskFailure {
 pub struct AssetRun {
     /// Its id.
     pub id: Uuid,
+    /// The asset, if one was asked for.
+    pub asset: Option<Uuid>,
     /// `PENDING`, `RUNNING`, …
     pub state: String,
     /// Why it runs.
@@ -264,6 +330,28 @@ pub struct AssetRun {
     pub actor: Option<String>,
     /// When it was made.
     pub created: Micros,
+    /// When its first task began.
+    pub started: Option<Micros>,
+    /// When it ended.
+    pub completed: Option<Micros>,
+    /// At which it reads what it does not make.
+    pub snapshot: Option<Txn>,
+    /// The time that it is about.
+    pub logical: Option<Micros>,
+    /// The run that it repeats.
+    pub parent: Option<Uuid>,
+    /// Runs of a higher one begin first.
+    pub priority: i64,
+    /// Its tasks that run at a time, at most.
+    pub concurrency: Option<u32>,
+    /// When it is ended if it has not by then.
+    pub deadline: Option<Micros>,
+    /// What its maker says of it.
+    pub labels: BTreeMap<String, String>,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+    /// Grows with every change.
+    pub version: i64,
     /// Its tasks, by key.
     pub tasks: Vec<TaskRecord>,
 }
@@ -275,6 +363,8 @@ pub struct TaskRecord {
     pub key: String,
     /// What it makes.
     pub asset: Uuid,
+    /// Which partitions of it; `None` if it has none.
+    pub partitions: Option<String>,
     /// Its state, as stored.
     pub state: String,
     /// Attempts so far.
@@ -283,12 +373,39 @@ pub struct TaskRecord {
     pub reason: String,
     /// The last error.
     pub error: Option<String>,
+    /// Whose fault it was.
+    pub category: Option<String>,
     /// When it is tried again.
     pub not_before: Option<Micros>,
     /// The task that kept it from running, and how that one ended.
     pub skipped_by: Option<(String, String)>,
     /// The commit with its rows.
     pub output: Option<Txn>,
+    /// How many.
+    pub rows: Option<i64>,
+    /// When its last attempt began.
+    pub started: Option<Micros>,
+    /// When it ended.
+    pub completed: Option<Micros>,
+}
+
+/// Which runs of assets are wanted: newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// In this state.
+    pub state: Option<String>,
+    /// With a task of this asset.
+    pub asset: Option<Uuid>,
+    /// Begun by this: `person`, `schedule`, `eager`.
+    pub cause: Option<String>,
+    /// Made at or after.
+    pub since: Option<Micros>,
+    /// Made before.
+    pub until: Option<Micros>,
+    /// Behind the run that was made then.
+    pub after: Option<(Micros, Uuid)>,
+    /// So many at most.
+    pub limit: u32,
 }
 
 /// Begins the best task that is ready; `None` if there is none, or so many run already.
@@ -310,7 +427,7 @@ pub(crate) async fn claim(
         transaction.rollback().await?;
         return Ok(None);
     };
-    claimed.checks = asset::checks(&mut transaction, catalog, Some(claimed.asset.table)).await?;
+    claimed.checks = check::checks(&mut transaction, catalog, Some(claimed.asset.table)).await?;
     transaction.commit().await?;
     Ok(Some(claimed))
 }
@@ -391,7 +508,7 @@ pub(crate) async fn sweep(inner: &Inner, scope: &Scope) -> Result<u64, Error> {
     Ok(swept)
 }
 
-/// Whether any task is ready, and when one that waits is.
+/// Whether any task is ready; when something is due: one that waits, or the deadline of an open run.
 pub(crate) async fn pulse(inner: &Inner, scope: &Scope) -> Result<(bool, Option<Micros>), Error> {
     let mut transaction = inner.database.read().await?;
     let pulse = task::pulse(&mut transaction, scope.catalog()).await?;
@@ -402,7 +519,7 @@ pub(crate) async fn pulse(inner: &Inner, scope: &Scope) -> Result<(bool, Option<
 /// A run with its tasks. `RunNotFound` if there is none.
 pub(crate) async fn run(inner: &Inner, scope: &Scope, id: Uuid) -> Result<AssetRun, Error> {
     let mut transaction = inner.database.read().await?;
-    let found = task::run(&mut transaction, scope.catalog(), id).await?;
+    let found = asset_run::run(&mut transaction, scope.catalog(), id).await?;
     transaction.rollback().await?;
     found.ok_or_else(|| Error::RunNotFound(id.to_string()))
 }
@@ -410,18 +527,38 @@ pub(crate) async fn run(inner: &Inner, scope: &Scope, id: Uuid) -> Result<AssetR
 /// The newest run of an asset, and whether it is open.
 pub(crate) async fn newest_of(inner: &Inner, scope: &Scope, asset: Uuid) -> Result<Option<AssetRun>, Error> {
     let mut transaction = inner.database.read().await?;
-    let found = match task::newest_of(&mut transaction, scope.catalog(), asset).await? {
-        Some(id) => task::run(&mut transaction, scope.catalog(), id).await?,
+    let found = match asset_run::newest_of(&mut transaction, scope.catalog(), asset).await? {
+        Some(id) => asset_run::run(&mut transaction, scope.catalog(), id).await?,
         None => None,
     };
     transaction.rollback().await?;
     Ok(found)
 }
 
-/// Assets with a task that is not at its end.
-pub(crate) async fn open_assets(inner: &Inner, scope: &Scope) -> Result<Vec<Uuid>, Error> {
+/// A page of runs without their tasks, with how many tasks of each state they have.
+pub(crate) async fn page(
+    inner: &Inner,
+    scope: &Scope,
+    wanted: &RunFilter,
+) -> Result<Vec<(AssetRun, BTreeMap<String, i64>)>, Error> {
     let mut transaction = inner.database.read().await?;
-    let found = task::open_assets(&mut transaction, scope.catalog()).await?;
+    let page = asset_run::page(&mut transaction, scope.catalog(), wanted).await?;
+    transaction.rollback().await?;
+    Ok(page)
+}
+
+/// Open runs whose deadline is over.
+pub(crate) async fn overdue(inner: &Inner, scope: &Scope, now: Micros) -> Result<Vec<Uuid>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let runs = task::overdue(&mut transaction, scope.catalog(), now).await?;
+    transaction.rollback().await?;
+    Ok(runs)
+}
+
+/// Tasks that are not at their ends: the asset, and which of its partitions.
+pub(crate) async fn open_tasks(inner: &Inner, scope: &Scope) -> Result<Vec<(Uuid, Option<String>)>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = asset_run::open_tasks(&mut transaction, scope.catalog()).await?;
     transaction.rollback().await?;
     Ok(found)
 }

@@ -7,13 +7,13 @@ use cenote_vocab::{Micros, Permission, Permissions, Scope, Txn};
 use uuid::Uuid;
 
 use crate::audit::{self, AuditEntry, AuditOutcome, AuditRow, Caller};
-use crate::committer::{HeadRow, check_active, next_txn};
+use crate::committer::{EventRow, HeadRow, check_active, next_txn};
 use crate::credential::{self, Verifier};
 use crate::grants;
 use crate::inner::Inner;
 use crate::sql::access::{self, TokenRow};
 use crate::sql::audit::insert as insert_audit;
-use crate::sql::{Failure, Transaction, grant, head, history};
+use crate::sql::{Failure, Transaction, event, grant, head, history};
 use crate::{Error, Facts, Head, Identity, NewToken, Principal, ScramVerifier, Token, TokenChange};
 
 /// The most characters of a token's name.
@@ -63,6 +63,13 @@ impl Control {
         insert_audit(&mut transaction, &[(scope.catalog(), audited)]).await?;
         history::insert(&mut transaction, scope.catalog(), &[row], &[]).await?;
         Ok(Self { transaction, head, txn })
+    }
+
+    /// Tells readers of events what became of a token.
+    async fn tell(&mut self, scope: &Scope, kind: &'static str, id: i64) -> Result<(), Error> {
+        let object_id = id.to_string();
+        let told = EventRow { txn: self.txn, kind, object_type: "token", object_id, ..EventRow::default() };
+        Ok(event::insert(&mut self.transaction, scope.catalog(), &[told]).await?)
     }
 
     async fn commit(mut self, inner: &Inner, scope: &Scope) -> Result<(), Error> {
@@ -170,6 +177,7 @@ pub(crate) async fn create(
         }
         other => other?,
     }
+    control.tell(scope, "token.created", token.id).await?;
     control.commit(inner, scope).await?;
     Ok((token, secret))
 }
@@ -185,6 +193,7 @@ pub(crate) async fn rotate(
     let mut control = Control::begin(inner, scope, ("rotate_token", &id.to_string()), caller).await?;
     control.tokens(scope, id).await?;
     access::update_secret(&mut control.transaction, scope.catalog(), id, &verifier, control.txn).await?;
+    control.tell(scope, "token.altered", id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
     Ok(secret)
@@ -215,8 +224,11 @@ pub(crate) async fn change(
     token.enabled = change.enabled.unwrap_or(token.enabled);
     check_last_admin(&tokens, id, Some(&token), inner.clock.now())?;
     access::update(&mut control.transaction, scope.catalog(), &token, control.txn).await?;
+    let kind = if token.enabled { "token.altered" } else { "token.revoked" };
+    control.tell(scope, kind, id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
+    inner.access(scope.catalog()).touch();
     Ok(token)
 }
 
@@ -231,9 +243,11 @@ pub(crate) async fn delete(
     check_last_admin(&tokens, id, None, inner.clock.now())?;
     access::delete(&mut control.transaction, scope.catalog(), id).await?;
     grant::forget(&mut control.transaction, scope.catalog(), &Principal::Token(id)).await?;
+    control.tell(scope, "token.revoked", id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
     grants::refresh(inner, scope.catalog()).await;
+    inner.access(scope.catalog()).touch();
     Ok(())
 }
 

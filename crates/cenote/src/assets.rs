@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::{AssetRun, Category, ClaimedTask, Schedule, TaskFailure};
-use cenote_flow::{AssetTasks, Explained, Flow, Planned, Request};
-use cenote_query::{Assets, Engine, Error, Explanation, MaterializeRequest, PlannedRun};
-use cenote_vocab::{Scope, TableId, Txn};
+use cenote_catalog::{
+    AssetRun, Category, ClaimedTask, Explained, MaterializeRequest, PartitionStatus, Planned, Schedule,
+    TaskFailure,
+};
+use cenote_flow::{AssetTasks, Flow};
+use cenote_query::{Assets, Engine, Error};
+use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -56,11 +59,8 @@ impl Assets for NodeAssets {
         &'a self,
         scope: &'a Scope,
         asked: MaterializeRequest,
-    ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
-        let MaterializeRequest { assets, upstream, downstream, logical, actor, dry_run, key } = asked;
-        let asked = Request { assets, upstream, downstream, logical, actor, dry_run, key, parent: None };
-        async move { self.0.materialize(scope, asked).await.map(planned).map_err(|error| Error::of(&error)) }
-            .boxed()
+    ) -> BoxFuture<'a, Result<Planned, Error>> {
+        async move { self.0.materialize(scope, asked).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn wait<'a>(&'a self, scope: &'a Scope, run: Uuid) -> BoxFuture<'a, Result<AssetRun, Error>> {
@@ -81,42 +81,42 @@ impl Assets for NodeAssets {
         scope: &'a Scope,
         run: Uuid,
         actor: &'a str,
-    ) -> BoxFuture<'a, Result<PlannedRun, Error>> {
-        async move { self.0.rerun(scope, run, actor).await.map(planned).map_err(|error| Error::of(&error)) }
-            .boxed()
+    ) -> BoxFuture<'a, Result<Planned, Error>> {
+        async move { self.0.rerun(scope, run, actor).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>> {
+        async move { self.0.pause_run(scope, run, paused).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn partitions<'a>(
+        &'a self,
+        scope: &'a Scope,
+        asset: Uuid,
+    ) -> BoxFuture<'a, Result<(Vec<PartitionStatus>, Micros), Error>> {
+        async move { self.0.partitions(scope, asset).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
+    fn states<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>> {
+        async move { self.0.asset_states(scope).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn explain_asset<'a>(
         &'a self,
         scope: &'a Scope,
         asset: Uuid,
-    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
-        let rows = self.0.explain_asset(scope, asset);
-        async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+        partition: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
+        let rows = self.0.explain_asset(scope, asset, partition);
+        async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn explain_run<'a>(
         &'a self,
         scope: &'a Scope,
         run: Uuid,
-    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>> {
+    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
         let rows = self.0.explain_run(scope, run);
-        async move { rows.await.map(explained).map_err(|error| Error::of(&error)) }.boxed()
+        async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
     }
-}
-
-fn planned(planned: Planned) -> PlannedRun {
-    let Planned { run, created, fingerprint, tasks } = planned;
-    PlannedRun { run, created, fingerprint, tasks }
-}
-
-fn explained(rows: Vec<Explained>) -> Vec<Explanation> {
-    let row = |row: Explained| Explanation {
-        step: row.step,
-        subject: row.subject,
-        verdict: row.verdict,
-        reason: row.reason,
-        detail: row.detail,
-    };
-    rows.into_iter().map(row).collect()
 }

@@ -427,7 +427,7 @@ impl SinkOptions {
                 Box::new(FilesystemSink::open(name, owner, options, columns, reach)?)
             }
             Self::Kafka(options) => crate::kafka::sink(name, options, columns, reach)?,
-            Self::Stdout(format) => Box::new(Stdout::new(format.clone())),
+            Self::Stdout(format) => Box::new(Stdout::new(name, format.clone())),
             Self::Webhook(options) => Box::new(WebhookSink::open(name, options, clock.clone(), reach)?),
             Self::Preview | Self::Blackhole => Box::new(Blackhole),
         })

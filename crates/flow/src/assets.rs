@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use cenote_catalog::{
-    Asset, AssetRun, ClaimedTask, Commit, Facts, FlowChange, Names, NewAssetRun, NewTask, ObjectChange,
-    Schedule, TaskFailure, TaskState, Tick,
+    Asset, AssetRun, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, MaterializeRequest, Names,
+    NewAssetRun, NewTask, ObjectChange, Planned, Schedule, SliceRange, TaskFailure, TaskState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::flow::Inner;
-use crate::plan::{Node, Plan, Refusal, Selection, plan};
+use crate::plan::{EDGES_MAX, Node, Plan, Refusal, Selection, hex, plan};
 use crate::schedule::Cadence;
+use crate::slices::Cut;
 use crate::task::TASKS_MAX;
 use crate::{Error, Flow};
 
@@ -23,6 +24,14 @@ use crate::{Error, Flow};
 const WORKSPACE: &str = "lake";
 /// Runs that a person asked for begin before others.
 const PERSON_PRIORITY: i32 = 10;
+/// Runs over a range of the past begin after others.
+const RANGE_PRIORITY: i32 = -10;
+/// Labels of a run.
+const LABELS_MAX: usize = 128;
+/// The most bytes of a name or value of a label.
+const LABEL_BYTES_MAX: usize = 256;
+/// Names of labels that begin so are ours.
+const OWN_LABELS: &str = "cenote.";
 /// The most bytes of a key that makes a second request the same.
 const RUN_KEY_BYTES_MAX: usize = 256;
 
@@ -43,51 +52,26 @@ pub trait AssetTasks: Send + Sync {
     ) -> BoxFuture<'a, Result<Txn, TaskFailure>>;
 }
 
-/// What is asked of [`Flow::materialize`].
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// What is asked for.
-    pub assets: Vec<Uuid>,
-    /// Also what they read.
-    pub upstream: bool,
-    /// Also what reads them.
-    pub downstream: bool,
-    /// The time that the run is about.
-    pub logical: Option<Micros>,
-    /// Who asks.
-    pub actor: String,
-    /// Only say what would be.
-    pub dry_run: bool,
-    /// The same key is the same run.
-    pub key: Option<String>,
-    /// The run that this one repeats.
-    pub parent: Option<Uuid>,
-}
-
-/// A plan, and the run that was made of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planned {
-    /// None of a dry run.
-    pub run: Option<Uuid>,
-    /// False if a run of the same key was there already.
-    pub created: bool,
-    /// Of the plan.
-    pub fingerprint: String,
-    /// Key and reason of each task, in an order in which they may run.
-    pub tasks: Vec<(String, String)>,
-}
-
 /// The assets of a tenant as they are now.
 pub(crate) struct Graph {
     pub(crate) names: Arc<Names>,
     pub(crate) assets: Vec<Asset>,
+    /// Of those that are cut.
+    pub(crate) cuts: BTreeMap<Uuid, Arc<Cut>>,
 }
 
 impl Graph {
     pub(crate) async fn load(inner: &Inner, scope: &Scope) -> Result<Self, Error> {
         let catalog = &inner.lake.catalog;
         let head = catalog.head(scope).await?.txn;
-        Ok(Self { names: catalog.names(scope, head).await?, assets: catalog.assets(scope).await? })
+        let (names, assets) = (catalog.names(scope, head).await?, catalog.assets(scope).await?);
+        let (mut cuts, now) = (BTreeMap::new(), inner.lake.clock.now());
+        for asset in &assets {
+            if let Some(cut) = inner.cut(scope, asset, now).await? {
+                cuts.insert(asset.id, Arc::new(cut));
+            }
+        }
+        Ok(Self { names, assets, cuts })
     }
 
     /// Assets whose tables are there.
@@ -99,8 +83,10 @@ impl Graph {
                 name: (table.schema_name.clone(), table.name.clone()),
                 table: asset.table,
                 upstream: asset.upstream.clone(),
+                mappings: mappings(&asset.spec.depends),
                 code: asset.code,
                 priority: asset.spec.priority,
+                cut: self.cuts.get(&asset.id).cloned(),
             })
         };
         self.assets.iter().filter_map(node).collect()
@@ -120,6 +106,11 @@ impl Graph {
                 let max = crate::plan::TASKS_MAX;
                 Error::Plan(format!("the plan has {count} tasks, at most {max} are allowed"))
             }
+            Refusal::TooManyEdges => {
+                let text =
+                    "in the plan more than {} pairs of tasks wait for each other: name fewer partitions";
+                Error::Plan(text.replace("{}", &EDGES_MAX.to_string()))
+            }
             Refusal::Cycle(keys) => Error::Plan(format!("{} depend on each other", keys.join(", "))),
         })
     }
@@ -137,35 +128,40 @@ impl Flow {
     }
 
     /// Plans a run, and makes it unless it is only asked what it would be.
-    pub async fn materialize(&self, scope: &Scope, asked: Request) -> Result<Planned, Error> {
+    pub async fn materialize(&self, scope: &Scope, asked: MaterializeRequest) -> Result<Planned, Error> {
+        check_request(&asked)?;
         let graph = Graph::load(&self.inner, scope).await?;
         let selection = Selection {
-            roots: asked.assets.iter().copied().collect(),
+            roots: self.inner.roots(scope, &graph, &asked).await?,
             upstream: asked.upstream,
             downstream: asked.downstream,
+            chunk: asked.chunk,
+            as_given: matches!(asked.wanted, Wanted::Tasks(_)),
         };
         let plan = graph.plan(scope, &selection)?;
         if asked.dry_run {
             return Ok(planned(&plan, None, false));
         }
         let hash = request_hash(&asked);
-        if let Some(key) = &asked.key {
-            if key.is_empty() || key.len() > RUN_KEY_BYTES_MAX {
-                return Err(Error::Plan(format!("a run key has 1 to {RUN_KEY_BYTES_MAX} bytes")));
-            }
-            if let Some((run, known)) = self.inner.lake.catalog.run_of_key(scope, key).await? {
-                return match known == hash {
-                    true => Ok(planned(&plan, Some(run), false)),
-                    false => Err(cenote_catalog::Error::RunKeyTaken { key: key.clone(), run }.into()),
-                };
-            }
+        if let Some(key) = &asked.key
+            && let Some((run, known)) = self.inner.lake.catalog.run_of_key(scope, key).await?
+        {
+            return match known == hash {
+                true => Ok(planned(&plan, Some(run), false)),
+                false => Err(Error::RunKey { key: key.clone(), run, known: hex(&known), asked: hex(&hash) }),
+            };
         }
+        let range = matches!(asked.wanted, Wanted::Range(..));
+        let usual = if range { RANGE_PRIORITY } else { PERSON_PRIORITY };
         let run = NewAssetRun {
             key: asked.key.clone().map(|key| (key, hash)),
             actor: Some(asked.actor.clone()),
             logical: asked.logical,
             parent: asked.parent,
-            priority: PERSON_PRIORITY,
+            priority: asked.priority.unwrap_or(usual),
+            concurrency: asked.concurrency,
+            deadline: asked.timeout.map(|timeout| self.inner.lake.clock.now().plus(timeout)),
+            labels: asked.labels.clone(),
             ..self.inner.new_run(&plan, "person", asked.assets.first().filter(|_| asked.assets.len() == 1))
         };
         let id = run.id;
@@ -192,11 +188,19 @@ impl Flow {
 
     /// Ends a run: what has not begun does not begin, what runs ends early.
     pub async fn cancel_run(&self, scope: &Scope, run: Uuid, reason: &str) -> Result<(), Error> {
-        let change = FlowChange::CancelRun { run, reason: reason.to_owned() };
+        let change = FlowChange::CancelRun { run, reason: reason.to_owned(), why: Cancel::Asked };
         self.inner.lake.catalog.asset_run(scope, run).await?;
         self.inner.commit_flow(scope, "cancel_run", None, change).await?;
         self.inner.stop_run(run);
         Ok(())
+    }
+
+    /// Lets no further task of a run begin, or lets them again.
+    pub async fn pause_run(&self, scope: &Scope, run: Uuid, paused: bool) -> Result<(), Error> {
+        self.inner.lake.catalog.asset_run(scope, run).await?;
+        let operation = if paused { "pause_run" } else { "resume_run" };
+        self.inner.commit_flow(scope, operation, None, FlowChange::PauseRun { run, paused }).await?;
+        if paused { Ok(()) } else { self.inner.begin_ready(scope).await }
     }
 
     /// Makes a run of the tasks of another that did not succeed.
@@ -207,12 +211,19 @@ impl Flow {
             state => return Err(Error::NotRerun { run, state: state.to_owned() }),
         }
         let succeeded = TaskState::Succeeded.name();
-        let open = old.tasks.iter().filter(|task| task.state != succeeded).map(|task| task.asset);
-        let asked = Request {
-            assets: open.collect(),
+        let mut open: BTreeMap<Uuid, Vec<String>> = BTreeMap::new();
+        for task in old.tasks.iter().filter(|task| task.state != succeeded) {
+            open.entry(task.asset).or_default().extend(task.partitions.clone());
+        }
+        let asked = MaterializeRequest {
+            assets: open.keys().copied().collect(),
+            wanted: Wanted::Tasks(open),
+            concurrency: old.concurrency,
+            labels: old.labels,
+            priority: i32::try_from(old.priority).ok(),
             actor: actor.to_owned(),
             parent: Some(run),
-            ..Request::default()
+            ..MaterializeRequest::default()
         };
         self.materialize(scope, asked).await
     }
@@ -227,14 +238,57 @@ fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
     }
 }
 
+/// What is wrong with a request in itself.
+fn check_request(asked: &MaterializeRequest) -> Result<(), Error> {
+    let wrong = |text: String| Err(Error::Plan(text));
+    if asked.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > RUN_KEY_BYTES_MAX) {
+        return wrong(format!("a run key has 1 to {RUN_KEY_BYTES_MAX} bytes"));
+    }
+    if asked.chunk == Some(0) || asked.concurrency == Some(0) {
+        return wrong("chunk and concurrency are at least 1".to_owned());
+    }
+    if asked.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return wrong("the timeout of a run is at least a second".to_owned());
+    }
+    if asked.labels.len() > LABELS_MAX {
+        return wrong(format!("a run has at most {LABELS_MAX} labels, {} are given", asked.labels.len()));
+    }
+    for (name, value) in asked.labels.iter().filter(|_| asked.parent.is_none()) {
+        if name.starts_with(OWN_LABELS) {
+            return wrong(format!("labels that begin with {OWN_LABELS} are reserved: {name}"));
+        }
+        if name.is_empty() || name.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
+            return wrong(format!(
+                "names and values of labels have at most {LABEL_BYTES_MAX} bytes: {name:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn mappings(depends: &[Dependency]) -> BTreeMap<TableId, cenote_catalog::Mapping> {
+    depends.iter().map(|said| (TableId(said.table), said.mapping)).collect()
+}
+
 /// Of what was asked, whatever came of it.
-fn request_hash(asked: &Request) -> [u8; 32] {
+fn request_hash(asked: &MaterializeRequest) -> [u8; 32] {
     let mut hash = Sha256::new();
     for asset in asked.assets.iter().collect::<BTreeSet<_>>() {
         hash.update(asset.as_bytes());
     }
     hash.update([u8::from(asked.upstream), u8::from(asked.downstream)]);
     hash.update(asked.logical.map_or(i64::MIN, |at| at.0).to_be_bytes());
+    // Requests of before there were these have the hashes that they had.
+    if asked.wanted != Wanted::Nothing || asked.chunk.is_some() {
+        hash.update(asked.wanted.canonical());
+        hash.update(asked.chunk.unwrap_or(0).to_be_bytes());
+    }
+    for (name, value) in &asked.labels {
+        for text in [name, value] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+    }
     hash.finalize().into()
 }
 
@@ -249,6 +303,7 @@ impl Inner {
             key: task.key.clone(),
             id: self.lake.ids.uuid(),
             asset: task.asset,
+            partitions: task.partitions.clone(),
             reason: task.reason.clone(),
             priority: task.priority,
         });
@@ -266,6 +321,9 @@ impl Inner {
             logical: None,
             parent: None,
             priority: 0,
+            concurrency: None,
+            deadline: None,
+            labels: BTreeMap::new(),
             key: None,
             tasks: tasks.collect(),
             edges: edges.collect(),
@@ -306,6 +364,7 @@ impl Inner {
         let (mut ready, mut waiting) = catalog.task_pulse(scope).await?;
         if waiting.is_some_and(|at| at <= now) {
             catalog.wake_tasks(scope, now).await?;
+            self.time_out(scope, now).await?;
             (ready, waiting) = catalog.task_pulse(scope).await?;
         }
         if ready {
@@ -325,15 +384,29 @@ impl Inner {
         Ok(())
     }
 
-    /// The run of one asset for a firing of its trigger.
+    /// Ends runs whose time is over.
+    async fn time_out(&self, scope: &Scope, now: Micros) -> Result<(), Error> {
+        for run in self.lake.catalog.overdue_runs(scope, now).await? {
+            let reason = "it took longer than its timeout".to_owned();
+            let change = FlowChange::CancelRun { run, reason, why: Cancel::TimedOut };
+            match self.commit_flow(scope, "time_out_run", None, change).await {
+                Ok(_) => self.stop_run(run),
+                Err(Error::Catalog(cenote_catalog::Error::RunEnded(_))) => {} // it ended meanwhile
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The run of one asset for a firing of its trigger; `slices` of one that is cut.
     pub(crate) fn run_of_one(
         &self,
         scope: &Scope,
         graph: &Graph,
-        asset: &Asset,
+        (asset, slices): (&Asset, Vec<SliceRange>),
         (cause, tick): (&'static str, Tick),
     ) -> Result<NewAssetRun, Error> {
-        let roots = BTreeSet::from([asset.id]);
+        let roots = BTreeMap::from([(asset.id, slices)]);
         let plan = graph.plan(scope, &Selection { roots, ..Selection::default() })?;
         Ok(NewAssetRun {
             logical: tick.scheduled,

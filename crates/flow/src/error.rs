@@ -30,6 +30,18 @@ pub enum Error {
     /// There is no such plan.
     #[error("{0}")]
     Plan(String),
+    /// Another run was asked for by this key.
+    #[error("run key {key:?} is taken by run {run}: what was asked then is {known}, now it is {asked}")]
+    RunKey {
+        /// The key.
+        key: String,
+        /// That run.
+        run: uuid::Uuid,
+        /// The hash of what was asked then.
+        known: String,
+        /// The hash of what is asked now.
+        asked: String,
+    },
     /// A run that cannot be made again from its failure.
     #[error("run {run} is {state}: only one that did not succeed is run again")]
     NotRerun {
@@ -59,7 +71,7 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Running { .. } | Self::NotRerun { .. } => ErrorKind::Conflict,
+            Self::Running { .. } | Self::NotRerun { .. } | Self::RunKey { .. } => ErrorKind::Conflict,
             Self::SwitchedOff { .. } | Self::Schedule { .. } | Self::Plan(_) => ErrorKind::Invalid,
             Self::Catalog(error) => error.kind(),
             Self::Table(error) => error.kind(),
@@ -71,6 +83,7 @@ impl Fault for Error {
         match self {
             Self::Running { .. } | Self::SwitchedOff { .. } | Self::NotRerun { .. } => SqlState("55000"),
             Self::Schedule { .. } | Self::Plan(_) => SqlState("22023"),
+            Self::RunKey { .. } => SqlState("23505"),
             Self::Catalog(error) => error.sqlstate(),
             Self::Table(error) => error.sqlstate(),
             Self::Internal(_) => self.kind().sqlstate(),

@@ -1,14 +1,15 @@
 //! Whether assets are as they should be: computed from facts when it is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use cenote_catalog::{Asset, AssetPartition, WHOLE};
+use cenote_catalog::{Asset, AssetPartition, Mapped, Mapping, PartsOf, SliceRange, SliceSet, Success};
 use cenote_vocab::{Scope, TableId, Txn};
 use uuid::Uuid;
 
 use crate::Error;
 use crate::assets::Graph;
 use crate::flow::Inner;
+use crate::slices::Cut;
 
 /// How an asset is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,61 +66,157 @@ pub(crate) struct Verdict {
 }
 
 /// The facts of a tenant's assets.
+#[derive(Default)]
 pub(crate) struct Freshness {
-    pub(crate) partitions: BTreeMap<Uuid, AssetPartition>,
-    open: BTreeSet<Uuid>,
+    /// Of assets that are whole.
+    wholes: BTreeMap<Uuid, AssetPartition>,
+    /// Of assets that are cut and were asked about, and of those that they read.
+    cut: BTreeMap<Uuid, Parts>,
+    /// Assets with open tasks, and of those that are cut the slices.
+    open: BTreeMap<Uuid, SliceSet>,
     changed: BTreeMap<TableId, Txn>,
     /// Tables that assets make, and whether they ever did.
     made: BTreeMap<TableId, bool>,
+    /// Who makes a table, of those that are cut.
+    of_table: BTreeMap<TableId, Uuid>,
+}
+
+/// What an asset that is cut has.
+pub(crate) struct Parts {
+    asset: Uuid,
+    cut: Cut,
+    pub(crate) known: BTreeMap<i64, AssetPartition>,
+    /// The newest change of any slice.
+    newest: Txn,
+}
+
+impl Parts {
+    fn of(asset: Uuid, cut: Cut, parts: Vec<AssetPartition>) -> Self {
+        let number = |part: AssetPartition| Some((cut.slices.number(&part.key).ok()?, part));
+        let known: BTreeMap<i64, AssetPartition> = parts.into_iter().filter_map(number).collect();
+        let newest =
+            known.values().filter_map(|part| Some(part.success.as_ref()?.txn)).max().unwrap_or_default();
+        Self { asset, cut, known, newest }
+    }
+
+    /// When any of these was made last.
+    fn changed(&self, read: &SliceSet) -> Txn {
+        if read.ranges() == [SliceRange::ALL] {
+            return self.newest;
+        }
+        let known = read.ranges().iter().flat_map(|range| self.known.range(range.numbers()));
+        known.filter_map(|(_, part)| Some(part.success.as_ref()?.txn)).max().unwrap_or_default()
+    }
 }
 
 impl Freshness {
-    pub(crate) async fn load(inner: &Inner, scope: &Scope, graph: &Graph) -> Result<Self, Error> {
+    /// Of all assets that are whole, and of these with what they read.
+    pub(crate) async fn load(
+        inner: &Inner,
+        scope: &Scope,
+        graph: &Graph,
+        about: &[Uuid],
+    ) -> Result<Self, Error> {
         let catalog = &inner.lake.catalog;
-        let partitions = catalog.asset_partitions(scope).await?;
-        let whole = partitions.into_iter().filter(|part| part.key == WHOLE);
-        let partitions: BTreeMap<Uuid, AssetPartition> = whole.map(|part| (part.asset, part)).collect();
-        let open = catalog.open_assets(scope).await?.into_iter().collect();
+        let wholes = catalog.asset_partitions(scope, PartsOf::Wholes).await?;
+        let wholes: BTreeMap<Uuid, AssetPartition> =
+            wholes.into_iter().map(|part| (part.asset, part)).collect();
+        let asked = graph.assets.iter().filter(|asset| about.contains(&asset.id));
+        let read: Vec<TableId> = asked.flat_map(|asset| asset.upstream.iter().copied()).collect();
+        let mut cut = BTreeMap::new();
+        for asset in &graph.assets {
+            let Some(own) = graph.cuts.get(&asset.id) else { continue };
+            if about.contains(&asset.id) || read.contains(&asset.table) {
+                let parts = catalog.asset_partitions(scope, PartsOf::Asset(asset.id)).await?;
+                cut.insert(asset.id, Parts::of(asset.id, own.as_ref().clone(), parts));
+            }
+        }
+        let mut open: BTreeMap<Uuid, SliceSet> = BTreeMap::new();
+        for (asset, partitions) in catalog.open_tasks(scope).await? {
+            let ranges =
+                graph.cuts.get(&asset).zip(partitions).and_then(|(cut, text)| cut.slices.range(&text).ok());
+            let slices = open.entry(asset).or_default();
+            *slices = slices.with(&SliceSet::of(ranges));
+        }
         let upstream = graph.assets.iter().flat_map(|asset| asset.upstream.iter().copied());
         let changed = inner.changes(scope, upstream).await?;
-        let is_made = |asset: &Asset| partitions.get(&asset.id).is_some_and(|part| part.success.is_some());
-        let made = graph.assets.iter().map(|asset| (asset.table, is_made(asset))).collect();
-        Ok(Self { partitions, open, changed, made })
+        let is_made = |asset: &Asset| match (graph.cuts.get(&asset.id), cut.get(&asset.id)) {
+            (None, _) => Some(wholes.get(&asset.id).is_some_and(|part| part.success.is_some())),
+            (Some(_), Some(parts)) => Some(parts.newest > Txn(0)),
+            (Some(_), None) => None, // nobody asked about those that read it
+        };
+        let made = graph.assets.iter().filter_map(|asset| Some((asset.table, is_made(asset)?))).collect();
+        let of_table = graph.assets.iter().map(|asset| (asset.table, asset.id)).collect();
+        Ok(Self { wholes, cut, open, changed, made, of_table })
     }
 
+    /// What an asset that is cut has, if it was asked about.
+    pub(crate) fn parts(&self, asset: Uuid) -> Option<&Parts> {
+        self.cut.get(&asset)
+    }
+
+    /// How an asset is; of one that is cut, how the worst of what it has is.
     pub(crate) fn of(&self, asset: &Asset) -> Verdict {
-        let part = self.partitions.get(&asset.id);
-        let reasons = self.reasons(asset, part);
-        let state = match part {
-            _ if self.open.contains(&asset.id) => State::Running,
-            Some(part) if part.last.1 == "FAILED" => State::Failed,
-            None | Some(AssetPartition { success: None, .. }) => State::Missing,
-            Some(_) if reasons.is_empty() => State::Fresh,
-            Some(_) => State::Stale,
+        if let Some(parts) = self.cut.get(&asset.id) {
+            return self.of_all(asset, parts);
+        }
+        let part = self.wholes.get(&asset.id);
+        let reasons = self.reasons(asset, part.and_then(|part| part.success.as_ref()), None);
+        Verdict { state: state(self.open.contains_key(&asset.id), part, &reasons), reasons }
+    }
+
+    /// How a slice of an asset is.
+    pub(crate) fn of_slice(&self, asset: &Asset, parts: &Parts, number: i64) -> Verdict {
+        let part = parts.known.get(&number);
+        let reasons = self.reasons(asset, part.and_then(|part| part.success.as_ref()), Some((parts, number)));
+        let open = self.open.get(&asset.id).is_some_and(|open| open.meets(SliceRange::one(number)));
+        Verdict { state: state(open, part, &reasons), reasons }
+    }
+
+    /// Numbers of the slices that are there or were ever tried.
+    pub(crate) fn numbers(parts: &Parts) -> SliceSet {
+        parts.cut.there.with(&SliceSet::of(parts.known.keys().map(|number| SliceRange::one(*number))))
+    }
+
+    fn of_all(&self, asset: &Asset, parts: &Parts) -> Verdict {
+        let mut reasons = Vec::new();
+        let is_failed = parts.known.values().any(|part| part.last.1 == "FAILED");
+        let mut made = parts.known.iter().filter(|(_, part)| part.success.is_some()).peekable();
+        let is_made = made.peek().is_some();
+        for (number, _) in made {
+            let own = self.of_slice(asset, parts, *number);
+            if !own.reasons.is_empty() {
+                reasons = own.reasons; // one tells enough
+                break;
+            }
+        }
+        if !is_made {
+            reasons.push(Reason::NeverMaterialized);
+        }
+        let state = match () {
+            () if self.open.contains_key(&asset.id) => State::Running,
+            () if is_failed => State::Failed,
+            () if !is_made => State::Missing,
+            () if reasons.is_empty() => State::Fresh,
+            () => State::Stale,
         };
         Verdict { state, reasons }
     }
 
-    fn reasons(&self, asset: &Asset, part: Option<&AssetPartition>) -> Vec<Reason> {
+    fn reasons(&self, asset: &Asset, success: Option<&Success>, slice: Option<(&Parts, i64)>) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let upstream = || asset.upstream.iter().filter(|table| **table != asset.table);
-        match part.and_then(|part| part.success.as_ref()) {
+        match success {
             None => reasons.push(Reason::NeverMaterialized),
             Some(success) => {
                 if success.code != asset.code {
                     reasons.push(Reason::CodeChanged);
                 }
                 for table in upstream() {
-                    let current = self.changed.get(table).copied().unwrap_or_default();
-                    match success.inputs.get(table) {
-                        Some(recorded) if *recorded < current => {
-                            reasons.push(Reason::UpstreamChanged {
-                                table: *table,
-                                recorded: *recorded,
-                                current,
-                            });
-                        }
-                        _ => {}
+                    let current = self.current(asset, *table, slice);
+                    if let Some(recorded) = success.inputs.get(table).copied().filter(|read| *read < current)
+                    {
+                        reasons.push(Reason::UpstreamChanged { table: *table, recorded, current });
                     }
                 }
             }
@@ -128,11 +225,34 @@ impl Freshness {
         reasons.extend(never.map(|table| Reason::UpstreamNeverMaterialized(*table)));
         reasons
     }
+
+    /// The last change of what a slice reads of a table, or of all of the table.
+    fn current(&self, asset: &Asset, table: TableId, slice: Option<(&Parts, i64)>) -> Txn {
+        let others =
+            slice.and_then(|own| Some((own, self.of_table.get(&table).and_then(|id| self.cut.get(id))?)));
+        let Some(((own, number), others)) = others.filter(|((own, _), others)| own.asset != others.asset)
+        else {
+            return self.changed.get(&table).copied().unwrap_or_default();
+        };
+        let mapping: Mapping = asset.spec.mapping(table);
+        let mapped = Mapped { mapping, down: &own.cut.slices, up: &others.cut.slices };
+        others.changed(&mapped.upstream(SliceRange::one(number), others.cut.there.last()))
+    }
+}
+
+fn state(open: bool, part: Option<&AssetPartition>, reasons: &[Reason]) -> State {
+    match part {
+        _ if open => State::Running,
+        Some(part) if part.last.1 == "FAILED" => State::Failed,
+        None | Some(AssetPartition { success: None, .. }) => State::Missing,
+        Some(_) if reasons.is_empty() => State::Fresh,
+        Some(_) => State::Stale,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use cenote_catalog::{AssetSpec, Success};
+    use cenote_catalog::{AssetSpec, Partitioning, Period, Slices, WHOLE};
     use cenote_vocab::Micros;
 
     use super::*;
@@ -164,10 +284,10 @@ mod tests {
         let last = (Uuid::nil(), outcome.to_owned(), Micros(0));
         let part = AssetPartition { asset: asset().id, key: WHOLE.to_owned(), success, last };
         Freshness {
-            partitions: BTreeMap::from([(part.asset, part)]),
-            open: BTreeSet::new(),
+            wholes: BTreeMap::from([(part.asset, part)]),
             changed: BTreeMap::from([(TableId(2), Txn(changed))]),
             made: BTreeMap::from([(TableId(1), true)]),
+            ..Freshness::default()
         }
     }
 
@@ -189,10 +309,65 @@ mod tests {
         let never = facts("FAILED", false, 4).of(&asset());
         assert_eq!(never.reasons, [Reason::NeverMaterialized]);
         let mut running = facts("FAILED", true, 4);
-        running.open.insert(asset().id);
+        running.open.insert(asset().id, SliceSet::default());
         assert_eq!(running.of(&asset()).state, State::Running);
         let mut upstream = facts("SUCCEEDED", true, 4);
         upstream.made.insert(TableId(2), false);
         assert_eq!(upstream.of(&asset()).reasons, [Reason::UpstreamNeverMaterialized(TableId(2))]);
+    }
+
+    /// Days of January 2026, each made at the transaction that is given, from what was read at another.
+    fn parts(id: u128, input: TableId, made: &[(&str, i64, i64)]) -> Parts {
+        let said = Partitioning::Time {
+            column: "ts".into(),
+            period: Period::Day,
+            start: Some("2026-01-01".into()),
+            end: Some("2026-02-01".into()),
+            zone: "UTC".into(),
+        };
+        let cut = Cut::at(Slices::of(&said).unwrap(), None, Micros(4_000_000_000_000_000), false);
+        let asset = Uuid::from_u128(id);
+        let part = |(day, txn, read): &(&str, i64, i64)| AssetPartition {
+            asset,
+            key: format!("day=d:{day}"),
+            success: Some(Success {
+                run: Uuid::nil(),
+                txn: Txn(*txn),
+                code: [1; 32],
+                at: Micros(0),
+                inputs: BTreeMap::from([(input, Txn(*read))]),
+            }),
+            last: (Uuid::nil(), "SUCCEEDED".into(), Micros(0)),
+        };
+        Parts::of(asset, cut, made.iter().map(part).collect())
+    }
+
+    #[test]
+    fn a_slice_is_stale_when_one_that_it_reads_was_made_again() {
+        let down = Asset { spec: AssetSpec::default(), ..asset() };
+        let upstream = parts(2, TableId(9), &[("2026-01-01", 12, 0), ("2026-01-02", 7, 0)]);
+        let own = parts(1, TableId(2), &[("2026-01-01", 8, 8), ("2026-01-02", 8, 8)]);
+        let mut facts = Freshness {
+            cut: BTreeMap::from([(own.asset, own), (upstream.asset, upstream)]),
+            changed: BTreeMap::from([(TableId(2), Txn(12))]),
+            of_table: BTreeMap::from([(TableId(1), Uuid::from_u128(1)), (TableId(2), Uuid::from_u128(2))]),
+            ..Freshness::default()
+        };
+        let of = |facts: &Freshness, asset: &Asset, key: &str| {
+            let parts = facts.parts(asset.id).unwrap();
+            facts.of_slice(asset, parts, parts.cut.slices.number(key).unwrap())
+        };
+        let changed = Reason::UpstreamChanged { table: TableId(2), recorded: Txn(8), current: Txn(12) };
+        assert_eq!(of(&facts, &down, "day=2026-01-01").reasons, std::slice::from_ref(&changed));
+        assert_eq!(of(&facts, &down, "day=2026-01-02").state, State::Fresh, "the other day is another's");
+        assert_eq!(of(&facts, &down, "day=2026-01-03").state, State::Missing);
+        assert_eq!(facts.of(&down).state, State::Stale);
+        let window = cenote_catalog::Dependency { table: 2, mapping: Mapping::Window { from: -1, to: 0 } };
+        let down = Asset { spec: AssetSpec { depends: vec![window], ..AssetSpec::default() }, ..down };
+        assert_eq!(of(&facts, &down, "day=2026-01-02").reasons, [changed]);
+        let number = facts.parts(down.id).unwrap().cut.slices.number("day=2026-01-03").unwrap();
+        facts.open.insert(down.id, SliceRange::one(number).into());
+        assert_eq!(of(&facts, &down, "day=2026-01-03").state, State::Running);
+        assert_eq!(of(&facts, &down, "day=2026-01-02").state, State::Stale, "another runs");
     }
 }

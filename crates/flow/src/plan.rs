@@ -1,13 +1,25 @@
 //! What a run of assets does, and in which order: a pure function of the graph and of what is asked.
+//!
+//! ```text
+//! roots and their slices ─ carry ─► slices of every asset of the plan ─ cut ─► tasks ─ meet ─► edges ─► order, fingerprint
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use cenote_catalog::{Mapped, Mapping, SliceRange, SliceSet};
 use cenote_vocab::TableId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::slices::Cut;
+
 /// The most tasks of one plan.
 pub(crate) const TASKS_MAX: usize = 10_000;
+/// The most pairs of tasks of which one waits for the other.
+pub(crate) const EDGES_MAX: usize = 200_000;
+/// The most slices of one task: each is a row of the commit that ends it.
+const SLICES_MAX: u64 = 1_000;
 
 /// An asset as far as plans care.
 #[derive(Clone, Debug)]
@@ -17,23 +29,40 @@ pub(crate) struct Node {
     pub(crate) name: (String, String),
     pub(crate) table: TableId,
     pub(crate) upstream: Vec<TableId>,
+    /// What is said of how slices of these belong to its own.
+    pub(crate) mappings: BTreeMap<TableId, Mapping>,
     pub(crate) code: [u8; 32],
     pub(crate) priority: i32,
+    /// How it is cut; `None` if it is whole.
+    pub(crate) cut: Option<Arc<Cut>>,
 }
 
 impl Node {
-    /// The key of its task.
-    pub(crate) fn key(&self) -> String {
-        format!("{}/{}/_", self.name.0, self.name.1)
+    /// The key of its task for a range of slices, or for all of it.
+    fn key(&self, range: Option<SliceRange>) -> String {
+        let part = match (&self.cut, range) {
+            (Some(cut), Some(range)) => cut.slices.text(range),
+            _ => "_".to_owned(),
+        };
+        format!("{}/{}/{part}", self.name.0, self.name.1)
+    }
+
+    fn mapping(&self, upstream: TableId) -> Mapping {
+        self.mappings.get(&upstream).copied().unwrap_or_default()
     }
 }
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
-    pub(crate) roots: BTreeSet<Uuid>,
+    /// Slices of those that are cut, nothing for those that are whole.
+    pub(crate) roots: BTreeMap<Uuid, Vec<SliceRange>>,
     pub(crate) upstream: bool,
     pub(crate) downstream: bool,
+    /// The most slices of a task.
+    pub(crate) chunk: Option<u64>,
+    /// Whether each range of the roots is a task as it is.
+    pub(crate) as_given: bool,
 }
 
 /// A step of a plan.
@@ -41,6 +70,8 @@ pub(crate) struct Selection {
 pub(crate) struct PlannedTask {
     pub(crate) key: String,
     pub(crate) asset: Uuid,
+    /// Which slices, as text; `None` of an asset that is whole.
+    pub(crate) partitions: Option<String>,
     pub(crate) reason: String,
     pub(crate) priority: i32,
     pub(crate) upstream: Vec<String>,
@@ -60,9 +91,18 @@ pub(crate) enum Refusal {
     /// These are no assets.
     Unknown(Vec<Uuid>),
     /// Over [`TASKS_MAX`].
-    TooMany(usize),
+    TooMany(u64),
+    /// Over [`EDGES_MAX`].
+    TooManyEdges,
     /// These depend on each other.
     Cycle(Vec<String>),
+}
+
+/// What is wanted of an asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Slices(SliceSet),
 }
 
 /// Plans a run of a tenant's assets. Independent of the order of `nodes`, of ids and of time.
@@ -71,110 +111,265 @@ pub(crate) fn plan(
     nodes: &[Node],
     selection: &Selection,
 ) -> Result<Plan, Refusal> {
-    let by_id: BTreeMap<Uuid, &Node> = nodes.iter().map(|node| (node.id, node)).collect();
+    let graph = Graph::of(nodes);
     let unknown: Vec<Uuid> =
-        selection.roots.iter().filter(|root| !by_id.contains_key(root)).copied().collect();
+        selection.roots.keys().filter(|root| !graph.by_id.contains_key(root)).copied().collect();
     if !unknown.is_empty() {
         return Err(Refusal::Unknown(unknown));
     }
-    let by_table: BTreeMap<TableId, &Node> = nodes.iter().map(|node| (node.table, node)).collect();
-    let upstream = |node: &Node| -> Vec<&Node> {
-        let found = node.upstream.iter().filter_map(|table| by_table.get(table).copied());
-        found.filter(|other| other.id != node.id).collect()
-    };
-    let chosen = choose(&by_id, selection, &upstream);
-    if chosen.len() > TASKS_MAX {
-        return Err(Refusal::TooMany(chosen.len()));
-    }
+    let chosen = graph.choose(selection);
+    let pieces = cut(&graph, &chosen, selection)?;
     let mut tasks: BTreeMap<String, PlannedTask> = BTreeMap::new();
-    for (id, reason) in &chosen {
-        let node = by_id[id];
-        let mut before: Vec<String> = upstream(node)
-            .into_iter()
-            .filter(|other| chosen.contains_key(&other.id))
-            .map(Node::key)
-            .collect();
-        before.sort();
-        let task = PlannedTask {
-            key: node.key(),
-            asset: node.id,
-            reason: reason.clone(),
-            priority: node.priority,
-            upstream: before,
-            code: node.code,
-        };
-        tasks.insert(task.key.clone(), task);
+    let mut edges = 0;
+    for (id, ranges) in &pieces {
+        let node = graph.by_id[id];
+        for range in ranges {
+            let upstream = before(&graph, node, *range, &pieces);
+            edges += upstream.len();
+            if edges > EDGES_MAX {
+                return Err(Refusal::TooManyEdges);
+            }
+            let task = PlannedTask {
+                key: node.key(*range),
+                asset: node.id,
+                partitions: node.cut.as_ref().zip(*range).map(|(cut, range)| cut.slices.text(range)),
+                reason: chosen[id].1.clone(),
+                priority: node.priority,
+                upstream,
+                code: node.code,
+            };
+            tasks.insert(task.key.clone(), task);
+        }
     }
     let fingerprint = fingerprint((tenant, workspace), &tasks);
     Ok(Plan { tasks: sorted(tasks)?, fingerprint })
 }
 
-/// The assets of the plan, each with the reason why it is in it.
-fn choose<'a>(
-    by_id: &BTreeMap<Uuid, &'a Node>,
-    selection: &Selection,
-    upstream: &dyn Fn(&Node) -> Vec<&'a Node>,
-) -> BTreeMap<Uuid, String> {
-    let mut chosen: BTreeMap<Uuid, String> =
-        selection.roots.iter().map(|root| (*root, "selected".to_owned())).collect();
-    // By name, so that reasons do not depend on ids.
-    let mut roots: Vec<&Node> = selection.roots.iter().filter_map(|root| by_id.get(root).copied()).collect();
-    roots.sort_by(|a, b| a.name.cmp(&b.name));
-    if selection.upstream {
-        let next = |node: &Node| upstream(node);
-        reach(&roots, &next, "upstream_of", &mut chosen);
-    }
-    if selection.downstream {
-        let mut downstream: BTreeMap<Uuid, Vec<&'a Node>> = BTreeMap::new();
-        for node in by_id.values() {
-            for other in upstream(node) {
-                downstream.entry(other.id).or_default().push(node);
-            }
-        }
-        let next = |node: &Node| downstream.get(&node.id).cloned().unwrap_or_default();
-        reach(&roots, &next, "downstream_of", &mut chosen);
-    }
-    chosen
+struct Graph<'a> {
+    by_id: BTreeMap<Uuid, &'a Node>,
+    by_table: BTreeMap<TableId, &'a Node>,
+    /// Those that read an asset.
+    readers: BTreeMap<Uuid, Vec<&'a Node>>,
 }
 
+impl<'a> Graph<'a> {
+    fn of(nodes: &'a [Node]) -> Self {
+        let by_id: BTreeMap<Uuid, &Node> = nodes.iter().map(|node| (node.id, node)).collect();
+        let by_table: BTreeMap<TableId, &Node> = nodes.iter().map(|node| (node.table, node)).collect();
+        let mut readers: BTreeMap<Uuid, Vec<&Node>> = BTreeMap::new();
+        for node in by_id.values() {
+            for other in node.upstream.iter().filter_map(|table| by_table.get(table)) {
+                if other.id != node.id {
+                    readers.entry(other.id).or_default().push(node);
+                }
+            }
+        }
+        Self { by_id, by_table, readers }
+    }
+
+    fn upstream(&self, node: &Node) -> impl Iterator<Item = &'a Node> {
+        node.upstream.iter().filter_map(|table| self.by_table.get(table).copied())
+    }
+
+    /// The assets of the plan, each with what is wanted of it and why it is there.
+    fn choose(&self, selection: &Selection) -> BTreeMap<Uuid, (Part, String)> {
+        let part = |node: &Node, ranges: &[SliceRange]| match node.cut {
+            Some(_) => Part::Slices(SliceSet::of(ranges.iter().copied())),
+            None => Part::Whole,
+        };
+        let mut chosen: BTreeMap<Uuid, (Part, String)> = BTreeMap::new();
+        // By name, so that reasons do not depend on ids.
+        let mut roots: Vec<(&Node, Part)> = Vec::new();
+        for (root, ranges) in &selection.roots {
+            let node = self.by_id[root];
+            let part = part(node, ranges);
+            chosen.insert(*root, (part.clone(), "selected".to_owned()));
+            roots.push((node, part));
+        }
+        roots.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+        for (root, part) in roots {
+            let name = format!("{}.{}", root.name.0, root.name.1);
+            if selection.upstream {
+                let next = |node: &'a Node, part: &Part| -> Reached<'a> {
+                    let others = self.upstream(node).filter(|other| other.id != node.id);
+                    others.map(|other| (other, read_by(node, part, other))).collect()
+                };
+                reach(root, &part, &next, &format!("upstream_of:{name}"), &mut chosen);
+            }
+            if selection.downstream {
+                let next = |node: &'a Node, part: &Part| -> Reached<'a> {
+                    let others = self.readers.get(&node.id).into_iter().flatten();
+                    others.map(|other| (*other, reading(other, node, part))).collect()
+                };
+                reach(root, &part, &next, &format!("downstream_of:{name}"), &mut chosen);
+            }
+        }
+        chosen.retain(|_, (part, _)| *part != Part::Slices(SliceSet::default()));
+        chosen
+    }
+}
+
+/// Assets next to another, with what follows for them.
+type Reached<'a> = Vec<(&'a Node, Part)>;
+
+/// Follows edges from a root for as long as they add something.
 fn reach<'a>(
-    roots: &[&'a Node],
-    next: &dyn Fn(&Node) -> Vec<&'a Node>,
-    relation: &str,
-    chosen: &mut BTreeMap<Uuid, String>,
+    root: &'a Node,
+    part: &Part,
+    next: &dyn Fn(&'a Node, &Part) -> Reached<'a>,
+    reason: &str,
+    chosen: &mut BTreeMap<Uuid, (Part, String)>,
 ) {
-    for root in roots {
-        let (mut seen, mut open) = (BTreeSet::from([root.id]), vec![*root]);
-        while let Some(node) = open.pop() {
-            for other in next(node) {
-                if seen.insert(other.id) {
-                    chosen
-                        .entry(other.id)
-                        .or_insert_with(|| format!("{relation}:{}.{}", root.name.0, root.name.1));
-                    open.push(other);
+    let mut seen: BTreeMap<Uuid, Part> = BTreeMap::from([(root.id, part.clone())]);
+    let mut open = VecDeque::from([root]);
+    while let Some(node) = open.pop_front() {
+        let own = seen[&node.id].clone();
+        for (other, part) in next(node, &own) {
+            let merged = match seen.get(&other.id) {
+                Some(known) => both(known, &part),
+                None => part,
+            };
+            if merged == Part::Slices(SliceSet::default()) || seen.get(&other.id) == Some(&merged) {
+                continue;
+            }
+            let entry = chosen.entry(other.id).or_insert_with(|| (merged.clone(), reason.to_owned()));
+            entry.0 = both(&entry.0, &merged);
+            seen.insert(other.id, merged);
+            open.push_back(other);
+        }
+    }
+}
+
+fn both(one: &Part, other: &Part) -> Part {
+    match (one, other) {
+        (Part::Slices(one), Part::Slices(other)) => Part::Slices(one.with(other)),
+        _ => Part::Whole,
+    }
+}
+
+/// What of `upstream` is read for a part of `node`.
+fn read_by(node: &Node, part: &Part, upstream: &Node) -> Part {
+    let Some(up) = &upstream.cut else { return Part::Whole };
+    let mapping = node.mapping(upstream.table);
+    let (Some(down), Part::Slices(slices)) = (&node.cut, part) else {
+        return Part::Slices(match mapping {
+            Mapping::Latest => SliceSet::of(up.there.last().map(SliceRange::one)),
+            _ => up.there.clone(),
+        });
+    };
+    let mapped = Mapped { mapping, down: &down.slices, up: &up.slices };
+    let sets = slices.ranges().iter().map(|range| mapped.upstream(*range, up.there.last()));
+    Part::Slices(sets.fold(SliceSet::default(), |sum, set| sum.with(&up.possible(&set))))
+}
+
+/// What of `node` reads a part of `upstream`: of what is there by now.
+fn reading(node: &Node, upstream: &Node, part: &Part) -> Part {
+    let Some(down) = &node.cut else { return Part::Whole };
+    let (Some(up), Part::Slices(slices)) = (&upstream.cut, part) else {
+        return Part::Slices(down.there.clone());
+    };
+    let mapped = Mapped { mapping: node.mapping(upstream.table), down: &down.slices, up: &up.slices };
+    let sets = slices.ranges().iter().map(|range| mapped.downstream(*range, up.there.last()));
+    Part::Slices(sets.fold(SliceSet::default(), |sum, set| sum.with(&down.existing(&set))))
+}
+
+/// The ranges of each asset that are a task each, in order; `None` of one that is whole.
+fn cut(
+    graph: &Graph<'_>,
+    chosen: &BTreeMap<Uuid, (Part, String)>,
+    selection: &Selection,
+) -> Result<BTreeMap<Uuid, Vec<Option<SliceRange>>>, Refusal> {
+    let (mut pieces, mut count) = (BTreeMap::new(), 0_u64);
+    for (id, (part, _)) in chosen {
+        let size = match &graph.by_id[id].cut {
+            Some(cut) if cut.alone => 1,
+            _ => selection.chunk.unwrap_or(SLICES_MAX).clamp(1, SLICES_MAX),
+        };
+        let ranges: Vec<SliceRange> = match part {
+            Part::Whole => {
+                count += 1;
+                pieces.insert(*id, vec![None]);
+                continue;
+            }
+            Part::Slices(_) if selection.as_given && selection.roots.contains_key(id) => {
+                selection.roots[id].clone()
+            }
+            Part::Slices(slices) => slices.ranges().to_vec(),
+        };
+        let tasks = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.len().div_ceil(size)));
+        count = count.saturating_add(tasks);
+        if count > TASKS_MAX as u64 {
+            return Err(Refusal::TooMany(count));
+        }
+        pieces.insert(*id, ranges.into_iter().flat_map(|range| range.pieces(size)).map(Some).collect());
+    }
+    match count > TASKS_MAX as u64 {
+        true => Err(Refusal::TooMany(count)),
+        false => Ok(pieces),
+    }
+}
+
+/// Keys of the tasks of the plan that make something that a task reads, in order.
+fn before(
+    graph: &Graph<'_>,
+    node: &Node,
+    range: Option<SliceRange>,
+    pieces: &BTreeMap<Uuid, Vec<Option<SliceRange>>>,
+) -> Vec<String> {
+    let mut keys = BTreeSet::new();
+    for upstream in graph.upstream(node) {
+        let Some(others) = pieces.get(&upstream.id) else { continue };
+        if upstream.id == node.id && range.is_none() {
+            continue;
+        }
+        let part = match range {
+            Some(range) => Part::Slices(range.into()),
+            None => Part::Whole,
+        };
+        match read_by(node, &part, upstream) {
+            Part::Whole => keys.extend(others.iter().map(|other| upstream.key(*other))),
+            Part::Slices(read) => {
+                for wanted in read.ranges() {
+                    let from =
+                        others.partition_point(|other| other.is_some_and(|other| other.last < wanted.first));
+                    let meets = |other: &&Option<SliceRange>| other.is_some_and(|other| other.meets(*wanted));
+                    keys.extend(others[from..].iter().take_while(meets).map(|other| upstream.key(*other)));
                 }
             }
         }
     }
+    keys.into_iter().collect()
 }
 
 /// By longest path from the beginning, then by key.
 fn sorted(mut tasks: BTreeMap<String, PlannedTask>) -> Result<Vec<PlannedTask>, Refusal> {
-    let mut done: BTreeSet<String> = BTreeSet::new();
-    let mut order = Vec::with_capacity(tasks.len());
-    while !tasks.is_empty() {
-        let stage: Vec<String> = tasks
-            .values()
-            .filter(|task| task.upstream.iter().all(|key| done.contains(key)))
-            .map(|task| task.key.clone())
-            .collect();
-        if stage.is_empty() {
-            return Err(Refusal::Cycle(tasks.into_keys().collect()));
+    let mut waits: BTreeMap<String, usize> =
+        tasks.values().map(|task| (task.key.clone(), task.upstream.len())).collect();
+    let mut next: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for task in tasks.values() {
+        for key in &task.upstream {
+            next.entry(key.clone()).or_default().push(task.key.clone());
         }
-        order.extend(stage.iter().filter_map(|key| tasks.remove(key)));
-        done.extend(stage);
     }
-    Ok(order)
+    let mut stage: BTreeSet<String> =
+        waits.iter().filter(|(_, count)| **count == 0).map(|(key, _)| key.clone()).collect();
+    let mut order = Vec::with_capacity(tasks.len());
+    while !stage.is_empty() {
+        let mut following = BTreeSet::new();
+        for key in stage {
+            for later in next.get(&key).into_iter().flatten() {
+                if let Some(count) = waits.get_mut(later) {
+                    *count -= 1;
+                    if *count == 0 {
+                        following.insert(later.clone());
+                    }
+                }
+            }
+            order.extend(tasks.remove(&key));
+        }
+        stage = following;
+    }
+    if tasks.is_empty() { Ok(order) } else { Err(Refusal::Cycle(tasks.into_keys().collect())) }
 }
 
 /// SHA-256 of the canonical JSON: keys sorted, no spaces.
@@ -209,6 +404,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cenote_catalog::{Partitioning, Period, Slices};
+    use cenote_vocab::Micros;
+
     use super::*;
 
     /// `edges` are (upstream, downstream) by number.
@@ -220,15 +418,22 @@ mod tests {
                 name: ("s".to_owned(), format!("a{number}")),
                 table: table(number),
                 upstream: edges.iter().filter(|edge| edge.1 == number).map(|edge| table(edge.0)).collect(),
+                mappings: BTreeMap::new(),
                 code: [u8::try_from(number % 251).unwrap(); 32],
                 priority: 0,
+                cut: None,
             })
             .collect()
     }
 
     fn select(roots: &[u128], upstream: bool, downstream: bool) -> Selection {
-        let roots = roots.iter().map(|root| Uuid::from_u128(*root)).collect();
-        Selection { roots, upstream, downstream }
+        let roots = roots.iter().map(|root| (Uuid::from_u128(*root), Vec::new())).collect();
+        Selection { roots, upstream, downstream, ..Selection::default() }
+    }
+
+    fn every(nodes: &[Node]) -> Selection {
+        let roots = nodes.iter().map(|node| (node.id, Vec::new())).collect();
+        Selection { roots, ..Selection::default() }
     }
 
     fn planned(nodes: &[Node], selection: &Selection) -> Vec<(String, String)> {
@@ -269,8 +474,7 @@ mod tests {
             }
         }
         let mut nodes = graph(1_000, &edges);
-        let selection =
-            Selection { roots: nodes.iter().map(|node| node.id).collect(), ..Selection::default() };
+        let selection = every(&nodes);
         let first = plan(("default", "lake"), &nodes, &selection).unwrap();
         assert_eq!(first.tasks.len(), 1_000);
         for turn in 0..20 {
@@ -292,7 +496,132 @@ mod tests {
         let cycle = plan(("t", "l"), &nodes, &select(&[1], true, false));
         assert_eq!(cycle, Err(Refusal::Cycle(vec!["s/a1/_".to_owned(), "s/a2/_".to_owned()])));
         let many = graph(10_001, &[]);
-        let all = Selection { roots: many.iter().map(|node| node.id).collect(), ..Selection::default() };
-        assert_eq!(plan(("t", "l"), &many, &all), Err(Refusal::TooMany(10_001)));
+        assert_eq!(plan(("t", "l"), &many, &every(&many)), Err(Refusal::TooMany(10_001)));
+    }
+
+    /// Cut by time, with the slices of January there.
+    fn by(period: Period, alone: bool) -> Option<Arc<Cut>> {
+        let said = Partitioning::Time {
+            column: "ts".into(),
+            period,
+            start: Some("2026-01-01".into()),
+            end: None,
+            zone: "UTC".into(),
+        };
+        let now = Micros("2026-02-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond());
+        Some(Arc::new(Cut::at(Slices::of(&said).unwrap(), None, now, alone)))
+    }
+
+    fn range(cut: &Option<Arc<Cut>>, text: &str) -> Vec<SliceRange> {
+        vec![cut.as_ref().unwrap().slices.range(text).unwrap()]
+    }
+
+    /// 1 raw days → 2 days → 3 months; 4 is whole and reads 2.
+    fn calendar(alone: bool) -> Vec<Node> {
+        let mut nodes = graph(4, &[(1, 2), (2, 3), (2, 4)]);
+        nodes[0].cut = by(Period::Day, false);
+        nodes[1].cut = by(Period::Day, alone);
+        nodes[2].cut = by(Period::Month, false);
+        nodes
+    }
+
+    fn select_range(nodes: &[Node], root: usize, text: &str) -> Selection {
+        let roots = BTreeMap::from([(nodes[root].id, range(&nodes[root].cut, text))]);
+        Selection { roots, ..Selection::default() }
+    }
+
+    #[test]
+    fn slices_are_carried_along_the_mappings_and_cut_into_tasks() {
+        let nodes = calendar(false);
+        let days = select_range(&nodes, 1, "day=d:2026-01-03..2026-01-09");
+        assert_eq!(keys(&nodes, &days), ["s/a2/day=d:2026-01-03..2026-01-09"]);
+        let all = Selection { upstream: true, downstream: true, ..days.clone() };
+        assert_eq!(
+            keys(&nodes, &all),
+            [
+                "s/a1/day=d:2026-01-03..2026-01-09",
+                "s/a2/day=d:2026-01-03..2026-01-09",
+                "s/a3/month=d:2026-01",
+                "s/a4/_"
+            ]
+        );
+        let month = select_range(&nodes, 2, "month=d:2026-01");
+        let month = Selection { upstream: true, chunk: Some(15), ..month };
+        let chunks: Vec<String> =
+            keys(&nodes, &month).into_iter().filter(|key| key.starts_with("s/a2")).collect();
+        assert_eq!(
+            chunks,
+            [
+                "s/a2/day=d:2026-01-01..2026-01-15",
+                "s/a2/day=d:2026-01-16..2026-01-30",
+                "s/a2/day=d:2026-01-31"
+            ]
+        );
+        let plan = plan(("default", "lake"), &nodes, &month).unwrap();
+        assert_eq!(plan.tasks.last().unwrap().upstream, chunks);
+        let of = |key: &str| plan.tasks.iter().find(|task| task.key == key).unwrap().upstream.clone();
+        assert_eq!(of("s/a2/day=d:2026-01-31"), ["s/a1/day=d:2026-01-31"], "only what it reads");
+        assert_eq!(keys(&calendar(true), &days).len(), 7, "a task each");
+    }
+
+    #[test]
+    fn a_diamond_over_a_range_is_carried_once_on_both_ways() {
+        let mut nodes = graph(4, DIAMOND);
+        nodes[0].cut = by(Period::Day, false);
+        nodes[1].cut = by(Period::Day, false);
+        nodes[2].cut = by(Period::Week, false);
+        nodes[3].cut = by(Period::Day, false);
+        let range = select_range(&nodes, 3, "day=d:2026-01-07..2026-01-08");
+        let plan = plan(("default", "lake"), &nodes, &Selection { upstream: true, chunk: Some(1), ..range })
+            .unwrap();
+        let keys: Vec<&str> = plan.tasks.iter().map(|task| task.key.as_str()).collect();
+        // The week needs all of its days, so the day that both ways ask for is there once.
+        let days = (5..=11).map(|day| format!("s/a1/day=d:2026-01-{day:02}"));
+        let rest =
+            ["s/a2/day=d:2026-01-07", "s/a2/day=d:2026-01-08", "s/a3/week=d:2026-01-05"].map(str::to_owned);
+        let ends = ["s/a4/day=d:2026-01-07", "s/a4/day=d:2026-01-08"].map(str::to_owned);
+        assert_eq!(keys, days.chain(rest).chain(ends).collect::<Vec<String>>());
+        let last = plan.tasks.last().unwrap();
+        assert_eq!(last.upstream, ["s/a2/day=d:2026-01-08", "s/a3/week=d:2026-01-05"]);
+    }
+
+    #[test]
+    fn a_window_reads_what_is_there_of_earlier_slices() {
+        let mut nodes = calendar(false);
+        let raw = nodes[0].table;
+        nodes[1].mappings.insert(raw, Mapping::Window { from: -6, to: 0 });
+        let day = Selection { upstream: true, ..select_range(&nodes, 1, "day=d:2026-01-03") };
+        assert_eq!(keys(&nodes, &day), ["s/a1/day=d:2026-01-01..2026-01-03", "s/a2/day=d:2026-01-03"]);
+        let raw = nodes[0].table;
+        nodes[1].mappings.insert(raw, Mapping::Latest);
+        assert_eq!(keys(&nodes, &day), ["s/a1/day=d:2026-01-31", "s/a2/day=d:2026-01-03"]);
+        let down = Selection { downstream: true, ..select_range(&nodes, 0, "day=d:2026-01-31") };
+        assert_eq!(keys(&nodes, &down)[1], "s/a2/day=d:2026-01-01..2026-01-31");
+        let none = Selection { downstream: true, ..select_range(&nodes, 0, "day=d:2026-01-30") };
+        assert_eq!(keys(&nodes, &none), ["s/a1/day=d:2026-01-30"], "nobody reads it");
+    }
+
+    #[test]
+    fn slices_that_read_earlier_ones_of_their_own_run_one_after_the_other() {
+        let mut nodes = graph(1, &[(1, 1)]);
+        nodes[0].cut = by(Period::Day, true);
+        let own = nodes[0].table;
+        nodes[0].mappings.insert(own, Mapping::Window { from: -1, to: -1 });
+        let asked = select_range(&nodes, 0, "day=d:2026-01-03..2026-01-06");
+        let plan = plan(("default", "lake"), &nodes, &asked).unwrap();
+        let edges: Vec<usize> = plan.tasks.iter().map(|task| task.upstream.len()).collect();
+        assert_eq!(edges, [0, 1, 1, 1]);
+        assert_eq!(plan.tasks[1].upstream, ["s/a1/day=d:2026-01-03"]);
+    }
+
+    #[test]
+    fn tasks_that_are_repeated_stay_as_they_were_cut() {
+        let nodes = calendar(false);
+        let ranges = ["day=d:2026-01-01..2026-01-02", "day=d:2026-01-03..2026-01-04"];
+        let given = ranges.iter().flat_map(|text| range(&nodes[1].cut, text)).collect();
+        let roots = BTreeMap::from([(nodes[1].id, given)]);
+        let again = Selection { roots: roots.clone(), as_given: true, ..Selection::default() };
+        assert_eq!(keys(&nodes, &again).len(), 2);
+        assert_eq!(keys(&nodes, &Selection { roots, ..Selection::default() }).len(), 1);
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cenote_catalog::{Catalog, Category, ClaimedTask, FlowChange, LetGo, TaskEnd, TaskFailure, TaskOutcome};
+use cenote_catalog::{
+    Cancel, Catalog, Category, ClaimedTask, FlowChange, LetGo, TaskEnd, TaskFailure, TaskOutcome,
+};
 use cenote_vocab::{Scope, TableId, Txn};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -78,11 +80,13 @@ impl Inner {
         let mut work = self.tasks.spawn(work);
         let mut cause = Cause::Itself;
         let outcome = tokio::select! {
-            done = &mut work => done,
+            // First: work that ends because it was told to is no failure of its own.
+            biased;
             () = cancelled.cancelled() => {
                 cause = if self.stop.is_cancelled() { Cause::Stop } else { Cause::Cancel };
                 (&mut work).await
             }
+            done = &mut work => done,
             () = tokio::time::sleep(task.asset.spec.timeout()) => {
                 cause = Cause::Timeout;
                 stop.cancel();
@@ -141,7 +145,12 @@ impl Inner {
         if ends_run {
             let reason = format!("a critical check of {} failed", task.key);
             match self
-                .commit_flow(scope, "cancel_run", None, FlowChange::CancelRun { run: task.run, reason })
+                .commit_flow(
+                    scope,
+                    "cancel_run",
+                    None,
+                    FlowChange::CancelRun { run: task.run, reason, why: Cancel::Asked },
+                )
                 .await
             {
                 // The end of this task was the end of the run.
@@ -165,6 +174,8 @@ impl Inner {
             task: task.task,
             attempt_id: task.attempt_id,
             asset: task.asset.id,
+            // What is cut in another way by now has no such parts to speak of.
+            parts: task.parts().unwrap_or_default(),
             outcome,
             checks: failure.checks,
         };
@@ -238,9 +249,10 @@ mod tests {
                     attempt,
                     attempt_id: Uuid::from_u128(id),
                     asset: asset.clone(),
+                    partitions: None,
                     checks: Vec::new(),
                     snapshot: None,
-                    logical: None,
+                    logical: Micros(0),
                     outputs: BTreeMap::new(),
                 };
                 let (rests, full) = (pause(&task), Duration::from_secs(seconds));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cenote_catalog::{Asset, FlowChange, Tick, Trigger, TriggerKind};
+use cenote_catalog::{Asset, FlowChange, SliceRange, Tick, Trigger, TriggerKind};
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 
 use crate::Error;
@@ -81,17 +81,24 @@ impl Inner {
                 next,
                 ..tick(trigger, "TRIGGERED", at.0.div_euclid(1_000_000).to_string())
             };
-            let skipped = match verdict {
-                Due::Run if schedule.if_stale && self.is_fresh(scope, graph, asset).await? => Some("fresh"),
-                Due::Run => None,
-                Due::TooLate => Some("catchup_limit"),
+            let slices = newest(graph, asset, at);
+            let skipped = match (verdict, &slices) {
+                (Due::TooLate, _) => Some("catchup_limit"),
+                (Due::Run, None) => Some("no_partition"),
+                (Due::Run, Some(slices))
+                    if schedule.if_stale && self.is_fresh(scope, graph, asset, slices).await? =>
+                {
+                    Some("fresh")
+                }
+                (Due::Run, Some(_)) => None,
             };
             let change = match skipped {
                 Some(reason) => {
                     FlowChange::Tick(Tick { status: "SKIPPED", reason: Some(reason.into()), ..fired })
                 }
                 None => {
-                    let mut run = self.run_of_one(scope, graph, asset, ("schedule", fired))?;
+                    let wanted = (asset, slices.unwrap_or_default());
+                    let mut run = self.run_of_one(scope, graph, wanted, ("schedule", fired))?;
                     run.reason = Some(format!("schedule {} in {}", schedule.cron, schedule.zone));
                     FlowChange::CreateRun(Box::new(run))
                 }
@@ -118,7 +125,7 @@ impl Inner {
         if let Some(next) = trigger.next.filter(|next| *next > now) {
             return Ok(Some(next));
         }
-        let freshness = Freshness::load(self, scope, graph).await?;
+        let freshness = Freshness::load(self, scope, graph, &[asset.id]).await?;
         let conditions = conditions(graph, &freshness, asset);
         if conditions.iter().any(|condition| !condition.met) {
             return Ok(None); // the end of a run is a commit: that is when to look again
@@ -131,15 +138,37 @@ impl Inner {
             conditions: Some(as_json(&conditions)),
             ..tick(trigger, "TRIGGERED", format!("txn {newest}"))
         };
-        let mut run = self.run_of_one(scope, graph, asset, ("eager", fired))?;
+        let mut run = self.run_of_one(scope, graph, (asset, Vec::new()), ("eager", fired))?;
         run.reason = Some(format!("{} changed", names.join(", ")));
         self.commit_flow(scope, "tick", None, FlowChange::CreateRun(Box::new(run))).await?;
         Ok(None)
     }
 
-    async fn is_fresh(&self, scope: &Scope, graph: &Graph, asset: &Asset) -> Result<bool, Error> {
-        let freshness = Freshness::load(self, scope, graph).await?;
-        Ok(freshness.of(asset).state == State::Fresh)
+    async fn is_fresh(
+        &self,
+        scope: &Scope,
+        graph: &Graph,
+        asset: &Asset,
+        slices: &[SliceRange],
+    ) -> Result<bool, Error> {
+        let freshness = Freshness::load(self, scope, graph, &[asset.id]).await?;
+        Ok(match freshness.parts(asset.id) {
+            None => freshness.of(asset).state == State::Fresh,
+            Some(parts) => {
+                let mut numbers = slices.iter().flat_map(|range| range.numbers());
+                numbers.all(|number| freshness.of_slice(asset, parts, number).state == State::Fresh)
+            }
+        })
+    }
+}
+
+/// What a schedule makes of an asset that is cut: the newest slice that had ended by an instant, or all values of a list.
+/// Nothing of one that is whole; `None` if no slice had ended.
+fn newest(graph: &Graph, asset: &Asset, at: Micros) -> Option<Vec<SliceRange>> {
+    let Some(cut) = graph.cuts.get(&asset.id) else { return Some(Vec::new()) };
+    match cut.slices.period() {
+        Some(_) => cut.slices.newest_ended(at).map(|number| vec![SliceRange::one(number)]),
+        None => Some(cut.there.ranges().to_vec()),
     }
 }
 

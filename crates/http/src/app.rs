@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cenote_catalog::Identity;
 use cenote_vocab::Micros;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::auth::Failures;
 use crate::metrics::Metrics;
@@ -27,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) failures: Failures,
     /// Requests for signed URLs.
     pub(crate) mints: Mints,
+    /// Rings when an answer was stored under an idempotency key.
+    pub(crate) kept: Notify,
     /// Places for requests that are being answered.
     pub(crate) in_flight: Semaphore,
     /// When this door was made.
@@ -51,7 +53,8 @@ impl App {
         let started = http.clock.now();
         let in_flight = Semaphore::new(REQUESTS_IN_FLIGHT_MAX);
         let (mints, everyone) = (Mints::default(), OnceCell::new());
-        Self(Arc::new(Inner { http, metrics, failures, mints, in_flight, started, everyone }))
+        let kept = Notify::new();
+        Self(Arc::new(Inner { http, metrics, failures, mints, kept, in_flight, started, everyone }))
     }
 
     /// Where the node is in its life.

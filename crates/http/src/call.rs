@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use cenote_catalog::{Caller, Identity, Object, Privilege, authorize};
+use cenote_catalog::{
+    AuditEntry, AuditOutcome, Caller, Identity, Object, Privilege, authorize,
+};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -58,6 +60,20 @@ impl Call {
             protocol: "http".to_owned(),
             request_id: Some(self.request_id.to_string()),
         }
+    }
+
+    /// Puts into the audit what the caller has done, and with what.
+    pub(crate) async fn audit_done(&self, app: &App, action: &str, object: String) -> Result<(), Problem> {
+        let entry = AuditEntry {
+            caller: self.caller(),
+            action: action.to_owned(),
+            object: Some(object),
+            outcome: AuditOutcome::Allow,
+            reason: None,
+            detail: None,
+        };
+        app.services()?.catalog.audit(Some(&self.identity.scope), entry).await;
+        Ok(())
     }
 
     /// The text of a header, if it is there and is text.

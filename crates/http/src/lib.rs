@@ -27,6 +27,7 @@ mod problem;
 mod routes;
 mod server;
 mod signed;
+mod sse;
 mod status;
 
 pub use options::{HttpOptions, NodeState, Services};

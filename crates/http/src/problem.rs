@@ -195,7 +195,7 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
-    const OWN: [&str; 9] = [
+    const OWN: [&str; 15] = [
         "/api/v1/sql",
         "/api/v1/queries",
         "/api/v1/status",
@@ -205,6 +205,12 @@ fn is_compatible(path: &str) -> bool {
         "/api/v1/holds",
         "/api/v1/metadata",
         "/api/v1/browser",
+        "/api/v1/events",
+        "/api/v1/runs",
+        "/api/v1/assets",
+        "/api/v1/asset-graph",
+        "/api/v1/checks",
+        "/api/v1/lineage",
     ];
     let below =
         |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -240,6 +246,7 @@ impl From<cenote_catalog::Error> for Problem {
             Error::Unauthenticated => Self { text: "Invalid or expired token".into(), ..problem },
             Error::TokenNotFound => Self { text: "Token not found".into(), ..problem },
             Error::OutcomeUnknown(_) => problem.with("reason", "outcome_unknown"),
+            Error::EventsExpired { floor, .. } => problem.with("floor", floor.0),
             _ => problem,
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity};
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity, Privilege};
 use cenote_query::SessionOptions;
 use futures::Sink;
 use pgwire::api::auth::mechanism::{AuthMechanism, AuthMechanismFactory as _, AuthState};
@@ -26,6 +26,8 @@ use crate::error;
 const SERVER_VERSION: &str = concat!("15.10 (Cenote ", env!("CARGO_PKG_VERSION"), ")");
 /// The built-in catalog, which a client's `database` may name.
 const CATALOG: &str = "lake";
+/// The schema that every tenant has from its beginning.
+const DEFAULT_SCHEMA: &str = "default";
 /// Startup parameters that are not settings.
 const NOT_SETTINGS: [&str; 4] = [METADATA_USER, METADATA_DATABASE, "options", "replication"];
 
@@ -144,9 +146,13 @@ async fn schema_of(
 ) -> PgWireResult<Option<String>> {
     let Some(name) = database.filter(|name| name != CATALOG) else { return Ok(None) };
     let (catalog, _) = connection.door.services.get().ok_or_else(not_ready)?;
+    // One that the token may not know is not there for it.
+    let is_known = Some(&name) == identity.token.default_database.as_ref()
+        || name == DEFAULT_SCHEMA
+        || identity.allows(Privilege::Use, &name, None);
     match catalog.schema_id(&identity.scope, &name).await {
-        Ok(Some(_)) => Ok(Some(name)),
-        Ok(None) => Err(error::fatal("3D000", format!("database \"{name}\" does not exist"))),
+        Ok(Some(_)) if is_known => Ok(Some(name)),
+        Ok(_) => Err(error::fatal("3D000", format!("database \"{name}\" does not exist"))),
         Err(error) => Err(error::of_fault(&error)),
     }
 }

@@ -1,6 +1,6 @@
 //! Who runs the node's assets: registered when the node is composed, because what makes them run comes after SQL.
 
-use cenote_catalog::{AssetRun, Schedule};
+use cenote_catalog::{AssetRun, Explained, MaterializeRequest, PartitionStatus, Planned, Schedule};
 use cenote_vocab::{Micros, Scope};
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ pub trait Assets: Send + Sync {
         &'a self,
         scope: &'a Scope,
         asked: MaterializeRequest,
-    ) -> BoxFuture<'a, Result<PlannedRun, Error>>;
+    ) -> BoxFuture<'a, Result<Planned, Error>>;
     /// Returns when the run is at its end.
     fn wait<'a>(&'a self, scope: &'a Scope, run: Uuid) -> BoxFuture<'a, Result<AssetRun, Error>>;
     /// Ends a run: what has not begun does not begin, what runs ends early.
@@ -28,64 +28,25 @@ pub trait Assets: Send + Sync {
         scope: &'a Scope,
         run: Uuid,
         actor: &'a str,
-    ) -> BoxFuture<'a, Result<PlannedRun, Error>>;
-    /// Why an asset is as it is.
+    ) -> BoxFuture<'a, Result<Planned, Error>>;
+    /// Lets no further task of a run begin, or lets them again.
+    fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>>;
+    /// Every partition of an asset that is there or was ever tried, in order; and when that was so.
+    fn partitions<'a>(
+        &'a self,
+        scope: &'a Scope,
+        asset: Uuid,
+    ) -> BoxFuture<'a, Result<(Vec<PartitionStatus>, Micros), Error>>;
+    /// How every asset is: `missing`, `running`, `failed`, `stale`, `fresh`.
+    fn states<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>>;
+    /// Why an asset is as it is, or one partition of it.
     fn explain_asset<'a>(
         &'a self,
         scope: &'a Scope,
         asset: Uuid,
-    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>>;
+        partition: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>>;
     /// Why a run is as it is.
-    fn explain_run<'a>(
-        &'a self,
-        scope: &'a Scope,
-        run: Uuid,
-    ) -> BoxFuture<'a, Result<Vec<Explanation>, Error>>;
-}
-
-/// A request for a run.
-#[derive(Clone, Debug, Default)]
-pub struct MaterializeRequest {
-    /// What is asked for.
-    pub assets: Vec<Uuid>,
-    /// Also what they read.
-    pub upstream: bool,
-    /// Also what reads them.
-    pub downstream: bool,
-    /// The time that the run is about.
-    pub logical: Option<Micros>,
-    /// Who asks.
-    pub actor: String,
-    /// Only say what would be.
-    pub dry_run: bool,
-    /// The same key is the same run.
-    pub key: Option<String>,
-}
-
-/// A plan, and the run that was made of it.
-#[derive(Clone, Debug, Default)]
-pub struct PlannedRun {
-    /// None of a dry run.
-    pub run: Option<Uuid>,
-    /// False if a run of the same key was there already.
-    pub created: bool,
-    /// Of the plan.
-    pub fingerprint: String,
-    /// Key and reason of each task, in an order in which they may run.
-    pub tasks: Vec<(String, String)>,
-}
-
-/// One row of an explanation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// What is explained: `asset`, `code`, `input`, `run`, `task`, `schedule`, …
-    pub step: &'static str,
-    /// Of what.
-    pub subject: String,
-    /// A word.
-    pub verdict: String,
-    /// A stable word for why, if there is one.
-    pub reason: Option<String>,
-    /// For people.
-    pub detail: Option<String>,
+    fn explain_run<'a>(&'a self, scope: &'a Scope, run: Uuid)
+    -> BoxFuture<'a, Result<Vec<Explained>, Error>>;
 }

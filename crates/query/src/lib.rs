@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod execution;
 mod jobs;
+mod lineage;
 mod metrics;
 mod options;
 mod parse;
@@ -30,7 +31,7 @@ mod system;
 mod table_function;
 mod transaction;
 
-pub use assets::{Assets, Explanation, MaterializeRequest, PlannedRun};
+pub use assets::Assets;
 pub use engine::{Engine, QueryRecord};
 pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};
@@ -46,8 +47,8 @@ pub use plan::STACK_BYTES;
 pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
 };
-pub use session::{PipelineEdit, Session, SessionOptions, TransactionStatus};
-pub use statement::view_columns;
+pub use session::{AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream};
 pub use statement::{Class, Prepared};
+pub use statement::{plan_id, view_columns};
 
 pub(crate) use metrics::Metrics;

@@ -2,6 +2,7 @@
 
 mod alter;
 mod asset;
+mod asset_partition;
 mod clauses;
 mod column;
 mod command;
@@ -38,7 +39,7 @@ pub(crate) use pipeline::{
     ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
 };
 pub use secrets::masked;
-pub(crate) use tokens::{folded, quoted, split, text_from, tokenize, word_is, words};
+pub(crate) use tokens::{folded, quoted, span_of, split, text_from, tokenize, word_is, words};
 pub(crate) use words::{Words, object_name};
 
 use crate::Error;

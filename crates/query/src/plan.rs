@@ -16,6 +16,7 @@ mod resolve;
 mod rewriter;
 mod snapshot;
 mod state;
+mod texts;
 mod times;
 mod yielding;
 

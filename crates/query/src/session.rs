@@ -1,5 +1,7 @@
 //! One client's state: search path, settings, transaction.
 
+mod assets;
+mod audit;
 mod inner;
 mod pipelines;
 mod statements;
@@ -20,6 +22,7 @@ use crate::plan::fault;
 use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
 
+pub use assets::{AssetView, Upstream};
 pub use pipelines::PipelineEdit;
 
 pub(crate) use inner::Inner;
@@ -146,6 +149,7 @@ impl Session {
         };
         match answer {
             Ok(answer) => {
+                self.inner.audit_statement(prepared, bounds.request_id.as_deref()).await;
                 running.enter("RUNNING");
                 Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
             }
@@ -175,6 +179,11 @@ impl Session {
             return Ok(None);
         }
         Box::pin(self.inner.commit(transaction, None)).await // a door that awaits it stays of a size
+    }
+
+    /// What the ledger keeps beside the setting `idempotency_key` of the next commit.
+    pub fn identify_request(&self, request: Vec<u8>) {
+        self.inner.identify_request(request);
     }
 
     /// Whether a transaction is open.

@@ -4,6 +4,7 @@ mod alter;
 mod answer;
 pub(crate) mod asset;
 mod asset_rules;
+mod asset_slice;
 mod asset_task;
 mod check;
 mod column_type;
@@ -36,6 +37,7 @@ mod update;
 mod upsert;
 mod view;
 
+pub use asset::plan_id;
 pub use materialized::view_columns;
 pub use prepared::{Class, Prepared};
 

@@ -1,10 +1,12 @@
-//! Table functions about one table: its changes, its snapshots, its files.
+//! Table functions about one table: its changes, its snapshots, its files, its partitions as an asset.
 //!
 //! The binder finds a call in the statement, reads its arguments here, and puts the table that is made for it in its place; so
 //! names, rights and snapshot are those of every other reference, and arguments may have names.
 
 mod arguments;
+mod asset_partitions;
 mod changes;
+mod column_lineage;
 mod files;
 mod lineage;
 mod relation;
@@ -35,11 +37,20 @@ pub(crate) enum Function {
     Files,
     FileStatistics,
     Lineage,
+    ColumnLineage,
+    AssetPartitions,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Changes, Self::Snapshots, Self::Files, Self::FileStatistics, Self::Lineage];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Changes,
+        Self::Snapshots,
+        Self::Files,
+        Self::FileStatistics,
+        Self::Lineage,
+        Self::ColumnLineage,
+        Self::AssetPartitions,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -48,6 +59,8 @@ impl Function {
             Self::Files => "table_files",
             Self::FileStatistics => "table_file_stats",
             Self::Lineage => "lineage",
+            Self::ColumnLineage => "column_lineage",
+            Self::AssetPartitions => "asset_partitions",
         }
     }
 
@@ -62,9 +75,10 @@ impl Function {
     fn parameters(self) -> (&'static [&'static str], usize) {
         match self {
             Self::Changes => (&["table", "from", "to", "types", "columns", "preimages", "expired"], 2),
-            Self::Snapshots => (&["table"], 1),
+            Self::Snapshots | Self::AssetPartitions => (&["table"], 1),
             Self::Files | Self::FileStatistics => (&["table", "version"], 1),
             Self::Lineage => (&["table", "direction", "depth"], 1),
+            Self::ColumnLineage => (&["table", "column", "direction", "depth"], 2),
         }
     }
 
@@ -118,7 +132,7 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
     let named = context.table(&arguments.text("table")?)?;
     let version = match call.function {
         Function::Changes => arguments.moment("to")?,
-        Function::Lineage => None,
+        Function::Lineage | Function::ColumnLineage | Function::AssetPartitions => None,
         _ => arguments.moment("version")?,
     };
     let at = match version {
@@ -136,6 +150,8 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
             changes::relation(context, &table, after, at, &arguments)?
         }
         Function::Lineage => lineage::relation(context, &table, &arguments)?,
+        Function::ColumnLineage => column_lineage::relation(context, &table, &arguments)?,
+        Function::AssetPartitions => asset_partitions::relation(context, &table),
         Function::Snapshots => snapshots::relation(context, &table),
         Function::Files => files::files(context, &table, at),
         Function::FileStatistics => files::statistics(context, &table, at),

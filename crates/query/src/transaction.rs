@@ -1,12 +1,12 @@
 //! What a transaction has staged, and how it becomes one commit.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Code, Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer, RunOf,
-    SchemaDef, TableChange, TableDef,
+    Code, ColumnEdge, Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer,
+    RunOf, SchemaDef, TableChange, TableDef,
 };
 use cenote_table::{ChangingGuard, Lake, Staging, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
@@ -55,6 +55,8 @@ pub(crate) struct Staged {
     pub(crate) operation: &'static str,
     /// Tables that were read, and at which snapshot.
     pub(crate) inputs: BTreeMap<TableId, Txn>,
+    /// Which columns came of which, if that is known of all that was read.
+    pub(crate) columns: Option<Vec<ColumnEdge>>,
     /// The run that it is part of; a statement outside of any makes its own.
     pub(crate) run: Option<RunOf>,
     /// What makes the rows, where it is more than the statements.
@@ -75,6 +77,11 @@ impl Staged {
         self.rows.values().all(|staging| staging.is_empty()) && self.objects.is_empty()
     }
 
+    /// True if rows were made of those of another table.
+    fn reads_others(&self) -> bool {
+        self.inputs.keys().any(|input| !self.rows.contains_key(input))
+    }
+
     /// Bytes in staged files.
     pub(crate) fn bytes(&self) -> u64 {
         self.rows.values().map(|staging| staging.bytes()).sum()
@@ -83,6 +90,7 @@ impl Staged {
     /// Adds what a later statement staged. The answer is for [`Lake::discard`].
     #[must_use]
     pub(crate) fn append(&mut self, later: Self) -> Vec<Arc<Staging>> {
+        let read = (self.reads_others(), later.reads_others());
         let gone = later.dropped.iter().filter_map(|table| self.rows.remove(table)).collect();
         for (id, staging) in later.rows {
             match self.rows.entry(id) {
@@ -98,6 +106,13 @@ impl Staged {
         self.names = later.names.or(self.names.take());
         self.operation = if self.sql.is_empty() { later.operation } else { "transaction" };
         self.sql.extend(later.sql);
+        self.columns = match read {
+            (false, _) => later.columns,
+            (true, false) => self.columns.take(),
+            (true, true) => self.columns.take().zip(later.columns).map(|(known, more)| {
+                known.into_iter().chain(more).collect::<BTreeSet<_>>().into_iter().collect()
+            }),
+        };
         self.inputs.extend(later.inputs);
         self.base = later.base.or(self.base);
         gone
@@ -119,7 +134,7 @@ impl Staged {
         identity: &Identity,
         base: Txn,
         request_id: Option<String>,
-        idempotency_key: Option<String>,
+        once: Option<Producer>,
     ) -> Result<Committed, Failure> {
         let mut tables = Vec::with_capacity(self.rows.len());
         let mut unsettled = None;
@@ -140,11 +155,7 @@ impl Staged {
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
-            producers: idempotency_key
-                .iter()
-                .map(|key| client_producer(identity, key))
-                .chain(self.producers.iter().cloned())
-                .collect(),
+            producers: once.into_iter().chain(self.producers.iter().cloned()).collect(),
             facts: Facts {
                 run: self.run(lake),
                 code: self.code(),
@@ -179,7 +190,10 @@ impl Staged {
     }
 
     fn code(&self) -> Option<Code> {
-        self.code.clone().or_else(|| code_of(&self.sql, &self.inputs, self.rows.keys().copied()))
+        self.code.clone().or_else(|| {
+            let code = code_of(&self.sql, &self.inputs, self.rows.keys().copied())?;
+            Some(Code { columns: self.columns.clone(), ..code })
+        })
     }
 
     /// The catalog knows what a commit changes by number only.
@@ -220,13 +234,13 @@ impl From<Failure> for Error {
     }
 }
 
-/// The ledger's name of a client's key.
-pub(crate) fn client_producer(identity: &Identity, key: &str) -> Producer {
+/// The ledger's mark of a client's key, with what is kept beside it.
+pub(crate) fn client_producer(identity: &Identity, key: &str, state: Option<Vec<u8>>) -> Producer {
     Producer {
         name: format!("client/{}/{key}", identity.token.name),
         epoch: Epoch(1),
         fence: None,
-        state: None,
+        state: state.map(Into::into),
         tables: None,
     }
 }

@@ -31,6 +31,11 @@ pub fn pipeline_state(tenant: &str, pipeline: Uuid, object: Uuid) -> Path {
     Path::from(format!("{tenant}/pipelines/{pipeline}/{object}.state"))
 }
 
+/// The copy of such a state.
+pub fn pipeline_state_copy(tenant: &str, pipeline: Uuid, object: Uuid) -> Path {
+    Path::from(format!("{tenant}/pipelines/{pipeline}/{object}.copy"))
+}
+
 /// Where the published metadata of a tenant's catalog is: `_cenote/meta/{tenant}/{catalog}`. No tenant's name begins with `_`.
 pub fn metadata_location(tenant: &str, catalog: &str) -> String {
     format!("{METADATA}/{tenant}/{catalog}")

@@ -20,7 +20,7 @@ mod upload;
 pub use error::Error;
 pub use layout::{
     METADATA_POINTER, data_file, deletion_vector_file, metadata_file, metadata_location, metadata_manifest,
-    object_path, pipeline_location, pipeline_state, table_location,
+    object_path, pipeline_location, pipeline_state, pipeline_state_copy, table_location,
 };
 pub use options::{Secret, StorageOptions};
 pub use store::{Listed, Store};

@@ -5,7 +5,8 @@
 //! ```
 //! An epoch adds one block. Small blocks stand beside the epoch itself; together too large or too many they become an object,
 //! which takes those before it along that are not much larger. So a row is written a few times, and an epoch costs what it
-//! changed. Where more than half of the rows in blocks are dead, all are written anew.
+//! changed. What is full is not merged any more, so no merge needs more memory than some full blocks. Where more than half of the
+//! rows in blocks are dead, all are written anew.
 
 use std::io::Cursor;
 
@@ -30,6 +31,15 @@ const SMALL_ROWS: u64 = 64;
 pub(crate) type Changes = Vec<Vec<Delta>>;
 /// Layouts by operator and table.
 pub(crate) type Layouts<'a> = Vec<Vec<&'a Layout>>;
+
+/// How large blocks become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// All that stand in the state, together, in bytes.
+    pub(crate) inline: usize,
+    /// From so many bytes on a block is full.
+    pub(crate) full: usize,
+}
 
 /// A block as the header of a state tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +110,14 @@ impl Block {
 }
 
 impl BlockHead {
+    /// Fails if these are not the bytes of the block.
+    pub(crate) fn check(&self, bytes: &Bytes) -> Result<(), String> {
+        match xxh3_64(bytes) == self.checksum {
+            true => Ok(()),
+            false => Err("the checksum of a block does not match".to_owned()),
+        }
+    }
+
     /// Adds what the bytes of a block say to changes; the error says what is wrong.
     pub(crate) fn decode(
         &self,
@@ -107,9 +125,7 @@ impl BlockHead {
         layouts: &Layouts<'_>,
         into: &mut Changes,
     ) -> Result<(), String> {
-        if xxh3_64(bytes) != self.checksum {
-            return Err("the checksum of a block does not match".to_owned());
-        }
+        self.check(bytes)?;
         let mut from = 0;
         for part in &self.parts {
             let bytes = bytes.get(from..from + part.bytes).ok_or("a block is cut off")?;
@@ -135,7 +151,7 @@ pub(crate) fn nothing(layouts: &Layouts<'_>) -> Changes {
 }
 
 /// What becomes of the blocks when a new one comes and the tables hold so many rows.
-pub(crate) fn step(blocks: &[BlockHead], new: &BlockHead, live_rows: u64, inline_bytes_max: usize) -> Step {
+pub(crate) fn step(blocks: &[BlockHead], new: &BlockHead, live_rows: u64, sizes: Sizes) -> Step {
     let rows: u64 = blocks.iter().map(|block| block.rows).sum::<u64>() + new.rows;
     if rows > 2 * live_rows + SMALL_ROWS {
         return Step::Whole;
@@ -144,7 +160,7 @@ pub(crate) fn step(blocks: &[BlockHead], new: &BlockHead, live_rows: u64, inline
     let mut from = blocks.iter().position(|block| block.id.is_none()).unwrap_or(blocks.len());
     let inline = &blocks[from..];
     let inline_bytes = inline.iter().map(|block| block.bytes).sum::<u64>() + new.bytes;
-    let fits = inline_bytes <= inline_bytes_max as u64;
+    let fits = inline_bytes <= sizes.inline as u64;
     if fits && inline.len() < BLOCKS_MAX {
         return Step::Add;
     }
@@ -152,8 +168,11 @@ pub(crate) fn step(blocks: &[BlockHead], new: &BlockHead, live_rows: u64, inline
         return Step::Merge(from);
     }
     let mut merged = inline.iter().map(|block| block.rows).sum::<u64>() + new.rows;
+    let is_full = |block: &BlockHead| block.bytes >= sizes.full as u64;
+    let full = blocks[..from].iter().filter(|block| is_full(block)).count();
     while let Some(before) = from.checked_sub(1)
-        && (from >= BLOCKS_MAX || blocks[before].rows <= 2 * merged)
+        && !is_full(&blocks[before])
+        && (from - full >= BLOCKS_MAX || blocks[before].rows <= 2 * merged)
     {
         merged += blocks[before].rows;
         from = before;
@@ -219,9 +238,10 @@ mod tests {
         };
         let (mut blocks, mut written, mut id) = (Vec::new(), 0, 0);
         let (epochs, inline_max) = (2000_u64, 1000);
+        let sizes = Sizes { inline: inline_max, full: usize::MAX };
         for epoch in 1..=epochs {
             let new = head(None, 10);
-            match step(&blocks, &new, epoch * 10, inline_max) {
+            match step(&blocks, &new, epoch * 10, sizes) {
                 Step::Add => blocks.push(new),
                 Step::Merge(from) => {
                     let merged: Vec<BlockHead> = blocks.drain(from..).chain([new]).collect();
@@ -237,6 +257,13 @@ mod tests {
             assert!(objects <= BLOCKS_MAX && blocks.len() <= 2 * BLOCKS_MAX, "{blocks:?}");
         }
         assert!(written <= epochs * 10 * 20, "{written}");
-        assert_eq!(step(&[head(None, 90)], &head(None, 10), 10, inline_max), Step::Whole);
+        assert_eq!(step(&[head(None, 90)], &head(None, 10), 10, sizes), Step::Whole);
+        let many: Vec<BlockHead> = [5000, 5000, 200, 100].map(|rows| head(Some(1), rows)).into();
+        let new = head(None, 150);
+        assert_eq!(
+            step(&many, &new, 1 << 20, Sizes { full: 50_000, ..sizes }),
+            Step::Merge(2),
+            "full ones stay"
+        );
     }
 }

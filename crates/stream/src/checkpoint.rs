@@ -269,12 +269,18 @@ impl Stored {
         self.operators.iter().map(|operator| operator.fingerprint.as_str())
     }
 
+    /// Fails if these are not the bytes of the runs.
+    pub(crate) fn check(&self, body: &Bytes) -> Result<(), String> {
+        match xxh3_64(body) == self.checksum {
+            true => Ok(()),
+            false => Err("its checksum does not match".to_owned()),
+        }
+    }
+
     /// The runs of each operator; `object`: the bytes of the object, if there is one.
     pub(crate) fn runs(&self, object: Option<Bytes>) -> Result<Vec<Vec<RecordBatch>>, String> {
         let body = object.unwrap_or_else(|| self.inline.clone());
-        if xxh3_64(&body) != self.checksum {
-            return Err("its checksum does not match".to_owned());
-        }
+        self.check(&body)?;
         let mut from = 0;
         let mut all = Vec::new();
         for operator in &self.operators {

@@ -94,21 +94,21 @@ pub(crate) fn behind((before, now): (i64, i64), lag: i64) -> (i64, i64) {
 
 /// Event time that is over: the least of the sources that may still bring something. It never falls.
 ///
-/// How late rows may come is in what their source has seen. A source, or a part of it, without any row holds it, until it was silent for as long as `idle` says since `since`, when the pipeline began to run;
-/// if nothing is left to wait for but silence, it stays. All ended: everything is over.
+/// How late rows may come is in what their source has seen. A source, or a part of it, without any row holds it, until it was silent for as
+/// long as the source is waited for (`None`: for ever) since `since`, when the pipeline began to run; if nothing is left to wait for
+/// but silence, it stays. All ended: everything is over.
 pub(crate) fn watermark<'a>(
     before: i64,
-    sources: impl Iterator<Item = &'a SourceState> + Clone,
-    idle: Option<Duration>,
+    sources: impl Iterator<Item = (&'a SourceState, Option<Duration>)> + Clone,
     (now, since): (i64, i64),
 ) -> i64 {
-    if sources.clone().all(|source| source.ended) {
+    if sources.clone().all(|(source, _)| source.ended) {
         return i64::MAX;
     }
-    let reached = |source: &SourceState| {
+    let reached = |(source, idle): (&SourceState, Option<Duration>)| {
         source.reached(idle, (now, since)).unwrap_or(i64::MIN).min(source.floor.unwrap_or(i64::MAX))
     };
-    let least = sources.filter(|source| !source.ended && !is_idle(source, idle, (now, since)));
+    let least = sources.filter(|(source, idle)| !source.ended && !is_idle(source, *idle, (now, since)));
     let least = least.map(reached).min();
     least.map_or(before, |least| least.max(before))
 }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn at(before: i64, sources: &[SourceState], now: i64) -> i64 {
-        watermark(before, sources.iter(), IDLE, (now, 0))
+        watermark(before, sources.iter().map(|source| (source, IDLE)), (now, 0))
     }
 
     #[test]
@@ -168,8 +168,14 @@ mod tests {
         assert_eq!(at(i64::MIN, &sources, 99), i64::MIN);
         assert_eq!(at(i64::MIN, &sources, 200), 40);
         assert_eq!(at(40, &sources, 500), 40);
-        let restarted = watermark(i64::MIN, sources.iter(), IDLE, (500, 450));
+        let restarted = watermark(i64::MIN, sources.iter().map(|source| (source, IDLE)), (500, 450));
         assert_eq!(restarted, i64::MIN, "a pause makes nobody idle");
+        let patient = [(&sources[0], IDLE), (&sources[1], None)];
+        assert_eq!(
+            watermark(i64::MIN, patient.into_iter(), (500, 0)),
+            i64::MIN,
+            "one is waited for, for ever"
+        );
     }
 
     fn parts(parts: &[(Option<i64>, i64)]) -> SourceState {

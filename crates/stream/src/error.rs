@@ -71,6 +71,9 @@ pub enum Error {
     /// State could not be stored or read.
     #[error(transparent)]
     Store(#[from] cenote_store::Error),
+    /// State for which there is no memory could not be put on disk, or read from it.
+    #[error("state on disk, of which there may be as much as query.spill_max says: {0}")]
+    Spill(std::io::Error),
     /// A plan failed.
     #[error("{0}")]
     Plan(DataFusionError),
@@ -133,7 +136,7 @@ impl Fault for Error {
         match self {
             Self::Invalid(_) | Self::State { .. } | Self::BadRow { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
-            Self::StateMemory { .. } => ErrorKind::Exhausted,
+            Self::StateMemory { .. } | Self::Spill(_) => ErrorKind::Exhausted,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Query(error) => error.kind(),
             Self::Connect(error) => error.kind(),

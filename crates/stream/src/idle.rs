@@ -83,12 +83,12 @@ impl Idle {
     /// Stamps that are there, in order.
     fn stamps(&self, held: &Multiset) -> Result<Vec<(i64, Stamp)>, Error> {
         let mut stamps = Vec::new();
-        let mut first = held.from(&[]).next();
-        while let Some(row) = first {
-            let at = self.instant(row)?;
+        let mut first = held.from(&[])?.next().transpose()?;
+        while let Some((row, _)) = first {
+            let at = self.instant(&row)?;
             stamps.push((at, self.bytes(at)?));
             first = match at.checked_add(1) {
-                Some(next) => held.from(&self.bytes(next)?).next(),
+                Some(next) => held.from(&self.bytes(next)?)?.next().transpose()?,
                 None => None,
             };
         }
@@ -105,7 +105,14 @@ impl Idle {
         let mut delta = Delta::default();
         for (key, new) in keys {
             // Most keys were touched lately.
-            let old = stamps.iter().rev().map(|(_, stamp)| row(stamp, key)).find(|row| held.contains(row));
+            let mut old = None;
+            for (_, stamp) in stamps.iter().rev() {
+                let row = row(stamp, key);
+                if held.contains(&row)? {
+                    old = Some(row);
+                    break;
+                }
+            }
             if let Some(new) = new {
                 delta.add(&row(new, key), 1);
             }
@@ -122,10 +129,8 @@ impl Idle {
         held: &Multiset,
         keys: impl Iterator<Item = &'a [u8]>,
         stamp: &Stamp,
-    ) -> Delta {
-        let mut delta = Delta::default();
-        keys.map(|key| row(stamp, key)).filter(|row| !held.contains(row)).for_each(|row| delta.add(&row, 1));
-        delta
+    ) -> Result<Delta, Error> {
+        new_rows(held, keys.map(|key| row(stamp, key)))
     }
 
     /// Keys have these stamps as well as those that they had, each its own.
@@ -138,22 +143,19 @@ impl Idle {
         let stamps = self.stamp.convert_columns(&[Arc::new(Int64Array::from(stamps))])?;
         let rows: BTreeSet<Vec<u8>> =
             keys.iter().zip(&stamps).map(|(key, stamp)| row(stamp.data(), key)).collect();
-        let mut delta = Delta::default();
-        rows.iter().filter(|row| !held.contains(row)).for_each(|row| delta.add(row, 1));
-        Ok(delta)
+        new_rows(held, rows.into_iter())
     }
 
     /// Stamps behind one instant and not behind another, each with its keys.
     pub(crate) fn between(&self, held: &Multiset, (after, upto): (i64, i64)) -> Result<Vec<Touched>, Error> {
-        let keys = |stamp: &Stamp| held.of_key(stamp).map(|(row, _)| row[stamp.len()..].into()).collect();
         let stamps = self.stamps(held)?.into_iter().filter(|(at, _)| *at > after && *at <= upto);
-        Ok(stamps.map(|(_, stamp)| (stamp.clone(), keys(&stamp))).collect())
+        stamps.map(|(_, stamp)| keys_of(held, stamp)).collect()
     }
 
     /// True if something is to be forgotten when event time up to here is over.
     pub(crate) fn is_due(&self, held: &Multiset, watermark: i64) -> Result<bool, Error> {
-        match held.from(&[]).next() {
-            Some(row) => Ok(self.is_over(self.instant(row)?, watermark)),
+        match held.from(&[])?.next().transpose()? {
+            Some((row, _)) => Ok(self.is_over(self.instant(&row)?, watermark)),
             None => Ok(false),
         }
     }
@@ -168,8 +170,7 @@ impl Idle {
             if !self.is_over(at, watermark) {
                 break;
             }
-            let keys = held.of_key(&stamp).map(|(row, _)| row[stamp.len()..].into()).collect();
-            all.push((stamp, keys));
+            all.push(keys_of(held, stamp)?);
         }
         Ok(all)
     }
@@ -183,6 +184,23 @@ impl Idle {
     pub(crate) fn forget(&self, delta: &mut Delta, stamp: &Stamp, key: &[u8]) {
         delta.add(&row(stamp, key), -1);
     }
+}
+
+/// A stamp with its keys.
+fn keys_of(held: &Multiset, stamp: Stamp) -> Result<Touched, Error> {
+    let keys = held.of_key(&stamp)?.iter().map(|(row, _)| row[stamp.len()..].into()).collect();
+    Ok((stamp, keys))
+}
+
+/// Those rows that are not there yet.
+fn new_rows(held: &Multiset, rows: impl Iterator<Item = Vec<u8>>) -> Result<Delta, Error> {
+    let mut delta = Delta::default();
+    for row in rows {
+        if !held.contains(&row)? {
+            delta.add(&row, 1);
+        }
+    }
+    Ok(delta)
 }
 
 /// Encodings of columns stand one behind the other.
@@ -236,7 +254,7 @@ mod tests {
         let mut held = Multiset::default();
         for at in [0, 3, 40, 45] {
             let (key, stamp) = (key(&idle, 1), idle.stamp(at).expect("bytes"));
-            let delta = idle.mark(&held, [key.as_ref()].into_iter(), &stamp);
+            let delta = idle.mark(&held, [key.as_ref()].into_iter(), &stamp).expect("marked");
             held.apply(&delta);
         }
         assert_eq!(held.len(), 4);
@@ -254,7 +272,7 @@ mod tests {
         let idle = Idle::new(0, &[Arc::new(Field::new("k", DataType::Int64, true))]).expect("bytes");
         let mut held = Multiset::default();
         let (key, stamp) = (key(&idle, 1), idle.stamp(7).expect("bytes"));
-        held.apply(&idle.mark(&held, [key.as_ref()].into_iter(), &stamp));
+        held.apply(&idle.mark(&held, [key.as_ref()].into_iter(), &stamp).expect("marked"));
         assert_eq!((keys(&idle, &held, 6), keys(&idle, &held, 7)), (vec![], vec![1]));
     }
 }

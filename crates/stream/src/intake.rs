@@ -98,8 +98,10 @@ impl Intake {
                     rows.iter().try_for_each(|row| self.take(shape, row, (places.partition(), delay)))?;
                     continue;
                 }
-                Ok(_) => "a row has no event time: it is NULL".to_owned(),
-                Err(Error::Plan(error)) => error.strip_backtrace(),
+                Ok(_) => shape.without_time(),
+                Err(Error::Plan(error)) => {
+                    format!("{}: {}", shape.made.join(" or "), error.strip_backtrace())
+                }
                 Err(error) => return Err(error),
             };
             self.bad.push(BadRow::new(places.row(number), shown(&without_time(&row)).as_bytes(), reason));
@@ -131,6 +133,16 @@ impl Intake {
         self.note(partition, over);
         self.batches.push(RecordBatch::try_new(shape.schema.clone(), batch.columns()[..width].to_vec())?);
         Ok(())
+    }
+}
+
+impl Shape {
+    /// Why a row that did not happen cannot be used.
+    fn without_time(&self) -> String {
+        match &self.time {
+            Some(column) => format!("column \"{column}\" is NULL: the row has no event time"),
+            None => "the row has no event time".to_owned(),
+        }
     }
 }
 

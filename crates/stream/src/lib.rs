@@ -31,6 +31,7 @@ mod run;
 mod runtime;
 mod session;
 mod sink;
+mod spilled;
 mod streams;
 mod window;
 

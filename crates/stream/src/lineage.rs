@@ -14,9 +14,11 @@ pub(crate) enum Meaning {
     Table(i64, BTreeMap<String, i32>),
     /// A view, by its query and where the names in it are looked for.
     View(String, String),
+    /// A source of which operators hold something, by what its positions are positions in.
+    Source(String),
 }
 
-/// By full name.
+/// By full name; sources with the word before it.
 pub(crate) type Lineage = BTreeMap<String, Meaning>;
 
 /// Whether it is the same script that was planned then.
@@ -43,6 +45,11 @@ impl Meaning {
         }
     }
 
+    /// Of a source, with the name that it is kept under.
+    pub(crate) fn source(name: &str, identity: String) -> (String, Self) {
+        (format!("source {name}"), Self::Source(identity))
+    }
+
     /// How it differs from what it was.
     fn difference(&self, was: &Self, script: Script) -> Option<String> {
         match (was, self) {
@@ -56,7 +63,8 @@ impl Meaning {
             (Self::View(_, was), Self::View(_, is)) if was != is => {
                 Some(format!("the view was made with search_path {was}, it is {is}"))
             }
-            (Self::View(..), Self::View(..)) => None,
+            (Self::Source(was), Self::Source(is)) if was != is => Some(format!("it was {was}, it is {is}")),
+            (Self::View(..), Self::View(..)) | (Self::Source(_), _) | (_, Self::Source(_)) => None,
             (Self::Table(..), Self::View(..)) => Some("it was a table, it is a view".to_owned()),
             (Self::View(..), Self::Table(..)) => Some("it was a view, it is a table".to_owned()),
         }
@@ -109,5 +117,13 @@ mod tests {
             "the query of the view was SELECT 1, it is SELECT 2"
         );
         assert_eq!(reason(&was, &view("SELECT 1")), "it was a table, it is a view");
+        let source = |identity: &str| BTreeMap::from([Meaning::source("s", identity.to_owned())]);
+        let both = [source("single_file /a"), source("single_file /b")];
+        assert_eq!(reason(&both[0], &both[0]), "");
+        assert_eq!(
+            difference(&both[0], &both[1], Script::Other),
+            Some(("source s".to_owned(), "it was single_file /a, it is single_file /b".to_owned()))
+        );
+        assert_eq!(reason(&was, &both[0]), "", "a source that is new");
     }
 }

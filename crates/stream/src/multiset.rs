@@ -2,10 +2,12 @@
 //!
 //! A row is bytes in Arrow's row format, which begin with those of its first columns: where the key stands first, all rows of
 //! a key are one range. A change is rows too, each with how many come (above 0) or go (below): what is held is the sum of all
-//! changes, in whatever order they are added up.
+//! changes, in whatever order they are added up. What there is no memory for is in files ([`Spilled`]), and is added up with the rest.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
@@ -13,8 +15,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::row::{RowConverter, SortField};
 use cenote_connect::WEIGHT;
+use datafusion::execution::DiskManager;
 
 use crate::Error;
+use crate::spilled::{Merged, Spilled};
 
 /// Memory of a row beside its bytes, about.
 const ROW_BYTES: u64 = 48;
@@ -44,9 +48,14 @@ pub(crate) struct Delta(BTreeMap<Box<[u8]>, i64>);
 /// Rows that are there, each with how often.
 #[derive(Debug, Default)]
 pub(crate) struct Multiset {
+    /// All of them, or how they differ from those that are on disk.
     rows: BTreeMap<Box<[u8]>, i64>,
     bytes: u64,
+    spilled: Option<Spilled>,
 }
+
+/// A row that is held, and how often.
+pub(crate) type HeldRow<'a> = (Cow<'a, [u8]>, i64);
 
 impl Layout {
     /// Of rows with these columns, the first of which are the key. `Unsupported` for a type that has no order of bytes.
@@ -175,8 +184,9 @@ impl Delta {
     }
 
     /// Takes all rows away that are held of a key.
-    pub(crate) fn leave(&mut self, held: &Multiset, key: &[u8]) {
-        held.of_key(key).for_each(|(row, weight)| self.add(row, -weight));
+    pub(crate) fn leave(&mut self, held: &Multiset, key: &[u8]) -> Result<(), Error> {
+        held.of_key(key)?.iter().for_each(|(row, weight)| self.add(row, -weight));
+        Ok(())
     }
 
     /// Adds all of another.
@@ -209,17 +219,26 @@ impl Delta {
 }
 
 impl Multiset {
-    /// The rows of a key with how often they are there.
-    pub(crate) fn of_key(&self, key: &[u8]) -> impl Iterator<Item = (&[u8], i64)> {
-        of_key(&self.rows, key)
+    /// The rows of a key in order, with how often they are there.
+    pub(crate) fn of_key(&self, key: &[u8]) -> Result<Vec<HeldRow<'_>>, Error> {
+        let mut rows = Vec::new();
+        for row in self.from(key)? {
+            let row = row?;
+            if !row.0.starts_with(key) {
+                break;
+            }
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     /// The rows of a key as they will be.
-    pub(crate) fn of_key_with(&self, key: &[u8], delta: &Delta) -> BTreeMap<Box<[u8]>, i64> {
+    pub(crate) fn of_key_with(&self, key: &[u8], delta: &Delta) -> Result<BTreeMap<Box<[u8]>, i64>, Error> {
+        let held = self.of_key(key)?;
         let mut rows: BTreeMap<Box<[u8]>, i64> =
-            self.of_key(key).map(|(row, weight)| (row.into(), weight)).collect();
+            held.into_iter().map(|(row, weight)| (row.into(), weight)).collect();
         delta.of_key(key).for_each(|(row, weight)| add(&mut rows, row, weight));
-        rows
+        Ok(rows)
     }
 
     /// Becomes what it is after a change.
@@ -236,36 +255,97 @@ impl Multiset {
         }
     }
 
-    /// All rows, as the change that makes them of nothing.
-    pub(crate) fn whole(&self) -> Delta {
-        Delta(self.rows.clone())
+    /// Moves what is in memory to disk; it holds the same rows afterwards, also if that fails.
+    pub(crate) fn spill(&mut self, disk: &Arc<DiskManager>) -> Result<(), Error> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let spilled = self.spilled.get_or_insert_with(|| Spilled::new(disk.clone()));
+        spilled.add(self.rows.iter().map(|(row, weight)| (row.as_ref(), *weight)))?;
+        (self.rows, self.bytes) = (BTreeMap::new(), 0);
+        spilled.tidy()
     }
 
     /// Different rows in order, from the first on that is not before these bytes.
-    pub(crate) fn from(&self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn from(&self, bytes: &[u8]) -> Result<Rows<'_>, Error> {
         let from = (std::ops::Bound::Included(bytes), std::ops::Bound::Unbounded);
-        self.rows.range::<[u8], _>(from).map(|(row, _)| row.as_ref())
+        let spilled = match &self.spilled {
+            Some(spilled) => Some(spilled.from(bytes)?.peekable()),
+            None => None,
+        };
+        Ok(Rows { memory: self.rows.range::<[u8], _>(from).peekable(), spilled })
     }
 
     /// True if a row is there.
-    pub(crate) fn contains(&self, row: &[u8]) -> bool {
-        self.rows.contains_key(row)
+    pub(crate) fn contains(&self, row: &[u8]) -> Result<bool, Error> {
+        match self.spilled {
+            None => Ok(self.rows.contains_key(row)),
+            Some(_) => match self.from(row)?.next().transpose()? {
+                Some((first, _)) => Ok(*first == *row),
+                None => Ok(false),
+            },
+        }
     }
 
-    /// Different rows.
+    /// Different rows; of those on disk some may be counted more than once.
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        let spilled = self.spilled.as_ref().map_or(0, Spilled::rows);
+        self.rows.len() + usize::try_from(spilled).unwrap_or(usize::MAX)
     }
 
     /// Memory, about.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.spilled.as_ref().map_or(0, Spilled::memory)
+    }
+
+    /// Bytes of files.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.spilled.as_ref().map_or(0, Spilled::disk_bytes)
     }
 
     /// The memory that it takes after a change, at most about.
     pub(crate) fn bytes_with(&self, delta: &Delta) -> u64 {
         let added = delta.iter().filter(|(row, _)| !self.rows.contains_key(*row));
-        self.bytes + added.map(|(row, _)| row.len() as u64 + ROW_BYTES).sum::<u64>()
+        self.bytes() + added.map(|(row, _)| row.len() as u64 + ROW_BYTES).sum::<u64>()
+    }
+}
+
+/// Rows that are held, in order.
+pub(crate) struct Rows<'a> {
+    memory: Peekable<std::collections::btree_map::Range<'a, Box<[u8]>, i64>>,
+    spilled: Option<Peekable<Merged<'a>>>,
+}
+
+impl<'a> Rows<'a> {
+    fn in_memory(&mut self) -> Option<HeldRow<'a>> {
+        self.memory.next().map(|(row, weight)| (Cow::Borrowed(row.as_ref()), *weight))
+    }
+
+    fn next_row(&mut self) -> Result<Option<HeldRow<'a>>, Error> {
+        loop {
+            let Some(spilled) = &mut self.spilled else { return Ok(self.in_memory()) };
+            let order = match (self.memory.peek(), spilled.peek()) {
+                (_, Some(Err(_))) | (None, _) => std::cmp::Ordering::Greater,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (Some((row, _)), Some(Ok((other, _)))) => row.as_ref().cmp(other.as_ref()),
+            };
+            if order.is_lt() {
+                return Ok(self.in_memory());
+            }
+            let Some((row, weight)) = spilled.next().transpose()? else { return Ok(None) };
+            let more = if order.is_eq() { self.memory.next().map_or(0, |(_, weight)| *weight) } else { 0 };
+            if weight + more != 0 {
+                return Ok(Some((Cow::Owned(row.into_vec()), weight + more)));
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = Result<HeldRow<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_row().transpose()
     }
 }
 
@@ -325,8 +405,8 @@ mod tests {
         held.apply(&delta);
         let mut counts = Vec::new();
         for key in layout.keys(&delta).expect("keys") {
-            let found: Vec<(&[u8], i64)> = held.of_key(&key).collect();
-            let of_key = layout.batch(found.iter().map(|(row, _)| *row)).expect("rows");
+            let found = held.of_key(&key).expect("in memory");
+            let of_key = layout.batch(found.iter().map(|(row, _)| row.as_ref())).expect("rows");
             let keys: std::collections::BTreeSet<Option<&str>> =
                 of_key.column(0).as_string::<i32>().iter().collect();
             assert_eq!(keys.len(), 1, "one key");
@@ -345,14 +425,58 @@ mod tests {
             held.apply(&layout.weighted_delta(&[batch(&layout, rows)]).expect("rows"));
         }
         assert_eq!(held.len(), 1);
-        let whole = layout.weighted_batch(&held.whole()).expect("a batch");
-        assert_eq!(whole, batch(&layout, &[(Some("a"), 1, 2)]));
-        let again = layout.weighted_delta(&[whole]).expect("rows");
-        assert_eq!(again, held.whole());
+        let whole = |held: &Multiset| {
+            let mut whole = Delta::default();
+            for row in held.from(&[]).expect("in memory") {
+                let (row, weight) = row.expect("a row");
+                whole.add(&row, weight);
+            }
+            whole
+        };
+        let rows = layout.weighted_batch(&whole(&held)).expect("a batch");
+        assert_eq!(rows, batch(&layout, &[(Some("a"), 1, 2)]));
+        let again = layout.weighted_delta(&[rows]).expect("rows");
+        assert_eq!(again, whole(&held));
         let mut gone = Delta::default();
         again.iter().for_each(|(row, weight)| gone.add(row, -weight));
         held.apply(&gone);
         assert_eq!((held.len(), held.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_on_disk_and_what_is_not_are_one_table() {
+        let layout = layout();
+        let disk = datafusion::execution::disk_manager::DiskManagerBuilder::default().build();
+        let disk = Arc::new(disk.expect("a directory"));
+        let (mut held, mut plain) = (Multiset::default(), Multiset::default());
+        let text = |number: i64| format!("k{:03}", number * 37 % 200);
+        for round in 0..12_i64 {
+            let texts: Vec<String> = (0..60).map(|at| text(round * 11 + at)).collect();
+            let rows: Vec<(Option<&str>, i64, i64)> =
+                texts.iter().map(|key| (Some(key.as_str()), round % 2, 1 - 2 * (round % 3 / 2))).collect();
+            let delta = layout.weighted_delta(&[batch(&layout, &rows)]).expect("rows");
+            held.apply(&delta);
+            plain.apply(&delta);
+            if round % 3 == 1 {
+                held.spill(&disk).expect("there is room");
+                assert!(held.bytes < plain.bytes && held.disk_bytes() > 0);
+            }
+            let all = |held: &Multiset| -> Vec<(Vec<u8>, i64)> {
+                let rows = held.from(&[]).expect("read");
+                rows.map(|row| row.map(|(row, weight)| (row.into_owned(), weight)).expect("a row")).collect()
+            };
+            assert_eq!(all(&held), all(&plain), "round {round}");
+            for key in layout.keys(&delta).expect("keys") {
+                assert_eq!(held.of_key(&key).expect("read"), plain.of_key(&key).expect("read"));
+                let nothing = Delta::default();
+                for row in held.of_key_with(&key, &nothing).expect("read").keys() {
+                    assert!(held.contains(row).expect("read"));
+                }
+            }
+            for (row, _) in delta.iter() {
+                assert_eq!(held.contains(row).expect("read"), plain.contains(row).expect("in memory"));
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cenote_connect::{bytes, interval_micros};
 
 use crate::Error;
+use crate::pieces::cores;
 
 /// Options that are known by name and that this version cannot do.
 const LATER: [&str; 1] = ["key_groups"];
@@ -42,6 +43,36 @@ impl BadData {
     }
 }
 
+/// After how long without rows a source no longer holds the watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdleTimeout {
+    /// As the pipeline says.
+    OfPipeline,
+    After(Duration),
+    Never,
+}
+
+impl IdleTimeout {
+    /// The option `idle_micros` of a source: a number of µs, or an interval; 0 or less is never.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let micros = text.parse().ok().or_else(|| interval_micros(text));
+        let micros = micros.ok_or_else(|| {
+            Error::Invalid(format!("option 'idle_micros' is a number of microseconds, got '{text}'"))
+        })?;
+        let positive = u64::try_from(micros).ok().filter(|micros| *micros > 0);
+        Ok(positive.map_or(Self::Never, |micros| Self::After(Duration::from_micros(micros))))
+    }
+
+    /// `None`: it always holds it.
+    pub(crate) fn of(self, options: &PipelineOptions) -> Option<Duration> {
+        match self {
+            Self::OfPipeline => options.idle_timeout,
+            Self::After(timeout) => Some(timeout),
+            Self::Never => None,
+        }
+    }
+}
+
 /// `WITH (…)` and `SET` of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineOptions {
@@ -66,7 +97,7 @@ pub struct PipelineOptions {
     is_view: bool,
     /// Failures in a row before a person is needed; `None`: no limit.
     pub restarts_max: Option<u32>,
-    /// Bytes of state at most: more is a failure that names the operator; `None`: what all pipelines of the node may hold.
+    /// Bytes of state in memory at most, the rest is on disk; `None`: what all pipelines of the node may hold.
     pub state_memory: Option<u64>,
     /// Pieces of an epoch's rows that are worked on at once, at most; `None`: as many as there are cores.
     pub parallelism: Option<u32>,
@@ -106,6 +137,11 @@ impl PipelineOptions {
             read.set(name, value)?;
         }
         Ok(read)
+    }
+
+    /// Pieces of an epoch's rows that are worked on at once, at most.
+    pub(crate) fn pieces(&self) -> usize {
+        self.parallelism.and_then(|most| usize::try_from(most).ok()).unwrap_or_else(cores)
     }
 
     /// Sets one.
@@ -220,6 +256,10 @@ pub struct Limits {
     pub linger: Duration,
     /// State up to this stands in the catalog beside the epoch; more becomes an object.
     pub inline_state_bytes: usize,
+    /// A part of the state of so many bytes is not merged with others any more.
+    pub full_block_bytes: usize,
+    /// State in memory at most, though there may be more memory.
+    pub state_bytes: u64,
     /// Rows of a piece that is worked on beside others, at least.
     pub piece_rows: usize,
     /// Fewer rows than these stay together.
@@ -238,6 +278,8 @@ impl Default for Limits {
             commits_apart: 4,
             linger: Duration::from_millis(5),
             inline_state_bytes: 64 << 10,
+            full_block_bytes: 16 << 20,
+            state_bytes: u64::MAX,
             piece_rows: 8192,
             wide_rows: 20_000,
             lookup_bytes: 64 << 20,
@@ -268,6 +310,12 @@ mod tests {
         assert_eq!(time("at"), Some(("at".to_owned(), 0)));
         assert_eq!((time("at - 5"), time("lower(at)"), time("")), (None, None, None));
         assert!(of("watermark", "time").is_err(), "a pipeline has none");
+        let idle = |text: &str| IdleTimeout::parse(text).expect("fits");
+        assert_eq!(idle("1500"), IdleTimeout::After(Duration::from_micros(1500)));
+        assert_eq!(idle("5 seconds"), IdleTimeout::After(Duration::from_secs(5)));
+        assert_eq!((idle("0"), idle("-1")), (IdleTimeout::Never, IdleTimeout::Never));
+        let error = IdleTimeout::parse("soon").expect_err("no number").to_string();
+        assert_eq!(error, "option 'idle_micros' is a number of microseconds, got 'soon'");
         assert_eq!(of("restarts_max", "-1").expect("fits").restarts_max, None);
         for (name, value, message) in [
             ("watermark_delay", "soon", "option 'watermark_delay' is an interval of 0 or more, got 'soon'"),

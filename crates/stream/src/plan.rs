@@ -56,7 +56,7 @@ pub(crate) use operator::{Advanced, Moment, Operator};
 pub(crate) use stage::Stage;
 pub(crate) use view::shape;
 
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Meaning};
 use crate::multiset::weighted;
 use crate::options::BadData;
 use crate::streams::{LookupPlan, ScriptKind, SinkPlan, SourceKind, SourcePlan, Streams, Target};
@@ -447,6 +447,11 @@ impl Planner {
         let read = sources.iter().filter_map(SourcePlan::lake_table).chain(looked_up).collect::<Vec<_>>();
         let targets = self.outputs.iter().map(|(_, output)| &output.target);
         check::no_target_is_read(&read, targets.chain(&self.bad_table).chain(&self.late_table))?;
+        let is_held =
+            |source: &&SourcePlan| operators.iter().any(|operator| operator.reads().contains(&source.feed));
+        let held =
+            sources.iter().filter(is_held).map(|source| Meaning::source(&source.name, source.identity()));
+        let lineage = self.streams.lineage().into_iter().chain(held).collect();
         let sinks = self.streams.sinks();
         let (graph, nodes) = graph::graph(&graph::Parts {
             options: &self.options,
@@ -480,7 +485,7 @@ impl Planner {
                 .collect(),
             bad_table: self.bad_table,
             late_table: self.late_table,
-            lineage: self.streams.lineage(),
+            lineage,
             state,
             now: self.now,
             graph: Arc::new(graph),

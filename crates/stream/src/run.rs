@@ -5,12 +5,16 @@
 
 mod commit;
 mod cut;
+mod objects;
 mod preview;
 mod progress;
+mod rights;
+mod room;
 mod sift;
 mod state;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -26,8 +30,8 @@ use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::future::select_all;
 
 use self::progress::Watch;
+use self::rights::Asked;
 use self::sift::Taken;
-use self::state::memory;
 use crate::blocks::Block;
 use crate::checkpoint::{Held, SourceState, Standing, StateObject};
 use crate::epoch::{Executor, Step};
@@ -35,7 +39,7 @@ use crate::feed::{FeedId, Feeds};
 use crate::lookups::Lookups;
 use crate::multiset::Multiset;
 use crate::options::BadData;
-use crate::pieces::{Pieces, cores};
+use crate::pieces::Pieces;
 use crate::plan::{Advanced, Moment, PipelinePlan, Purpose, plan};
 use crate::sink::Sinks;
 use crate::streams::{EventTime, SourceKind, SourcePlan};
@@ -62,6 +66,7 @@ pub struct Run {
     scope: Scope,
     pipeline: Pipeline,
     actor: String,
+    asked: Asked,
     /// The script as everybody may see it.
     masked_script: String,
     plan: PipelinePlan,
@@ -161,12 +166,15 @@ impl Run {
 
     pub(crate) async fn of(services: Services, scope: &Scope, pipeline: Pipeline) -> Result<Self, Error> {
         let catalog = &services.lake.catalog;
+        let generation = catalog.rights_generation(scope);
         let owner = catalog.owner(scope, pipeline.owner).await?;
         let actor = owner.token.name.clone();
+        let asked = Asked { generation, expires: owner.token.expires };
         let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
         let mut run = Self::fresh(services, (scope, pipeline, actor), plan, (fence, epoch))?;
+        run.asked = asked;
         run.open_writers()?;
         let state = known.and_then(|(_, _, state)| state);
         match run.pipeline.reset.filter(|reset| epoch <= reset.upto) {
@@ -231,6 +239,7 @@ impl Run {
             scope: scope.clone(),
             pipeline,
             actor,
+            asked: Asked::default(),
             masked_script,
             plan,
         };
@@ -332,8 +341,7 @@ impl Run {
         standing.rows_forgotten += advanced.iter().map(|advanced| advanced.forgotten).sum::<u64>();
         let outputs = rows.iter().chain(&sunk).flatten();
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
-        let held = self.held.iter().zip(&advanced);
-        self.reserve(memory(held.map(|(held, then)| (&then.runs[..], &held.tables[..], &then.deltas[..]))))?;
+        self.make_room_for(&advanced)?;
         let closing = if standing.finished { Closing::Close } else { Closing::Open };
         self.stage_writers(epoch, &mut standing, &sunk, closing).await?;
         fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
@@ -343,6 +351,7 @@ impl Run {
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
         self.is_behind = cut.is_full;
         let committed = Box::pin(self.conclude(epoch, standing, staged, advanced)).await?;
+        self.make_room()?;
         self.show(shown);
         watch.lap(|took| &mut took.finish);
         self.took = watch.took;
@@ -353,6 +362,12 @@ impl Run {
         Ok(Step::Committed(committed.txn))
     }
 
+    /// From the next epoch on, so many pieces of its rows are worked on at once; what is held fits any.
+    pub(crate) fn rescale(&mut self, parallelism: Option<u32>) {
+        self.plan.options.parallelism = parallelism;
+        Arc::make_mut(&mut self.plan.graph).parallelism = self.plan.options.pieces() as u64;
+    }
+
     /// True until an epoch has read something, since it began or began again.
     fn is_first(&self) -> bool {
         self.epoch.0 == self.standing.since
@@ -360,9 +375,8 @@ impl Run {
 
     fn executor(&self) -> Executor<'_> {
         let limits = self.services.limits;
-        let most = self.plan.options.parallelism.and_then(|most| usize::try_from(most).ok());
-        let pieces =
-            Pieces { most: most.unwrap_or_else(cores), rows: limits.piece_rows, from: limits.wide_rows };
+        let most = self.plan.options.pieces();
+        let pieces = Pieces { most, rows: limits.piece_rows, from: limits.wide_rows };
         Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups, pieces }
     }
 
@@ -421,21 +435,37 @@ impl Run {
         let idle_commit = self.services.limits.idle_commit;
         let now = self.services.lake.clock.now();
         // One alone is waited for however silent it is.
-        let silence = match self.plan.options.idle_timeout {
-            Some(timeout) if self.parts().count() > 1 => {
-                let due = self.parts().map(|seen| Micros(seen.max(self.since)).plus(timeout));
+        let silence = match self.parts().count() > 1 {
+            true => {
+                let due =
+                    self.parts().filter_map(|(seen, idle)| Some(Micros(seen.max(self.since)).plus(idle?)));
                 let next = due.filter(|due| *due > now).min();
                 next.map_or(idle_commit, |next| next.since(now).min(idle_commit))
             }
-            _ => idle_commit,
+            false => idle_commit,
         };
         let due = self.writers.iter().filter_map(|writer| self.due(writer)).chain(self.early_due()).min();
         due.map_or(silence, |due| due.since(now).min(silence))
     }
 
-    /// When a row came last, of all that has an event time of its own.
-    fn parts(&self) -> impl Iterator<Item = i64> + '_ {
-        self.standing.sources.values().flat_map(SourceState::seen_parts)
+    /// When a row came last, of all that has an event time of its own, and how long its silence is waited for.
+    fn parts(&self) -> impl Iterator<Item = (i64, Option<Duration>)> + '_ {
+        let of_source = |(state, idle): (&'_ SourceState, Option<Duration>)| {
+            state.seen_parts().map(move |seen| (seen, idle)).collect::<Vec<_>>()
+        };
+        self.with_idle(&self.standing).flat_map(of_source)
+    }
+
+    /// Where each source stands, and how long its silence is waited for.
+    fn with_idle<'a>(
+        &'a self,
+        standing: &'a Standing,
+    ) -> impl Iterator<Item = (&'a SourceState, Option<Duration>)> + Clone {
+        let options = &self.plan.options;
+        self.sources.iter().filter_map(move |reader| {
+            let idle = self.plan.sources[reader.planned].idle.of(options);
+            Some((standing.sources.get(&reader.name)?, idle))
+        })
     }
 
     /// When open windows are to be shown, if rows came since the last time.
@@ -485,7 +515,12 @@ impl Run {
         self.standing.rows_forgotten
     }
 
-    /// Different rows in the tables of operators, and about how many bytes they take.
+    /// Bytes of state that are on disk, as there was no memory for them.
+    pub fn spilled(&self) -> u64 {
+        self.held.iter().flat_map(|held| &held.tables).map(Multiset::disk_bytes).sum()
+    }
+
+    /// Different rows in the tables of operators, and about how many bytes of memory they take.
     pub fn held(&self) -> (usize, u64) {
         let tables = || self.held.iter().flat_map(|held| &held.tables);
         (tables().map(Multiset::len).sum(), tables().map(Multiset::bytes).sum())

@@ -71,6 +71,7 @@ struct Running {
     asked: Asked,
     task: tokio::task::JoinHandle<()>,
     progress: watch::Receiver<PipelineProgress>,
+    rescale: watch::Sender<Option<Rescaled>>,
     /// Where somebody who looks on begins.
     shown: broadcast::WeakSender<Arc<ShownRows>>,
 }
@@ -90,7 +91,13 @@ struct Asked {
     abort: CancellationToken,
     /// To complete what sinks hold open before that.
     closes: Arc<AtomicBool>,
+    /// To go on with another parallelism from the next epoch on.
+    rescaled: watch::Receiver<Option<Rescaled>>,
 }
+
+/// The option `parallelism` as it is now.
+#[derive(Clone, Copy)]
+struct Rescaled(Option<u32>);
 
 /// How a task ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,13 +181,14 @@ impl Streams {
     fn spawn(&self, scope: &Scope, pipeline: Pipeline) {
         let id = pipeline.id;
         let stop = self.inner.stop.child_token();
-        let asked = Asked { stop, abort: CancellationToken::new(), closes: Arc::default() };
+        let (rescale, rescaled) = watch::channel(None);
+        let asked = Asked { stop, abort: CancellationToken::new(), closes: Arc::default(), rescaled };
         let (inner, of, ask) = (self.inner.clone(), scope.clone(), asked.clone());
         let (sender, progress) = watch::channel(PipelineProgress { id, ..PipelineProgress::default() });
         let tells = Tells { progress: sender, shown: broadcast::Sender::new(preview::PIECES_MAX) };
         let shown = tells.shown.downgrade();
         let task = self.inner.tasks.spawn(async move { inner.keep(&of, pipeline, &ask, &tells).await });
-        let running = Running { scope: scope.clone(), asked, task, progress, shown };
+        let running = Running { scope: scope.clone(), asked, task, progress, rescale, shown };
         self.inner.running.lock().insert(id, running);
     }
 
@@ -222,7 +230,7 @@ impl Streams {
         let owner = identity.clone();
         let plan =
             Box::pin(plan::plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
-        self.refuse_shared_targets(&identity.scope, &plan).await?;
+        self.refuse_shared_targets(&identity.scope, pipeline.id, &plan).await?;
         for sink in &plan.sinks {
             if let Some(columns) = &sink.columns {
                 sink.options.announce(&sink.name, columns, &services.reach).await?;
@@ -236,15 +244,15 @@ impl Streams {
         Ok(())
     }
 
-    /// Fails if the plan writes what no two pipelines may write, and another does.
-    async fn refuse_shared_targets(&self, scope: &Scope, plan: &PipelinePlan) -> Result<(), Error> {
+    /// Fails if the plan writes what no two pipelines may write, and another than `id` does.
+    async fn refuse_shared_targets(&self, scope: &Scope, id: Uuid, plan: &PipelinePlan) -> Result<(), Error> {
         if plan.targets().is_empty() {
             return Ok(());
         }
         let services = &self.inner.services;
         let catalog = &services.lake.catalog;
         for other in catalog.pipelines(scope).await? {
-            if other.options.contains_key(MATERIALIZED) || other.state == "finished" {
+            if other.id == id || other.options.contains_key(MATERIALIZED) || other.state == "finished" {
                 continue;
             }
             let planned = async {
@@ -530,8 +538,14 @@ impl Inner {
         let mut seen = Seen::of(run.all_counts());
         tells.progress.send_replace(run.progress());
         while !stop.is_cancelled() {
+            if let Some(Rescaled(parallelism)) = *asked.rescaled.borrow() {
+                run.rescale(parallelism);
+            }
             let step = tokio::select! {
-                step = run.step() => step,
+                step = async {
+                    run.check_rights().await?;
+                    run.step().await
+                } => step,
                 // As after a crash: what was not committed is not there.
                 () = asked.abort.cancelled() => return Ok(End::Stopped),
             };

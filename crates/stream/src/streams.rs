@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::Error;
 use crate::feed::{Feed, FeedId};
 use crate::lineage::{Lineage, Meaning};
-use crate::options::BadData;
+use crate::options::{BadData, IdleTimeout};
 use crate::plan::is_keyed;
 
 /// Where rows come from.
@@ -41,6 +41,10 @@ pub(crate) struct Shape {
     pub(crate) schema: SchemaRef,
     /// The plan as a text, to know it again.
     pub(crate) text: String,
+    /// Columns that are made from others, and WATERMARK if it is more than a column: for messages.
+    pub(crate) made: Vec<String>,
+    /// The column that says when a row happened, if the table names one.
+    pub(crate) time: Option<String>,
 }
 
 /// When rows of a source happened.
@@ -67,6 +71,8 @@ pub(crate) struct SourcePlan {
     pub(crate) read: BTreeSet<usize>,
     /// What becomes of rows that cannot be used; `None`: what the pipeline says.
     pub(crate) bad_data: Option<BadData>,
+    /// How long its silence is waited for.
+    pub(crate) idle: IdleTimeout,
 }
 
 impl SourcePlan {
@@ -454,6 +460,7 @@ impl StreamTables for Streams {
             event_time: EventTime::Source,
             read: BTreeSet::new(),
             bad_data: None,
+            idle: IdleTimeout::OfPipeline,
         });
         Arc::new(feed)
     }

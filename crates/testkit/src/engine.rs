@@ -39,6 +39,15 @@ pub async fn node() -> TestEngine {
 
 /// A node without doors, on a new lake, with so many bytes for queries.
 pub async fn node_with(query_memory_bytes: u64) -> TestEngine {
+    node_of(query_memory_bytes, 1 << 30).await
+}
+
+/// A node without doors, on a new lake, with so many bytes on disk for what is spilled.
+pub async fn node_with_disk(spill_bytes_max: u64) -> TestEngine {
+    node_of(MEMORY_BYTES, spill_bytes_max).await
+}
+
+async fn node_of(query_memory_bytes: u64, spill_bytes_max: u64) -> TestEngine {
     let disk = TestLake::new().await;
     let log = disk.open().await;
     let options = QueryOptions {
@@ -46,7 +55,7 @@ pub async fn node_with(query_memory_bytes: u64) -> TestEngine {
         slow_threshold: Duration::from_secs(10),
         target_partitions: 2,
         spill_dir: disk.spill(),
-        spill_bytes_max: 1 << 30,
+        spill_bytes_max,
         staged_bytes_max: 1 << 30,
     };
     let (lake, ingest) = (disk.lake.clone(), log.ingest.clone());

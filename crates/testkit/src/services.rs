@@ -1,11 +1,14 @@
 //! Real servers that tests talk to. `xtask test` starts them once and names them in variables; without it each test
 //! process starts its own, which dies with it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::keeper::Keeper;
 use crate::{eventually, free_port};
@@ -174,6 +177,23 @@ pub fn start_s3() -> Option<Server> {
 pub fn python_environment() -> Option<PathBuf> {
     let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv");
     environment.join("bin/python").exists().then_some(environment)
+}
+
+/// What a script of `tests/clients` answers, as JSON, to what it is asked: JSON on its standard input.
+pub fn ask_python(environment: &Path, script: &str, arguments: &[&str], asked: &Value) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients").join(script);
+    let mut child = Command::new(environment.join("bin/python"))
+        .arg(script)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    child.stdin.take().expect("open").write_all(asked.to_string().as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 fn run(command: &mut Command) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cenote_vocab::{Micros, Txn};
 use parking_lot::RwLock;
@@ -116,7 +117,7 @@ impl Granted {
 }
 
 /// Roles, who has them, and what is granted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccessBook {
     /// Roles that were made, by name.
     pub roles: Vec<Role>,
@@ -128,7 +129,7 @@ pub struct AccessBook {
 }
 
 /// What one token's owner has.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Holder {
     roles: BTreeSet<String>,
     /// Of built-in roles, everywhere.
@@ -205,6 +206,8 @@ fn roles_of(members: &[Membership], who: &Principal) -> BTreeSet<String> {
 #[derive(Debug, Default)]
 pub struct Access {
     book: RwLock<(Arc<AccessBook>, Option<Micros>)>,
+    /// Grows with every change of rights, and of tokens.
+    generation: AtomicU64,
     /// One reads the database at a time: what was read later is kept.
     pub(crate) reading: tokio::sync::Mutex<()>,
 }
@@ -220,7 +223,21 @@ impl Access {
     }
 
     pub(crate) fn put(&self, book: AccessBook, now: Micros) {
-        *self.book.write() = (Arc::new(book), Some(now));
+        let mut known = self.book.write();
+        known.1 = Some(now);
+        if *known.0 != book {
+            known.0 = Arc::new(book);
+            self.touch();
+        }
+    }
+
+    /// Something has changed that decides who may do what: what runs for long looks again.
+    pub(crate) fn touch(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// What is known may be old: it is read again when somebody asks next.

@@ -2,25 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use cenote_vocab::Micros;
+use cenote_vocab::{Micros, Txn};
 
 use super::step::Step;
 use crate::{
-    AccessChange, AuditEntry, AuditOutcome, AuditRow, Caller, GrantChange, ObjectChange, Op, Privilege,
+    AccessChange, AuditEntry, AuditOutcome, AuditRow, Caller, FlowChange, GrantChange, ObjectChange, Op,
+    Privilege,
 };
 
 impl Step<'_> {
+    /// True if the commit changes rights, or recipes and checks.
+    pub(super) fn is_audited(&self) -> bool {
+        let is_recipe = |(_, change): &(Txn, FlowChange)| said_of_flow(change).is_some();
+        !self.writes.access.is_empty() || self.writes.flow.iter().any(is_recipe)
+    }
+
     /// Who changed what: one row per commit, with the commit's id.
     pub(super) fn audited(&self, at: Micros) -> AuditRow {
         let facts = &self.commit.facts;
-        let caller = Caller {
-            actor: facts.actor.clone(),
-            request_id: facts.request_id.clone(),
-            ..Caller::default()
-        };
-        let altered = self.commit.tables.iter().filter(|change| {
-            change.ops.iter().any(|op| matches!(op, Op::Alter(_)))
-        });
+        let caller =
+            Caller { actor: facts.actor.clone(), request_id: facts.request_id.clone(), ..Caller::default() };
+        let altered =
+            self.commit.tables.iter().filter(|change| change.ops.iter().any(|op| matches!(op, Op::Alter(_))));
         let altered = altered.filter_map(|change| self.world.def(change.table)).map(|def| def.full_name());
         let said = self.commit.objects.iter().filter_map(|change| self.said(change));
         let objects: BTreeSet<String> = altered.chain(said).collect();
@@ -50,7 +53,7 @@ impl Step<'_> {
                 format!("{schema}.{name}")
             }
             ObjectChange::RenameTable { table, .. } => self.world.def(*table)?.full_name(),
-            ObjectChange::Flow(_) => return None,
+            ObjectChange::Flow(change) => said_of_flow(change)?,
             ObjectChange::Access(change) => match change.as_ref() {
                 AccessChange::CreateRole(name) | AccessChange::DropRole(name) => format!("role {name}"),
                 AccessChange::AddMember { role, member } => format!("role {role} to {member}"),
@@ -66,7 +69,8 @@ impl Step<'_> {
         use crate::GrantTarget::{
             Asset, Catalog, Job, Pipeline, Pipelines, Schema, SchemaOf, Schemas, Table, Tables,
         };
-        let words: Vec<&str> = grant.privileges.iter().map(|privilege: &Privilege| privilege.word()).collect();
+        let words: Vec<&str> =
+            grant.privileges.iter().map(|privilege: &Privilege| privilege.word()).collect();
         let on = match &grant.target {
             Catalog => "catalog".to_owned(),
             Schema(name) | Schemas(name) => format!("schema {name}"),
@@ -81,4 +85,19 @@ impl Step<'_> {
         };
         format!("{} on {on} {to} {}", words.join(", "), grant.principal)
     }
+}
+
+/// A recipe or a check that is changed; runs and their tasks are no acts of administration.
+fn said_of_flow(change: &FlowChange) -> Option<String> {
+    Some(match change {
+        FlowChange::PutAsset(asset) => format!("asset {}", asset.id),
+        FlowChange::PauseAsset { asset, .. } | FlowChange::DropAsset(asset) => format!("asset {asset}"),
+        FlowChange::PutCheck(check) => format!("check {}", check.name),
+        FlowChange::DropCheck(check) => format!("check {check}"),
+        FlowChange::CreateRun(_)
+        | FlowChange::Tick(_)
+        | FlowChange::EndTask(_)
+        | FlowChange::CancelRun { .. }
+        | FlowChange::PauseRun { .. } => return None,
+    })
 }

@@ -30,6 +30,7 @@ impl Step<'_> {
             if before == after {
                 continue;
             }
+            self.tell_table(before.as_ref(), after.as_ref());
             if before.is_some() {
                 self.writes.table_ends.push((table, self.txn));
             }
@@ -78,6 +79,7 @@ impl Step<'_> {
                 continue;
             }
             changed.insert(id);
+            self.tell_schema(before.as_ref(), after.as_ref());
             if before.is_some() {
                 self.writes.schema_ends.push((id, self.txn));
             }

@@ -273,10 +273,13 @@ impl<'a> Step<'a> {
             Arc::make_mut(&mut self.world.names).ddl_txn = self.txn;
         }
         let committed_at = head.committed;
-        if (ddl || !self.writes.access.is_empty()) && self.commit.facts.actor.is_some() {
+        if (ddl || self.is_audited()) && self.commit.facts.actor.is_some() {
             self.writes.audit.push(self.audited(committed_at));
         }
         self.settle_tallies();
+        self.tell_flow();
+        self.tell_access();
+        self.settle_events();
         for at in &verdict.fresh {
             let producer = &self.commit.producers[*at];
             let standing = Standing {

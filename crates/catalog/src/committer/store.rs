@@ -4,7 +4,9 @@ use cenote_vocab::CatalogId;
 
 use super::world::World;
 use super::writes::Writes;
-use crate::sql::{Failure, Transaction, asset, audit, file, grant, head, history, lineage, object, producer, state};
+use crate::sql::{
+    Failure, Transaction, asset, audit, event, file, grant, head, history, lineage, object, producer, state,
+};
 
 /// Writes everything of the group into its transaction, the head last.
 pub(super) async fn store(
@@ -28,6 +30,7 @@ pub(super) async fn store(
     let standings: Vec<_> = producers.map(|(name, standing)| (name.as_str(), standing)).collect();
     producer::write(transaction, catalog, world.head.committed, &standings, &writes.epochs).await?;
     history::insert(transaction, catalog, &writes.txns, &writes.tallies).await?;
+    event::insert(transaction, catalog, &writes.events).await?;
     lineage::insert(transaction, catalog, &writes.txns, &writes.tallies).await?;
     for (txn, change) in &writes.flow {
         asset::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;

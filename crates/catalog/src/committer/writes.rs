@@ -145,6 +145,21 @@ impl FlatField {
     }
 }
 
+/// A row of `cn_event`: what happened to an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct EventRow {
+    pub(crate) txn: Txn,
+    /// Its place in the commit.
+    pub(crate) n: i64,
+    /// Object and verb.
+    pub(crate) kind: &'static str,
+    pub(crate) object_type: &'static str,
+    pub(crate) object_id: String,
+    pub(crate) schema: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) payload: Option<serde_json::Value>,
+}
+
 /// Everything that a commit, or a group, writes besides counters, ledger standings and the head.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes {
@@ -172,6 +187,7 @@ pub(crate) struct Writes {
     pub(crate) access: Vec<(Txn, AccessChange)>,
     /// What commits did to objects and grants, for the audit.
     pub(crate) audit: Vec<AuditRow>,
+    pub(crate) events: Vec<EventRow>,
 }
 
 impl Writes {
@@ -180,6 +196,7 @@ impl Writes {
         self.flow.extend(later.flow);
         self.access.extend(later.access);
         self.audit.extend(later.audit);
+        self.events.extend(later.events);
         for (table, file, begin, end) in later.vector_ends {
             let pending = self
                 .vectors

@@ -52,6 +52,9 @@ pub(crate) const RUN: Table = Table::new(
         nullable(time("logical_us")),
         nullable(uuid("parent_run_id")),
         nullable(int("priority")),
+        nullable(int("concurrency")),
+        nullable(time("deadline_us")),
+        nullable(text("labels")),
     ],
     &["catalog_id", "run_id"],
 )

@@ -1,6 +1,6 @@
 //! Declared: what made rows of what.
 
-use super::{Column, Table, Word, column, flag, id, name, nullable, text, uuid};
+use super::{Column, Table, Word, column, flag, id, int, name, nullable, text, uuid};
 
 const fn hash(name: &'static str) -> Column {
     column(name, Word::Hash32)
@@ -18,6 +18,29 @@ pub(crate) const CODE: Table = Table::new(
         id("first_txn"),
     ],
     &["catalog_id", "code_id"],
+);
+
+/// Which column came of which, by the statement.
+pub(crate) const COLUMN_EDGE: Table = Table::new(
+    "cn_column_edge",
+    &[
+        id("catalog_id"),
+        hash("code_id"),
+        id("source_table_id"),
+        int("source_field_id"),
+        id("target_table_id"),
+        int("target_field_id"),
+        name("subtype"),
+    ],
+    &[
+        "catalog_id",
+        "code_id",
+        "source_table_id",
+        "source_field_id",
+        "target_table_id",
+        "target_field_id",
+        "subtype",
+    ],
 );
 
 /// What is read or written: tables by their ids, others by their URNs.

@@ -130,7 +130,23 @@ const PUBLISHED: &[PublishedTable] = &[
         key: &["first_txn", "id"],
         redacted: &["last_txn", "commits", "rows_written", "last_run_id"],
     },
+    PublishedTable {
+        name: "lineage.column_edges",
+        version: 1,
+        kind: FIRST_MET,
+        key: &[
+            "first_txn",
+            "code_id",
+            "target_table_id",
+            "target_field_id",
+            "source_table_id",
+            "source_field_id",
+            "subtype",
+        ],
+        redacted: &[],
+    },
     PublishedTable { name: "lineage.inputs", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
+    PublishedTable { name: "meta.events", version: 1, kind: LOG, key: &["txn", "n"], redacted: &[] },
     PublishedTable {
         name: "flow.assets",
         version: 1,

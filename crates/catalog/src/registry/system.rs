@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::event::{committed, told};
+
 /// What a column of a system table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemKind {
@@ -247,6 +249,26 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 ORDER BY first_txn, source_id, target_id, edge_id",
     },
     SystemTable {
+        name: "lineage.column_edges",
+        columns: &[
+            text("code_id"),
+            integer("source_table_id"),
+            integer("source_field_id"),
+            integer("target_table_id"),
+            integer("target_field_id"),
+            text("kind"),
+            text("subtype"),
+            integer("first_txn"),
+        ],
+        private: false,
+        query: "SELECT e.code_id, e.source_table_id, e.source_field_id, e.target_table_id, e.target_field_id, \
+                CASE WHEN e.subtype IN ('identity', 'transformation', 'aggregation') THEN 'direct' ELSE 'indirect' END, \
+                e.subtype, c.first_txn FROM cn_column_edge e \
+                JOIN cn_code c ON c.catalog_id = e.catalog_id AND c.code_id = e.code_id \
+                WHERE e.catalog_id = :catalog \
+                ORDER BY c.first_txn, e.code_id, e.target_table_id, e.target_field_id, e.source_table_id, e.source_field_id, e.subtype",
+    },
+    SystemTable {
         name: "lineage.inputs",
         columns: &[
             integer("txn"),
@@ -448,12 +470,15 @@ const SYSTEM_TABLES: &[SystemTable] = &[
             time("logical_time"),
             integer("priority"),
             text("parent_run_id"),
+            integer("concurrency"),
+            time("deadline_at"),
+            text("labels"),
         ],
         private: false,
         query: "SELECT r.run_id, r.kind, r.object_id, j.name, s.name, t.name, r.subject, r.state, r.cause, r.actor, \
                 r.reason, r.created_us, r.started_us, r.completed_us, r.files_in, r.bytes_in, r.files_out, \
                 r.bytes_out, r.output_txn, r.error, r.version, r.plan_fingerprint, r.snapshot_txn, r.logical_us, \
-                r.priority, r.parent_run_id FROM cn_run r \
+                r.priority, r.parent_run_id, r.concurrency, r.deadline_us, r.labels FROM cn_run r \
                 LEFT JOIN cn_job j ON j.catalog_id = r.catalog_id AND j.job_id = r.object_id \
                 LEFT JOIN cn_asset a ON a.catalog_id = r.catalog_id AND a.asset_id = r.object_id \
                 LEFT JOIN cn_table t ON t.table_id = COALESCE(r.table_id, a.table_id) AND t.end_txn = 9223372036854775807 \
@@ -569,6 +594,34 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         private: true,
         query: "SELECT at_us, audit_id, actor, address, protocol, action, object, outcome, reason, request_id, detail, times \
                 FROM cn_audit WHERE catalog_id = :catalog ORDER BY at_us, audit_id",
+    },
+    SystemTable {
+        name: "meta.events",
+        columns: &[
+            integer("txn"),
+            integer("n"),
+            time("at"),
+            text("kind"),
+            text("object_type"),
+            text("object_id"),
+            text("schema_name"),
+            text("table_name"),
+            text("operation"),
+            text("actor"),
+            text("request_id"),
+            text("run_id"),
+            text("payload"),
+        ],
+        private: false,
+        query: concat!(
+            "SELECT * FROM (",
+            told!("WHERE e.catalog_id = :catalog"),
+            " UNION ALL ",
+            committed!(
+                "WHERE c.catalog_id = :catalog AND (c.added_files > 0 OR c.removed_files > 0 OR c.deleted_rows > 0)"
+            ),
+            ") u ORDER BY u.txn, u.n"
+        ),
     },
     SystemTable {
         name: "meta.publications",

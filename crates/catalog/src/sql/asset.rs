@@ -1,4 +1,4 @@
-//! Rows of assets, their parts, checks and triggers; and how a commit changes them.
+//! Rows of assets and triggers; and how a commit changes them.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use cenote_vocab::{CatalogId, Micros, TableId, Txn};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Cell, Failure, Transaction, task};
-use crate::asset::{Asset, AssetPartition, Check, Severity, Success, Trigger, TriggerKind};
-use crate::registry::{ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, CHECK, CHECK_RESULT, TICK, TRIGGER};
-use crate::task::{FlowChange, TaskEnd, TaskOutcome, Tick};
+use super::{Cell, Failure, Transaction, asset_run, check, task, task_end};
+use crate::asset::{Asset, Trigger, TriggerKind};
+use crate::registry::{ASSET, ASSET_DEP, TICK, TRIGGER};
+use crate::task::{FlowChange, Tick};
 use crate::{AssetSpec, Error};
 
 const COLUMNS: &str =
@@ -28,13 +28,16 @@ pub(crate) async fn apply(
             pause(transaction, catalog, *asset, *paused, (txn, *next)).await
         }
         FlowChange::DropAsset(asset) => remove(transaction, catalog, *asset).await,
-        FlowChange::PutCheck(check) => put_check(transaction, catalog, check).await,
+        FlowChange::PutCheck(check) => check::put_check(transaction, catalog, check).await,
         FlowChange::DropCheck(check) => delete(transaction, catalog, ("cn_check", "check_id"), *check).await,
         FlowChange::CreateRun(new) => task::create_run(transaction, catalog, new, now).await,
         FlowChange::Tick(fired) => tick(transaction, catalog, fired, None, now).await,
-        FlowChange::EndTask(end) => task::end_task(transaction, catalog, end, (txn, now)).await,
-        FlowChange::CancelRun { run, reason } => {
-            task::cancel_run(transaction, catalog, (*run, reason), (txn, now)).await
+        FlowChange::EndTask(end) => task_end::end_task(transaction, catalog, end, (txn, now)).await,
+        FlowChange::CancelRun { run, reason, why } => {
+            task_end::cancel_run(transaction, catalog, (*run, reason, *why), (txn, now)).await
+        }
+        FlowChange::PauseRun { run, paused } => {
+            task_end::pause_run(transaction, catalog, *run, *paused).await
         }
     }
 }
@@ -101,7 +104,7 @@ fn read(row: &mut super::Row) -> Result<Asset, Error> {
     })
 }
 
-fn lines(text: &str) -> Vec<String> {
+pub(super) fn lines(text: &str) -> Vec<String> {
     text.split('\n').filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
@@ -112,6 +115,14 @@ async fn put(
     txn: Txn,
 ) -> Result<(), Failure> {
     let spec = serde_json::to_string(&asset.spec).map_err(|error| Error::Internal(error.to_string()))?;
+    if let Some(known) = by_id(transaction, catalog, asset.id).await?
+        && known.spec.is_cut_otherwise(&asset.spec)
+    {
+        // What it has is told by keys that mean nothing any more.
+        for table in ["cn_asset_partition", "cn_asset_input"] {
+            delete(transaction, catalog, (table, "asset_id"), asset.id).await?;
+        }
+    }
     let row = vec![
         catalog.0.into(),
         asset.id.into(),
@@ -228,7 +239,8 @@ async fn pause(
 
 /// Removes an asset; its ended runs stay. `AssetBusy` while a task of it is open.
 async fn remove(transaction: &mut Transaction, catalog: CatalogId, asset: Uuid) -> Result<(), Failure> {
-    if task::open_assets(transaction, catalog).await?.contains(&asset) {
+    let open = asset_run::open_tasks(transaction, catalog).await?;
+    if open.iter().any(|(busy, _)| *busy == asset) {
         return Err(Error::AssetBusy(asset).into());
     }
     for table in ["cn_asset_dep", "cn_asset_partition", "cn_asset_input", "cn_trigger", "cn_asset"] {
@@ -247,175 +259,6 @@ async fn delete(
     let statement = transaction.statement(&text).bind(catalog.0).bind(id);
     transaction.execute(statement).await?;
     Ok(())
-}
-
-/// What assets have, by asset and part.
-pub(crate) async fn partitions(
-    transaction: &mut Transaction,
-    catalog: CatalogId,
-) -> Result<Vec<AssetPartition>, Failure> {
-    let mut inputs: BTreeMap<(Uuid, String), BTreeMap<TableId, Txn>> = BTreeMap::new();
-    let statement = transaction
-        .statement(
-            "SELECT asset_id, partition_key, upstream_id, txn FROM cn_asset_input WHERE catalog_id = ?",
-        )
-        .bind(catalog.0);
-    for mut row in transaction.query(statement).await? {
-        let place = (row.uuid()?, row.text()?);
-        inputs.entry(place).or_default().insert(TableId(row.int()?), Txn(row.int()?));
-    }
-    let statement = transaction
-        .statement(
-            "SELECT asset_id, partition_key, run_id, txn, code_id, at_us, last_run_id, last_outcome, last_at_us \
-             FROM cn_asset_partition WHERE catalog_id = ? ORDER BY asset_id, partition_key",
-        )
-        .bind(catalog.0);
-    let mut partitions = Vec::new();
-    for mut row in transaction.query(statement).await? {
-        let (asset, key) = (row.uuid()?, row.text()?);
-        let (run, txn) = (row.optional_uuid()?, row.optional_int()?.map(Txn));
-        let code = row.optional_bytes()?.and_then(|code| code.try_into().ok());
-        let at = row.optional_int()?.map(Micros);
-        let success = match (run, txn, code, at) {
-            (Some(run), Some(txn), Some(code), Some(at)) => {
-                let inputs = inputs.remove(&(asset, key.clone())).unwrap_or_default();
-                Some(Success { run, txn, code, at, inputs })
-            }
-            _ => None,
-        };
-        let last = (row.uuid()?, row.text()?, Micros(row.int()?));
-        partitions.push(AssetPartition { asset, key, success, last });
-    }
-    Ok(partitions)
-}
-
-/// Notes how an attempt at a part of an asset ended. A failure leaves the last success as it was.
-pub(crate) async fn note_attempt(
-    transaction: &mut Transaction,
-    catalog: CatalogId,
-    end: &TaskEnd,
-    key: &str,
-    (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
-    let outcome = match &end.outcome {
-        TaskOutcome::Succeeded { .. } => "SUCCEEDED",
-        TaskOutcome::Failed { .. } => "FAILED",
-        TaskOutcome::Cancelled(_) => "CANCELLED",
-    };
-    let mut row = vec![
-        catalog.0.into(),
-        end.asset.into(),
-        key.into(),
-        Cell::Null,
-        Cell::Null,
-        Cell::Null,
-        Cell::Null,
-        Cell::Null,
-        end.run.into(),
-        outcome.into(),
-        now.0.into(),
-    ];
-    let TaskOutcome::Succeeded { rows, code, inputs } = &end.outcome else {
-        let changing = ["last_run_id", "last_outcome", "last_at_us"];
-        return transaction.upsert(&ASSET_PARTITION, &changing, &[row]).await;
-    };
-    row[3] = end.run.into();
-    row[4] = txn.into();
-    row[5] = (*code).into();
-    row[6] = (*rows).into();
-    row[7] = now.0.into();
-    let changing =
-        ["run_id", "txn", "code_id", "row_count", "at_us", "last_run_id", "last_outcome", "last_at_us"];
-    transaction.upsert(&ASSET_PARTITION, &changing, &[row]).await?;
-    let statement = transaction
-        .statement("DELETE FROM cn_asset_input WHERE catalog_id = ? AND asset_id = ? AND partition_key = ?")
-        .bind(catalog.0)
-        .bind(end.asset)
-        .bind(key);
-    transaction.execute(statement).await?;
-    let rows: Vec<Vec<Cell>> = inputs
-        .iter()
-        .map(|(table, txn)| {
-            vec![catalog.0.into(), end.asset.into(), key.into(), (*table).into(), (*txn).into()]
-        })
-        .collect();
-    transaction.insert(&ASSET_INPUT, &rows).await
-}
-
-/// Notes what checks said.
-pub(crate) async fn insert_results(
-    transaction: &mut Transaction,
-    catalog: CatalogId,
-    end: &TaskEnd,
-    (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
-    let rows: Vec<Vec<Cell>> = end
-        .checks
-        .iter()
-        .map(|result| {
-            vec![
-                catalog.0.into(),
-                result.check.into(),
-                end.attempt_id.into(),
-                end.run.into(),
-                end.key.as_str().into(),
-                now.0.into(),
-                txn.into(),
-                result.passed.into(),
-                result.severity.name().into(),
-                result.value.as_deref().map(|text| text.replace('\0', "")).into(),
-                result.message.as_deref().map(|text| text.replace('\0', "")).into(),
-            ]
-        })
-        .collect();
-    transaction.insert(&CHECK_RESULT, &rows).await
-}
-
-async fn put_check(transaction: &mut Transaction, catalog: CatalogId, check: &Check) -> Result<(), Failure> {
-    let known = checks(transaction, catalog, Some(check.table)).await?;
-    if known.iter().any(|other| other.name == check.name && other.id != check.id) {
-        return Err(Error::CheckExists(check.name.clone()).into());
-    }
-    let row = vec![
-        catalog.0.into(),
-        check.id.into(),
-        check.table.into(),
-        check.name.as_str().into(),
-        check.severity.name().into(),
-        "table".into(),
-        check.rule.as_str().into(),
-        check.search_path.join("\n").into(),
-        check.created.0.into(),
-        1_i64.into(),
-    ];
-    transaction.upsert(&CHECK, &["severity", "rule", "search_path"], &[row]).await
-}
-
-/// Checks of a table, or of all, by name.
-pub(crate) async fn checks(
-    transaction: &mut Transaction,
-    catalog: CatalogId,
-    table: Option<TableId>,
-) -> Result<Vec<Check>, Failure> {
-    let only = if table.is_some() { " AND table_id = ?" } else { "" };
-    let text = format!(
-        "SELECT check_id, table_id, name, severity, rule, search_path, created_us FROM cn_check \
-         WHERE catalog_id = ?{only} ORDER BY name, check_id"
-    );
-    let mut statement = transaction.statement(&text).bind(catalog.0);
-    if let Some(table) = table {
-        statement = statement.bind(table);
-    }
-    let mut checks = Vec::new();
-    for mut row in transaction.query(statement).await? {
-        let (id, table, name, severity) = (row.uuid()?, TableId(row.int()?), row.text()?, row.text()?);
-        let severity = Severity::of(&severity)
-            .ok_or_else(|| Error::Corrupt(format!("check {id} has severity {severity}")))?;
-        let (rule, path) = (row.text()?, row.text()?);
-        let created = Micros(row.int()?);
-        checks.push(Check { id, table, name, severity, rule, search_path: lines(&path), created });
-    }
-    Ok(checks)
 }
 
 /// All triggers.

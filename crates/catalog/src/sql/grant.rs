@@ -137,6 +137,20 @@ pub(crate) async fn forget(
     Ok(())
 }
 
+/// Ends all that was granted on an object that is gone for good.
+pub(crate) async fn forget_object(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    kind: GrantKind,
+    id: Cell,
+) -> Result<(), Failure> {
+    let column = if kind == GrantKind::Pipeline { "object_uuid" } else { "object_id" };
+    let text = format!("DELETE FROM cn_grant WHERE catalog_id = ? AND object_kind = ? AND {column} = ?");
+    let statement = transaction.statement(&text).bind(catalog.0).bind(kind.word()).bind(id);
+    transaction.execute(statement).await?;
+    Ok(())
+}
+
 /// Everything that is granted in a tenant, on what is there.
 pub(crate) async fn book(transaction: &mut Transaction, catalog: CatalogId) -> Result<AccessBook, Failure> {
     let statement = transaction

@@ -206,7 +206,8 @@ pub(crate) enum Wanted {
     Rows,
 }
 
-/// Commits of a table after one transaction up to another, oldest first.
+/// Commits of a table after one transaction up to another, oldest first: those from its floor on, and the newest. Others may still be
+/// kept for the feed of events.
 pub(crate) async fn table_commits(
     transaction: &mut Transaction,
     table: TableId,
@@ -220,7 +221,9 @@ pub(crate) async fn table_commits(
             "SELECT c.txn, x.committed_us, x.operation, x.actor, x.message, c.table_seq, c.ops, c.data_change, \
              c.schema_no, c.added_files, c.removed_files, c.added_rows, c.deleted_rows, c.added_bytes \
              FROM cn_table_txn c JOIN cn_txn x ON x.catalog_id = c.catalog_id AND x.txn = c.txn \
-             WHERE c.table_id = ? AND c.txn > ? AND c.txn <= ?{filter} ORDER BY c.txn LIMIT ?"
+             JOIN cn_table_state s ON s.table_id = c.table_id \
+             WHERE c.table_id = ? AND c.txn > ? AND c.txn <= ?{filter} \
+             AND (c.txn >= s.history_floor OR c.txn >= s.last_txn) ORDER BY c.txn LIMIT ?"
         ))
         .bind(table)
         .bind(after)

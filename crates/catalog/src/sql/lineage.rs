@@ -1,19 +1,19 @@
 //! Rows of `cn_code`, `cn_node`, `cn_edge`, and of runs that are statements.
 
-use cenote_vocab::{CatalogId, Micros, Txn};
+use cenote_vocab::{CatalogId, FieldId, Micros, TableId, Txn};
 
 use super::history::{NAME_BYTES_MAX, SQL_BYTES_MAX, cut};
 use super::run::of_one_step;
 use super::{Cell, Database, Failure, Transaction};
 use crate::committer::{Tally, TxnRow};
-use crate::lineage::{Graph, LineageEdge, TABLE_ONLY};
-use crate::registry::{CODE, EDGE, NODE, RUN};
+use crate::lineage::{ColumnEdge, ColumnKind, Graph, LineageEdge, soundness};
+use crate::registry::{CODE, COLUMN_EDGE, EDGE, NODE, RUN};
 use crate::{Error, RunOf};
 
 /// The most edges that are walked at once.
 const EDGES_MAX: i64 = 1_000_000;
 
-/// Writes what the commits of a group say about where rows come from: at most four statements, none if nothing was read.
+/// Writes what the commits of a group say about where rows come from: at most five statements, none if nothing was read.
 pub(crate) async fn insert(
     transaction: &mut Transaction,
     catalog: CatalogId,
@@ -47,7 +47,7 @@ pub(crate) async fn insert(
                 edge.commits.into(),
                 edge.rows_written.into(),
                 edge.run.into(),
-                TABLE_ONLY.into(),
+                edge.soundness.as_str().into(),
             ]
         })
         .collect();
@@ -72,12 +72,28 @@ async fn insert_codes(
                 code.id.into(),
                 cut(&code.text, SQL_BYTES_MAX).into(),
                 Cell::Null,
-                TABLE_ONLY.into(),
+                soundness(Some(code)).into(),
                 txn.into(),
             ]
         })
         .collect();
-    transaction.insert_missing(&CODE, &rows).await
+    transaction.insert_missing(&CODE, &rows).await?;
+    let codes = txns.iter().filter_map(|row| row.facts.code.as_ref());
+    let columns: Vec<Vec<Cell>> = codes
+        .flat_map(|code| code.columns.iter().flatten().map(|edge| (code.id, edge)))
+        .map(|(code, edge)| {
+            vec![
+                catalog.0.into(),
+                code.into(),
+                edge.source.0.into(),
+                edge.source.1.into(),
+                edge.target.0.into(),
+                edge.target.1.into(),
+                edge.kind.subtype().into(),
+            ]
+        })
+        .collect();
+    transaction.insert_missing(&COLUMN_EDGE, &columns).await
 }
 
 /// Statements that read and wrote: their runs have ended when they are made.
@@ -143,7 +159,7 @@ pub(crate) async fn edges(
 ) -> Result<Vec<LineageEdge>, Failure> {
     let statement = database
         .statement(
-            "SELECT source_id, target_id, edge_type, code_id, first_txn, last_txn, commits, rows_written, last_run_id \
+            "SELECT source_id, target_id, edge_type, code_id, first_txn, last_txn, commits, rows_written, last_run_id, soundness \
              FROM cn_edge WHERE catalog_id = ? AND first_txn <= ? ORDER BY source_id, target_id, edge_id LIMIT ?",
         )
         .bind(catalog.0)
@@ -161,10 +177,41 @@ pub(crate) async fn edges(
             commits: row.int()?,
             rows_written: row.int()?,
             run: row.optional_uuid()?,
+            soundness: row.text()?,
         });
     }
     if edges.len() as i64 > EDGES_MAX {
         return Err(Error::Limit(format!("lineage has more than {EDGES_MAX} edges")).into());
+    }
+    Ok(edges)
+}
+
+/// All edges between columns of codes that were met by a transaction. `Limit` if there are too many of them.
+pub(crate) async fn column_edges(
+    database: &Database,
+    catalog: CatalogId,
+    at: Txn,
+) -> Result<Vec<ColumnEdge>, Failure> {
+    let statement = database
+        .statement(
+            "SELECT DISTINCT e.source_table_id, e.source_field_id, e.target_table_id, e.target_field_id, e.subtype \
+             FROM cn_column_edge e JOIN cn_code c ON c.catalog_id = e.catalog_id AND c.code_id = e.code_id \
+             WHERE e.catalog_id = ? AND c.first_txn <= ? ORDER BY 1, 2, 3, 4, 5 LIMIT ?",
+        )
+        .bind(catalog.0)
+        .bind(at)
+        .bind(EDGES_MAX + 1);
+    let mut edges = Vec::new();
+    for mut row in database.query(statement).await? {
+        let source = (TableId(row.int()?), FieldId(row.small()?));
+        let target = (TableId(row.int()?), FieldId(row.small()?));
+        let subtype = row.text()?;
+        let kind = ColumnKind::of_subtype(&subtype)
+            .ok_or_else(|| Error::Corrupt(format!("a subtype {subtype:?} in cn_column_edge")))?;
+        edges.push(ColumnEdge { source, target, kind });
+    }
+    if edges.len() as i64 > EDGES_MAX {
+        return Err(Error::Limit(format!("lineage has more than {EDGES_MAX} edges between columns")).into());
     }
     Ok(edges)
 }

@@ -142,6 +142,22 @@ pub(crate) async fn alter(
     Ok(transaction.execute(statement).await? == 1)
 }
 
+/// Stores its options alone; false if it is not there.
+pub(crate) async fn set_options(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    pipeline: &Pipeline,
+) -> Result<bool, Failure> {
+    let statement = transaction
+        .statement(
+            "UPDATE cn_pipeline SET options = ?, version = version + 1 WHERE catalog_id = ? AND pipeline_id = ?",
+        )
+        .bind(written_options(pipeline)?)
+        .bind(catalog.0)
+        .bind(pipeline.id);
+    Ok(transaction.execute(statement).await? == 1)
+}
+
 /// Removes one; false if it is not there.
 pub(crate) async fn remove(
     transaction: &mut Transaction,

@@ -84,6 +84,23 @@ pub(crate) async fn write(
     transaction.insert(&PRODUCER_LOG, &rows.collect::<Vec<Vec<Cell>>>()).await
 }
 
+/// Exchanges the state of a producer, if it is `from`.
+pub(crate) async fn replace_state(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    producer: &str,
+    from: &[u8],
+    to: &[u8],
+) -> Result<bool, Failure> {
+    let statement = transaction
+        .statement("UPDATE cn_producer SET state = ? WHERE catalog_id = ? AND producer = ? AND state = ?")
+        .bind(to.to_vec())
+        .bind(catalog.0)
+        .bind(producer)
+        .bind(from.to_vec());
+    Ok(transaction.execute(statement).await? == 1)
+}
+
 /// The largest epoch that the producer committed at or before `at`; 0 if none.
 pub(crate) async fn epoch_at(
     database: &Database,

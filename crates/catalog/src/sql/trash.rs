@@ -4,7 +4,8 @@ use cenote_vocab::{CatalogId, LIVE, Micros, TableId, Txn};
 
 use super::file::{object_hash, object_path};
 use super::hold::{self, LIVE_TAG};
-use super::{Cell, Database, Failure, Kind, Row, Statement, Transaction};
+use super::{Cell, Database, Failure, Kind, Row, Statement, Transaction, event, grant};
+use crate::GrantKind;
 use crate::registry::TRASH;
 
 /// The most rows that one transaction removes.
@@ -202,21 +203,22 @@ pub(crate) async fn purge_rest(
         .bind(purged.table)
         .bind(now.0);
     transaction.execute(statement).await?;
-    // The newest row stays: it says what the table's last change was.
+    // The newest row stays: it says what the table's last change was. So do those that are events still.
+    let events = event::floor(transaction, catalog).await?;
     let statement = transaction
         .statement(
-            "DELETE FROM cn_table_txn WHERE table_id = ? AND txn < ? AND txn < \
+            "DELETE FROM cn_table_txn WHERE table_id = ? AND txn < ? AND txn <= ? AND txn < \
              (SELECT s.last_txn FROM cn_table_state s WHERE s.table_id = cn_table_txn.table_id)",
         )
         .bind(purged.table)
-        .bind(floor);
+        .bind(floor)
+        .bind(events);
     transaction.execute(statement).await?;
     if purged.dropped.is_none_or(|dropped| dropped > floor) {
         return Ok(());
     }
     for table in [
         "cn_partition",
-        "cn_table_txn",
         "cn_spec_field",
         "cn_sort_field",
         "cn_field",
@@ -228,7 +230,8 @@ pub(crate) async fn purge_rest(
             transaction.statement(&format!("DELETE FROM {table} WHERE table_id = ?")).bind(purged.table);
         transaction.execute(statement).await?;
     }
-    Ok(())
+    grant::forget_object(transaction, catalog, GrantKind::Table, purged.table.into()).await?;
+    grant::forget_object(transaction, catalog, GrantKind::Asset, purged.table.into()).await
 }
 
 /// Paths that are due at `now`.

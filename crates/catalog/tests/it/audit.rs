@@ -9,11 +9,7 @@ use crate::fixture::Fixture;
 
 fn entry(outcome: AuditOutcome, request: &str) -> AuditEntry {
     AuditEntry {
-        caller: Caller {
-            actor: Some("ada".into()),
-            request_id: Some(request.into()),
-            ..Caller::default()
-        },
+        caller: Caller { actor: Some("ada".into()), request_id: Some(request.into()), ..Caller::default() },
         action: "test".into(),
         object: None,
         outcome,

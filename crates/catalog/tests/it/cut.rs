@@ -94,6 +94,7 @@ async fn a_connection_lost_at_commit_applies_it_once() {
     let proxy = Proxy::start(address.to_owned(), &tasks, &stop).await;
     let fixture = Fixture::new(format!("{login}@127.0.0.1:{}/{database}", proxy.port), None, 21).await;
     let table = fixture.create("cpu").await;
+    let mut replayed = 0;
     for round in 0..6 {
         let cut = if round % 2 == 0 { CUT_BEFORE } else { CUT_AFTER };
         let before = fixture.head().await;
@@ -102,9 +103,12 @@ async fn a_connection_lost_at_commit_applies_it_once() {
         let committed = fixture.change(table, append).await.expect("offered again");
         assert_eq!(proxy.next.load(Ordering::Acquire), PASS, "the cut was met");
         assert_eq!(committed.txn, Txn(before.0 + 1));
-        assert_eq!(committed.replayed, cut == CUT_AFTER, "round {round}");
+        // What became of a COMMIT whose connection went is the server's to say: once is what counts.
+        assert!(cut == CUT_AFTER || !committed.replayed, "round {round}");
+        replayed += u32::from(committed.replayed);
         assert_eq!(fixture.head().await, committed.txn);
     }
     assert_eq!(fixture.live_rows(table).await, 6);
+    assert!(replayed > 0, "no lost answer was found again");
     stop.cancel();
 }

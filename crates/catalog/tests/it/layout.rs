@@ -1,6 +1,7 @@
 //! A catalog of an older binary is brought up to date where that is allowed, and says so where it is not.
 
-use cenote_catalog::Op;
+use cenote_catalog::{Error, Op};
+use cenote_vocab::Txn;
 
 use crate::files::numbers;
 use crate::fixture::Fixture;
@@ -11,9 +12,11 @@ const BACK_TO_1: &[&str] = &[
     "DROP TABLE cn_role_member",
     "DROP TABLE cn_grant",
     "DROP TABLE cn_audit",
+    "DROP TABLE cn_event",
     "DROP TABLE cn_publication",
     "DROP TABLE cn_signing_key",
     "DROP TABLE cn_code",
+    "DROP TABLE cn_column_edge",
     "DROP TABLE cn_node",
     "DROP TABLE cn_edge",
     "DROP TABLE cn_asset",
@@ -50,10 +53,17 @@ pub(crate) async fn an_older_catalog_gets_what_it_lacks(fixture: Fixture) {
     let retire = Op::Retire { files: vec![gone], kind: cenote_catalog::RetireKind::Delete };
     fixture.change(table, vec![retire]).await.expect("retired");
 
+    let head = fixture.head().await;
     let fixture = fixture.restart_after(BACK_TO_1).await;
     assert!(fixture.catalog.jobs(&fixture.scope).await.expect("the table is there").is_empty());
     assert!(fixture.catalog.pipelines(&fixture.scope).await.expect("the table is there").is_empty());
     assert!(fixture.catalog.access(&fixture.scope).await.expect("the table is there").grants.is_empty());
+    if fixture.durable {
+        // What happened before is not told: readers of the feed begin here.
+        let older = fixture.catalog.events(&fixture.scope, Txn(0), 10).await;
+        assert!(matches!(older, Err(Error::EventsExpired { floor, .. }) if floor == head), "{older:?}");
+        assert!(fixture.catalog.events(&fixture.scope, head, 10).await.expect("kept").events.is_empty());
+    }
     assert!(fixture.catalog.publications(&fixture.scope).await.expect("the table is there").is_empty());
     fixture.append(table, 1).await;
     let parts = fixture.catalog.system_rows(&fixture.scope, "storage.partitions").await.expect("rows");

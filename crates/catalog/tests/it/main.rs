@@ -7,6 +7,7 @@ mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cut;
+mod events;
 mod evolution;
 mod files;
 mod fixture;
@@ -74,6 +75,10 @@ macro_rules! all_promises {
             evolution::rows_planned_before_a_rule_do_not_break_it,
             evolution::a_table_moves_to_another_schema,
             files::deletes_of_one_file_are_merged_and_counted_once,
+            events::every_change_of_an_object_is_told_in_its_commit,
+            events::a_reader_of_small_pages_meets_every_commit_once_and_in_order,
+            events::a_purged_table_is_still_told_of,
+            events::old_events_go_and_who_is_behind_them_is_told_so,
             files::a_file_whose_rows_are_all_deleted_is_retired,
             files::a_rewrite_of_changed_inputs_is_discarded,
             files::deletes_after_a_rewrite_must_be_planned_again,
@@ -132,6 +137,8 @@ macro_rules! all_promises {
             tasks::a_trigger_fires_once_however_many_try,
             tasks::what_dead_processes_held_is_given_back_three_times,
             tasks::random_endings_make_only_legal_changes,
+            tasks::parts_of_an_asset_are_rows_of_the_commit_that_makes_them,
+            tasks::a_run_is_held_goes_on_and_has_its_time_and_its_width,
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use arrow::array::AsArray as _;
 use cenote_catalog::{
-    Asset, AssetSpec, Category, Check, CheckResult, ClaimedTask, Code, Commit, Error, Facts, FlowChange,
-    Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, ReadSet, RunOf, Severity, TableChange, TaskEnd,
-    TaskOutcome, TaskState, Tick, WHOLE,
+    Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, ColumnEdge, ColumnKind,
+    Commit, Error, Facts, FlowChange, Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, Partitioning,
+    PartsOf, Period, ReadSet, RunFilter, RunOf, Severity, TableChange, TaskEnd, TaskOutcome, TaskState, Tick,
+    WHOLE,
 };
-use cenote_vocab::{Ids, TableId, Txn};
+use cenote_vocab::{FieldId, Ids, TableId, Txn};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, producer};
@@ -52,6 +53,9 @@ fn run(fixture: &Fixture, assets: &[&Asset], edges: &[(usize, usize)]) -> NewAss
         logical: None,
         parent: None,
         priority: 0,
+        concurrency: None,
+        deadline: None,
+        labels: BTreeMap::new(),
         key: None,
         tasks: assets
             .iter()
@@ -60,6 +64,7 @@ fn run(fixture: &Fixture, assets: &[&Asset], edges: &[(usize, usize)]) -> NewAss
                 key: key(at),
                 id: fixture.ids.uuid(),
                 asset: asset.id,
+                partitions: None,
                 reason: "selected".into(),
                 priority: 0,
             })
@@ -84,6 +89,7 @@ fn end(task: &ClaimedTask, outcome: TaskOutcome) -> TaskEnd {
         task: task.task,
         attempt_id: task.attempt_id,
         asset: task.asset.id,
+        parts: task.parts().expect("its parts"),
         outcome,
         checks: Vec::new(),
     }
@@ -172,12 +178,15 @@ fn success(
     (raw, snapshot): (TableId, Txn),
     (text, ending): (&str, TaskEnd),
 ) -> Commit {
+    let column = |table| (table, FieldId(1));
+    let same =
+        ColumnEdge { source: column(raw), target: column(task.asset.table), kind: ColumnKind::Identity };
     Commit {
         producers: vec![producer(&task.producer(), 1, None, None)],
         facts: Facts {
             operation: "asset".into(),
             inputs: vec![Input { node: raw.to_string(), from: None, to: Some(snapshot.to_string()) }],
-            code: Some(Code { id: [7; 32], text: text.into() }),
+            code: Some(Code { id: [7; 32], text: text.into(), columns: Some(vec![same]) }),
             run: Some(RunOf::Open(task.run)),
             ..Facts::default()
         },
@@ -254,13 +263,17 @@ pub(crate) async fn what_follows_a_failure_is_skipped_and_its_cause_named(fixtur
     let found = fixture.catalog.asset_run(&fixture.scope, made.id).await.expect("there");
     assert_eq!(found.state, "FAILED");
     assert_eq!(texts(&fixture, "flow.runs", "error").await, [Some("no such column".to_owned())]);
-    let cancelled = change(&fixture, FlowChange::CancelRun { run: made.id, reason: "late".into() }).await;
+    let cancelled =
+        change(&fixture, FlowChange::CancelRun { run: made.id, reason: "late".into(), why: Cancel::Asked })
+            .await;
     assert!(matches!(cancelled, Err(Error::RunEnded(_))), "{cancelled:?}");
 
     let again = run(&fixture, &[&a, &b], &[(0, 1)]);
     create(&fixture, &again).await;
     let running = claim(&fixture).await.expect("a");
-    change(&fixture, FlowChange::CancelRun { run: again.id, reason: "enough".into() }).await.expect("open");
+    change(&fixture, FlowChange::CancelRun { run: again.id, reason: "enough".into(), why: Cancel::Asked })
+        .await
+        .expect("open");
     assert_eq!(states(&fixture, again.id).await["t1"], TaskState::Cancelled);
     assert!(claim(&fixture).await.is_none());
     end_with(&fixture, &running, TaskOutcome::Cancelled("enough".into())).await.expect("ended");
@@ -299,7 +312,7 @@ pub(crate) async fn a_success_is_one_commit_with_its_rows_lineage_and_results(fi
     let repeated = fixture.catalog.apply(commit(task.attempt_id)).await.expect("known");
     assert!(repeated.superseded && repeated.txn == committed.txn);
     assert_eq!(fixture.live_rows(a.table).await, 5);
-    let parts = fixture.catalog.asset_partitions(&fixture.scope).await.expect("read");
+    let parts = fixture.catalog.asset_partitions(&fixture.scope, PartsOf::All).await.expect("read");
     let success = parts[0].success.as_ref().expect("a success");
     assert_eq!((parts[0].key.as_str(), success.txn, success.run), (WHOLE, committed.txn, task.run));
     assert_eq!(success.inputs, BTreeMap::from([(raw, snapshot)]));
@@ -403,7 +416,11 @@ pub(crate) async fn random_endings_make_only_legal_changes(fixture: Fixture) {
                 fixture.catalog.wake_tasks(&fixture.scope, fixture.clock.now()).await.expect("woken");
             }
             4 if !runs.is_empty() && ids.below(6) == 0 => {
-                let cancel = FlowChange::CancelRun { run: runs[one_of(runs.len())], reason: "chance".into() };
+                let cancel = FlowChange::CancelRun {
+                    run: runs[one_of(runs.len())],
+                    reason: "chance".into(),
+                    why: Cancel::Asked,
+                };
                 match change(&fixture, cancel).await {
                     Ok(()) | Err(Error::RunEnded(_)) => {}
                     Err(error) => panic!("{error}"),
@@ -452,4 +469,115 @@ pub(crate) async fn random_endings_make_only_legal_changes(fixture: Fixture) {
         }
     }
     assert_eq!(met.len(), TaskState::ALL.len(), "chance met {met:?} in {} runs", ended.len());
+}
+
+fn by_day(start: &str) -> AssetSpec {
+    let partition = Partitioning::Time {
+        column: "ts".into(),
+        period: Period::Day,
+        start: Some(start.into()),
+        end: None,
+        zone: "UTC".into(),
+    };
+    AssetSpec { partition: Some(partition), ..AssetSpec::default() }
+}
+
+pub(crate) async fn parts_of_an_asset_are_rows_of_the_commit_that_makes_them(fixture: Fixture) {
+    let raw = fixture.create("raw").await;
+    let a = asset(&fixture, "a", &[raw], by_day("2024-01-01")).await;
+    let of = |text: &str| {
+        let mut made = run(&fixture, &[&a], &[]);
+        made.tasks[0].partitions = Some(text.into());
+        made
+    };
+    let read =
+        |txn: Txn| TaskOutcome::Succeeded { rows: 9, code: [7; 32], inputs: BTreeMap::from([(raw, txn)]) };
+    let parts = async || {
+        let parts =
+            fixture.catalog.asset_partitions(&fixture.scope, PartsOf::Asset(a.id)).await.expect("read");
+        let shown = |part: cenote_catalog::AssetPartition| {
+            let read = part.success.map(|success| (success.run, success.inputs.get(&raw).copied()));
+            (part.key, read, part.last.1)
+        };
+        parts.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let month = of("day=d:2024-01-30..2024-02-01");
+    create(&fixture, &month).await;
+    let task = claim(&fixture).await.expect("ready");
+    assert_eq!(task.partitions.as_deref(), Some("day=d:2024-01-30..2024-02-01"));
+    end_with(&fixture, &task, read(Txn(5))).await.expect("ended");
+    let days = ["day=d:2024-01-30", "day=d:2024-01-31", "day=d:2024-02-01"];
+    let success = Some((month.id, Some(Txn(5))));
+    assert_eq!(parts().await, days.map(|day| (day.to_owned(), success, "SUCCEEDED".to_owned())));
+    assert_eq!(texts(&fixture, "flow.asset_partitions", "partition_key").await.len(), 3);
+    // A failure forgets no success, and a success of one day none of another.
+    create(&fixture, &of("day=d:2024-01-31")).await;
+    end_with(&fixture, &claim(&fixture).await.expect("ready"), failed()).await.expect("ended");
+    assert_eq!(parts().await[1], (days[1].to_owned(), success, "FAILED".to_owned()));
+    let again = of("day=d:2024-01-31");
+    create(&fixture, &again).await;
+    end_with(&fixture, &claim(&fixture).await.expect("ready"), read(Txn(8))).await.expect("ended");
+    let states: Vec<_> = parts().await.into_iter().map(|(_, success, _)| success).collect();
+    assert_eq!(states, [success, Some((again.id, Some(Txn(8)))), success]);
+    // Other bounds keep what is known; another cut forgets it, and tasks of before are of no use.
+    let longer = Asset { spec: by_day("2023-01-01"), ..a.clone() };
+    change(&fixture, FlowChange::PutAsset(Box::new(longer))).await.expect("put");
+    assert_eq!(parts().await.len(), 3);
+    create(&fixture, &of("day=d:2024-01-31")).await;
+    let whole = Asset { spec: AssetSpec::default(), ..a.clone() };
+    change(&fixture, FlowChange::PutAsset(Box::new(whole))).await.expect("put");
+    assert_eq!(parts().await.len(), 0);
+    let task = claim(&fixture).await.expect("ready");
+    assert!(matches!(task.parts(), Err(Error::Slice(_))));
+}
+
+pub(crate) async fn a_run_is_held_goes_on_and_has_its_time_and_its_width(fixture: Fixture) {
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let b = asset(&fixture, "b", &[], AssetSpec::default()).await;
+    let narrow = NewAssetRun { concurrency: Some(1), ..run(&fixture, &[&a, &b], &[]) };
+    create(&fixture, &narrow).await;
+    let first = claim(&fixture).await.expect("one");
+    assert!(claim(&fixture).await.is_none(), "one at a time");
+    let held = FlowChange::PauseRun { run: narrow.id, paused: true };
+    change(&fixture, held.clone()).await.expect("held");
+    end_with(&fixture, &first, succeeded()).await.expect("what runs ends");
+    assert!(claim(&fixture).await.is_none(), "and no other begins");
+    assert_eq!(fixture.catalog.asset_run(&fixture.scope, narrow.id).await.expect("there").state, "PAUSED");
+    change(&fixture, FlowChange::PauseRun { run: narrow.id, paused: false }).await.expect("goes on");
+    end_with(&fixture, &claim(&fixture).await.expect("the other"), succeeded()).await.expect("ended");
+    let late = change(&fixture, held).await;
+    assert!(matches!(late, Err(Error::RunEnded(_))), "{late:?}");
+
+    let now = fixture.clock.now();
+    let timed = |run: NewAssetRun| NewAssetRun { deadline: Some(now.plus(TTL)), ..run };
+    let (slow, cancelled) = (timed(run(&fixture, &[&a], &[])), timed(run(&fixture, &[&b], &[])));
+    create(&fixture, &slow).await;
+    create(&fixture, &cancelled).await;
+    assert_eq!(fixture.catalog.task_pulse(&fixture.scope).await.expect("read"), (true, Some(now.plus(TTL))));
+    let cancel = |run: Uuid, why: Cancel| FlowChange::CancelRun { run, reason: "over".into(), why };
+    change(&fixture, cancel(cancelled.id, Cancel::Asked)).await.expect("open");
+    fixture.clock.advance(TTL);
+    assert_eq!(
+        fixture.catalog.overdue_runs(&fixture.scope, fixture.clock.now()).await.expect("read"),
+        [slow.id]
+    );
+    change(&fixture, cancel(slow.id, Cancel::TimedOut)).await.expect("open");
+    for (id, state) in [(slow.id, "TIMED_OUT"), (cancelled.id, "CANCELLED"), (narrow.id, "SUCCEEDED")] {
+        assert_eq!(fixture.catalog.asset_run(&fixture.scope, id).await.expect("there").state, state);
+    }
+    // Newest first, page by page, each once.
+    let mut wanted = RunFilter { limit: 2, ..RunFilter::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = fixture.catalog.asset_runs(&fixture.scope, &wanted).await.expect("read");
+        let Some((last, _)) = page.last() else { break };
+        wanted.after = Some((last.created, last.id));
+        seen.extend(page.iter().map(|(run, counts)| (run.id, counts.values().sum::<i64>())));
+    }
+    seen.sort();
+    let mut all = [(slow.id, 1), (cancelled.id, 1), (narrow.id, 2)];
+    all.sort();
+    assert_eq!(seen, all);
+    let of_b = RunFilter { asset: Some(b.id), limit: 9, ..RunFilter::default() };
+    assert_eq!(fixture.catalog.asset_runs(&fixture.scope, &of_b).await.expect("read").len(), 2);
 }

@@ -17,7 +17,11 @@ impl Inner {
         progress: &Progress,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
         let options = VacuumOptions { dry_run, ..VacuumOptions::default() };
-        Ok(sums(self.lake.vacuum(scope, None, options).await?, progress))
+        let expired = sums(self.lake.vacuum(scope, None, options).await?, progress);
+        if !dry_run {
+            self.lake.catalog.expire_events(scope).await?;
+        }
+        Ok(expired)
     }
 
     /// Deletes objects that no row names.

@@ -86,6 +86,7 @@ fn outcome(text: &str) -> Result<AuditOutcome, Problem> {
 }
 
 fn place(cursor: &str) -> Result<(Micros, Uuid), Problem> {
-    let parts = cursor.split_once('.').and_then(|(at, id)| Some((Micros(at.parse().ok()?), id.parse().ok()?)));
+    let parts =
+        cursor.split_once('.').and_then(|(at, id)| Some((Micros(at.parse().ok()?), id.parse().ok()?)));
     parts.ok_or_else(|| Problem::bad_request("cursor is not one that this path has given out"))
 }

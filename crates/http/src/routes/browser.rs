@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use cenote_catalog::{AuditEntry, AuditOutcome, Privilege, Publication, SystemKind, published_tables, system_tables};
+use cenote_catalog::{
+    AuditEntry, AuditOutcome, Privilege, Publication, SystemKind, published_tables, system_tables,
+};
 use cenote_table::{Manifest, ManifestFile, published_location};
 use http::{StatusCode, header};
 use serde::Deserialize;
@@ -102,6 +104,7 @@ pub(super) async fn rotate(State(app): State<App>, call: Call) -> Result<Json<Va
     call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let key = app.services()?.catalog.rotate_signing_key(&call.identity.scope).await?;
+    call.audit_done(&app, "admin", format!("new signing key {}", key.kid)).await?;
     Ok(Json(json!({"kid": key.kid})))
 }
 

@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::call::Call;
 use crate::encode::{IpcOptions, Style, Summary};
 use crate::problem::Problem;
+use crate::sse;
 use feed::{Feed, Page};
 
 /// Changes of a page, if `limit` does not say another number.
@@ -78,7 +79,7 @@ pub(super) async fn changes(
         "format",
         "wait_ms",
     ])?;
-    let as_events = call.header("accept").is_some_and(|accept| accept.contains("text/event-stream"));
+    let as_events = sse::is_asked(&call);
     let mut feed = Feed::of(&app, call, &table, as_events).await?;
     if as_events {
         return events::stream(app, feed).await;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use cenote_catalog::{Commit, Facts, Names, ObjectChange, Privilege, TableDef};
 use cenote_vocab::Txn;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::once::Once;
 use crate::app::App;
 use crate::call::Call;
 use crate::database::checked;
@@ -20,7 +22,7 @@ use crate::{Services, body};
 /// Bytes of a body of this API.
 const BODY_MAX: u64 = 1 << 20;
 
-/// Databases that the caller may read.
+/// Databases that the caller may know of.
 #[utoipa::path(get, path = "/api/v1/databases", tag = "databases", responses((status = 200, description = "names and sizes")))]
 pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
     let (names, _) = names(app.services()?, &call).await?;
@@ -33,17 +35,14 @@ pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Valu
 /// Makes a database (admin).
 #[utoipa::path(
     post, path = "/api/v1/databases", tag = "databases",
+    params(("Idempotency-Key" = Option<String>, Header, description = "make it once under this key")),
     request_body(content = Object, content_type = "application/json", example = json!({"name": "prod"})),
     responses(
         (status = 201, description = "made"), (status = 400, description = "a bad name"),
         (status = 409, description = "it exists"),
     )
 )]
-pub(super) async fn create(
-    State(app): State<App>,
-    call: Call,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub(super) async fn create(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
     call.require(Privilege::Manage)?;
     let bytes = body::read(body, BODY_MAX, "database_body_max").await?;
     let sent: Value = serde_json::from_slice(&bytes)
@@ -52,9 +51,13 @@ pub(super) async fn create(
         return Err(Problem::bad_request("Database name is required"));
     };
     let name = checked(name)?;
-    make(&app, &call, &name, Existing::IsAnError).await?;
+    let once = Once::of(&app, &call, "POST /api/v1/databases", &sent)?;
+    if let Some(known) = once.answered().await? {
+        return Ok(known);
+    }
     let made = json!({"name": name, "measurement_count": 0, "created_at": app.http.clock.now().rfc3339()});
-    Ok((StatusCode::CREATED, Json(made)))
+    let create = ObjectChange::CreateSchema { name, if_not_exists: false };
+    once.apply(commit(&app, &call, "create_schema", create), (StatusCode::CREATED, made), refused).await
 }
 
 /// One database.
@@ -95,7 +98,10 @@ pub(super) async fn measurements(
 /// Drops a database with all its measurements, in one commit (admin).
 #[utoipa::path(
     delete, path = "/api/v1/databases/{name}", tag = "databases",
-    params(("name" = String, Path), ("confirm" = bool, Query, description = "must be true")),
+    params(
+        ("name" = String, Path), ("confirm" = bool, Query, description = "must be true"),
+        ("Idempotency-Key" = Option<String>, Header, description = "drop it once under this key"),
+    ),
     responses(
         (status = 200, description = "dropped"), (status = 400, description = "without confirm=true"),
         (status = 403, description = "delete.enabled is off, or the database is default"),
@@ -105,7 +111,7 @@ pub(super) async fn delete(
     State(app): State<App>,
     Path(name): Path<String>,
     call: Call,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     call.require(Privilege::Manage)?;
     let refused = |text: &str| Problem::new(StatusCode::FORBIDDEN, text).with("sqlstate", "42501");
     if !app.http.options.delete_enabled {
@@ -121,35 +127,40 @@ pub(super) async fn delete(
             "add confirm=true to delete the database and all of its measurements",
         ));
     }
+    let once = Once::of(&app, &call, "DELETE /api/v1/databases", &json!(name))?;
+    if let Some(known) = once.answered().await? {
+        return Ok(known);
+    }
     let services = app.services()?;
     let (names, at) = names(services, &call).await?;
+    let tables = match find(&names, &call, &name) {
+        Ok(tables) => tables,
+        // the same request may have been done meanwhile
+        Err(missing) => return once.answered().await?.ok_or(missing),
+    };
     let mut files = 0;
-    for table in find(&names, &call, &name)? {
+    for table in tables {
         files += services.catalog.visible_files(&call.identity.scope, table, at, None).await?.files.len();
     }
     let drop = ObjectChange::DropSchema { name: name.clone(), cascade: true, if_exists: false };
-    services.catalog.apply(commit(&app, &call, "drop_schema", drop)).await?;
     let message = format!("Database '{name}' deleted successfully");
-    Ok(Json(json!({"message": message, "files_deleted": files})))
+    let answer = json!({"message": message, "files_deleted": files});
+    once.apply(commit(&app, &call, "drop_schema", drop), (StatusCode::OK, answer), Problem::from).await
 }
 
-/// Whether a database that is there already is an error.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Existing {
-    IsAnError,
-    IsFine,
+/// Makes a database of a checked name if it is not there.
+pub(super) async fn make(app: &App, call: &Call, name: &str) -> Result<(), Problem> {
+    let create = ObjectChange::CreateSchema { name: name.to_owned(), if_not_exists: true };
+    app.services()?.catalog.apply(commit(app, call, "create_schema", create)).await?;
+    Ok(())
 }
 
-/// Makes a database of a checked name.
-pub(super) async fn make(app: &App, call: &Call, name: &str, existing: Existing) -> Result<(), Problem> {
-    let create =
-        ObjectChange::CreateSchema { name: name.to_owned(), if_not_exists: existing == Existing::IsFine };
-    match app.services()?.catalog.apply(commit(app, call, "create_schema", create)).await {
-        Ok(_) => Ok(()),
-        Err(cenote_catalog::Error::SchemaExists(name)) => {
-            Err(Problem::conflict(format!("Database '{name}' already exists")).with("sqlstate", "42P06"))
+fn refused(error: cenote_catalog::Error) -> Problem {
+    match error {
+        cenote_catalog::Error::SchemaExists(name) => {
+            Problem::conflict(format!("Database '{name}' already exists")).with("sqlstate", "42P06")
         }
-        Err(error) => Err(error.into()),
+        error => error.into(),
     }
 }
 
@@ -175,7 +186,7 @@ pub(super) async fn names(services: &Services, call: &Call) -> Result<(Arc<Names
     Ok((services.catalog.names(&call.identity.scope, head.txn).await?, head.txn))
 }
 
-/// Databases that the caller may read, with the tables of each that it may read.
+/// Databases that the caller may know of, with the tables of each that it may know of.
 pub(super) fn readable<'a>(
     names: &'a Names,
     call: &'a Call,

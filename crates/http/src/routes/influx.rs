@@ -8,7 +8,7 @@ use cenote_catalog::{Object, Privilege};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::databases::{Existing, make, names, readable};
+use super::databases::{make, names, readable};
 use super::statement::is_form;
 use crate::app::App;
 use crate::body;
@@ -105,7 +105,7 @@ async fn create(app: &App, call: &Call, name: &str) -> Result<(), Problem> {
     if !call.identity.allows(Privilege::Create, &name, None) {
         return Err(Problem::denied(Privilege::Create, Object::Schema(&name)));
     }
-    make(app, call, &name, Existing::IsFine).await
+    make(app, call, &name).await
 }
 
 async fn databases(app: &App, call: &Call) -> Result<Value, Problem> {

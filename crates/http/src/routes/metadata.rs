@@ -176,7 +176,7 @@ fn collected(id: i64) -> Problem {
     Problem::new(StatusCode::GONE, format!("manifest {id} was collected")).with("reason", "collected")
 }
 
-fn time(text: &str) -> Result<Micros, Problem> {
+pub(super) fn time(text: &str) -> Result<Micros, Problem> {
     let parsed = chrono::DateTime::parse_from_rfc3339(text);
     let parsed =
         parsed.map_err(|_| Problem::bad_request(format!("as_of must be an RFC 3339 time, got {text:?}")))?;

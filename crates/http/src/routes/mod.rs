@@ -5,7 +5,9 @@ mod browser;
 mod changes;
 mod commits;
 mod databases;
+mod events;
 mod files;
+mod flow;
 mod flush;
 mod health;
 mod holds;
@@ -13,9 +15,11 @@ mod import;
 mod influx;
 mod jobs;
 mod later;
+mod lineage;
 mod measurements;
 mod metadata;
 mod metrics;
+mod once;
 mod output;
 mod parameter_arrays;
 mod partial;
@@ -63,6 +67,7 @@ pub(crate) use files::PREFIX;
         (name = "tokens", description = "Who may do what"),
         (name = "databases", description = "What exists"),
         (name = "jobs", description = "What runs by itself"),
+        (name = "flow", description = "Tables with the queries that fill them, and their runs"),
         (name = "pipelines", description = "Queries that run again whenever there is input"),
         (name = "tables", description = "What happens to a table"),
         (name = "metadata", description = "What exists, as files for readers without a server"),
@@ -140,6 +145,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))
         .routes(routes!(search::search))
+        .routes(routes!(lineage::graph))
+        .routes(routes!(lineage::column))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
         .routes(routes!(jobs::list))
@@ -147,6 +154,23 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::run))
         .routes(routes!(jobs::enable))
         .routes(routes!(jobs::disable))
+        .routes(routes!(flow::runs::list, flow::runs::create))
+        .routes(routes!(flow::runs::one))
+        .routes(routes!(flow::runs::tasks))
+        .routes(routes!(flow::runs::explain))
+        .routes(routes!(flow::steering::cancel))
+        .routes(routes!(flow::steering::pause))
+        .routes(routes!(flow::steering::resume))
+        .routes(routes!(flow::steering::rerun))
+        .routes(routes!(flow::assets::list))
+        .routes(routes!(flow::assets::one, flow::assets::put, flow::assets::change, flow::assets::delete))
+        .routes(routes!(flow::assets::explain))
+        .routes(routes!(flow::assets::of_asset))
+        .routes(routes!(flow::partitions::list))
+        .routes(routes!(flow::partitions::summary))
+        .routes(routes!(flow::graph::graph))
+        .routes(routes!(flow::checks::list, flow::checks::create))
+        .routes(routes!(flow::checks::change, flow::checks::delete))
         .routes(routes!(pipelines::list, pipelines::create))
         .routes(routes!(pipelines::one, pipelines::change, pipelines::delete))
         .routes(routes!(pipelines::validate_query))
@@ -159,6 +183,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(holds::create))
         .routes(routes!(holds::renew, holds::release))
         .routes(routes!(table_urls::urls))
+        .routes(routes!(events::events))
         .routes(routes!(metadata::publish))
         .routes(routes!(metadata::manifest))
         .routes(routes!(metadata::manifests))

@@ -303,7 +303,7 @@ async fn checked(app: &App, call: &Call, body: Body) -> Result<Json<Value>, Prob
     let session = session(app, call).await?;
     let options = BTreeMap::from([("preview".to_owned(), "true".to_owned())]);
     Ok(Json(match session.explain_script(&script.query, &options).await {
-        Ok(graph) => json!({"graph": shape::graph(&graph, 1), "errors": []}),
+        Ok(graph) => json!({"graph": shape::graph(&graph), "errors": []}),
         Err(error) if is_of_script(&error) => json!({"graph": null, "errors": [shape::diagnostic(&error)]}),
         Err(error) => return Err(failed(error)),
     }))
@@ -347,7 +347,7 @@ pub(super) async fn output(
 ) -> Result<Response, Problem> {
     let session = session(&app, &call).await?;
     let pipeline = session.pipeline(id::parse(&id)?).await.map_err(failed)?;
-    match session.pipeline_output(&pipeline) {
+    match session.pipeline_output(&pipeline).map_err(failed)? {
         Some(shown) => Ok(events::of_output(shown)),
         None => {
             let text = format!("pipeline {} does not run, or has no preview sink", pipeline.full_name());

@@ -11,11 +11,11 @@ use futures::StreamExt;
 use http::{HeaderValue, header};
 use serde_json::json;
 
+use super::once::Once;
 use super::output::Output;
 use super::parameter_arrays::arrays;
 use super::query::ask_of;
 use super::statement::{Ask, Takes, answer, answer_in, parse_strictly, read as read_body, result_too_large};
-use super::write_options::idempotency_key;
 use crate::answer::milliseconds;
 use crate::app::App;
 use crate::call::Call;
@@ -43,18 +43,33 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) async fn run(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
     let began = Instant::now();
     call.parameters.only(&["db", "database", "u", "p"])?;
-    let ask = parse_strictly(&read_body(body).await?)?;
+    let body = read_body(body).await?;
+    let ask = parse_strictly(&body)?;
+    let sent: serde_json::Value = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?;
+    let once = Once::of(&app, &call, "POST /api/v1/sql", &sent)?;
     let sql = ask.text()?.to_owned();
     let output = Output::of(&call, ask.format.as_deref())?;
     let whole = |error: Error| Problem::sql(&error, &sql, 0);
     let mut options = ask.session_options(&call)?;
-    if let Some(key) = idempotency_key(&call.headers)? {
-        options.settings.push(("idempotency_key".into(), key));
+    if let Some((key, _)) = once.key() {
+        options.settings.push(("idempotency_key".into(), key.to_owned()));
     }
     let session = app.services()?.engine.open_session(call.identity.clone(), options).await.map_err(whole)?;
+    if let Some((_, state)) = once.key() {
+        session.identify_request(state);
+    }
     let statements = session.statements(&sql).map_err(whole)?;
     if statements.is_empty() {
         return Err(Problem::bad_request("SQL query is required"));
+    }
+    let once = once.of_statements(statements.len());
+    if let Some(known) = once.answered().await? {
+        return Ok(known);
+    }
+    if output != Output::Json && once.key().is_some() {
+        return Err(Problem::bad_request("under an Idempotency-Key the answer is JSON")
+            .hinted("send Accept: application/json"));
     }
     if output != Output::Json {
         let [statement] = statements.as_slice() else {
@@ -68,12 +83,29 @@ pub(super) async fn run(State(app): State<App>, call: Call, body: Body) -> Resul
     }
     let mut results = Vec::with_capacity(256);
     results.extend_from_slice(b"{\"success\":true,\"results\":[");
-    let script =
-        Script { app: &app, call: &call, ask: &ask, sql: &sql, session: &session, statements: &statements };
-    let txn = script.run(&mut results).await?;
+    let script = Script {
+        app: &app,
+        call: &call,
+        ask: &ask,
+        sql: &sql,
+        session: &session,
+        statements: &statements,
+        keyed: once.key().is_some(),
+    };
+    let txn = match script.run(&mut results).await {
+        Ok(txn) => txn,
+        // the same request may have been done meanwhile: then it failed over what that one did
+        Err(problem) => return once.answered().await?.ok_or(problem),
+    };
     let tail = json!({"execution_time_ms": milliseconds(began), "timestamp": app.http.clock.now().rfc3339()});
     results.extend_from_slice(b"],");
     results.extend_from_slice(&tail.to_string().as_bytes()[1..]);
+    if once.key().is_some()
+        && let Ok(text) = std::str::from_utf8(&results)
+        && let Some(settled) = once.settle(text).await?
+    {
+        return Ok(settled);
+    }
     let mut response = Response::new(Body::from(results));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(txn) = txn {
@@ -107,6 +139,8 @@ struct Script<'a> {
     sql: &'a str,
     session: &'a Session,
     statements: &'a [String],
+    /// Under an idempotency key: one commit.
+    keyed: bool,
 }
 
 impl Script<'_> {
@@ -146,7 +180,8 @@ impl Script<'_> {
                 let begun = self.session.begin_implicit().await;
                 begun.map_err(|error| Problem::sql(&error, self.sql, start))?;
             }
-            let done = self.run_one(statement, start, results).await;
+            let ends = index == 0 || index + 1 == self.statements.len();
+            let done = self.run_one(statement, (start, ends), results).await;
             txn = done.map_err(|problem| problem.with("statement", index + 1))?.or(txn);
         }
         Ok(txn)
@@ -155,7 +190,7 @@ impl Script<'_> {
     async fn run_one(
         &self,
         statement: &str,
-        start: usize,
+        (start, ends): (usize, bool),
         results: &mut Vec<u8>,
     ) -> Result<Option<i64>, Problem> {
         let fails = |error: Error| Problem::sql(&error, self.sql, start);
@@ -164,6 +199,10 @@ impl Script<'_> {
             None => self.session.prepare_to_run(statement).await,
         };
         let prepared = prepared.map_err(fails)?;
+        if self.keyed && !ends && ["BEGIN", "COMMIT", "ROLLBACK"].contains(&prepared.command.as_str()) {
+            let text = format!("{} in the middle of a text that has an Idempotency-Key", prepared.command);
+            return Err(Problem::bad_request(text).hinted("the text is one commit by itself"));
+        }
         let wanted = prepared.parameters.as_slice();
         // one text has one list of values: it belongs to the statements that have parameters
         let params =

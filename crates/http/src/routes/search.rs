@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use self::score::{Part, Wanted};
 use super::databases::names;
+use super::jobs::knows;
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -164,7 +165,7 @@ impl Search {
         self.found.push(Found { kind, id: id(), name, path: path.to_owned(), matched, score });
     }
 
-    /// Schemas, tables, views and their columns that the caller may read.
+    /// Schemas, tables, views and their columns that the caller may know of.
     async fn tables(&mut self, app: &App, call: &Call) -> Result<(), Problem> {
         let (names, _) = names(app.services()?, call).await?;
         for (name, (schema, tables)) in &names.schemas {
@@ -202,14 +203,12 @@ impl Search {
         }
     }
 
-    /// Jobs and pipelines, if the caller may read everything.
+    /// Jobs and pipelines that the caller may know of.
     async fn others(&mut self, app: &App, call: &Call) -> Result<(), Problem> {
-        if !call.identity.allows_everywhere(Privilege::ReadMetadata) {
-            return Ok(());
-        }
         let services = app.services()?;
         if self.wants(Kind::Job) {
-            for job in services.catalog.jobs(&call.identity.scope).await? {
+            let jobs = services.catalog.jobs(&call.identity.scope).await?;
+            for job in jobs.iter().filter(|job| knows(call, job)) {
                 self.look(Kind::Job, || job.id.to_string(), &job.name, &[(Part::Name, job.name.as_str())]);
             }
         }

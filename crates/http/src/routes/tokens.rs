@@ -45,7 +45,8 @@ pub(super) async fn create(
     call.require(Privilege::Manage)?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let new = asked.into_new(&app.http.clock)?;
-    let (token, secret) = app.services()?.catalog.acting(call.caller()).create_token(&call.identity.scope, new, None).await?;
+    let (token, secret) =
+        app.services()?.catalog.acting(call.caller()).create_token(&call.identity.scope, new, None).await?;
     let said = json!({
         "success": true,
         "token": secret,
@@ -84,7 +85,8 @@ pub(super) async fn change(
     let id = token_id(&id)?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let change = asked.into_change(&app.http.clock)?;
-    let token = app.services()?.catalog.acting(call.caller()).change_token(&call.identity.scope, id, change).await?;
+    let token =
+        app.services()?.catalog.acting(call.caller()).change_token(&call.identity.scope, id, change).await?;
     Ok(Json(flat(&token, json!({"success": true, "message": "Token updated successfully"}))))
 }
 
@@ -115,7 +117,12 @@ pub(super) async fn rotate(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     call.require(Privilege::Manage)?;
-    let secret = app.services()?.catalog.acting(call.caller()).rotate_token(&call.identity.scope, token_id(&id)?).await?;
+    let secret = app
+        .services()?
+        .catalog
+        .acting(call.caller())
+        .rotate_token(&call.identity.scope, token_id(&id)?)
+        .await?;
     let message = "Token rotated successfully. Save it: it is shown only once.";
     Ok(Json(json!({"success": true, "new_token": secret, "token": secret, "message": message})))
 }
@@ -132,7 +139,11 @@ pub(super) async fn revoke(
 ) -> Result<Json<Value>, Problem> {
     call.require(Privilege::Manage)?;
     let off = cenote_catalog::TokenChange { enabled: Some(false), ..Default::default() };
-    app.services()?.catalog.acting(call.caller()).change_token(&call.identity.scope, token_id(&id)?, off).await?;
+    app.services()?
+        .catalog
+        .acting(call.caller())
+        .change_token(&call.identity.scope, token_id(&id)?, off)
+        .await?;
     Ok(Json(json!({"success": true, "message": "Token revoked successfully"})))
 }
 

@@ -156,6 +156,18 @@ impl Node {
         self.post("/api/v1/sql", serde_json::json!({ "sql": sql }).to_string()).await
     }
 
+    /// Makes it as if the node had died between a commit under a key and its answer.
+    pub(crate) async fn lose_answer(&self, producer: &str) {
+        let (catalog, scope) = (&self.engine.lake.catalog, &self.engine.scope);
+        let (_, _, state) = catalog.producer(scope, producer).await.expect("read").expect("known");
+        let state = state.expect("kept");
+        let mut kept: Value = serde_json::from_slice(&state).expect("JSON");
+        assert!(kept.as_object_mut().expect("an object").remove("answer").is_some());
+        let lost = kept.to_string();
+        let changed = catalog.replace_producer_state(scope, producer, &state, lost.as_bytes()).await;
+        assert!(changed.expect("written"));
+    }
+
     pub(crate) async fn stop(self) {
         self.engine.stop().await;
     }

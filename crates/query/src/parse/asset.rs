@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Schedule, Severity};
+use cenote_catalog::{Mapping, Partitioning, Schedule, Severity, Wanted};
 use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
+use super::asset_partition::{depends, partitioning, wanted};
 use super::command::unsupported;
 use super::pipeline::options;
 use super::tokens::text_from;
@@ -16,7 +17,7 @@ use crate::Error;
 /// A statement about an asset, a check or a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum AssetStatement {
-    /// `CREATE [OR REPLACE] ASSET [IF NOT EXISTS] a [SCHEDULE …] [EAGER] [WITH (…)] AS query`
+    /// `CREATE [OR REPLACE] ASSET [IF NOT EXISTS] a [PARTITION BY …] [DEPENDS ON …] [SCHEDULE …] [EAGER] [WITH (…)] AS query`
     Create(Box<CreateAsset>),
     /// `ALTER ASSET a …`
     Alter { name: Vec<Ident>, change: AssetChange },
@@ -24,12 +25,14 @@ pub(crate) enum AssetStatement {
     Drop { name: Vec<Ident>, if_exists: bool, cascade: bool, force: bool },
     /// `MATERIALIZE ASSET a, b …`
     Materialize(Materialize),
-    /// `EXPLAIN ASSET a`
-    ExplainAsset(Vec<Ident>),
+    /// `EXPLAIN ASSET a [PARTITION 'k']`
+    ExplainAsset { name: Vec<Ident>, partition: Option<String> },
     /// `EXPLAIN RUN 'id'`
     ExplainRun(String),
     /// `CANCEL RUN 'id'`
     CancelRun(String),
+    /// `PAUSE RUN 'id'`, `RESUME RUN 'id'`
+    PauseRun { id: String, paused: bool },
     /// `RERUN RUN 'id' FROM FAILURE`
     Rerun(String),
     /// `CREATE [OR REPLACE] CHECK c ON t [SEVERITY s] AS rule`
@@ -44,6 +47,8 @@ pub(crate) struct CreateAsset {
     pub(crate) name: Vec<Ident>,
     pub(crate) or_replace: bool,
     pub(crate) if_not_exists: bool,
+    pub(crate) partition: Option<Partitioning>,
+    pub(crate) depends: Vec<(Vec<Ident>, Mapping)>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) eager: bool,
     pub(crate) options: BTreeMap<String, String>,
@@ -65,6 +70,9 @@ pub(crate) struct Materialize {
     pub(crate) names: Vec<Vec<Ident>>,
     pub(crate) upstream: bool,
     pub(crate) downstream: bool,
+    pub(crate) partitions: Wanted,
+    /// `chunk`, `concurrency`, `timeout`, `label.…`
+    pub(crate) options: BTreeMap<String, String>,
     /// Text of the logical time.
     pub(crate) at: Option<String>,
     pub(crate) dry_run: bool,
@@ -96,8 +104,10 @@ impl AssetStatement {
             Self::Alter { .. } => "ALTER ASSET",
             Self::Drop { .. } => "DROP ASSET",
             Self::Materialize(_) => "MATERIALIZE",
-            Self::ExplainAsset(_) | Self::ExplainRun(_) => "EXPLAIN",
+            Self::ExplainAsset { .. } | Self::ExplainRun(_) => "EXPLAIN",
             Self::CancelRun(_) => "CANCEL RUN",
+            Self::PauseRun { paused: true, .. } => "PAUSE RUN",
+            Self::PauseRun { paused: false, .. } => "RESUME RUN",
             Self::Rerun(_) => "RERUN RUN",
             Self::CreateCheck { .. } => "CREATE CHECK",
             Self::DropCheck { .. } => "DROP CHECK",
@@ -122,13 +132,13 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
         () if words.take(&["MATERIALIZE", "ASSET"]) => materialize(words)?,
         () if words.take(&["EXPLAIN", "ASSET"]) => {
             let name = words.object_name()?;
-            if words.take(&["PARTITION"]) {
-                return Err(unsupported("EXPLAIN ASSET … PARTITION"));
-            }
-            AssetStatement::ExplainAsset(name)
+            let partition = if words.take(&["PARTITION"]) { Some(words.text()?) } else { None };
+            AssetStatement::ExplainAsset { name, partition }
         }
         () if words.take(&["EXPLAIN", "RUN"]) => AssetStatement::ExplainRun(words.text()?),
         () if words.take(&["CANCEL", "RUN"]) => AssetStatement::CancelRun(words.text()?),
+        () if words.take(&["PAUSE", "RUN"]) => AssetStatement::PauseRun { id: words.text()?, paused: true },
+        () if words.take(&["RESUME", "RUN"]) => AssetStatement::PauseRun { id: words.text()?, paused: false },
         () if words.take(&["RERUN", "RUN"]) => {
             let id = words.text()?;
             if words.take(&["REPLAY"]) || words.take(&["TASKS"]) {
@@ -158,6 +168,8 @@ fn create(words: &mut Words<'_>, or_replace: bool) -> Result<AssetStatement, Err
         name: words.object_name()?,
         or_replace,
         if_not_exists,
+        partition: None,
+        depends: Vec::new(),
         schedule: None,
         eager: false,
         options: BTreeMap::new(),
@@ -173,10 +185,9 @@ fn create(words: &mut Words<'_>, or_replace: bool) -> Result<AssetStatement, Err
         } else if words.take(&["WITH"]) {
             create.options = options(words)?;
         } else if words.take(&["PARTITION", "BY"]) || words.take(&["PARTITIONED", "BY"]) {
-            return Err(unsupported("CREATE ASSET … PARTITION BY"));
+            create.partition = Some(partitioning(words)?);
         } else if words.take(&["DEPENDS", "ON"]) {
-            return Err(unsupported("CREATE ASSET … DEPENDS ON")
-                .with_hint("the tables of the query are its dependencies"));
+            create.depends = depends(words)?;
         } else {
             break;
         }
@@ -220,11 +231,14 @@ fn materialize(words: &mut Words<'_>) -> Result<AssetStatement, Error> {
             asked.dry_run = true;
         } else if words.take(&["WAIT"]) {
             asked.wait = true;
-        } else if let Some(word) = ["PARTITION", "PARTITIONS", "MISSING", "STALE", "FAILED", "WITH"]
-            .iter()
-            .find(|word| words.take(&[word]))
-        {
-            return Err(unsupported(&format!("MATERIALIZE ASSET … {word}")));
+        } else if words.take(&["WITH"]) {
+            asked.options = options(words)?;
+        } else if let Some(partitions) = wanted(words)? {
+            if asked.partitions != Wanted::Nothing {
+                let text = "partitions are said once: PARTITION, PARTITIONS … TO …, MISSING, STALE or FAILED";
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
+            }
+            asked.partitions = partitions;
         } else {
             return Ok(AssetStatement::Materialize(asked));
         }
@@ -392,10 +406,10 @@ mod tests {
     fn what_is_wrong_or_comes_later_is_named() {
         for (sql, expected) in [
             ("CREATE ASSET a", "expected AS"),
-            ("CREATE ASSET a PARTITION BY (day(t)) AS SELECT 1", "PARTITION BY is not supported yet"),
+            ("CREATE ASSET a PARTITION BY (day(t)) SELECT 1", "expected AS"),
             ("CREATE OR REPLACE ASSET IF NOT EXISTS a AS SELECT 1", "exclude each other"),
             ("ALTER ASSET a", "expected SET, RENAME TO, PAUSE or RESUME"),
-            ("MATERIALIZE ASSET a MISSING", "MATERIALIZE ASSET … MISSING is not supported yet"),
+            ("MATERIALIZE ASSET a MISSING PARTITION 'day=2026-01-01'", "partitions are said once"),
             ("MATERIALIZE ASSET", "expected a name"),
             ("RERUN RUN 'x'", "expected FROM FAILURE"),
             (

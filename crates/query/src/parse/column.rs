@@ -25,26 +25,33 @@ pub(super) fn path(words: &mut Words<'_>) -> Result<Vec<Ident>, Error> {
     Ok(path)
 }
 
-/// A type: one of SQL, `STRUCT(a T [NOT NULL], …)`, `MAP(K, V)`, and lists of it, `T[]` and `T[n]`. Ids are 0.
+/// A type: one of SQL, `STRUCT(a T [NOT NULL], …)`, `MAP(K, V)`, both in angle brackets too, and lists of it, `T[]` and `T[n]`. Ids are 0.
 pub(crate) fn field_type(words: &mut Words<'_>, column: &str) -> Result<FieldType, Error> {
-    nested(words, column, 1)
+    let mut owed = 0;
+    let found = nested(words, column, (1, &mut owed))?;
+    if owed > 0 { Err(words.unexpected("one > less")) } else { Ok(found) }
 }
 
 /// True where a type begins that the parser of queries cannot read.
 pub(super) fn begins_nested(tokens: &[TokenWithSpan]) -> bool {
-    let [word, paren, ..] = tokens else { return false };
-    (word_is(word, "STRUCT") || word_is(word, "MAP")) && paren.token == Token::LParen
+    let [word, bracket, ..] = tokens else { return false };
+    (word_is(word, "STRUCT") || word_is(word, "MAP")) && matches!(bracket.token, Token::LParen | Token::Lt)
 }
 
-fn nested(words: &mut Words<'_>, column: &str, depth: usize) -> Result<FieldType, Error> {
+/// `owed`: angle brackets that were closed and not asked for yet, since `>>` is one token.
+fn nested(
+    words: &mut Words<'_>,
+    column: &str,
+    (depth, owed): (usize, &mut usize),
+) -> Result<FieldType, Error> {
     if depth > NESTING_MAX {
         let text = format!("column \"{column}\": the type is nested deeper than {NESTING_MAX}");
         return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("54001"));
     }
     let mut found = if begins_nested(words.rest()) && words.take(&["STRUCT"]) {
-        structure(words, column, depth)?
+        structure(words, column, (depth, owed))?
     } else if begins_nested(words.rest()) && words.take(&["MAP"]) {
-        map(words, column, depth)?
+        map(words, column, (depth, owed))?
     } else {
         return leaf(words, column);
     };
@@ -62,27 +69,72 @@ fn nested(words: &mut Words<'_>, column: &str, depth: usize) -> Result<FieldType
     Ok(found)
 }
 
-fn structure(words: &mut Words<'_>, column: &str, depth: usize) -> Result<FieldType, Error> {
-    expect(words, &Token::LParen, "(")?;
-    let mut fields = Vec::new();
-    loop {
-        let name = folded(&words.ident()?);
-        let field_type = nested(words, column, depth + 1)?;
-        let required = words.take(&["NOT", "NULL"]);
-        fields.push(Field { required, ..Field::new(FieldId(0), name, field_type) });
-        if words.take_token(&Token::RParen) {
-            return Ok(FieldType::Struct(fields));
+/// Brackets around the parts of a type.
+#[derive(Clone, Copy)]
+enum Brackets {
+    Round,
+    Angle,
+}
+
+impl Brackets {
+    fn open(words: &mut Words<'_>) -> Result<Self, Error> {
+        if words.take_token(&Token::Lt) {
+            return Ok(Self::Angle);
         }
-        expect(words, &Token::Comma, ", or )")?;
+        expect(words, &Token::LParen, "(").map(|()| Self::Round)
+    }
+
+    /// True if they are closed here.
+    fn close(self, words: &mut Words<'_>, owed: &mut usize) -> bool {
+        match self {
+            Self::Round => words.take_token(&Token::RParen),
+            Self::Angle if *owed > 0 => {
+                *owed -= 1;
+                true
+            }
+            Self::Angle if words.take_token(&Token::ShiftRight) => {
+                *owed += 1;
+                true
+            }
+            Self::Angle => words.take_token(&Token::Gt),
+        }
+    }
+
+    fn end(self) -> &'static str {
+        match self {
+            Self::Round => ")",
+            Self::Angle => ">",
+        }
     }
 }
 
-fn map(words: &mut Words<'_>, column: &str, depth: usize) -> Result<FieldType, Error> {
-    expect(words, &Token::LParen, "(")?;
-    let key = nested(words, column, depth + 1)?;
+fn structure(
+    words: &mut Words<'_>,
+    column: &str,
+    (depth, owed): (usize, &mut usize),
+) -> Result<FieldType, Error> {
+    let brackets = Brackets::open(words)?;
+    let mut fields = Vec::new();
+    loop {
+        let name = folded(&words.ident()?);
+        let field_type = nested(words, column, (depth + 1, &mut *owed))?;
+        let required = words.take(&["NOT", "NULL"]);
+        fields.push(Field { required, ..Field::new(FieldId(0), name, field_type) });
+        if brackets.close(words, owed) {
+            return Ok(FieldType::Struct(fields));
+        }
+        expect(words, &Token::Comma, &format!(", or {}", brackets.end()))?;
+    }
+}
+
+fn map(words: &mut Words<'_>, column: &str, (depth, owed): (usize, &mut usize)) -> Result<FieldType, Error> {
+    let brackets = Brackets::open(words)?;
+    let key = nested(words, column, (depth + 1, &mut *owed))?;
     expect(words, &Token::Comma, ",")?;
-    let value = nested(words, column, depth + 1)?;
-    expect(words, &Token::RParen, ")")?;
+    let value = nested(words, column, (depth + 1, &mut *owed))?;
+    if !brackets.close(words, owed) {
+        return Err(words.unexpected(brackets.end()));
+    }
     let field = |name, field_type| Field::new(FieldId(0), name, field_type);
     Ok(FieldType::Map { key: Box::new(field("key", key).required()), value: Box::new(field("value", value)) })
 }

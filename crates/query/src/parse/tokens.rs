@@ -75,7 +75,7 @@ pub(super) fn text_of<'a>(sql: &'a str, tokens: &[TokenWithSpan]) -> &'a str {
 }
 
 /// Where a token stands in the text, in bytes.
-pub(super) fn span_of(sql: &str, token: &TokenWithSpan) -> std::ops::Range<usize> {
+pub(crate) fn span_of(sql: &str, token: &TokenWithSpan) -> std::ops::Range<usize> {
     let lines = line_starts(sql);
     offset(sql, &lines, token.span.start)..offset(sql, &lines, token.span.end)
 }

@@ -63,6 +63,11 @@ impl PgFacts {
         self.names.schemas.values().map(|(schema, _)| schema).filter(|schema| self.knows(&schema.name, None))
     }
 
+    /// True if there is such a schema, and the asker may know it.
+    pub(crate) fn has_schema(&self, name: &str) -> bool {
+        self.names.schemas.contains_key(name) && self.knows(name, None)
+    }
+
     /// Tables and views that the asker may know.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<TableDef>> {
         self.names.tables().filter(|table| self.knows(&table.schema_name, Some(&table.name)))

@@ -11,6 +11,8 @@ pub struct PipelineGraph {
     pub edges: Vec<GraphEdge>,
     /// What a reader should know before it runs.
     pub warnings: Vec<String>,
+    /// Pieces of an epoch's rows that are worked on at once, at most.
+    pub parallelism: u64,
 }
 
 /// What a node of a pipeline is.

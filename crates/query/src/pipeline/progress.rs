@@ -60,6 +60,8 @@ pub struct OperatorProgress {
     pub rows: u64,
     /// Bytes of memory that they take.
     pub bytes: u64,
+    /// Bytes on disk, where there is no memory for more.
+    pub disk_bytes: u64,
     /// Rows that came too late, since the pipeline was started.
     pub late: u64,
 }

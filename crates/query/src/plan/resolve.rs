@@ -149,10 +149,11 @@ impl<'a> Resolver<'a> {
         Ok((schema.to_owned(), name))
     }
 
-    /// The schema of this name, by the rules of names.
+    /// The schema of this name, by the rules of names, if the identity may know it.
     pub(crate) fn schema(&self, ident: &Ident) -> Result<Option<&'a str>, Error> {
         let exact = folded(ident);
-        if let Some(found) = self.schema_named(&exact) {
+        let is_known = |name: &str| self.identity.allows(Privilege::Use, name, None);
+        if let Some(found) = self.schema_named(&exact).filter(|name| is_known(name)) {
             return Ok(Some(found));
         }
         if ident.quote_style.is_some() {
@@ -161,7 +162,11 @@ impl<'a> Resolver<'a> {
         one(
             "schema",
             &exact,
-            self.names.schemas.keys().map(String::as_str).filter(|name| name.to_lowercase() == exact),
+            self.names
+                .schemas
+                .keys()
+                .map(String::as_str)
+                .filter(|name| name.to_lowercase() == exact && is_known(name)),
         )
     }
 

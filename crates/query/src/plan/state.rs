@@ -23,6 +23,7 @@ use super::coalesce::Coalesce;
 use super::cpu::Cpu;
 use super::memory::query_pool;
 use super::operators::Operators;
+use super::texts::Texts;
 use super::times::{Times, Timestamps};
 use super::yielding::Yielding;
 use crate::plan::fault;
@@ -53,6 +54,7 @@ impl BaseState {
             state.register_expr_planner(Arc::new(Operators))?;
             state.register_function_rewrite(Arc::new(Coalesce))?;
             state.register_function_rewrite(Arc::new(Times))?;
+            state.register_function_rewrite(Arc::new(Texts))?;
             state.register_function_rewrite(Arc::new(Casts))?;
             // Again, once both sides of a UNION or CASE have agreed on a type.
             state.add_analyzer_rule(Arc::new(ApplyFunctionRewrites::new(vec![Arc::new(Casts)])));

@@ -10,7 +10,7 @@ use cenote_catalog::TableDef;
 use cenote_datafile::{ROW_ID, literal};
 use cenote_ingest::Pin;
 use cenote_table::{Lake, Scan, ScanFile, Staging};
-use cenote_vocab::{Epoch, Field as StoredField, FieldId, FieldType, Scope, Txn, WriteDefault};
+use cenote_vocab::{Epoch, Field as StoredField, FieldId, FieldType, Scope, TableId, Txn, WriteDefault};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::TableType;
@@ -98,6 +98,15 @@ impl LakeTable {
             notes,
             defaults,
         }
+    }
+
+    pub(crate) fn id(&self) -> TableId {
+        self.table.id
+    }
+
+    /// Ids of its columns, in their order.
+    pub(crate) fn field_ids(&self) -> impl Iterator<Item = FieldId> {
+        self.table.schema.fields.iter().map(|field| field.id)
     }
 
     /// With what the transaction has done to its rows.

@@ -1,13 +1,12 @@
 //! What the statements of a session share: settings, transaction, the statement that runs.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Committed, Identity, Names, ObjectChange, TableDef};
+use cenote_catalog::{Committed, Identity, Names, ObjectChange, Producer, TableDef};
 use cenote_table::FileNumbers;
 use cenote_vocab::{ErrorKind, Fault, Micros, TableId, Txn};
 use parking_lot::{Mutex, MutexGuard};
@@ -22,7 +21,7 @@ use crate::registry::Running;
 use crate::settings::Settings;
 use crate::statement::Guard;
 use crate::system::SessionFacts;
-use crate::transaction::{Failure, Staged, StagedRows, Transaction};
+use crate::transaction::{Failure, Staged, StagedRows, Transaction, client_producer};
 
 /// How long a statement waits for the snapshot that `min_txn` asks for.
 const MIN_TXN_WAIT: Duration = Duration::from_secs(5);
@@ -45,6 +44,8 @@ struct State {
     reported: BTreeMap<String, String>,
     /// Where a task reads.
     pins: Option<Pins>,
+    /// Kept beside the idempotency key.
+    request: Option<Vec<u8>>,
 }
 
 impl Inner {
@@ -320,8 +321,8 @@ impl Inner {
         base: Txn,
         request_id: Option<String>,
     ) -> Result<Committed, Failure> {
-        let key = self.idempotency_key();
-        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, key).await?;
+        let once = self.client_producer();
+        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, once).await?;
         self.idempotency_key_used()?;
         Ok(committed)
     }
@@ -329,6 +330,17 @@ impl Inner {
     /// The key of the next commit.
     pub(crate) fn idempotency_key(&self) -> Option<String> {
         self.state.lock().settings.text("idempotency_key")
+    }
+
+    /// What the ledger is to keep beside the key.
+    pub(super) fn identify_request(&self, request: Vec<u8>) {
+        self.state.lock().request = Some(request);
+    }
+
+    /// The mark of the next commit, if there is a key.
+    pub(crate) fn client_producer(&self) -> Option<Producer> {
+        let request = self.state.lock().request.clone();
+        self.idempotency_key().map(|key| client_producer(&self.identity, &key, request))
     }
 
     /// One key, one commit.
@@ -662,28 +674,6 @@ impl Inner {
         state.transaction.as_ref().is_some_and(|open| open.staged.objects.iter().any(is_meant))
     }
 
-    /// Puts a statement that lacked a right into the audit: what it lacked, and where.
-    pub(crate) async fn audit_denied(&self, error: &Error, request_id: Option<&str>) {
-        if error.kind() != ErrorKind::Denied {
-            return;
-        }
-        let caller = Caller {
-            actor: Some(self.identity.token.name.clone()),
-            address: self.options.remote.as_deref().map(host),
-            protocol: self.options.protocol.to_owned(),
-            request_id: request_id.map(str::to_owned),
-        };
-        let entry = AuditEntry {
-            caller,
-            action: "statement_deny".to_owned(),
-            object: None,
-            outcome: AuditOutcome::Deny,
-            reason: Some(error.to_string()),
-            detail: None,
-        };
-        self.engine.lake().catalog.audit(Some(&self.identity.scope), entry).await;
-    }
-
     /// What system tables are made from.
     pub(crate) fn facts(&self) -> SessionFacts {
         SessionFacts {
@@ -709,9 +699,4 @@ fn at_commit(error: Error) -> Error {
         }
         _ => error,
     }
-}
-
-/// An address without its port, which is another one for each connection.
-fn host(remote: &str) -> String {
-    remote.parse::<SocketAddr>().map_or_else(|_| remote.to_owned(), |address| address.ip().to_string())
 }

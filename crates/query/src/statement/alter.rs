@@ -104,7 +104,9 @@ async fn check_views(session: &Inner, table: &TableDef, actions: &[Action]) -> R
     if table.row_lineage() && actions.iter().any(touches) {
         let readers = dependents(&*session.names().await?, table);
         if !readers.is_empty() {
-            return Err(depended_on(table, &readers).with_hint("a materialized view needs row_lineage"));
+            return Err(
+                depended_on(session, table, &readers).with_hint("a materialized view needs row_lineage")
+            );
         }
     }
     Ok(())
@@ -443,12 +445,14 @@ impl Change {
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: session.identity().scope.clone(),
-            producers: Vec::new(),
+            producers: session.client_producer().into_iter().collect(),
             facts: facts(session.identity(), operation, sql, &BTreeMap::new(), request),
             tables: if change.ops.is_empty() { Vec::new() } else { vec![change] },
             objects: self.objects,
         };
-        lake.catalog.apply(commit).await
+        let committed = lake.catalog.apply(commit).await?;
+        session.idempotency_key_used().map_err(|error| CatalogError::Internal(error.to_string()))?;
+        Ok(committed)
     }
 }
 

@@ -6,25 +6,29 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
-    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Error as CatalogError, FlowChange, ObjectChange,
-    Op, Privilege, ReadSet, TableChange, TableDef, TaskRecord,
+    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, Explained,
+    FlowChange, Mapping, MaterializeRequest, ObjectChange, Op, Planned, Privilege, ReadSet, SliceRange,
+    TableChange, TableDef, TaskRecord,
 };
 use cenote_vocab::{ErrorKind, Micros, TableId, Txn, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{Ident, Statement as SqlStatement};
 use uuid::Uuid;
 
-use super::asset_rules::{check_key, code_of, fits, no_key, refuse_cycle, set_options};
+use super::asset_rules::{
+    check_key, check_mapping, code_of, fits, no_key, refuse_cycle, set_options, set_run_options,
+};
+use super::asset_slice::{Known, check_column, check_spec, with_literals};
 use super::create_table::new_table;
 use super::show::table_batch;
 use super::{Answer, Guard, Prepared, check, refuse_parameters};
+use crate::Error;
 use crate::parse::{
     AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, Parsed, TableClauses, parse, quote,
 };
 use crate::plan::{Found, Resolver, Snapshot, constant_time, denied};
 use crate::session::Inner;
 use crate::transaction::facts;
-use crate::{Error, Explanation, MaterializeRequest, PlannedRun};
 
 /// Columns of the answer; `None` if there is none.
 pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
@@ -32,7 +36,7 @@ pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
         AssetStatement::Materialize(_) | AssetStatement::Rerun(_) => {
             &["run_id", "plan_id", "task_key", "state", "reason", "error"]
         }
-        AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => {
+        AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
             &["step", "subject", "verdict", "reason", "detail"]
         }
         _ => return None,
@@ -51,9 +55,9 @@ pub(crate) async fn run(
     let assets = session.engine().assets()?.clone();
     let scope = &session.identity().scope;
     match statement {
-        AssetStatement::ExplainAsset(name) => {
-            let (asset, _) = find(session, name, Privilege::Select).await?;
-            return explained(statement, assets.explain_asset(scope, asset.id).await?);
+        AssetStatement::ExplainAsset { name, partition } => {
+            let (asset, _) = find(session, name, Privilege::Use).await?;
+            return explained(statement, assets.explain_asset(scope, asset.id, partition.as_deref()).await?);
         }
         AssetStatement::ExplainRun(id) => {
             everywhere(session, Privilege::ReadMetadata, "runs")?;
@@ -77,6 +81,11 @@ pub(crate) async fn run(
             assets.cancel(scope, run_id(id)?, &reason).await?;
             Ok(Answer::done(statement.command()))
         }
+        AssetStatement::PauseRun { id, paused } => {
+            everywhere(session, Privilege::Manage, "runs")?;
+            assets.pause(scope, run_id(id)?, *paused).await?;
+            Ok(Answer::done(statement.command()))
+        }
         AssetStatement::Rerun(id) => {
             everywhere(session, Privilege::Manage, "runs")?;
             let planned = assets.rerun(scope, run_id(id)?, &session.identity().token.name).await?;
@@ -89,20 +98,20 @@ pub(crate) async fn run(
         AssetStatement::DropCheck { name, table, if_exists } => {
             steering.drop_check(name, table, *if_exists).await
         }
-        AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => Ok(Answer::done("EXPLAIN")),
+        AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => Ok(Answer::done("EXPLAIN")),
     }
 }
 
-fn run_id(text: &str) -> Result<Uuid, Error> {
+pub(crate) fn run_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| CatalogError::RunNotFound(text.to_owned()).into())
 }
 
-fn everywhere(session: &Inner, privilege: Privilege, what: &str) -> Result<(), Error> {
+pub(crate) fn everywhere(session: &Inner, privilege: Privilege, what: &str) -> Result<(), Error> {
     if session.identity().allows_everywhere(privilege) { Ok(()) } else { Err(denied(privilege, what)) }
 }
 
-fn explained(statement: &AssetStatement, rows: Vec<Explanation>) -> Result<Answer, Error> {
-    let text = |of: fn(&Explanation) -> Option<&str>| -> ArrayRef {
+fn explained(statement: &AssetStatement, rows: Vec<Explained>) -> Result<Answer, Error> {
+    let text = |of: fn(&Explained) -> Option<&str>| -> ArrayRef {
         Arc::new(rows.iter().map(of).collect::<StringArray>())
     };
     let arrays = vec![
@@ -117,14 +126,14 @@ fn explained(statement: &AssetStatement, rows: Vec<Explanation>) -> Result<Answe
 }
 
 /// One row for each task of a run that was begun, or planned.
-fn begun(statement: &AssetStatement, planned: &PlannedRun) -> Result<Answer, Error> {
+fn begun(statement: &AssetStatement, planned: &Planned) -> Result<Answer, Error> {
     let state = if planned.run.is_some() { "PENDING" } else { "PLANNED" };
     let rows = planned.tasks.iter().map(|(key, reason)| (key.as_str(), state, reason.as_str(), None));
     told(statement, planned, rows.collect())
 }
 
 /// One row for each task of a run that ended.
-fn ended(statement: &AssetStatement, planned: &PlannedRun, run: &AssetRun) -> Result<Answer, Error> {
+fn ended(statement: &AssetStatement, planned: &Planned, run: &AssetRun) -> Result<Answer, Error> {
     let row =
         |task: &TaskRecord| (task.key.clone(), task.state.clone(), task.reason.clone(), task.error.clone());
     let rows: Vec<_> = run.tasks.iter().map(row).collect();
@@ -136,7 +145,7 @@ fn ended(statement: &AssetStatement, planned: &PlannedRun, run: &AssetRun) -> Re
 
 fn told(
     statement: &AssetStatement,
-    planned: &PlannedRun,
+    planned: &Planned,
     rows: Vec<(&str, &str, &str, Option<&str>)>,
 ) -> Result<Answer, Error> {
     let (run, plan) = (planned.run.map(|run| run.to_string()), plan_id(&planned.fingerprint));
@@ -153,7 +162,7 @@ fn told(
 }
 
 /// `plan_` and the beginning of the fingerprint.
-fn plan_id(fingerprint: &str) -> String {
+pub fn plan_id(fingerprint: &str) -> String {
     format!("plan_{}", fingerprint.chars().take(32).collect::<String>())
 }
 
@@ -184,6 +193,64 @@ pub(crate) async fn find(
         Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => Err(not_found()),
         Err(error) => Err(error),
     }
+}
+
+/// The assets of these names, which the asker may run; all unknown ones are named.
+pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<Uuid>, Error> {
+    let mut selected = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        match find(session, name, Privilege::Run).await {
+            Ok((asset, _)) => drop(selected.insert(asset.id)),
+            Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if unknown.len() > 1 {
+        let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
+    }
+    match unknown.pop() {
+        Some(error) => Err(error),
+        None => Ok(selected.into_iter().collect()),
+    }
+}
+
+/// Fails unless the asker may run everything that the request reaches from the assets that it names.
+pub(crate) async fn check_reach(session: &Inner, asked: &MaterializeRequest) -> Result<(), Error> {
+    let identity = session.identity();
+    if !(asked.upstream || asked.downstream) || identity.allows_everywhere(Privilege::Run) {
+        return Ok(());
+    }
+    let names = session.names().await?;
+    let assets = session.engine().lake().catalog.assets(&identity.scope).await?;
+    let mut reached = BTreeSet::new();
+    if asked.upstream {
+        reached.extend(reach(&assets, &asked.assets, |asset, near| near.upstream.contains(&asset.table)));
+    }
+    if asked.downstream {
+        reached.extend(reach(&assets, &asked.assets, |asset, near| asset.upstream.contains(&near.table)));
+    }
+    for asset in assets.iter().filter(|asset| reached.contains(&asset.id)) {
+        let Some(table) = names.table_by_id(asset.table) else { continue };
+        let may = |privilege| identity.allows(privilege, &table.schema_name, Some(&table.name));
+        if !may(Privilege::Run) {
+            let known = may(Privilege::Use).then(|| table.full_name());
+            return Err(denied(Privilege::Run, &known.unwrap_or_else(|| "an asset that is reached".into())));
+        }
+    }
+    Ok(())
+}
+
+/// What is reached from some assets, over what `is_next` to one of them.
+fn reach(assets: &[Asset], from: &[Uuid], is_next: impl Fn(&Asset, &Asset) -> bool) -> BTreeSet<Uuid> {
+    let mut reached: BTreeSet<Uuid> = from.iter().copied().collect();
+    let mut open: Vec<&Asset> = assets.iter().filter(|asset| reached.contains(&asset.id)).collect();
+    while let Some(near) = open.pop() {
+        let next = assets.iter().filter(|asset| is_next(asset, near));
+        open.extend(next.filter(|asset| reached.insert(asset.id)));
+    }
+    reached
 }
 
 /// What statements that change something need.
@@ -228,7 +295,8 @@ impl Steering<'_> {
     async fn create(&self, create: &CreateAsset) -> Result<Answer, Error> {
         let (session, done) = (self.session, Answer::done("CREATE ASSET"));
         let (lake, scope) = (session.engine().lake(), &session.identity().scope);
-        let mut spec = AssetSpec { eager: create.eager, ..AssetSpec::default() };
+        let partition = create.partition.clone();
+        let mut spec = AssetSpec { eager: create.eager, partition, ..AssetSpec::default() };
         set_options(&mut spec, &create.options)?;
         if let Some(schedule) = &create.schedule {
             session.engine().assets()?.check_schedule(schedule)?;
@@ -255,8 +323,29 @@ impl Steering<'_> {
             Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
             None => {}
         }
-        let (outputs, upstream) = self.planned(&snapshot, &create.query, &path).await?;
+        let slices = spec.slices()?;
+        // Any slice will do: literals have types, and that is what is asked here.
+        let known_slice = slices.as_ref().map(|slices| (slices, SliceRange::one(0)));
+        let query = with_literals(&create.query, &Known { slices: known_slice, logical: session.now() })?;
+        let (outputs, mut upstream) = self.planned(&snapshot, &query, &path).await?;
         check_key(&spec, &outputs)?;
+        check_column(&spec, &outputs)?;
+        let mut depends = Vec::with_capacity(create.depends.len());
+        for (name, mapping) in &create.depends {
+            let table = resolver.writable(name, Privilege::Select)?;
+            if depends.iter().any(|(other, _): &(Arc<TableDef>, Mapping)| other.id == table.id) {
+                let text = format!("DEPENDS ON names {} twice", table.full_name());
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
+            }
+            upstream.push(table.id);
+            depends.push((table, *mapping));
+        }
+        upstream.sort();
+        upstream.dedup();
+        spec.depends = depends
+            .iter()
+            .map(|(table, mapping)| Dependency { table: table.id.0, mapping: *mapping })
+            .collect();
         let mut asset = Asset {
             id: known.map_or_else(|| lake.ids.uuid(), |known| known.id),
             table: taken.as_ref().map_or(TableId(0), |taken| taken.id),
@@ -271,6 +360,10 @@ impl Steering<'_> {
             version: known.map_or(1, |known| known.version + 1),
         };
         asset.code = code_of(&asset);
+        check_spec(&asset)?;
+        for (table, mapping) in &depends {
+            check_mapping(&assets, &asset, (table, *mapping))?;
+        }
         if let Some(taken) = &taken {
             refuse_cycle(&assets, &asset, &names)?;
             if known.is_none() {
@@ -283,7 +376,7 @@ impl Steering<'_> {
             Some(taken) if known.is_none() => tables.push(marked(&taken, Some(asset.id), snapshot.txn)),
             Some(_) => {}
             None => {
-                let made = self.new_table(create, (schema, name), &outputs, asset.id).await?;
+                let made = self.new_table(&query, (schema, name), &outputs, asset.id).await?;
                 asset.table = made.id;
                 let made = vec![ObjectChange::CreateTable(Box::new(made))];
                 objects.extend(session.identity().owning(made));
@@ -316,12 +409,12 @@ impl Steering<'_> {
 
     async fn new_table(
         &self,
-        create: &CreateAsset,
+        query: &str,
         (schema, name): (String, String),
         outputs: &SchemaRef,
         asset: Uuid,
     ) -> Result<cenote_catalog::NewTable, Error> {
-        let text = format!("CREATE TABLE {}.{} AS {}", quote(&schema), quote(&name), create.query);
+        let text = format!("CREATE TABLE {}.{} AS {}", quote(&schema), quote(&name), query);
         let Parsed::Sql { statement, .. } = parse(&text)? else { return Err(not_a_query()) };
         let AnyStatement::Statement(statement) = *statement else { return Err(not_a_query()) };
         let SqlStatement::CreateTable(made) = *statement else { return Err(not_a_query()) };
@@ -349,6 +442,7 @@ impl Steering<'_> {
                     }
                 }
                 asset.code = code_of(&asset);
+                check_spec(&asset)?;
                 asset.version += 1;
                 vec![flow(FlowChange::PutAsset(Box::new(asset)))]
             }
@@ -388,13 +482,22 @@ impl Steering<'_> {
             }
             let names = self.session.names().await?;
             let all = lake.catalog.assets(scope).await?;
-            let readers: Vec<String> = all
+            let identity = self.session.identity();
+            let is_known = |other: &Asset| {
+                let table = names.table_by_id(other.table);
+                table.is_some_and(|of| identity.allows(Privilege::Use, &of.schema_name, Some(&of.name)))
+            };
+            let readers: BTreeSet<String> = all
                 .iter()
                 .filter(|other| other.id != asset.id && other.upstream.contains(&table.id))
-                .map(|other| other.full_name(&names))
+                .map(|other| if is_known(other) { other.full_name(&names) } else { "of others".to_owned() })
                 .collect();
             if !readers.is_empty() && !force {
-                let text = format!("assets {} read {}", readers.join(", "), table.full_name());
+                let text = format!(
+                    "assets {} read {}",
+                    readers.into_iter().collect::<Vec<_>>().join(", "),
+                    table.full_name()
+                );
                 return Err(Error::new(ErrorKind::Conflict, text)
                     .with_sqlstate("2BP01")
                     .with_hint("DROP ASSET … CASCADE FORCE drops it all the same"));
@@ -416,26 +519,11 @@ impl Steering<'_> {
 
     async fn materialize(&self, statement: &AssetStatement, asked: &Materialize) -> Result<Answer, Error> {
         let session = self.session;
-        let mut selected = BTreeSet::new();
-        let mut unknown = Vec::new();
-        for name in &asked.names {
-            match find(session, name, Privilege::Run).await {
-                Ok((asset, _)) => drop(selected.insert(asset.id)),
-                Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        if unknown.len() > 1 {
-            let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-            return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
-        }
-        if let Some(error) = unknown.pop() {
-            return Err(error);
-        }
-        let request = MaterializeRequest {
-            assets: selected.into_iter().collect(),
+        let mut request = MaterializeRequest {
+            assets: select(session, &asked.names).await?,
             upstream: asked.upstream,
             downstream: asked.downstream,
+            wanted: asked.partitions.clone(),
             logical: match &asked.at {
                 Some(at) => Some(self.time(at).await?),
                 None => None,
@@ -443,7 +531,10 @@ impl Steering<'_> {
             actor: session.identity().token.name.clone(),
             dry_run: asked.dry_run,
             key: session.idempotency_key(),
+            ..MaterializeRequest::default()
         };
+        set_run_options(&mut request, &asked.options)?;
+        check_reach(session, &request).await?;
         let (assets, scope) = (session.engine().assets()?, &session.identity().scope);
         let planned = assets.materialize(scope, request).await?;
         session.idempotency_key_used()?;
@@ -479,7 +570,7 @@ impl Steering<'_> {
         let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
         let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
         let path = self.session.search_path();
-        for query in check::rule_queries(rule, &target, None) {
+        for query in check::rule_queries(rule, &target, Some(snapshot.txn)) {
             self.planned(&snapshot, &query, &path).await?; // what it names is there
         }
         let check = Check {

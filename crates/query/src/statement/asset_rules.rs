@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
-use cenote_catalog::{Asset, AssetSpec, Code, Mode, Names, OnSchemaChange, TableDef, TableKind};
+use cenote_catalog::{
+    Asset, AssetSpec, Code, Mapping, MaterializeRequest, Mode, Names, OnSchemaChange, Partitioning, Sameness,
+    TableDef, TableKind,
+};
 use cenote_table::{Dedup, parse_duration};
 use cenote_vocab::{ErrorKind, TableId, nearest};
 
@@ -23,8 +26,16 @@ pub(super) fn code_of(asset: &Asset) -> [u8; 32] {
         Mode::Merge => "merge",
     };
     let own = ["mode", mode, "key"].into_iter().map(str::to_owned);
+    // Where its partitions begin and end, and which values there are, says nothing about any one of them.
+    let cut = match &asset.spec.partition {
+        None => Vec::new(),
+        Some(Partitioning::Time { column, period, zone, .. }) => {
+            vec!["partition".to_owned(), column.clone(), period.name().to_owned(), zone.clone()]
+        }
+        Some(Partitioning::Values { column, .. }) => vec!["partition".to_owned(), column.clone()],
+    };
     let words: Vec<String> =
-        words(&asset.query).into_iter().chain(own).chain(asset.spec.key.iter().cloned()).collect();
+        words(&asset.query).into_iter().chain(own).chain(asset.spec.key.iter().cloned()).chain(cut).collect();
     let words = words.iter().map(String::as_str);
     Code::new(asset.query.clone(), words, asset.upstream.iter().copied()).id
 }
@@ -33,7 +44,11 @@ pub(super) fn code_of(asset: &Asset) -> [u8; 32] {
 pub(super) fn refuse_cycle(assets: &[Asset], new: &Asset, names: &Names) -> Result<(), Error> {
     let mut path = Vec::new();
     let mut seen = BTreeSet::new();
-    if !reaches(assets, &new.upstream, new.table, &mut seen, &mut path) {
+    // Of itself it may read earlier partitions, if it says so.
+    let reads_itself = new.spec.depends.iter().any(|said| said.table == new.table.0);
+    let mut upstream = new.upstream.clone();
+    upstream.retain(|table| *table != new.table || !reads_itself);
+    if !reaches(assets, &upstream, new.table, &mut seen, &mut path) {
         return Ok(());
     }
     path.push(new.table);
@@ -67,6 +82,25 @@ fn reaches(
         }
     }
     false
+}
+
+/// Fails if what is said of a dependency cannot be.
+pub(super) fn check_mapping(
+    assets: &[Asset],
+    new: &Asset,
+    (upstream, mapping): (&TableDef, Mapping),
+) -> Result<(), Error> {
+    let own = new.spec.slices()?;
+    let said = |error: cenote_catalog::Error| {
+        let text = format!("mapping {} of {}: {error}", mapping.text(), upstream.full_name());
+        Error::new(ErrorKind::Invalid, text).with_sqlstate("22023")
+    };
+    if upstream.id == new.table {
+        return mapping.check(own.as_ref(), own.as_ref(), Sameness::Itself).map_err(said);
+    }
+    let other = assets.iter().find(|asset| asset.table == upstream.id);
+    let other = other.map(|asset| asset.spec.slices()).transpose()?.flatten();
+    mapping.check(own.as_ref(), other.as_ref(), Sameness::Other).map_err(said)
 }
 
 /// A table that is there already is filled from now on: it must take the rows of the query.
@@ -105,7 +139,7 @@ pub(super) fn check_key(spec: &AssetSpec, outputs: &SchemaRef) -> Result<(), Err
 
 /// Options as `WITH` and `SET` say them.
 pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, String>) -> Result<(), Error> {
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 10] = [
         "mode",
         "key",
         "attempts",
@@ -115,6 +149,7 @@ pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, Strin
         "on_schema_change",
         "description",
         "eager",
+        "per_partition",
     ];
     for (name, value) in options {
         let wrong = |rule: &str| {
@@ -166,15 +201,19 @@ pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, Strin
                     _ => return Err(wrong("one of evolve, fail")),
                 }
             }
-            "eager" => {
-                spec.eager = match value.as_str() {
+            "eager" | "per_partition" => {
+                let flag = match value.as_str() {
                     "true" | "on" => true,
                     "false" | "off" => false,
                     _ => return Err(wrong("true or false")),
+                };
+                match name.as_str() {
+                    "eager" => spec.eager = flag,
+                    _ => spec.per_partition = flag,
                 }
             }
             "description" => spec.description = Some(value.clone()).filter(|text| !text.is_empty()),
-            "per_partition" | "owner" | "labels" | "keep_runs" => {
+            "owner" | "labels" | "keep_runs" => {
                 return Err(unsupported(&format!("option {name} of an asset")));
             }
             _ => {
@@ -194,4 +233,43 @@ pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, Strin
         }
         _ => Ok(()),
     }
+}
+
+/// Options of a run as MATERIALIZE says them.
+pub(super) fn set_run_options(
+    asked: &mut MaterializeRequest,
+    options: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    const KNOWN: [&str; 4] = ["chunk", "concurrency", "timeout", "priority"];
+    for (name, value) in options {
+        let wrong = |rule: &str| {
+            let text = format!("option {name} = '{value}': {rule}");
+            Error::new(ErrorKind::Invalid, text).with_sqlstate("22023")
+        };
+        let positive = || value.parse::<u32>().ok().filter(|number| *number > 0);
+        match name.as_str() {
+            "chunk" => asked.chunk = Some(positive().ok_or_else(|| wrong("a number from 1"))?.into()),
+            "concurrency" => asked.concurrency = Some(positive().ok_or_else(|| wrong("a number from 1"))?),
+            "timeout" => {
+                let known = parse_duration(value).filter(|timeout| timeout.as_secs() >= 1);
+                asked.timeout = Some(known.ok_or_else(|| wrong("a duration from 1s such as 30s"))?);
+            }
+            "priority" => {
+                let known = value.parse::<i32>().ok().filter(|priority| (-1_000..=1_000).contains(priority));
+                asked.priority = Some(known.ok_or_else(|| wrong("a number from -1000 to 1000"))?);
+            }
+            _ => match name.strip_prefix("label.") {
+                Some(label) => drop(asked.labels.insert(label.to_owned(), value.clone())),
+                None => {
+                    let text = format!("option {name} of MATERIALIZE does not exist");
+                    let error = Error::new(ErrorKind::Invalid, text).with_sqlstate("22023");
+                    return Err(match nearest(name, KNOWN) {
+                        Some(near) => error.with_hint(format!("did you mean {near}?")),
+                        None => error,
+                    });
+                }
+            },
+        }
+    }
+    Ok(())
 }

@@ -1,14 +1,14 @@
 //! What a task of an asset does: its statement in a transaction, its checks on what is staged, and one commit.
 //!
 //! ```text
-//! BEGIN ─ TRUNCATE (replace) ─ INSERT … SELECT, inputs as of the run's snapshot ─ checks ─► rows + lineage + results + SUCCEEDED
+//! BEGIN ─ TRUNCATE, or DELETE of the slices (replace) ─ INSERT … SELECT, inputs as of the run's snapshot ─ checks ─► rows + lineage + results + SUCCEEDED
 //!                                                                                  └─ one fails ─► ROLLBACK
 //! ```
 //! Invariants: nothing is visible before the commit that ends the task; an attempt that lost its task commits nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
     Category, CheckResult, ClaimedTask, Code, Error as CatalogError, FlowChange, Mode, ObjectChange,
@@ -18,6 +18,7 @@ use cenote_vocab::{Epoch, ErrorKind, Fault, Scope, TableId, Txn};
 use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::asset_slice::{Known, condition, with_literals};
 use super::check;
 use crate::engine::cancelled;
 use crate::parse::quote;
@@ -27,8 +28,6 @@ use crate::{Bounds, Engine, Error, Session, SessionOptions};
 
 /// How often an attempt plans again because another writer was first.
 const CONFLICTS_MAX: u32 = 3;
-/// How often a statement is told to end until it does.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Sees to it that what is acknowledged by now is in files of the snapshot that a run takes next.
@@ -123,24 +122,41 @@ impl Attempt<'_> {
     }
 
     async fn work(&self, session: &Session) -> Result<Txn, Stopped> {
-        let asset = &self.task.asset;
+        let (asset, query) = (&self.task.asset, self.query()?);
+        let slices = self.task.slices()?;
         let snapshot = self.task.snapshot.ok_or_else(|| {
             Error::new(ErrorKind::Internal, "internal error: the run of a task has no snapshot")
         })?;
         let pins = Pins { txn: snapshot, tables: self.task.outputs.clone() };
-        session.inner().read_at(Some(pins));
-        let table = self.evolved(session, &self.columns(session).await?).await?;
-        let columns = self.columns(session).await?;
+        session.inner().read_at(Some(pins.clone()));
+        let table = self.evolved(session, &query, &names(&self.columns(session, &query).await?)).await?;
+        let answered = self.columns(session, &query).await?;
+        let columns = names(&answered);
+        let wanted = match &slices {
+            Some((slices, range)) => Some(condition(slices, *range, type_of(&answered, slices.column())?)?),
+            None => None,
+        };
+        // The slices are a filter on top of the query; the optimiser pushes it down.
+        let query = match &wanted {
+            Some(wanted) => format!("SELECT * FROM ({query}\n) AS slice WHERE {wanted}"),
+            None => query,
+        };
         self.execute(session, "BEGIN").await?;
         let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
         if asset.spec.mode == Mode::Replace {
-            self.execute(session, &format!("TRUNCATE TABLE {target}")).await?;
+            let sql = match &wanted {
+                Some(wanted) => format!("DELETE FROM {target} WHERE {wanted}"),
+                None => format!("TRUNCATE TABLE {target}"),
+            };
+            session.inner().read_at(None); // the target as it is, not as the run's snapshot shows it
+            self.execute(session, &sql).await?;
+            session.inner().read_at(Some(pins));
         }
         let statement = match asset.spec.mode {
-            Mode::Merge => merge(&target, &columns, &asset.spec.key, &asset.query),
+            Mode::Merge => merge(&target, &columns, &asset.spec.key, &query),
             Mode::Replace | Mode::Append => {
                 let names: Vec<String> = columns.iter().map(|column| quote(column)).collect();
-                format!("INSERT INTO {target} ({}) {}", names.join(", "), asset.query)
+                format!("INSERT INTO {target} ({}) {}", names.join(", "), query)
             }
         };
         let (rows, _) = self.execute(session, &statement).await?;
@@ -153,15 +169,24 @@ impl Attempt<'_> {
         self.commit(session, &table, rows, checks).await
     }
 
-    /// Names of the columns that the query answers.
-    async fn columns(&self, session: &Session) -> Result<Vec<String>, Error> {
-        let prepared = session.prepare(&self.task.asset.query, &[]).await?;
-        let columns = prepared.columns.clone().unwrap_or_else(|| arrow::datatypes::Schema::empty().into());
-        Ok(columns.fields().iter().map(|field| visible(field.name()).to_owned()).collect())
+    /// The query with what the task knows of itself.
+    fn query(&self) -> Result<String, Error> {
+        let slices = self.task.slices()?;
+        let known = Known {
+            slices: slices.as_ref().map(|(slices, range)| (slices, *range)),
+            logical: self.task.logical,
+        };
+        with_literals(&self.task.asset.query, &known)
+    }
+
+    /// The columns that the query answers.
+    async fn columns(&self, session: &Session, query: &str) -> Result<SchemaRef, Error> {
+        let prepared = session.prepare(query, &[]).await?;
+        Ok(prepared.columns.clone().unwrap_or_else(|| Schema::empty().into()))
     }
 
     /// The table as it is now; with the columns that the query answers and it lacks, if the recipe says so.
-    async fn evolved(&self, session: &Session, answered: &[String]) -> Result<TableDef, Error> {
+    async fn evolved(&self, session: &Session, query: &str, answered: &[String]) -> Result<TableDef, Error> {
         let table = self.table(session).await?;
         let known: BTreeSet<&str> = table.schema.fields.iter().map(|field| field.name.as_str()).collect();
         let new: Vec<&String> = answered.iter().filter(|name| !known.contains(name.as_str())).collect();
@@ -178,9 +203,7 @@ impl Attempt<'_> {
             );
             return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42804"));
         }
-        let prepared = session.prepare(&self.task.asset.query, &[]).await?;
-        let columns = prepared.columns.clone().unwrap_or_else(|| arrow::datatypes::Schema::empty().into());
-        for field in columns.fields() {
+        for field in self.columns(session, query).await?.fields() {
             let name = visible(field.name());
             if new.iter().any(|new| *new == name) {
                 let field_type = cenote_datafile::field_type(field).map_err(cenote_table::Error::from)?;
@@ -255,7 +278,12 @@ impl Attempt<'_> {
         let base = transaction.snapshot.as_ref().map(|snapshot| snapshot.txn).ok_or_else(internal)?;
         let (asset, mut staged) = (&self.task.asset, transaction.staged);
         staged.inputs.retain(|input, _| *input != table.id);
-        let inputs: BTreeMap<TableId, Txn> = staged.inputs.clone();
+        let mut inputs: BTreeMap<TableId, Txn> = staged.inputs.clone();
+        // What it depends on without reading it is as of the run's snapshot too.
+        for table in asset.upstream.iter().filter(|upstream| **upstream != table.id) {
+            let at = self.task.outputs.get(table).copied().or(self.task.snapshot);
+            inputs.entry(*table).or_insert(at.unwrap_or_default());
+        }
         let outcome = TaskOutcome::Succeeded { rows, code: asset.code, inputs };
         let end = TaskEnd {
             run: self.task.run,
@@ -263,13 +291,15 @@ impl Attempt<'_> {
             task: self.task.task,
             attempt_id: self.task.attempt_id,
             asset: asset.id,
+            parts: self.task.parts()?,
             outcome,
             checks,
         };
         staged.objects.push(ObjectChange::Flow(Box::new(FlowChange::EndTask(Box::new(end)))));
         staged.operation = "asset";
         staged.sql = vec![asset.query.clone()];
-        staged.code = Some(Code { id: asset.code, text: asset.query.clone() });
+        staged.code =
+            Some(Code { id: asset.code, text: asset.query.clone(), columns: staged.columns.take() });
         staged.run = Some(RunOf::Open(self.task.run));
         staged.producers = vec![Producer {
             name: self.task.producer(),
@@ -300,11 +330,12 @@ impl Attempt<'_> {
 
     /// Runs one statement to its end; it ends early with the attempt. Rows written, and rows answered.
     async fn execute(&self, session: &Session, sql: &str) -> Result<(u64, Vec<RecordBatch>), Error> {
-        if self.stop.is_cancelled() {
-            return Err(cancelled("the run ends"));
-        }
+        let prepared = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(cancelled("the run ends")),
+            prepared = session.prepare_to_run(sql) => prepared?,
+        };
         let work = async {
-            let prepared = session.prepare_to_run(sql).await?;
             let mut execution = session.execute(&prepared, Vec::new(), Bounds::default()).await?;
             let mut batches = Vec::new();
             while let Some(batch) = execution.batches.try_next().await? {
@@ -314,18 +345,27 @@ impl Attempt<'_> {
         };
         let mut work = std::pin::pin!(work);
         tokio::select! {
+            // First: a statement that was begun can be told to end.
+            biased;
             done = &mut work => return done,
             () = self.stop.cancelled() => {}
         }
-        loop {
-            // It may not have begun yet.
-            session.cancel("the run ends");
-            tokio::select! {
-                done = &mut work => return done,
-                () = tokio::time::sleep(CANCEL_INTERVAL) => {}
-            }
-        }
+        session.cancel("the run ends");
+        work.await
     }
+}
+
+fn names(columns: &SchemaRef) -> Vec<String> {
+    columns.fields().iter().map(|field| visible(field.name()).to_owned()).collect()
+}
+
+/// The type of a column that the query answers.
+fn type_of<'a>(columns: &'a SchemaRef, name: &str) -> Result<&'a DataType, Error> {
+    let field = columns.fields().iter().find(|field| visible(field.name()) == name);
+    field.map(|field| field.data_type()).ok_or_else(|| {
+        let text = format!("partitions are cut by column \"{name}\", which the query does not answer");
+        Error::new(ErrorKind::Invalid, text).with_sqlstate("42703")
+    })
 }
 
 /// As the setting takes it.

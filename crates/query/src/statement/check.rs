@@ -7,9 +7,10 @@ use arrow::record_batch::RecordBatch;
 use cenote_catalog::{Check, CheckResult};
 use cenote_vocab::Txn;
 use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Token;
 
 use crate::Error;
-use crate::parse::{CheckRule, folded, parse_rule, quote};
+use crate::parse::{CheckRule, folded, parse_rule, quote, span_of, tokenize, word_is};
 
 /// The queries of a check, of one value each. `target` names the table, whose rows were others at `before`.
 pub(super) fn queries(check: &Check, target: &str, before: Option<Txn>) -> Result<Vec<String>, Error> {
@@ -43,8 +44,38 @@ pub(super) fn rule_queries(rule: &CheckRule, target: &str, before: Option<Txn>) 
                 "SELECT CASE WHEN max({column}) >= now() - INTERVAL '{within}' THEN 0 ELSE 1 END FROM {target}"
             )]
         }
-        CheckRule::Query(query) => vec![format!("SELECT count(*) FROM ({query}) AS violations")],
+        CheckRule::Query(query) => {
+            let query = match before {
+                Some(before) => with_previous(query, before),
+                None => query.clone(),
+            };
+            vec![format!("SELECT count(*) FROM ({query}\n) AS violations")]
+        }
     }
+}
+
+/// The query of a rule, where `previous(t)` is the table as it was.
+fn with_previous(query: &str, before: Txn) -> String {
+    let Ok(tokens) = tokenize(query) else { return query.to_owned() };
+    let (mut text, mut at) = (String::with_capacity(query.len()), 0);
+    for (place, token) in tokens.iter().enumerate() {
+        let is_call = word_is(token, "PREVIOUS")
+            && tokens.get(place + 1).is_some_and(|next| next.token == Token::LParen)
+            && (place == 0 || tokens[place - 1].token != Token::Period);
+        let inside = tokens.get(place + 2..).unwrap_or_default();
+        let named =
+            inside.iter().take_while(|next| matches!(next.token, Token::Word(_) | Token::Period)).count();
+        let Some(end) = inside.get(named).filter(|end| is_call && named > 0 && end.token == Token::RParen)
+        else {
+            continue;
+        };
+        let (first, last) = (span_of(query, &inside[0]), span_of(query, &inside[named - 1]));
+        text.push_str(&query[at..span_of(query, token).start]);
+        text.push_str(&format!("{} FOR VERSION AS OF {before}", &query[first.start..last.end]));
+        at = span_of(query, end).end;
+    }
+    text.push_str(&query[at..]);
+    text
 }
 
 /// What the values of a check's queries mean. One that cannot run has failed.
@@ -148,5 +179,10 @@ mod tests {
             ["SELECT count(*) FROM t WHERE \"a\" IS NULL OR \"B\" IS NULL"]
         );
         assert_eq!(of("ROW COUNT RATIO >= 1")[1], "SELECT count(*) FROM t FOR VERSION AS OF 7");
+        let was = "SELECT 'previous(t)' FROM previous ( m.\"T\" ) AS p JOIN t USING (a) WHERE t.previous(a) > previous(1)";
+        assert_eq!(
+            with_previous(was, Txn(7)),
+            "SELECT 'previous(t)' FROM m.\"T\" FOR VERSION AS OF 7 AS p JOIN t USING (a) WHERE t.previous(a) > previous(1)"
+        );
     }
 }

@@ -24,6 +24,7 @@ use super::drop::{depended_on, dependents};
 use super::select::bind_parameters;
 use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
+use crate::lineage::column_edges;
 use crate::parse::{TableClauses, folded, unsupported};
 use crate::plan::{Binder, Resolver, denied, refuse_materialized, visible};
 use crate::session::Inner;
@@ -80,7 +81,7 @@ pub(crate) async fn create_table(
         refuse_materialized(taken)?;
         let readers = dependents(&snapshot.names, taken);
         if !readers.is_empty() {
-            return Err(depended_on(taken, &readers).with_hint("drop the view first"));
+            return Err(depended_on(session, taken, &readers).with_hint("drop the view first"));
         }
     }
     let like = match &create.like {
@@ -122,6 +123,7 @@ pub(crate) async fn create_table(
             .run(async { insert::write(session, &binder, &target, &plan, sql).await?.of_new_table().await })
             .await?;
         rows = Some(written.rows());
+        staged.columns = column_edges(&plan, &target);
         staged.rows = Staged::of_rows(Staging::of_new(target), written);
         staged.inputs = binder.inputs().clone();
     }

@@ -260,7 +260,7 @@ fn check_catalog(name: &[Ident]) -> Result<(), Error> {
 fn schema(resolver: &Resolver<'_>, name: &[Ident]) -> Result<String, Error> {
     let ident = part_of(name)?;
     let found = resolver.schema(&ident)?;
-    match found.filter(|name| resolver.identity.allows(Privilege::Use, name, None)) {
+    match found {
         Some(name) => Ok(name.to_owned()),
         None => {
             let text = format!("schema \"{}\" does not exist", folded(&ident));

@@ -177,13 +177,16 @@ async fn restore(
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: scope.clone(),
-            producers: Vec::new(),
+            producers: session.client_producer().into_iter().collect(),
             facts: facts(session.identity(), "restore", sql, &inputs, guard.request_id.clone()),
             tables: vec![change],
             objects: Vec::new(),
         };
         match lake.catalog.apply(commit).await {
-            Ok(committed) => return Ok(done.with_txn(Some(committed.txn))),
+            Ok(committed) => {
+                session.idempotency_key_used()?;
+                return Ok(done.with_txn(Some(committed.txn)));
+            }
             Err(error) => guard.pause(&lake.clock, reruns.pause_after(error)?).await?,
         }
     }
@@ -206,11 +209,12 @@ async fn undrop(
     let commit = Commit {
         commit_id: lake.ids.uuid(),
         scope: session.identity().scope.clone(),
-        producers: Vec::new(),
+        producers: session.client_producer().into_iter().collect(),
         facts: facts(session.identity(), "undrop_table", sql, &BTreeMap::new(), guard.request_id.clone()),
         tables: Vec::new(),
         objects: vec![ObjectChange::UndropTable { schema, name }],
     };
     let committed = lake.catalog.apply(commit).await?;
+    session.idempotency_key_used()?;
     Ok(Answer::done("UNDROP TABLE").with_txn(Some(committed.txn)))
 }

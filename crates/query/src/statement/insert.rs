@@ -22,6 +22,7 @@ use super::{Answer, Guard, Prepared, Returned, keyed, upsert};
 use crate::Error;
 use crate::change;
 use crate::change::{ChangedRows, Returning, check_assignable, check_fields, last_part};
+use crate::lineage::column_edges;
 use crate::parse::{Parsed, parse, quoted, unsupported};
 use crate::plan::{Binder, Resolver, column_of, fault};
 use crate::session::Inner;
@@ -54,14 +55,15 @@ pub(crate) async fn insert(
             let mut binder = session.binder(snapshot);
             let (table, plan) = plan(session, &mut binder, insert, sql).await?;
             let plan = bind_parameters(plan, parameters.clone(), sql)?;
+            let columns = column_edges(&plan, &table);
             let Some(returning) = returning(insert) else {
                 let rows = write(session, &binder, &table, &plan, sql).await?;
-                return Ok((table, rows, Vec::new(), binder.inputs().clone()));
+                return Ok((table, rows, Vec::new(), (binder.inputs().clone(), columns)));
             };
             let mut changed = ChangedRows::new(session, &table);
             let rows = write_and(session, &binder, &table, &plan, sql, |batch| changed.add(batch)).await?;
             match changed.answer(session, &mut binder, &table, &returning, (sql, parameters)).await {
-                Ok(answer) => Ok((table, rows, answer, binder.inputs().clone())),
+                Ok(answer) => Ok((table, rows, answer, (binder.inputs().clone(), columns))),
                 Err(error) => {
                     rows.abandon(session, &table).await;
                     Err(error)
@@ -69,7 +71,7 @@ pub(crate) async fn insert(
             }
         }))
         .await;
-    let (table, rows, answer, inputs) = rows?;
+    let (table, rows, answer, (inputs, columns)) = rows?;
     let returned = match Returned::of(&answer, prepared, guard) {
         Ok(returned) => returned,
         Err(error) => {
@@ -90,6 +92,7 @@ pub(crate) async fn insert(
         sql: vec![sql.to_owned()],
         operation: "insert",
         inputs,
+        columns,
         ..Staged::default()
     };
     let txn = session.finish(staged, guard).await?;

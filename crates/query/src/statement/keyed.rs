@@ -17,7 +17,7 @@ use crate::change::{RowWriter, nullable};
 use crate::plan::fault;
 use crate::scan::conform;
 use crate::session::Inner;
-use crate::transaction::{client_producer, code_of, facts};
+use crate::transaction::{code_of, facts};
 
 /// Where the rows of a statement go.
 pub(crate) enum Sink {
@@ -142,13 +142,12 @@ async fn commit(
     guard: &Guard,
 ) -> Result<Committed, CatalogError> {
     let (lake, identity) = (session.engine().lake(), session.identity());
-    let key = session.idempotency_key();
     let sql = std::slice::from_ref(&prepared.sql);
     let KeyedChange { change, written } = planned;
     let commit = Commit {
         commit_id: lake.ids.uuid(),
         scope: identity.scope.clone(),
-        producers: key.iter().map(|key| client_producer(identity, key)).collect(),
+        producers: session.client_producer().into_iter().collect(),
         facts: Facts {
             run: (!inputs.is_empty())
                 .then(|| RunOf::Query { id: lake.ids.uuid(), started: lake.clock.now() }),

@@ -189,9 +189,8 @@ async fn refuse_if_read(session: &Inner, view: &TableDef) -> Result<(), Error> {
     let readers = dependents(&*session.names().await?, view);
     match readers.is_empty() {
         true => Ok(()),
-        false => {
-            Err(depended_on(view, &readers).with_hint("DROP MATERIALIZED VIEW … CASCADE drops them, too"))
-        }
+        false => Err(depended_on(session, view, &readers)
+            .with_hint("DROP MATERIALIZED VIEW … CASCADE drops them, too")),
     }
 }
 
@@ -277,7 +276,9 @@ async fn own(session: &Inner, view: Arc<TableDef>) -> Result<Arc<TableDef>, Erro
     {
         return Ok(view);
     }
-    Err(denied(Privilege::Manage, &format!("materialized view {}", view.full_name())))
+    let is_known = identity.allows(Privilege::Use, &view.schema_name, Some(&view.name));
+    let name = if is_known { view.full_name() } else { "that reads it".to_owned() };
+    Err(denied(Privilege::Manage, &format!("materialized view {name}")))
 }
 
 /// Whether to wait for the first rows, and the options of the pipeline.

@@ -45,6 +45,7 @@ pub(crate) async fn run(
                 }
                 Some(taken) if *or_replace => {
                     let taken = of_no_view(own(session, taken)?)?;
+                    may_write(session, &taken)?;
                     let Pipeline { search_path, script, options, .. } = pipeline;
                     let to = Pipeline { search_path, script, options, ..taken };
                     pipelines.alter(scope, to, StateChoice::Keep).await?;
@@ -181,6 +182,7 @@ pub(crate) async fn altered(
             (to.schema, to.name) = resolver.creatable(&[schema, name.clone()], Privilege::Create)?;
         }
         PipelineChange::As { script, state } => {
+            may_write(session, &to)?;
             (to.script, to.search_path) = (script.clone(), session.search_path());
             choice = *state;
         }
@@ -243,6 +245,16 @@ pub(crate) fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error
     authorized(session, pipeline, Privilege::Manage)
 }
 
+/// A script runs by the rights of the pipeline's owner, so nobody else writes it: but those who may do everything.
+pub(crate) fn may_write(session: &Inner, pipeline: &Pipeline) -> Result<(), Error> {
+    let identity = session.identity();
+    if pipeline.owner == identity.token.id || authorize(identity, Privilege::Manage, Object::Tenant) {
+        return Ok(());
+    }
+    let text = format!("script of pipeline {}, which runs by the rights of its owner", pipeline.full_name());
+    Err(denied(Privilege::Manage, &text))
+}
+
 /// The pipeline, if the asker may do this with it.
 pub(crate) fn authorized(
     session: &Inner,
@@ -255,7 +267,8 @@ pub(crate) fn authorized(
     Err(denied(privilege, &format!("pipeline {}", pipeline.full_name())))
 }
 
-fn may(session: &Inner, pipeline: &Pipeline, privilege: Privilege) -> bool {
+/// True if the asker may do this with the pipeline; its owner may do everything.
+pub(crate) fn may(session: &Inner, pipeline: &Pipeline, privilege: Privilege) -> bool {
     let identity = session.identity();
     let object = Object::Pipeline(&pipeline.schema, &pipeline.name);
     pipeline.owner == identity.token.id || authorize(identity, privilege, object)

@@ -99,7 +99,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Pipeline(PipelineStatement::Explain { .. }) => (Class::Read, "EXPLAIN"),
             Command::Pipeline(statement) => (Class::Ddl, statement.command()),
             Command::Asset(statement) => match statement.as_ref() {
-                AssetStatement::ExplainAsset(_) | AssetStatement::ExplainRun(_) => {
+                AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
                     (Class::Read, statement.command())
                 }
                 _ => (Class::Ddl, statement.command()),

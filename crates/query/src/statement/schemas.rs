@@ -166,7 +166,7 @@ pub(crate) async fn drop(
             }
             let readers = dependents(&snapshot.names, table);
             if !readers.is_empty() && !*cascade {
-                return Err(depended_on(table, &readers));
+                return Err(depended_on(session, table, &readers));
             }
             views.extend(readers);
         }

@@ -58,7 +58,9 @@ pub(crate) async fn create_view(
         }
         let readers = dependents(&snapshot.names, taken);
         if !readers.is_empty() && taken.materialized().is_none() {
-            return Err(depended_on(taken, &readers).with_hint("drop what reads it, then replace it"));
+            return Err(
+                depended_on(session, taken, &readers).with_hint("drop what reads it, then replace it")
+            );
         }
         if taken.kind == TableKind::Table {
             return Err(Error::new(

@@ -88,6 +88,7 @@ fn operators(parts: &Parts<'_, OperatorProgress>) -> Result<RecordBatch, Error> 
         ("watermark", times(parts.iter().map(|(_, progress, _)| progress.watermark))),
         ("state_rows", number(|operator| operator.rows)),
         ("state_bytes", number(|operator| operator.bytes)),
+        ("spilled_bytes", number(|operator| operator.disk_bytes)),
         ("late_rows", number(|operator| operator.late)),
     ]);
     batch(columns)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Direction, Identity, Names, Privilege, TableDef, Walk, walk};
-use cenote_vocab::{ErrorKind, TableId};
+use cenote_catalog::{Direction, Identity, LineageEdge, Names, TableDef, Walk, node_name, walk};
+use cenote_vocab::ErrorKind;
 use futures::stream::{self, StreamExt};
 
 use super::arguments::Arguments;
@@ -16,9 +16,9 @@ use crate::Error;
 use crate::statement::table_batch;
 
 /// The farthest that a walk goes.
-const DEPTH_MAX: u32 = 100;
+pub(super) const DEPTH_MAX: u32 = 100;
 /// The most nodes of one walk.
-const NODES_MAX: usize = 10_000;
+pub(super) const NODES_MAX: usize = 10_000;
 
 fn columns() -> SchemaRef {
     let number = |name: &str| Field::new(name, DataType::Int64, false);
@@ -45,15 +45,7 @@ pub(super) fn relation(
     table: &Arc<TableDef>,
     arguments: &Arguments<'_>,
 ) -> Result<Relation, Error> {
-    let directions = match arguments.optional_text("direction")?.as_deref() {
-        None | Some("both") => vec![Direction::Upstream, Direction::Downstream],
-        Some("upstream") => vec![Direction::Upstream],
-        Some("downstream") => vec![Direction::Downstream],
-        Some(other) => {
-            return Err(arguments
-                .wrong(format!("argument direction is 'upstream', 'downstream' or 'both', got '{other}'")));
-        }
-    };
+    let directions = directions(arguments)?;
     let depth = arguments.number("depth", 1, DEPTH_MAX)?;
     let (catalog, scope, at) = (context.engine.lake().catalog.clone(), context.scope().clone(), context.at);
     let (identity, names, start) = (context.identity.clone(), context.names.clone(), table.id);
@@ -64,15 +56,34 @@ pub(super) fn relation(
         let rows = async move {
             let edges = catalog.lineage(&scope, at).await?;
             let walked = walk(&edges, &start.to_string(), &directions, depth, NODES_MAX);
-            if walked.truncated {
-                let text = format!("lineage reaches more than {NODES_MAX} tables");
-                return Err(Error::new(ErrorKind::Exhausted, text).with_hint("ask for a smaller depth"));
-            }
+            check_whole(&walked)?;
             let shown = Shown { identity: &identity, names: &names };
             Ok(shown.batch(&walked)?.project(&places).map_err(cenote_table::Error::from)?)
         };
         Ok(stream::once(rows).boxed())
     }))
+}
+
+/// Both, if the call does not say.
+pub(super) fn directions(arguments: &Arguments<'_>) -> Result<Vec<Direction>, Error> {
+    match arguments.optional_text("direction")?.as_deref() {
+        None | Some("both") => Ok(vec![Direction::Upstream, Direction::Downstream]),
+        Some("upstream") => Ok(vec![Direction::Upstream]),
+        Some("downstream") => Ok(vec![Direction::Downstream]),
+        Some(other) => {
+            let text = format!("argument direction is 'upstream', 'downstream' or 'both', got '{other}'");
+            Err(arguments.wrong(text))
+        }
+    }
+}
+
+/// A walk that was cut is an error: rows cannot say that there are more.
+pub(super) fn check_whole<E>(walked: &Walk<E>) -> Result<(), Error> {
+    if !walked.truncated {
+        return Ok(());
+    }
+    let text = format!("lineage reaches more than {NODES_MAX} nodes");
+    Err(Error::new(ErrorKind::Exhausted, text).with_hint("ask for a smaller depth"))
 }
 
 /// What the asker may see of nodes.
@@ -82,10 +93,10 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn batch(&self, walked: &Walk) -> Result<RecordBatch, Error> {
+    fn batch(&self, walked: &Walk<LineageEdge>) -> Result<RecordBatch, Error> {
         let mut hidden: BTreeMap<String, usize> = BTreeMap::new();
         let mut name = |node: &str| {
-            self.name(node).ok_or_else(|| {
+            node_name(self.names, self.identity, node).ok_or_else(|| {
                 let next = hidden.len() + 1;
                 format!("hidden {}", hidden.entry(node.to_owned()).or_insert(next))
             })
@@ -120,22 +131,5 @@ impl Shown<'_> {
                 Arc::new(runs),
             ],
         )
-    }
-
-    /// The name of a node; none if it is a table that the asker may not read. What is no table needs the right to read all.
-    fn name(&self, node: &str) -> Option<String> {
-        let Ok(id) = node.parse::<i64>() else {
-            return self.identity.allows_everywhere(Privilege::ReadMetadata).then(|| node.to_owned());
-        };
-        match self.names.table_by_id(TableId(id)) {
-            Some(table) => self
-                .identity
-                .allows(Privilege::Use, &table.schema_name, Some(&table.name))
-                .then(|| table.full_name()),
-            None => self
-                .identity
-                .allows_everywhere(Privilege::ReadMetadata)
-                .then(|| format!("dropped table {id}")),
-        }
     }
 }

@@ -6,6 +6,7 @@ mod damage;
 mod evolution;
 mod history;
 mod keyed;
+mod lineage;
 mod planning;
 mod reading;
 mod server;

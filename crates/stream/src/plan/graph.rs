@@ -29,7 +29,7 @@ pub(super) struct Parts<'a> {
 /// Nodes and edges of it; and the node of each output to a sink outside of the lake.
 pub(super) fn graph(parts: &Parts<'_>) -> Result<(PipelineGraph, Vec<String>), Error> {
     let mut sunk = Vec::new();
-    let mut graph = PipelineGraph::default();
+    let mut graph = PipelineGraph { parallelism: parts.options.pieces() as u64, ..PipelineGraph::default() };
     for (at, source) in parts.sources.iter().enumerate() {
         graph.nodes.push(source_node(at, source, parts.options));
     }

@@ -23,7 +23,7 @@ use super::updating::GroupedCut;
 use crate::Error;
 use crate::epoch::Executor;
 use crate::feed::{Feed, FeedId, Feeds};
-use crate::multiset::{Delta, Layout, Multiset};
+use crate::multiset::{Delta, HeldRow, Layout, Multiset};
 use crate::streams::Streams;
 
 /// The aggregate with the plans of its parts.
@@ -124,13 +124,12 @@ impl Grouped {
         let is_asked = !rows.is_empty() || (moment.is_first && self.is_whole());
         let touched = if is_asked { self.phases.partial(executor, rows).await? } else { Vec::new() };
         let keys = self.states.keys(&self.states.delta(&touched)?)?;
-        let mut gone_states: Vec<&[u8]> = Vec::new();
-        let mut gone_results: Vec<&[u8]> = Vec::new();
+        let (mut gone_states, mut gone_results) = (Vec::new(), Vec::new());
         for key in &keys {
-            gone_states.extend(states.of_key(key).map(|(row, _)| row));
-            gone_results.extend(results.of_key(key).map(|(row, _)| row));
+            gone_states.extend(states.of_key(key)?);
+            gone_results.extend(results.of_key(key)?);
         }
-        let before = self.states.batch(gone_states.iter().copied())?;
+        let before = self.states.batch(gone_states.iter().map(|(row, _)| row.as_ref()))?;
         let parts: Vec<RecordBatch> =
             touched.into_iter().chain((before.num_rows() > 0).then_some(before)).collect();
         let mut merged = self.phases.merge(executor, parts).await?;
@@ -162,8 +161,8 @@ impl Grouped {
                 emitted = Some(delta_results.clone());
             }
             for key in &over {
-                delta_states.leave(states, key);
-                delta_results.leave(results, key);
+                delta_states.leave(states, key)?;
+                delta_results.leave(results, key)?;
             }
         }
         feeds.set(self.output.id, vec![self.emitted(emitted.as_ref().unwrap_or(&delta_results))?]);
@@ -192,7 +191,7 @@ impl Grouped {
 }
 
 /// What comes, less what was there.
-fn changed(mut new: Delta, old: Vec<&[u8]>) -> Delta {
-    old.into_iter().for_each(|row| new.add(row, -1));
+fn changed(mut new: Delta, old: Vec<HeldRow<'_>>) -> Delta {
+    old.iter().for_each(|(row, _)| new.add(row, -1));
     new
 }

@@ -28,7 +28,7 @@ use crate::Error;
 use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
 use crate::idle::Idle;
-use crate::multiset::{Delta, Layout, Multiset};
+use crate::multiset::{Delta, HeldRow, Layout, Multiset};
 
 /// The join with its plans.
 pub(crate) struct Interval {
@@ -176,9 +176,11 @@ impl Interval {
         }
         let mut both = Vec::new();
         for ((side, held), new) in self.sides.iter().zip(held).zip(new) {
-            let rows = touched.iter().flat_map(|key| held.of_key(key));
+            let rows: Vec<Vec<HeldRow<'_>>> =
+                touched.iter().map(|key| held.of_key(key)).collect::<Result<_, _>>()?;
             let times = |weight: i64| usize::try_from(weight).unwrap_or(0);
-            let rows = rows.flat_map(|(row, weight)| std::iter::repeat_n(row, times(weight)));
+            let rows = rows.iter().flatten();
+            let rows = rows.flat_map(|(row, weight)| std::iter::repeat_n(row.as_ref(), times(*weight)));
             both.push(Rows { new, held: side.layout.batch(rows)? });
         }
         let [left, right] = &both[..] else { return Err(wrong()) };
@@ -290,7 +292,8 @@ impl Side {
             let time = self.decided.stamp(time)?;
             for key in &keys {
                 self.decided.forget(&mut stamps, &stamp, key);
-                let gone = held.of_key(key).filter(|(row, _)| row.ends_with(&time));
+                let rows = held.of_key(key)?;
+                let gone = rows.iter().filter(|(row, _)| row.ends_with(&time));
                 gone.for_each(|(row, weight)| delta.add(row, -weight));
             }
         }

@@ -174,7 +174,7 @@ impl Keyed {
             if let Some(forgetting) = &self.forgetting {
                 let came = if self.is_kept { None } else { Some(forgetting.idle.stamp(moment.latest)?) };
                 let lost;
-                (delta, lost) = there(held, &delta, came.as_deref());
+                (delta, lost) = there(held, &delta, came.as_deref())?;
                 advanced.forgotten += lost;
             }
             advanced.deltas.push(delta);
@@ -191,7 +191,7 @@ impl Keyed {
         if let (Some(forgetting), Some(stamps)) = (&self.forgetting, stamps) {
             new_stamps = Some(match answers {
                 Some(answers) => {
-                    let kept = self.kept(rows, &keys, &advanced.deltas);
+                    let kept = self.kept(rows, &keys, &advanced.deltas)?;
                     let over = forgetting.over(stamps, &keys, moment.watermark.1)?;
                     let layout = &self.inputs[0].rows;
                     let new = forgetting.stamps(stamps, layout, (&keys, &kept), (&over, moment))?;
@@ -199,9 +199,10 @@ impl Keyed {
                         emitted = Some(change.clone());
                     }
                     for key in &over {
-                        change.leave(answers, key);
-                        let deltas = advanced.deltas.iter_mut().zip(rows);
-                        deltas.for_each(|(delta, held)| delta.leave(held, key));
+                        change.leave(answers, key)?;
+                        for (delta, held) in advanced.deltas.iter_mut().zip(rows) {
+                            delta.leave(held, key)?;
+                        }
                     }
                     new
                 }
@@ -217,14 +218,23 @@ impl Keyed {
     }
 
     /// Those of the keys of which something will be held.
-    fn kept(&self, held: &[Multiset], keys: &BTreeSet<Box<[u8]>>, deltas: &[Delta]) -> BTreeSet<Box<[u8]>> {
-        let some = |key: &[u8]| {
-            held.iter().zip(deltas).any(|(held, delta)| {
-                delta.of_key(key).any(|(_, weight)| weight > 0)
-                    || held.of_key(key).any(|(row, weight)| weight + delta.weight(row) > 0)
-            })
-        };
-        keys.iter().filter(|key| some(key)).cloned().collect()
+    fn kept(
+        &self,
+        held: &[Multiset],
+        keys: &BTreeSet<Box<[u8]>>,
+        deltas: &[Delta],
+    ) -> Result<BTreeSet<Box<[u8]>>, Error> {
+        let mut kept = BTreeSet::new();
+        for key in keys {
+            for (held, delta) in held.iter().zip(deltas) {
+                let comes = delta.of_key(key).any(|(_, weight)| weight > 0);
+                if comes || held.of_key(key)?.iter().any(|(row, weight)| weight + delta.weight(row) > 0) {
+                    kept.insert(key.clone());
+                    break;
+                }
+            }
+        }
+        Ok(kept)
     }
 
     /// Forgets rows that came too long ago, as if they had never come: what followed from them stays. Answers what becomes of
@@ -238,12 +248,12 @@ impl Keyed {
         moment: Moment,
     ) -> Result<Delta, Error> {
         let idle = &forgetting.idle;
-        let mut new = idle.mark(stamps, keys.iter().map(AsRef::as_ref), &idle.stamp(moment.latest)?);
+        let mut new = idle.mark(stamps, keys.iter().map(AsRef::as_ref), &idle.stamp(moment.latest)?)?;
         for (stamp, keys) in idle.over(stamps, moment.watermark.1)? {
             for key in &keys {
                 idle.forget(&mut new, &stamp, key);
                 for (held, delta) in held.iter().zip(deltas.iter_mut()) {
-                    let rows = held.of_key_with(key, delta);
+                    let rows = held.of_key_with(key, delta)?;
                     let over = rows.iter().filter(|(row, _)| row.ends_with(&stamp));
                     over.for_each(|(row, weight)| delta.add(row, -weight));
                 }
@@ -265,8 +275,8 @@ impl Keyed {
         let before = match held.answers {
             Some(answers) => {
                 let mut before = Delta::default();
-                for (row, weight) in keys.iter().flat_map(|key| answers.of_key(key)) {
-                    before.add(row, weight);
+                for key in keys {
+                    answers.of_key(key)?.iter().for_each(|(row, weight)| before.add(row, *weight));
                 }
                 before
             }
@@ -287,7 +297,7 @@ impl Keyed {
         let mut feeds = Feeds::default();
         for ((input, held), delta) in self.inputs.iter().zip(held).zip(deltas) {
             let rows: Vec<BTreeMap<Box<[u8]>, i64>> =
-                keys.iter().map(|key| held.of_key_with(key, delta)).collect();
+                keys.iter().map(|key| held.of_key_with(key, delta)).collect::<Result<_, _>>()?;
             // A row that goes before it came is not there.
             let times = |weight: i64| usize::try_from(weight).unwrap_or(0);
             let rows = rows.iter().flatten();
@@ -320,7 +330,7 @@ fn with_came(columns: &SchemaRef) -> SchemaRef {
 
 /// A change of rows as it can be made where some were forgotten: what comes came now, what goes goes as far as it is there. And
 /// how many rows were to go that are not.
-fn there(held: &Multiset, delta: &Delta, came: Option<&[u8]>) -> (Delta, u64) {
+fn there(held: &Multiset, delta: &Delta, came: Option<&[u8]>) -> Result<(Delta, u64), Error> {
     let (mut made, mut lost) = (Delta::default(), 0);
     for (row, weight) in delta.iter() {
         if weight > 0 {
@@ -328,9 +338,9 @@ fn there(held: &Multiset, delta: &Delta, came: Option<&[u8]>) -> (Delta, u64) {
             continue;
         }
         let mut left = -weight;
-        for (held, there) in held.of_key(row) {
+        for (held, there) in held.of_key(row)? {
             let gone = there.min(left);
-            made.add(held, -gone);
+            made.add(&held, -gone);
             left -= gone;
             if left == 0 {
                 break;
@@ -338,7 +348,7 @@ fn there(held: &Multiset, delta: &Delta, came: Option<&[u8]>) -> (Delta, u64) {
         }
         lost += left.unsigned_abs();
     }
-    (made, lost)
+    Ok((made, lost))
 }
 
 /// The name of an operator without the numbers that the planner gives to subqueries, which are others each time.

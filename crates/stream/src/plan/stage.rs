@@ -18,7 +18,7 @@ use crate::checkpoint::Held;
 use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
 use crate::kept::LateRows;
-use crate::multiset::{Delta, Layout, Multiset};
+use crate::multiset::{Delta, HeldRow, Layout, Multiset};
 use crate::session::{self, Groups};
 use crate::streams::Streams;
 use crate::window::{self, WindowKind};
@@ -192,15 +192,15 @@ impl Stage {
     ) -> Result<(Delta, Delta), Error> {
         let mut gone = Delta::default();
         if unfinished.is_some() || !closed.is_empty() {
-            let rows: Vec<&[u8]> = shown.from(&[]).collect();
-            let batch = layout.batch(rows.iter().copied())?;
+            let rows: Vec<HeldRow<'_>> = shown.from(&[])?.collect::<Result<_, _>>()?;
+            let batch = layout.batch(rows.iter().map(|(row, _)| row.as_ref()))?;
             let ends = window::ends(&batch, self.groups.window).values();
             let is_over = |end: i64| match self.windows {
                 WindowKind::Fixed(_) => end <= watermark,
                 WindowKind::Session(_) => end < watermark,
             };
             let over = rows.iter().zip(ends).filter(|(_, end)| unfinished.is_some() || is_over(**end));
-            over.for_each(|(row, _)| gone.add(row, -1));
+            over.for_each(|((row, _), _)| gone.add(row, -1));
         }
         let mut delta = gone;
         let mut emitted = delta.clone();

@@ -15,7 +15,7 @@ use super::hidden::{hidden_column, with_hidden};
 use super::{check, lineage, narrow};
 use crate::Error;
 use crate::feed::Feed;
-use crate::options::BadData;
+use crate::options::{BadData, IdleTimeout};
 use crate::streams::{EventTime, Shape, SinkPlan, SourceKind, SourcePlan, Streams};
 
 /// The column of what is over when a row is seen.
@@ -25,6 +25,7 @@ pub(super) const WATERMARK: &str = "\u{1f}watermark";
 struct Common {
     event_time: EventTime,
     bad_data: Option<BadData>,
+    idle: IdleTimeout,
     /// Columns, as Arroyo's scripts named them before there was WATERMARK.
     event_time_field: Option<String>,
     watermark_field: Option<String>,
@@ -32,9 +33,6 @@ struct Common {
 
 impl Common {
     fn take(options: &mut BTreeMap<String, String>) -> Result<Self, Error> {
-        if options.contains_key("idle_micros") {
-            return Err(Error::Unsupported("option 'idle_micros'".to_owned()));
-        }
         let event_time = match options.remove("event_time").as_deref() {
             None => EventTime::Source,
             Some("ingest") => EventTime::Ingest,
@@ -45,6 +43,10 @@ impl Common {
         Ok(Self {
             event_time,
             bad_data: options.remove("bad_data").as_deref().map(BadData::parse).transpose()?,
+            idle: match options.remove("idle_micros") {
+                Some(idle) => IdleTimeout::parse(&idle)?,
+                None => IdleTimeout::OfPipeline,
+            },
             event_time_field: options.remove("event_time_field"),
             watermark_field: options.remove("watermark_field"),
         })
@@ -240,6 +242,7 @@ async fn source(
         event_time: common.event_time,
         read: BTreeSet::new(),
         bad_data: common.bad_data,
+        idle: common.idle,
     };
     streams.add_source(planned, raw.clone())?;
     let watermark = match (&table.watermark, common.event_time_field, common.watermark_field) {
@@ -289,7 +292,10 @@ async fn source(
     let physical = state.create_physical_plan(&optimized).await?;
     planned.feed = feed.id;
     let text = lineage::text(&optimized, &|_| table.name.to_lowercase())?;
-    planned.shape = Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text });
+    let made = shaped.made();
+    let time = shaped.watermark.as_ref().map(|(column, _)| column.clone());
+    planned.shape =
+        Some(Shape { raw: raw.id, plan: physical, schema: feed.batches().clone(), text, made, time });
     streams.add_source(planned, feed)
 }
 
@@ -344,6 +350,16 @@ impl Shaped<'_> {
         let logical = self.typed(timed)?;
         let logical = state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})?;
         Ok(ShapePlan { logical, visible: items.len(), state })
+    }
+
+    /// What expressions make.
+    fn made(&self) -> Vec<String> {
+        let columns = self.table.columns.iter();
+        let generated = columns.filter(|column| matches!(column.value, ScriptValue::Generated(_)));
+        let says =
+            |(_, expression): &&(String, Option<String>)| expression.as_ref().is_some_and(|e| !e.is_empty());
+        let watermark = self.watermark.as_ref().filter(says).map(|_| "WATERMARK".to_owned());
+        generated.map(|column| format!("column \"{}\"", column.field.name)).chain(watermark).collect()
     }
 
     /// The columns in their order.
@@ -433,14 +449,21 @@ pub(super) fn fitted(plan: LogicalPlan, columns: &SchemaRef, target: &str) -> Re
 }
 
 /// The columns of a query whose rows go to a sink that declares none. A field of a struct is named as the field, if no other
-/// column is.
+/// column is; of several columns of a name all but the first are numbered.
 pub(super) fn columns_of(plan: &LogicalPlan) -> SchemaRef {
     let fields = plan.schema().fields();
     let named = |name: &str| fields.iter().filter(|field| field_name(field.name()) == name).count();
+    let mut taken = BTreeSet::new();
+    let mut unique = |name: &str| {
+        let numbered = (1..).map(|number| format!("{name}_{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        // Names match in any case.
+        names.find(|name| taken.insert(name.to_lowercase())).unwrap_or_default()
+    };
     let fields = fields.iter().map(|field| {
         let name = field_name(field.name());
         let name = if named(name) == 1 { name } else { field.name() };
-        field.as_ref().clone().with_name(name).with_nullable(true)
+        field.as_ref().clone().with_name(unique(name)).with_nullable(true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -53,7 +53,7 @@ impl Run {
         let mut object = None;
         if body.bytes.len() > self.services.limits.inline_state_bytes {
             let stored = StateObject { id: lake.ids.uuid(), bytes: body.bytes.len() as u64 };
-            lake.store.put(&self.object_path(stored.id), body.bytes.clone()).await?;
+            self.put_object(stored.id, body.bytes.clone()).await?;
             object = Some(stored);
         }
         let mut kept = Vec::new();

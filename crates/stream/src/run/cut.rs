@@ -74,8 +74,8 @@ impl Run {
             feeds.set(reader.feed, intake.batches);
         }
         standing.rows_in += rows;
-        let (idle, times) = (self.plan.options.idle_timeout, (now.0, self.since));
-        standing.watermark = watermark(self.standing.watermark, standing.sources.values(), idle, times);
+        standing.watermark =
+            watermark(self.standing.watermark, self.with_idle(&standing), (now.0, self.since));
         standing.finished = standing.sources.values().all(|source| source.ended);
         let watermark = (self.standing.watermark, standing.watermark);
         let seen = standing.sources.values().filter_map(|source| source.time_max).max();

@@ -8,7 +8,7 @@ use cenote_connect::{SinkOptions, WEIGHT};
 use cenote_query::ShownRows;
 use cenote_vocab::{Epoch, Fence, Micros, Scope};
 
-use super::state::{empty, memory};
+use super::state::empty;
 use super::{Ran, Run, Services};
 use crate::Error;
 use crate::epoch::Step;
@@ -34,8 +34,7 @@ impl Run {
         }
         let Some(cut) = Box::pin(self.cut()).await? else { return Ok(Step::Idle) };
         let Ran { sunk, advanced, .. } = Box::pin(self.run(&cut)).await?;
-        let held = self.held.iter().zip(&advanced);
-        self.reserve(memory(held.map(|(held, then)| (&then.runs[..], &held.tables[..], &then.deltas[..]))))?;
+        self.make_room_for(&advanced)?;
         let shown = sunk.iter().enumerate();
         let shown =
             shown.map(|(at, rows)| self.piece(at, rows, cut.standing.now)).collect::<Result<Vec<_>, _>>()?;
@@ -44,6 +43,7 @@ impl Run {
         for (held, advanced) in self.held.iter_mut().zip(advanced) {
             held.advance(advanced);
         }
+        self.make_room()?;
         self.epoch = Epoch(self.epoch.0 + 1);
         self.is_behind = cut.is_full;
         Ok(Step::Committed(self.head))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cenote_query::{OperatorProgress, PipelineProgress, SourceProgress};
 use cenote_vocab::{Clock, Micros};
 
-use super::state::memory;
+use super::room::memory;
 use super::{Reader, Run};
 use crate::checkpoint::{Held, SourceState};
 use crate::epoch::is_idle;
@@ -100,7 +100,7 @@ impl Run {
     fn source(&self, reader: &Reader) -> Option<SourceProgress> {
         let state: &SourceState = self.standing.sources.get(&reader.name)?;
         let is_table = self.plan.sources[reader.planned].table().is_some();
-        let idle = self.plan.options.idle_timeout;
+        let idle = self.plan.sources[reader.planned].idle.of(&self.plan.options);
         let now = self.services.lake.clock.now();
         Some(SourceProgress {
             name: reader.name.clone(),
@@ -134,6 +134,7 @@ fn progress_of(at: usize, operator: &Operator, held: &Held) -> OperatorProgress 
         name: operator.name().to_owned(),
         rows: (runs + tables) as u64,
         bytes: memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..]))),
+        disk_bytes: held.tables.iter().map(|table| table.disk_bytes()).sum(),
         late: held.late,
     }
 }

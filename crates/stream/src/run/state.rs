@@ -3,20 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use cenote_catalog::{ResetExtent, TableDef};
-use cenote_vocab::{Epoch, TableId};
-use futures::TryStreamExt;
-use uuid::Uuid;
+use cenote_vocab::Epoch;
 
 use super::{Run, Writer};
 use crate::Error;
 use crate::blocks::{self, Block, Changes, Layouts};
-use crate::checkpoint::{Held, SourceState, Standing, StateObject, Stored};
+use crate::checkpoint::{Held, SourceState, Standing, Stored};
 use crate::lineage::{self, Script};
-use crate::multiset::{Delta, Multiset};
+use crate::multiset::Multiset;
 use crate::plan::{Advanced, Operator};
-use crate::streams::SourcePlan;
 
 impl Run {
     /// Takes what the last commit said, if there was one.
@@ -31,24 +27,25 @@ impl Run {
         let stored = Stored::decode(&bytes).map_err(corrupt)?;
         self.check(&stored)?;
         let body = match stored.object {
-            Some(object) => Some(self.services.lake.store.read(&self.object_path(object.id)).await?),
+            Some(object) => Some(self.read_object(object.id, |bytes| stored.check(bytes)).await?),
             None => None,
         };
         for (held, runs) in held.iter_mut().zip(stored.runs(body).map_err(corrupt)?) {
             held.runs = runs;
         }
-        let changes = self.read_blocks(&stored.blocks).await?;
-        for (held, deltas) in held.iter_mut().zip(&changes) {
-            for (table, delta) in held.tables.iter_mut().zip(deltas) {
-                table.apply(delta);
-            }
-        }
         (self.standing, self.held, self.object, self.blocks) =
             (self.carried(stored.standing), held, stored.object, stored.blocks);
         (self.standing.lineage, self.standing.version) = (self.plan.lineage.clone(), self.pipeline.version);
-        let nothing = self.held.iter().map(|held| (&held.runs[..], &held.tables[..], &[][..]));
-        let bytes = memory(nothing);
-        self.reserve(bytes)
+        for at in 0..self.blocks.len() {
+            let changes = self.read_blocks(&self.blocks[at..=at]).await?;
+            for (held, deltas) in self.held.iter_mut().zip(&changes) {
+                for (table, delta) in held.tables.iter_mut().zip(deltas) {
+                    table.apply(delta);
+                }
+            }
+            self.make_room()?;
+        }
+        self.make_room()
     }
 
     /// Gives up what the last commit said as far as `extent` tells, in an epoch of its own, and goes on with nothing.
@@ -82,6 +79,7 @@ impl Run {
         }
         let epoch = Epoch(self.epoch.0 + 1);
         standing.since = epoch.0;
+        (standing.lineage, standing.version) = (self.plan.lineage.clone(), self.pipeline.version);
         let mut emptied: Vec<Arc<TableDef>> = Vec::new();
         if extent == ResetExtent::EverythingAndRows {
             emptied.extend(self.plan.outputs.iter().map(|output| output.target.clone()));
@@ -139,15 +137,6 @@ impl Run {
         {
             return differs(&name, difference);
         }
-        for reader in &self.sources {
-            let planned = &self.plan.sources[reader.planned];
-            let is_held = operators.iter().any(|operator| operator.reads().contains(&reader.feed));
-            let Some(was) = stored.standing.sources.get(&reader.name).filter(|_| is_held) else { continue };
-            let identity = planned.identity();
-            if !was.identity.is_empty() && was.identity != identity {
-                return differs(&reader.name, format!("it was {}, it is {identity}", was.identity));
-            }
-        }
         Ok(())
     }
 
@@ -162,14 +151,11 @@ impl Run {
         for block in blocks {
             let bytes = match (&block.inline, block.head.id) {
                 (Some(bytes), _) => bytes.clone(),
-                (None, Some(id)) => self.services.lake.store.read(&self.object_path(id)).await?,
+                (None, Some(id)) => self.read_object(id, |bytes| block.head.check(bytes)).await?,
                 (None, None) => continue,
             };
-            block.head.decode(&bytes, &layouts, &mut changes).map_err(|reason| {
-                let object = block.head.id.map(|id| format!(" ({})", self.object_path(id)));
-                let reason = reason + &object.unwrap_or_default();
-                Error::Corrupt { pipeline: self.pipeline.full_name(), reason }
-            })?;
+            let corrupt = |reason| Error::Corrupt { pipeline: self.pipeline.full_name(), reason };
+            block.head.decode(&bytes, &layouts, &mut changes).map_err(corrupt)?;
         }
         Ok(changes)
     }
@@ -182,102 +168,61 @@ impl Run {
         let tables = || self.held.iter().flat_map(|held| &held.tables);
         let live: u64 = tables().map(|table| table.len() as u64).sum();
         let heads: Vec<_> = self.blocks.iter().map(|block| block.head.clone()).collect();
-        let inline_max = self.services.limits.inline_state_bytes;
-        let (kept, new) = match blocks::step(&heads, &new.head, live, inline_max) {
-            blocks::Step::Add => (self.blocks.len(), Some(new)),
+        let limits = self.services.limits;
+        let sizes = blocks::Sizes { inline: limits.inline_state_bytes, full: limits.full_block_bytes };
+        let (mut blocks, new) = match blocks::step(&heads, &new.head, live, sizes) {
+            blocks::Step::Add => (self.blocks.clone(), Some(new)),
             blocks::Step::Merge(from) => {
                 let before = self.read_blocks(&self.blocks[from..]).await?;
                 for (into, from) in changes.iter_mut().flatten().zip(before.iter().flatten()) {
                     into.merge(from);
                 }
-                (from, Block::encode(&changes, &layouts)?)
+                (self.blocks[..from].to_vec(), Block::encode(&changes, &layouts)?)
             }
             blocks::Step::Whole => {
-                for (into, table) in changes.iter_mut().flatten().zip(tables()) {
-                    into.merge(&table.whole());
-                }
-                (0, Block::encode(&changes, &layouts)?)
+                let full = self.whole(&mut changes, sizes.full).await?;
+                (full, Block::encode(&changes, &layouts)?)
             }
         };
-        let mut blocks = self.blocks[..kept].to_vec();
-        let Some(mut new) = new else { return Ok(blocks) };
-        if new.head.bytes > inline_max as u64
-            && let Some(bytes) = new.inline.take()
-        {
-            let id = self.services.lake.ids.uuid();
-            self.services.lake.store.put(&self.object_path(id), bytes).await?;
-            new.head.id = Some(id);
+        if let Some(new) = new {
+            blocks.push(self.stored(new).await?);
         }
-        blocks.push(new);
         Ok(blocks)
     }
 
-    /// Fails if the node has no memory for what the operators will hold.
-    pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
-        let reserved = self.reservation.bytes();
-        if bytes < reserved {
-            self.reservation.shrink(reserved - bytes);
-            return Ok(());
-        }
-        let grown = self.reservation.try_grow(bytes - reserved);
-        grown.map_err(|source| Error::StateMemory {
-            pipeline: self.pipeline.full_name(),
-            operator: self.largest().unwrap_or("its operators").to_owned(),
-            source,
-        })
-    }
-
-    /// The operator that holds most.
-    fn largest(&self) -> Option<&str> {
-        let bytes = |held: &Held| memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..])));
-        let operators = self.plan.operators.iter().zip(&self.held);
-        operators.max_by_key(|(_, held)| bytes(held)).map(|(operator, _)| operator.name())
-    }
-
-    /// Deletes objects that a crash left behind, and lets go of the history of tables that are read no longer.
-    pub(super) async fn clean(&self) -> Result<(), Error> {
-        let catalog = &self.services.lake.catalog;
-        let read: BTreeSet<TableId> = self.plan.sources.iter().filter_map(SourcePlan::table).collect();
-        for hold in catalog.holds(&self.scope).await? {
-            let is_ours = hold.holder == self.pipeline.producer();
-            if is_ours && hold.table.is_some_and(|table| !read.contains(&table)) {
-                catalog.release_hold(&self.scope, hold.id).await?;
+    /// Blocks of all rows of the tables, each about full; the rest is added to `changes`.
+    async fn whole(&self, changes: &mut Changes, full: usize) -> Result<Vec<Block>, Error> {
+        let layouts = self.layouts();
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
+        for (operator, held) in self.held.iter().enumerate() {
+            for (table, held) in held.tables.iter().enumerate() {
+                for row in held.from(&[])? {
+                    let (row, weight) = row?;
+                    changes[operator][table].add(&row, weight);
+                    bytes += row.len();
+                    if bytes >= full {
+                        bytes = 0;
+                        let changes = std::mem::replace(changes, blocks::nothing(&layouts));
+                        if let Some(block) = Block::encode(&changes, &layouts)? {
+                            blocks.push(self.stored(block).await?);
+                        }
+                    }
+                }
             }
         }
-        let store = &self.services.lake.store;
-        let all = cenote_store::pipeline_location(self.scope.tenant(), self.pipeline.id);
-        let kept = self.objects(self.object, &self.blocks);
-        let mut listed = store.list(&all);
-        while let Some(object) = listed.try_next().await? {
-            if !kept.contains(&object.path) {
-                store.delete(&object.path).await?;
-            }
+        Ok(blocks)
+    }
+
+    /// A block; its bytes are an object if they are many.
+    async fn stored(&self, mut block: Block) -> Result<Block, Error> {
+        if block.head.bytes > self.services.limits.inline_state_bytes as u64
+            && let Some(bytes) = block.inline.take()
+        {
+            let id = self.services.lake.ids.uuid();
+            self.put_object(id, bytes).await?;
+            block.head.id = Some(id);
         }
-        Ok(())
-    }
-
-    /// Deletes objects that no commit will name. Best effort: what stays goes with the next start.
-    pub(super) async fn forget(&self, object: Option<StateObject>, blocks: &[Block]) {
-        let kept = self.objects(self.object, &self.blocks);
-        for path in self.objects(object, blocks).difference(&kept) {
-            if let Err(error) = self.services.lake.store.delete(path).await {
-                tracing::info!(%error, pipeline = %self.pipeline.name, "state of an abandoned epoch stays until the next start");
-            }
-        }
-    }
-
-    /// All objects of a state.
-    pub(super) fn objects(
-        &self,
-        object: Option<StateObject>,
-        blocks: &[Block],
-    ) -> BTreeSet<object_store::path::Path> {
-        let ids = blocks.iter().filter_map(|block| block.head.id);
-        ids.chain(object.map(|object| object.id)).map(|id| self.object_path(id)).collect()
-    }
-
-    pub(super) fn object_path(&self, id: Uuid) -> object_store::path::Path {
-        cenote_store::pipeline_state(self.scope.tenant(), self.pipeline.id, id)
+        Ok(block)
     }
 }
 
@@ -285,20 +230,4 @@ impl Run {
 pub(super) fn empty(operator: &Operator) -> Held {
     let tables = operator.tables().iter().map(|_| Multiset::default()).collect();
     Held { tables, ..Held::default() }
-}
-
-/// Bytes of runs, and of tables after a change of them.
-pub(super) fn memory<'a>(
-    operators: impl Iterator<Item = (&'a [RecordBatch], &'a [Multiset], &'a [Delta])>,
-) -> u64 {
-    let bytes = operators.map(|(runs, tables, deltas)| {
-        let runs: u64 = runs.iter().map(|run| run.get_array_memory_size() as u64).sum();
-        let tables: u64 = tables
-            .iter()
-            .enumerate()
-            .map(|(at, table)| deltas.get(at).map_or(table.bytes(), |delta| table.bytes_with(delta)))
-            .sum();
-        runs + tables
-    });
-    bytes.sum()
 }

@@ -7,13 +7,15 @@ use cenote_catalog::{Identity, Pipeline, Privilege, Reset, ResetExtent};
 use cenote_query::{PartOfChange, PipelineGraph, RestartSinks, StateChoice};
 use cenote_vocab::{ErrorKind, Scope};
 
-use super::{Desired, Ending, Streams};
+use super::{Desired, Ending, Rescaled, Streams};
 use crate::checkpoint::Stored;
 use crate::plan::{self, PipelinePlan, Purpose, Writes};
 use crate::{Error, PipelineOptions, alteration};
 
 /// How a pipeline as it would be fits what is held.
 struct Compared {
+    /// What it would run.
+    plan: PipelinePlan,
     parts: Vec<PartOfChange>,
     /// A sink outside of the lake goes that holds something.
     leaves_sinks: bool,
@@ -85,7 +87,7 @@ impl Streams {
         let parts =
             alteration::compare(before.as_ref().map_err(String::as_str), &after, stored.as_ref(), state);
         let leaves_sinks = stored.is_some_and(|stored| alteration::leaves_sinks(&after, &stored));
-        Ok(Compared { parts, leaves_sinks })
+        Ok(Compared { plan: after, parts, leaves_sinks })
     }
 
     pub(super) async fn alter_now(
@@ -103,11 +105,22 @@ impl Streams {
             let text = format!("pipeline {} has finished; RESTART lets it begin again", was.full_name());
             return Err(Error::Invalid(text));
         }
-        let Compared { parts, leaves_sinks } = self.compared(scope, (&was, &to), state).await?;
+        let Compared { plan, parts, leaves_sinks } = self.compared(scope, (&was, &to), state).await?;
         if let Some((part, difference)) =
             parts.iter().find_map(|part| Some((part, part.verdict.difference()?)))
         {
             return Err(Error::State { operator: part.name.clone(), difference: difference.to_owned() });
+        }
+        if state == StateChoice::Keep && was.reset.is_none() && differ_in_parallelism(&was, &to) {
+            return self.rescale(scope, to, plan.options.parallelism).await;
+        }
+        // One pipeline at a time becomes the only one that writes a target.
+        let _creations = match changes_script {
+            true => Some(self.inner.creations.lock().await),
+            false => None,
+        };
+        if changes_script {
+            self.refuse_shared_targets(scope, to.id, &plan).await?;
         }
         let is_complete = |pipeline: &Pipeline| pipeline.state == "paused" && pipeline.error.is_none();
         let open = |pipeline: &Pipeline| {
@@ -145,6 +158,15 @@ impl Streams {
             self.spawn(scope, if altered.is_ok() { to } else { now });
         }
         Ok(altered?)
+    }
+
+    /// Another parallelism holds from the next epoch on; nothing begins again.
+    async fn rescale(&self, scope: &Scope, to: Pipeline, parallelism: Option<u32>) -> Result<(), Error> {
+        self.inner.services.lake.catalog.set_pipeline_options(scope, &to).await?;
+        if let Some(running) = self.inner.running.lock().get(&to.id) {
+            running.rescale.send_replace(Some(Rescaled(parallelism)));
+        }
+        Ok(())
     }
 
     /// What a pipeline has to give up; what was to be given up anyway stays so.
@@ -211,6 +233,19 @@ impl Streams {
         }
         Ok(())
     }
+}
+
+/// True if a pipeline would only work on more or fewer pieces at once.
+fn differ_in_parallelism(was: &Pipeline, to: &Pipeline) -> bool {
+    let rest = |pipeline: &Pipeline| {
+        let mut options = pipeline.options.clone();
+        options.remove("parallelism");
+        options
+    };
+    was.options != to.options
+        && rest(was) == rest(to)
+        && (&was.schema, &was.name, was.owner, &was.script, &was.search_path)
+            == (&to.schema, &to.name, to.owner, &to.script, &to.search_path)
 }
 
 /// Fails unless the identity may delete what would go.

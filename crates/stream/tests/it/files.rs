@@ -1,10 +1,15 @@
 //! Files of directories: written once through crashes, read once, watched; and rows that cannot be used.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cenote_connect::Reach;
 use cenote_stream::{Limits, Run};
 use cenote_vocab::{ErrorKind, Fault, MemoryPool};
+use parking_lot::Mutex;
 
 use crate::world::{World, drain, epochs_of};
 
@@ -305,5 +310,112 @@ async fn a_sink_that_hangs_holds_up_nobody_else() {
     assert!(hung - began < std::time::Duration::from_secs(15), "{:?}", hung - began);
     assert_eq!(world.pipeline("hung").await.state, "paused");
     drop(call);
+    world.stop().await;
+}
+
+/// A server that takes rows, or is down and says so.
+struct Hook {
+    url: String,
+    is_down: Arc<AtomicBool>,
+    refused: Arc<Mutex<BTreeSet<String>>>,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Hook {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("bound"));
+        let hook = Self { url, is_down: Arc::default(), refused: Arc::default(), taken: Arc::default() };
+        let (is_down, refused, taken) = (hook.is_down.clone(), hook.refused.clone(), hook.taken.clone());
+        std::thread::spawn(move || {
+            for call in listener.incoming() {
+                let mut call = call.expect("a call");
+                let mut reader = std::io::BufReader::new(call.try_clone().expect("a socket"));
+                let (mut line, mut length) = (String::new(), 0);
+                while reader.read_line(&mut line).expect("a line") > 2 {
+                    if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
+                        length = text.trim().parse().expect("a length");
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).expect("a body");
+                let body = String::from_utf8(body).expect("text");
+                if body.is_empty() {
+                    // The caller has given up.
+                    continue;
+                }
+                let status = if is_down.load(Ordering::SeqCst) {
+                    refused.lock().insert(body);
+                    "503 Down\r\nretry-after: 0"
+                } else {
+                    taken.lock().push(body);
+                    "200 OK"
+                };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                call.write_all(answer.as_bytes()).expect("answers");
+            }
+        });
+        hook
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_is_down_for_long_loses_no_row_and_no_more_than_an_epoch_waits() {
+    let world = World::new().await;
+    let hook = Hook::start();
+    let script = format!(
+        "{} CREATE TABLE out (n BIGINT) WITH (connector = 'webhook', endpoint = '{}'); INSERT INTO out SELECT counter FROM i",
+        impulse(300),
+        hook.url
+    );
+    create(&world, &script).await;
+    let mut run = world.open("p", epochs_of(20)).await.expect("opens");
+    run.step().await.expect("an epoch");
+    hook.is_down.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        let error = run.step().await.expect_err("it is down");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("503"), "{error}");
+        run = world.open("p", epochs_of(20)).await.expect("opens again");
+        assert_eq!(run.counts().0, 20, "nothing more was read for good");
+    }
+    let waiting = hook.refused.lock().len();
+    assert!((1..=20).contains(&waiting), "{waiting} rows wait");
+    hook.is_down.store(false, Ordering::SeqCst);
+    drain(&mut run).await;
+    let mut taken = hook.taken.lock().clone();
+    taken.sort();
+    let mut expected: Vec<String> = (0..300).map(|n| format!("{{\"n\":{n}}}")).collect();
+    expected.sort();
+    assert_eq!(taken, expected);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_row_names_its_column() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE got (id BIGINT)").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bad.json");
+    for (row, expected) in [
+        (r#"{"id":"x","at":"2026-01-01T00:00:00","v":"1"}"#, "'id'"),
+        (r#"{"at":"2026-01-01T00:00:00","v":"1"}"#, "column \"id\" is NULL"),
+        (r#"{"id":1,"at":null,"v":"1"}"#, "column \"at\" is NULL: the row has no event time"),
+        (r#"{"id":1,"at":"2026-01-01T00:00:00","v":"x"}"#, "column \"number\" or WATERMARK: "),
+    ] {
+        std::fs::write(&path, format!("{row}\n")).expect("writes");
+        let script = format!(
+            "CREATE TABLE src (id BIGINT NOT NULL, at TIMESTAMP, v TEXT, number BIGINT GENERATED ALWAYS AS (CAST(v AS BIGINT)) STORED, \
+             WATERMARK FOR at AS at - INTERVAL '1 second') WITH (connector = 'single_file', path = '{}', type = 'source', format = 'json'); \
+             INSERT INTO got SELECT id FROM src",
+            path.display()
+        );
+        create(&world, &script).await;
+        let mut run = world.open("p", Limits::default()).await.expect("opens");
+        let error = run.step().await.expect_err("a bad row").to_string();
+        assert!(error.contains("bad.json, offset 0: ") && error.contains(expected), "{error}");
+        world.client.rows("DROP PIPELINE p").await;
+    }
     world.stop().await;
 }

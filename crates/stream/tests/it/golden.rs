@@ -1,4 +1,4 @@
-//! Scripts whose results are known: straight, in epochs of other sizes, with another parallelism after each epoch, and with state as objects and a crash at
+//! Scripts whose results are known: straight, in epochs of other sizes, with all state on disk, with another parallelism after each epoch, and with state as objects and a crash at
 //! every step of every epoch. Each must answer what the same SQL answers over all rows at once, up to the closed windows.
 //!
 //! A file has parts, each after a line `--- name`: `setup`, `pipeline` (the script), any number of `then` (more rows), and
@@ -166,6 +166,8 @@ pub(crate) async fn runs(text: &str, sizes: &Sizes) {
     for rows in sizes.straight {
         Box::pin(case.straight(epochs_of(*rows), &format!("epochs of {rows}"))).await;
     }
+    let spilling = Limits { state_bytes: 0, full_block_bytes: 10 << 10, ..epochs_of(sizes.crashing) };
+    Box::pin(case.straight(spilling, "all state on disk")).await;
     Box::pin(case.rescaled(sizes.crashing)).await;
     #[cfg(feature = "failpoints")]
     Box::pin(case.crashing(sizes.crashing)).await;

@@ -186,3 +186,80 @@ async fn a_large_table_is_looked_up_by_the_keys_of_an_epoch() {
     assert_eq!(sorted(&world, "SELECT * FROM out WHERE id >= 100").await, sorted(&world, batch).await);
     world.stop().await;
 }
+
+/// Keys of the rows of a side, and so many of its ids.
+const CHANGED_KEYS: u64 = 25;
+const CHANGED_IDS: u64 = 120;
+
+/// Random inserts, updates and deletes of both sides; some keys are NULL.
+async fn change_sides(world: &World, chance: &mut Chance) {
+    for side in ["a", "b"] {
+        let rows: Vec<String> = (0..40)
+            .map(|_| {
+                let (id, key) = (chance.below(CHANGED_IDS), chance.below(CHANGED_KEYS));
+                let key = if key == 0 { "NULL".to_owned() } else { key.to_string() };
+                (id, format!("({id}, {key}, {})", chance.below(6)))
+            })
+            .collect::<std::collections::BTreeMap<u64, String>>()
+            .into_values()
+            .collect();
+        let upsert = format!(
+            "INSERT INTO {side} VALUES {} ON CONFLICT (id) DO UPDATE SET k = excluded.k, v = excluded.v",
+            rows.join(", ")
+        );
+        let gone = chance.below(4);
+        for sql in [upsert, format!("DELETE FROM {side} WHERE id % 4 = {gone} AND v < 3")] {
+            world.client.rows(&sql).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outer_joins_of_changes_are_the_batch_answer_after_each_emission() {
+    // Rows without a partner have no id of the other side: their place in the key is -1.
+    const OUTER: [(&str, &str); 2] = [
+        (
+            "lefts",
+            "SELECT a.id AS a, coalesce(b.id, -1) AS b, a.v, b.v AS w FROM a LEFT JOIN b ON a.k = b.k AND a.v <= b.v",
+        ),
+        (
+            "fulls",
+            "SELECT coalesce(a.id, -1) AS a, coalesce(b.id, -1) AS b, a.v, b.v AS w FROM a FULL JOIN b ON a.k = b.k",
+        ),
+    ];
+    let world = World::new().await;
+    for side in ["a", "b"] {
+        let sql =
+            format!("CREATE TABLE {side} (id BIGINT, k BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)");
+        world.client.rows(&sql).await;
+    }
+    let mut views = Vec::new();
+    for (name, query) in OUTER {
+        views.push((name, query));
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} AS {query}")).await;
+    }
+    // What they read is counted by a pipeline beside them.
+    world.client.rows("CREATE TABLE counted (side BIGINT, n BIGINT, PRIMARY KEY (side) NOT ENFORCED)").await;
+    world
+        .client
+        .rows("CREATE PIPELINE p WITH (desired = 'paused') AS INSERT INTO counted SELECT 1, count(*) FROM (SELECT id FROM a UNION ALL SELECT id FROM b)")
+        .await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    let mut chance = Chance(4711);
+    let mut rounds = 0;
+    while run.counts().0 < 10_000 {
+        change_sides(&world, &mut chance).await;
+        drain(&mut run).await;
+        rounds += 1;
+        for (name, query) in &views {
+            world.client.rows(&format!("REFRESH MATERIALIZED VIEW {name}")).await;
+            assert_eq!(
+                sorted(&world, &format!("SELECT * FROM {name}")).await,
+                sorted(&world, query).await,
+                "{name} in round {rounds}"
+            );
+        }
+    }
+    assert!(rounds > 20, "{rounds}");
+    world.stop().await;
+}

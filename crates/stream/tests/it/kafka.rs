@@ -295,7 +295,9 @@ async fn a_pipeline_wakes_when_the_first_of_its_partitions_is_idle() {
     let cluster = Cluster::start();
     cluster.topic("t", 2);
     let world = World::new().await;
-    windows(&world, ", idle_timeout = '2 seconds'", &cluster).await;
+    world.client.rows("CREATE TABLE counts (start TIMESTAMP, n BIGINT, total BIGINT)").await;
+    let patient = source(&cluster, EVENTS, ", idle_micros = 2000000");
+    create(&world, "", &format!("{patient} {WINDOWS}")).await;
     world.client.rows("RESUME PIPELINE p").await;
     let started = "SELECT count(committed) FROM system.stream.sources";
     settles("the start", PATIENCE, async || world.client.rows(started).await == ["1"]).await;
@@ -303,5 +305,66 @@ async fn a_pipeline_wakes_when_the_first_of_its_partitions_is_idle() {
     // the other partition is silent for longer, by a little
     let expected = ["2026-01-01T00:00:00|10", "2026-01-01T00:00:10|10"];
     settles("the windows", PATIENCE, async || world.client.rows(ALL).await == expected).await;
+    world.stop().await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_rows_are_kept_once_and_are_all_that_is_not_counted_through_crashes() {
+    let _alone = fail::FailScenario::setup();
+    let cluster = Cluster::start();
+    cluster.topic("t", 2);
+    // Out of order, within what is waited for: partition 1 is silent.
+    cluster.produce("t", 0, [3, 1, 2, 0, 14, 12, 25, 24].map(|second| row(second, second)));
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE counts (start TIMESTAMP, n BIGINT, total BIGINT)").await;
+    let columns = "id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '3 seconds'";
+    let script = format!("{} {WINDOWS}", source(&cluster, columns, ""));
+    create(&world, ", idle_timeout = '300 milliseconds', late_rows = 'late'", &script).await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    let mut produced = 8;
+    settles("the windows", PATIENCE, async || {
+        // were all silent, nobody would know better
+        cluster.produce("t", 0, [row(24, 24)]);
+        produced += 1;
+        run.step().await.expect("an epoch");
+        world.client.rows("SELECT start, n FROM counts ORDER BY 1").await
+            == ["2026-01-01T00:00:00|4", "2026-01-01T00:00:10|2"]
+    })
+    .await;
+    // It comes back: two rows of windows that are closed, one that is not.
+    cluster.produce("t", 1, [row(105, 5), row(119, 19), row(123, 23)]);
+    cluster.produce("t", 0, [row(107, 7)]);
+    let steps = ["epoch.cut", "epoch.run", "epoch.stage", "epoch.commit", "epoch.finish"];
+    let mut crashes = 0;
+    let kept = "SELECT row FROM late ORDER BY row";
+    for (end, rows, windows) in [(false, produced + 4, "2"), (true, produced + 6, "3")] {
+        if end {
+            for partition in 0..2 {
+                cluster.produce("t", partition, [row(1000, 3600)]);
+            }
+        }
+        settles("the rows", PATIENCE, async || {
+            let step = steps[crashes % steps.len()];
+            fail::cfg(step, "return").expect("a crash point");
+            let outcome = run.step().await;
+            fail::remove(step);
+            if outcome.is_err() {
+                crashes += 1;
+                run = world.open("p", epochs_of(2)).await.expect("opens again");
+            }
+            run.counts().0 == rows && world.client.rows("SELECT count(*) FROM counts").await == [windows]
+        })
+        .await;
+    }
+    assert!(crashes >= steps.len(), "{crashes}");
+    let late = [(105, 5), (107, 7), (119, 19)]
+        .map(|(id, second)| format!("{{\"id\":{id},\"at\":\"2026-01-01T00:00:{second:02}\"}}"));
+    assert_eq!(world.client.rows(kept).await, late);
+    let (input, _, counted_late) = run.counts();
+    assert_eq!(counted_late, 3, "the metric");
+    let counted = world.client.rows("SELECT sum(n) FROM counts").await;
+    // The two rows that ended everything are in a window that is open.
+    assert_eq!(counted, [(input - 2 - 3).to_string()]);
     world.stop().await;
 }

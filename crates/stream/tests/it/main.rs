@@ -1,9 +1,11 @@
 //! Pipelines over a real catalog (SQLite in memory), a real log and a store in memory.
 
 mod checks;
+mod damage;
 mod files;
 mod forgetting;
 mod golden;
+mod history;
 mod joins;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -11,6 +13,8 @@ mod life;
 mod names;
 mod nexmark;
 mod scripts;
+mod spilling;
 mod steer;
 mod views;
+mod windows;
 mod world;

@@ -335,3 +335,62 @@ async fn a_pipeline_whose_sink_is_down_tries_again_and_then_fails() {
     assert_eq!(failures, ["external|true", "external|false"]);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallelism_changes_under_load_and_nothing_begins_again() {
+    const ROWS: u64 = 4_000_000;
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE out (start TIMESTAMP, n BIGINT, total BIGINT)").await;
+    let sql = format!(
+        "CREATE PIPELINE p WITH (parallelism = 1) AS $$
+         CREATE TABLE i WITH (connector = 'impulse', event_rate = 0, event_time_interval = '10 microseconds', message_count = {ROWS}, start_time = 1767225600000000);
+         INSERT INTO out SELECT w.start, n, total FROM (SELECT tumble(INTERVAL '1 second') AS w, count(*) AS n, sum(counter) AS total FROM i GROUP BY 1) $$"
+    );
+    world.client.rows(&sql).await;
+    let producer = world.pipeline("p").await.producer();
+    let catalog = &world.node.lake.catalog;
+    let epoch = async || {
+        let known = catalog.producer(&world.node.scope, &producer).await.expect("read");
+        known.map_or(0, |(epoch, ..)| epoch.0)
+    };
+    for parallelism in [8, 3] {
+        let before = epoch().await;
+        settles("another epoch", PATIENCE, async || epoch().await > before).await;
+        world.client.rows(&format!("ALTER PIPELINE p SET (parallelism = {parallelism})")).await;
+        assert_eq!(world.pipeline("p").await.options.get("parallelism"), Some(&parallelism.to_string()));
+    }
+    assert_eq!(world.pipeline("p").await.state, "running", "all of it happened under load");
+    has_state(&world, "p", "finished").await;
+    let (fence, _) = catalog.claim_producer(&world.node.scope, &producer).await.expect("claims");
+    assert_eq!(fence.0, 2, "every start of a run claims its producer");
+    assert!(world.client.rows("SELECT * FROM system.stream.errors").await.is_empty());
+    let batch = format!(
+        "SELECT date_bin(INTERVAL '1 second', TIMESTAMP '2026-01-01' + value * INTERVAL '10 microseconds') AS s, count(*), sum(value) FROM range(0, {ROWS}) GROUP BY 1 ORDER BY 1"
+    );
+    assert_eq!(world.client.rows("SELECT * FROM out ORDER BY 1").await, world.client.rows(&batch).await);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_does_not_make_two_pipelines_write_one_target() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (time TIMESTAMP, k BIGINT)").await;
+    for table in ["one", "two"] {
+        let sql = format!("CREATE TABLE {table} (k BIGINT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED)");
+        world.client.rows(&sql).await;
+    }
+    let insert = |table: &str| format!("INSERT INTO {table} SELECT k, count(*) FROM src GROUP BY k");
+    for (name, table) in [("p", "one"), ("q", "two")] {
+        world
+            .client
+            .rows(&format!("CREATE PIPELINE {name} WITH (desired = 'paused') AS {}", insert(table)))
+            .await;
+    }
+    for sql in ["ALTER PIPELINE q AS ", "CREATE OR REPLACE PIPELINE q AS "] {
+        let error = world.client.error(&format!("{sql}{}", insert("one"))).await.to_string();
+        assert!(error.contains("default.one is written by pipeline default.p already"), "{error}");
+    }
+    assert_eq!(world.pipeline("q").await.script, insert("two"), "nothing has changed");
+    world.client.rows(&format!("ALTER PIPELINE p AS {}", insert("one"))).await;
+    world.stop().await;
+}

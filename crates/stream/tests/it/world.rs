@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use cenote_catalog::Pipeline;
 use cenote_connect::Reach;
 use cenote_stream::{Error, Limits, Run, Step, Streams};
-use cenote_testkit::engine::{TestEngine, TestSession, node};
+use cenote_testkit::engine::{TestEngine, TestSession, node, node_with_disk};
 use cenote_vocab::MemoryPool;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let node = node().await;
+        Self::over(node().await).await
+    }
+
+    /// With so many bytes for what is spilled.
+    pub(crate) async fn with_disk(bytes: u64) -> Self {
+        Self::over(node_with_disk(bytes).await).await
+    }
+
+    async fn over(node: TestEngine) -> Self {
         let client = node.session().await;
         let tasks = TaskTracker::new();
         let streams = Arc::new(streams(&node, &tasks));

@@ -2,16 +2,23 @@
 
 use super::{SystemTable, boolean, integer, text, time};
 
-/// Assets with what they have. One is stale if its code is another than that of its rows, or if something that it read has
-/// changed since.
+/// Assets with what they have; of one with partitions, the one that was tried last. One is stale if its code is another than
+/// that of its rows, or if something that it read has changed since: of partitions that read partitions, those with the same
+/// key.
 const ASSETS: &str = "SELECT a.asset_id, s.name, t.name, a.kind, CASE WHEN a.paused = 1 THEN 'PAUSED' ELSE 'ACTIVE' END, \
     CASE WHEN EXISTS (SELECT 1 FROM cn_task k WHERE k.catalog_id = a.catalog_id AND k.asset_id = a.asset_id \
     AND k.state IN ('BLOCKED', 'READY', 'WAITING', 'RUNNING')) THEN 'running' \
-    WHEN p.last_outcome = 'FAILED' THEN 'failed' WHEN p.txn IS NULL THEN 'missing' \
-    WHEN p.code_id <> a.code_id THEN 'stale' \
-    WHEN EXISTS (SELECT 1 FROM cn_asset_input i JOIN cn_table_txn c ON c.table_id = i.upstream_id AND c.txn > i.txn \
-    AND c.data_change = 1 WHERE i.catalog_id = a.catalog_id AND i.asset_id = a.asset_id AND i.upstream_id <> a.table_id) \
-    THEN 'stale' ELSE 'fresh' END, \
+    WHEN EXISTS (SELECT 1 FROM cn_asset_partition f WHERE f.catalog_id = a.catalog_id AND f.asset_id = a.asset_id \
+    AND f.last_outcome = 'FAILED') THEN 'failed' WHEN NOT EXISTS (SELECT 1 FROM cn_asset_partition f \
+    WHERE f.catalog_id = a.catalog_id AND f.asset_id = a.asset_id AND f.txn IS NOT NULL) THEN 'missing' \
+    WHEN EXISTS (SELECT 1 FROM cn_asset_partition f WHERE f.catalog_id = a.catalog_id AND f.asset_id = a.asset_id \
+    AND f.code_id <> a.code_id) THEN 'stale' \
+    WHEN EXISTS (SELECT 1 FROM cn_asset_input i LEFT JOIN cn_asset u ON u.catalog_id = i.catalog_id \
+    AND u.table_id = i.upstream_id AND u.spec LIKE '%\"partition\"_{%' AND a.spec LIKE '%\"partition\"_{%' \
+    WHERE i.catalog_id = a.catalog_id AND i.asset_id = a.asset_id AND i.upstream_id <> a.table_id \
+    AND (CASE WHEN u.asset_id IS NULL THEN (SELECT MAX(c.txn) FROM cn_table_txn c WHERE c.table_id = i.upstream_id \
+    AND c.data_change = 1) ELSE (SELECT q.txn FROM cn_asset_partition q WHERE q.catalog_id = u.catalog_id \
+    AND q.asset_id = u.asset_id AND q.partition_key = i.partition_key) END) > i.txn) THEN 'stale' ELSE 'fresh' END, \
     a.query, a.spec, a.code_id, (SELECT MIN(g.spec) FROM cn_trigger g WHERE g.catalog_id = a.catalog_id \
     AND g.asset_id = a.asset_id AND g.kind = 'schedule'), \
     p.run_id, p.txn, p.row_count, p.at_us, p.last_run_id, p.last_outcome, p.last_at_us, \
@@ -20,7 +27,8 @@ const ASSETS: &str = "SELECT a.asset_id, s.name, t.name, a.kind, CASE WHEN a.pau
     LEFT JOIN cn_table t ON t.table_id = a.table_id AND t.end_txn = 9223372036854775807 \
     LEFT JOIN cn_schema s ON s.schema_id = t.schema_id AND s.end_txn = 9223372036854775807 \
     LEFT JOIN cn_asset_partition p ON p.catalog_id = a.catalog_id AND p.asset_id = a.asset_id \
-    AND p.partition_key = '_' LEFT JOIN cn_token k ON k.catalog_id = a.catalog_id AND k.token_id = a.owner \
+    AND p.partition_key = (SELECT l.partition_key FROM cn_asset_partition l WHERE l.catalog_id = a.catalog_id \
+    AND l.asset_id = a.asset_id ORDER BY l.last_at_us DESC, l.partition_key DESC LIMIT 1) LEFT JOIN cn_token k ON k.catalog_id = a.catalog_id AND k.token_id = a.owner \
     WHERE a.catalog_id = :catalog ORDER BY s.name, t.name";
 
 /// Behind the columns of a row `x` that names an asset: its name.
@@ -162,6 +170,7 @@ pub(super) const TABLES: &[SystemTable] = &[
             text("asset_id"),
             text("schema_name"),
             text("table_name"),
+            text("partitions"),
             text("state"),
             integer("attempt"),
             integer("deaths"),
@@ -180,7 +189,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         ],
         private: false,
         query: of_asset!(
-            "x.run_id, x.task_key, x.task_id, x.asset_id, s.name, t.name, x.state, x.attempt, x.deaths, x.priority, \
+            "x.run_id, x.task_key, x.task_id, x.asset_id, s.name, t.name, x.partitions, x.state, x.attempt, x.deaths, x.priority, \
              x.not_before_us, x.reason, x.error, x.category, x.output_txn, x.row_count, x.skip_upstream, x.skip_resolution, \
              x.created_us, x.started_us, x.completed_us",
             "cn_task x",

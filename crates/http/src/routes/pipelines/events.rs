@@ -1,26 +1,19 @@
 //! Rows of pipelines as server-sent events.
 
-use std::time::Duration;
-
 use arrow::record_batch::RecordBatch;
-use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use cenote_query::{Preview, Shown, ShownRows};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::shape;
 use crate::encode::{Encoder, LinesEncoder, Style, Summary};
-
-/// After so long without rows a comment shows that the stream is alive.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+use crate::sse::{self, SILENCE, SILENCE_MAX};
 
 /// `graph`, then rows.
 pub(super) fn of_preview(preview: Preview) -> Response {
-    let graph = event(Some("graph"), &shape::graph(&preview.graph, 1));
+    let graph = event(Some("graph"), &shape::graph(&preview.graph));
     let rows = preview.rows.map(|rows| match rows {
         Ok(rows) => piece(&rows),
         Err(error) => event(Some("error"), &json!({"error": error.to_string()})),
@@ -38,18 +31,13 @@ pub(super) fn of_output(shown: BoxStream<'static, Shown>) -> Response {
 }
 
 fn respond(pieces: BoxStream<'static, String>) -> Response {
-    let alive = stream::unfold(pieces, |mut pieces| async move {
+    sse::respond(stream::unfold(pieces, |mut pieces| async move {
         let piece = match tokio::time::timeout(SILENCE_MAX, pieces.next()).await {
             Ok(piece) => piece?,
-            Err(_) => ": nothing new\n\n".to_owned(),
+            Err(_) => SILENCE.to_owned(),
         };
-        Some((Ok::<_, std::io::Error>(Bytes::from(piece)), pieces))
-    });
-    let mut response = Response::new(Body::from_stream(alive));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+        Some((piece, pieces))
+    }))
 }
 
 fn event(name: Option<&str>, data: &Value) -> String {

@@ -20,14 +20,19 @@ pub(super) async fn shown(session: &Session, pipeline: &Pipeline) -> Result<Valu
         Some(progress) if !progress.graph.nodes.is_empty() => Ok(PipelineGraph::clone(&progress.graph)),
         _ => session.explain_pipeline(pipeline).await,
     };
-    let drawn = graph(&planned.unwrap_or_default(), parallelism(pipeline));
+    let mut planned = planned.unwrap_or_default();
+    if let Some(asked) = pipeline.options.get("parallelism").and_then(|most| most.parse().ok()) {
+        // A pipeline that runs may not have come to its next epoch.
+        planned.parallelism = asked;
+    }
+    let drawn = graph(&planned);
     let (action, action_text, in_progress) = action(pipeline);
     let shows =
         drawn["nodes"].as_array().into_iter().flatten().any(|node| node["operator"] == "sink<preview>");
     Ok(json!({
         "id": id::shown(pipeline.id),
         "name": pipeline.name,
-        "query": pipeline.script,
+        "query": session.shown_script(pipeline),
         "udfs": [],
         "checkpoint_interval_micros": checkpoint_interval(pipeline),
         "stop": if pipeline.desired == Desired::Running { "none" } else { "checkpoint" },
@@ -57,7 +62,7 @@ fn lag(progress: Option<&PipelineProgress>) -> Value {
 }
 
 /// Nodes and edges; nodes are numbered from 0.
-pub(super) fn graph(graph: &PipelineGraph, parallelism: u64) -> Value {
+pub(super) fn graph(graph: &PipelineGraph) -> Value {
     let numbers: BTreeMap<&str, usize> =
         graph.nodes.iter().enumerate().map(|(number, node)| (node.id.as_str(), number)).collect();
     let nodes = graph.nodes.iter().enumerate().map(|(number, node)| {
@@ -66,7 +71,7 @@ pub(super) fn graph(graph: &PipelineGraph, parallelism: u64) -> Value {
             "node_id": number,
             "operator": node.operator,
             "description": node.description,
-            "parallelism": parallelism,
+            "parallelism": graph.parallelism,
             "operator_id": node.id,
             "rows": node.rows,
             "facts": facts.collect::<Map<String, Value>>(),
@@ -119,10 +124,6 @@ fn action(pipeline: &Pipeline) -> (Option<&'static str>, &'static str, bool) {
         ("running", _) => (Some("checkpoint"), "Stop", false),
         _ => (Some("checkpoint"), "Starting", true),
     }
-}
-
-fn parallelism(pipeline: &Pipeline) -> u64 {
-    pipeline.options.get("parallelism").and_then(|most| most.parse().ok()).unwrap_or(1)
 }
 
 fn checkpoint_interval(pipeline: &Pipeline) -> u64 {

@@ -15,4 +15,4 @@ CREATE TABLE out WITH (
   format = 'json',
   type = 'sink'
 );
-INSERT INTO out SELECT upper(event_type) AS kind, driver_id * 2 AS twice, timestamp AS at FROM rides;
+INSERT INTO out SELECT upper(event_type) AS kind, driver_id * 2 AS twice, timestamp AS at, location, upper(location) AS "Location" FROM rides;

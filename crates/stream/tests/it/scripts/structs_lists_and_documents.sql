@@ -9,7 +9,7 @@ CREATE TABLE out (
   at TIMESTAMP,
   name TEXT,
   tag TEXT,
-  whole STRUCT(name TEXT, tags TEXT[]),
+  whole struct<name text, tags text[]>,
   y TEXT,
   price DECIMAL(10, 3)
 ) WITH (

@@ -1,0 +1,59 @@
+//! Assets and their runs as objects: what the paths of them share. Everything else about them is a statement on `/api/v1/sql`.
+
+pub(super) mod assets;
+pub(super) mod checks;
+pub(super) mod graph;
+pub(super) mod partitions;
+pub(super) mod runs;
+pub(super) mod steering;
+
+mod page;
+mod sent;
+mod shape;
+
+use cenote_query::{Bounds, Error, Session, SessionOptions};
+use futures::TryStreamExt;
+
+use super::write_options::idempotency_key;
+use crate::app::App;
+use crate::call::Call;
+use crate::database;
+use crate::problem::Problem;
+
+async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
+    let options = SessionOptions {
+        database: database::selected(&call.headers, &call.parameters)?,
+        protocol: "http",
+        remote: call.remote.map(|remote| remote.to_string()),
+        ..SessionOptions::default()
+    };
+    app.services()?.engine.open_session(call.identity.clone(), options).await.map_err(failed)
+}
+
+/// Runs one statement that answers no rows.
+async fn execute(call: &Call, session: &Session, sql: &str) -> Result<(), Problem> {
+    let of_statement = |error: Error| Problem::sql(&error, sql, 0);
+    let bounds = Bounds { request_id: Some(call.request_id.to_string()), ..Bounds::default() };
+    let prepared = session.prepare_to_run(sql).await.map_err(of_statement)?;
+    let execution = session.execute(&prepared, Vec::new(), bounds).await.map_err(of_statement)?;
+    execution.batches.try_for_each(async |_| Ok(())).await.map_err(of_statement)
+}
+
+fn failed(error: Error) -> Problem {
+    let problem = Problem::of(&error);
+    match cenote_vocab::Fault::sqlstate(&error).0 {
+        // a run key that another request has
+        "23505" => problem.with("reason", "run_key_conflict"),
+        _ => problem,
+    }
+}
+
+/// `schema.name` as SQL writes it.
+fn quoted((schema, name): &(String, String)) -> String {
+    let part = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
+    format!("{}.{}", part(schema), part(name))
+}
+
+fn key_of_request(call: &Call) -> Result<Option<String>, Problem> {
+    idempotency_key(&call.headers)
+}

@@ -1,0 +1,256 @@
+//! Where rows and columns come from, and where they go: the graph that commits have made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Json;
+use axum::extract::{Path, State};
+use cenote_catalog::{
+    ColumnEdge, Direction, LineageEdge, Names, Privilege, TableDef, Walk, WalkedEdge, node_kind, node_name,
+    walk,
+};
+use cenote_vocab::{FieldId, TableId, Txn};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::metadata::time;
+use super::tables::find;
+use crate::app::App;
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// The farthest that a walk goes.
+const DEPTH_MAX: u64 = 100;
+/// The most nodes of an answer (`lineage_nodes_max`).
+const NODES_MAX: u64 = 10_000;
+
+/// The tables, protocols and outside places around a table. Those that the caller may not read keep their place and have no name.
+#[utoipa::path(
+    get, path = "/api/v1/lineage/{table}", tag = "metadata",
+    params(
+        ("table" = String, Path, description = "id, name, or schema.name"), ("database" = Option<String>, Query),
+        ("direction" = Option<String>, Query, description = "`upstream`, `downstream` or `both`"),
+        ("depth" = Option<u64>, Query, description = "edges away, 1 without it, 100 at most"),
+        ("columns" = Option<bool>, Query, description = "also which column came of which"),
+        ("as_of" = Option<String>, Query, description = "a transaction or a time"),
+        ("max_nodes" = Option<u64>, Query, description = "10000 without it, and at most"),
+    ),
+    responses(
+        (status = 200, description = "`upstream` and `downstream` edges with their `hop`, and `nodes`", body = Object,
+            example = json!({"table_id": "019b…", "txn": 4711, "upstream": [{"source": "12", "target": "14", "edge_type": "derives_from",
+                "soundness": "exact", "hop": 1, "first_txn": 20, "last_txn": 4700, "commits": 12, "rows_written": 300}],
+                "downstream": [], "nodes": [{"id": "14", "name": "mart.daily", "kind": "table", "hop": 0}], "truncated": false})),
+        (status = 400, description = "a bad direction, depth or time"), (status = 404, description = "no such table"),
+    )
+)]
+pub(super) async fn graph(
+    State(app): State<App>,
+    Path(table): Path<String>,
+    call: Call,
+) -> Result<Json<Value>, Problem> {
+    let asked = Asked::of(&call, &["columns", "max_nodes"])?;
+    let nodes_max = call.parameters.number("max_nodes")?.unwrap_or(NODES_MAX);
+    if !(1..=NODES_MAX).contains(&nodes_max) {
+        return Err(Problem::bad_request(format!("max_nodes is from 1 to {NODES_MAX} (lineage_nodes_max)")));
+    }
+    let with_columns = call.parameters.flag("columns")?.unwrap_or(false);
+    let (table, at, names) = found(&app, &call, &table).await?;
+    let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
+    let edges = catalog.lineage(scope, at).await?;
+    let start = table.id.to_string();
+    let max = usize::try_from(nodes_max).unwrap_or(usize::MAX);
+    let walked = walk(&edges, &start, &asked.directions, asked.depth, max);
+    let mut shown = Shown { names: &names, call: &call, hidden: BTreeMap::new() };
+    let of = |direction| walked.edges.iter().filter(move |met| met.direction == direction);
+    let mut answer = json!({
+        "table_id": table.uuid.to_string(),
+        "txn": at.0,
+        "upstream": of(Direction::Upstream).map(|met| shown.edge(met)).collect::<Vec<_>>(),
+        "downstream": of(Direction::Downstream).map(|met| shown.edge(met)).collect::<Vec<_>>(),
+        "nodes": hops(&walked, &start).iter().map(|(node, hop)| shown.node(node, *hop)).collect::<Vec<_>>(),
+        "truncated": walked.truncated,
+    });
+    if with_columns {
+        let pairs: BTreeSet<(&str, &str)> =
+            walked.edges.iter().map(|met| (met.edge.source.as_str(), met.edge.target.as_str())).collect();
+        let columns = catalog.column_lineage(scope, at).await?;
+        let columns = columns.iter().filter(|edge| {
+            let ends = (edge.source.0.to_string(), edge.target.0.to_string());
+            pairs.contains(&(ends.0.as_str(), ends.1.as_str()))
+        });
+        answer["columns"] = columns.map(|edge| shown.column_edge(edge)).collect();
+    }
+    Ok(Json(answer))
+}
+
+/// The columns around one column: what it came of, or what a change of it touches.
+#[utoipa::path(
+    get, path = "/api/v1/lineage/{table}/columns/{column}", tag = "metadata",
+    params(
+        ("table" = String, Path, description = "id, name, or schema.name"), ("column" = String, Path),
+        ("database" = Option<String>, Query),
+        ("direction" = Option<String>, Query, description = "`upstream`, `downstream` or `both`"),
+        ("depth" = Option<u64>, Query, description = "edges away, 1 without it, 100 at most"),
+        ("as_of" = Option<String>, Query, description = "a transaction or a time"),
+    ),
+    responses(
+        (status = 200, description = "`upstream` and `downstream` edges with their `hop`", body = Object),
+        (status = 400, description = "a bad direction, depth or time"), (status = 404, description = "no such table or column"),
+    )
+)]
+pub(super) async fn column(
+    State(app): State<App>,
+    Path((table, column)): Path<(String, String)>,
+    call: Call,
+) -> Result<Json<Value>, Problem> {
+    let asked = Asked::of(&call, &[])?;
+    let (table, at, names) = found(&app, &call, &table).await?;
+    let field = table.schema.field(&column).ok_or_else(|| {
+        let text = format!("column \"{column}\" does not exist in {}", table.full_name());
+        Problem::not_found(text).with("sqlstate", "42703")
+    })?;
+    let edges = app.services()?.catalog.column_lineage(&call.identity.scope, at).await?;
+    let max = usize::try_from(NODES_MAX).unwrap_or(usize::MAX);
+    let walked = walk(&edges, &(table.id, field.id), &asked.directions, asked.depth, max);
+    let mut shown = Shown { names: &names, call: &call, hidden: BTreeMap::new() };
+    let mut of = |direction| -> Vec<Value> {
+        let met = walked.edges.iter().filter(|met| met.direction == direction);
+        met.map(|met| {
+            let mut edge = shown.column_edge(&met.edge);
+            edge["hop"] = met.hop.into();
+            edge
+        })
+        .collect()
+    };
+    Ok(Json(json!({
+        "table_id": table.uuid.to_string(),
+        "column": field.name,
+        "txn": at.0,
+        "upstream": of(Direction::Upstream),
+        "downstream": of(Direction::Downstream),
+        "truncated": walked.truncated,
+    })))
+}
+
+/// How far to go, and which way.
+struct Asked {
+    directions: Vec<Direction>,
+    depth: u32,
+}
+
+impl Asked {
+    fn of(call: &Call, more: &[&str]) -> Result<Self, Problem> {
+        let known = ["db", "database", "direction", "depth", "as_of", "u", "p"];
+        call.parameters.only(&[&known, more].concat())?;
+        let directions = match call.parameters.first(&["direction"]).unwrap_or("both") {
+            "both" => vec![Direction::Upstream, Direction::Downstream],
+            "upstream" => vec![Direction::Upstream],
+            "downstream" => vec![Direction::Downstream],
+            other => {
+                let text = format!("direction is upstream, downstream or both, got \"{other}\"");
+                return Err(Problem::bad_request(text));
+            }
+        };
+        let depth = call.parameters.number("depth")?.unwrap_or(1);
+        let depth = u32::try_from(depth).ok().filter(|depth| (1..=DEPTH_MAX).contains(&u64::from(*depth)));
+        let depth = depth.ok_or_else(|| Problem::bad_request(format!("depth is from 1 to {DEPTH_MAX}")))?;
+        Ok(Self { directions, depth })
+    }
+}
+
+/// The table, the transaction that is asked about, and the names of then.
+async fn found(
+    app: &App,
+    call: &Call,
+    path: &str,
+) -> Result<(std::sync::Arc<TableDef>, Txn, std::sync::Arc<Names>), Problem> {
+    let table = find(app, call, path, Privilege::Select).await?;
+    let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
+    let head = catalog.head(scope).await?.txn;
+    let at = match call.parameters.first(&["as_of"]) {
+        None => head,
+        Some(text) => match text.parse().map(Txn) {
+            Ok(txn) => txn,
+            Err(_) => catalog.txn_at(scope, time(text)?).await?,
+        },
+    };
+    if at < Txn(0) || at > head {
+        let text = format!("transaction {at} is not there; the newest is {head}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, text).with("sqlstate", "22023"));
+    }
+    Ok((table, at, catalog.names(scope, head).await?))
+}
+
+/// How far each node is from the beginning, at least.
+fn hops(walked: &Walk<LineageEdge>, start: &str) -> BTreeMap<String, u32> {
+    let mut hops = BTreeMap::from([(start.to_owned(), 0)]);
+    for met in &walked.edges {
+        for node in [&met.edge.source, &met.edge.target] {
+            let hop = hops.entry(node.clone()).or_insert(met.hop);
+            *hop = met.hop.min(*hop);
+        }
+    }
+    hops
+}
+
+/// What the caller may see of nodes.
+struct Shown<'a> {
+    names: &'a Names,
+    call: &'a Call,
+    /// Opaque ids of nodes without a name.
+    hidden: BTreeMap<String, String>,
+}
+
+impl Shown<'_> {
+    /// Its id and name; a node that the caller may not read has an id of this answer, and no name.
+    fn id(&mut self, node: &str) -> (String, Option<String>) {
+        match node_name(self.names, &self.call.identity, node) {
+            Some(name) => (node.to_owned(), Some(name)),
+            None => {
+                let next = format!("hidden-{}", self.hidden.len() + 1);
+                (self.hidden.entry(node.to_owned()).or_insert(next).clone(), None)
+            }
+        }
+    }
+
+    fn node(&mut self, node: &str, hop: u32) -> Value {
+        match self.id(node) {
+            (id, Some(name)) => json!({"id": id, "name": name, "kind": node_kind(node), "hop": hop}),
+            (id, None) => json!({"id": id, "hop": hop, "hidden": true}),
+        }
+    }
+
+    fn edge(&mut self, met: &WalkedEdge<LineageEdge>) -> Value {
+        let edge = &met.edge;
+        let hex = |code: &[u8; 32]| code.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        json!({
+            "source": self.id(&edge.source).0,
+            "target": self.id(&edge.target).0,
+            "edge_type": edge.edge_type,
+            "soundness": edge.soundness,
+            "code_id": edge.code.as_ref().map(hex),
+            "first_txn": edge.first.0,
+            "last_txn": edge.last.0,
+            "commits": edge.commits,
+            "rows_written": edge.rows_written,
+            "last_run_id": edge.run.map(|run| run.to_string()),
+            "hop": met.hop,
+        })
+    }
+
+    fn column_edge(&mut self, edge: &ColumnEdge) -> Value {
+        json!({
+            "source": self.column(edge.source),
+            "target": self.column(edge.target),
+            "kind": edge.kind.kind(),
+            "subtype": edge.kind.subtype(),
+        })
+    }
+
+    fn column(&mut self, (table, field): (TableId, FieldId)) -> Value {
+        let (id, name) = self.id(&table.to_string());
+        let Some(name) = name else { return json!({"table": id, "hidden": true}) };
+        let known = self.names.table_by_id(table).and_then(|known| known.schema.field_by_id(field));
+        let column = known.map_or_else(|| format!("dropped column {field}"), |field| field.name.clone());
+        json!({"table": id, "table_name": name, "column": column})
+    }
+}

@@ -1,0 +1,208 @@
+//! Assets and their runs as objects, for protocols that steer them so. Rights and rules are those of the statements.
+
+use std::collections::BTreeMap;
+
+use cenote_catalog::{
+    Asset, AssetRun, Check, Explained, MaterializeRequest, PartitionStatus, Planned, Privilege, RunFilter,
+};
+use cenote_vocab::{ErrorKind, Micros, TableId};
+use sqlparser::ast::Ident;
+use uuid::Uuid;
+
+use super::Session;
+use crate::Error;
+use crate::parse::object_name;
+use crate::statement::asset::{check_reach, everywhere, find, run_id, select};
+
+/// An asset, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct AssetView {
+    /// The recipe.
+    pub asset: Asset,
+    /// Schema and name of its table.
+    pub name: (String, String),
+    /// By whose rights it runs.
+    pub owner: Option<String>,
+    /// `missing`, `running`, `failed`, `stale`, `fresh`
+    pub status: &'static str,
+    /// Tables that it depends on and the asker may know of: name, whether an asset makes it, and the mapping of partitions.
+    pub upstream: Vec<Upstream>,
+}
+
+/// A table that an asset depends on.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The table.
+    pub table: TableId,
+    /// Schema and name.
+    pub name: (String, String),
+    /// Which of its partitions belong to which: `identity`, `all`, …
+    pub mapping: String,
+}
+
+impl AssetView {
+    /// `schema.name`
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.name.0, self.name.1)
+    }
+}
+
+/// A name of one or two parts, as paths have it: `schema.name`, with quotes where a part has a point.
+fn named(key: &str) -> Result<Vec<Ident>, Error> {
+    let plain = |part: &str| !part.is_empty() && !part.contains(['.', '"']);
+    match key.split_once('.') {
+        // As it is: no folding of letters.
+        Some((schema, name)) if plain(schema) && plain(name) => {
+            Ok(vec![Ident::with_quote('"', schema), Ident::with_quote('"', name)])
+        }
+        _ => object_name(key),
+    }
+}
+
+impl Session {
+    /// Plans a run of assets, and begins it unless it is only asked what it would be. The key and the actor are the session's
+    /// if the request has none.
+    pub async fn materialize(
+        &self,
+        selection: &[String],
+        asked: MaterializeRequest,
+    ) -> Result<Planned, Error> {
+        let session = self.inner();
+        let names: Vec<Vec<Ident>> = selection.iter().map(|key| named(key)).collect::<Result<_, _>>()?;
+        if names.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "selection names no asset").with_sqlstate("22023"));
+        }
+        let assets = select(session, &names).await?;
+        let actor = session.identity().token.name.clone();
+        let asked = MaterializeRequest { assets, actor, ..asked };
+        check_reach(session, &asked).await?;
+        session.engine().assets()?.materialize(&session.identity().scope, asked).await
+    }
+
+    /// A page of runs of assets, newest first, with how many tasks of each state they have.
+    pub async fn runs(
+        &self,
+        asset: Option<&str>,
+        wanted: RunFilter,
+    ) -> Result<Vec<(AssetRun, BTreeMap<String, i64>)>, Error> {
+        let session = self.inner();
+        let asset = match asset {
+            Some(key) => Some(find(session, &named(key)?, Privilege::Use).await?.0.id),
+            None => {
+                everywhere(session, Privilege::ReadMetadata, "runs")?;
+                None
+            }
+        };
+        let wanted = RunFilter { asset, ..wanted };
+        Ok(session.engine().lake().catalog.asset_runs(&session.identity().scope, &wanted).await?)
+    }
+
+    /// A run with its tasks.
+    pub async fn run(&self, id: &str) -> Result<AssetRun, Error> {
+        let session = self.inner();
+        everywhere(session, Privilege::ReadMetadata, "runs")?;
+        Ok(session.engine().lake().catalog.asset_run(&session.identity().scope, run_id(id)?).await?)
+    }
+
+    /// Ends a run early.
+    pub async fn cancel_run(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
+        let session = self.inner();
+        everywhere(session, Privilege::Manage, "runs")?;
+        let actor = &session.identity().token.name;
+        let reason = reason.map_or_else(|| format!("cancelled by {actor}"), str::to_owned);
+        session.engine().assets()?.cancel(&session.identity().scope, run_id(id)?, &reason).await
+    }
+
+    /// Lets no further task of a run begin, or lets them again.
+    pub async fn pause_run(&self, id: &str, paused: bool) -> Result<(), Error> {
+        let session = self.inner();
+        everywhere(session, Privilege::Manage, "runs")?;
+        session.engine().assets()?.pause(&session.identity().scope, run_id(id)?, paused).await
+    }
+
+    /// Begins a run of the tasks of another that did not succeed.
+    pub async fn rerun(&self, id: &str) -> Result<Planned, Error> {
+        let session = self.inner();
+        everywhere(session, Privilege::Manage, "runs")?;
+        let actor = &session.identity().token.name;
+        session.engine().assets()?.rerun(&session.identity().scope, run_id(id)?, actor).await
+    }
+
+    /// Why a run is as it is.
+    pub async fn explain_run(&self, id: &str) -> Result<Vec<Explained>, Error> {
+        let session = self.inner();
+        everywhere(session, Privilege::ReadMetadata, "runs")?;
+        session.engine().assets()?.explain_run(&session.identity().scope, run_id(id)?).await
+    }
+
+    /// The assets that the asker may know of, by name.
+    pub async fn assets(&self) -> Result<Vec<AssetView>, Error> {
+        let session = self.inner();
+        let (catalog, scope) = (&session.engine().lake().catalog, &session.identity().scope);
+        let names = session.names().await?;
+        let states: BTreeMap<Uuid, &'static str> =
+            session.engine().assets()?.states(scope).await?.into_iter().collect();
+        let known = |table: TableId| {
+            let table = names.table_by_id(table)?;
+            let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
+            may.then(|| (table.schema_name.clone(), table.name.clone()))
+        };
+        let owners: BTreeMap<i64, String> =
+            catalog.tokens(scope).await?.into_iter().map(|token| (token.id, token.name)).collect();
+        let mut views = Vec::new();
+        for asset in catalog.assets(scope).await? {
+            let Some(name) = known(asset.table) else { continue };
+            let upstream = asset.upstream.iter().filter_map(|table| {
+                let mapping = asset.spec.mapping(*table).text();
+                Some(Upstream { table: *table, name: known(*table)?, mapping })
+            });
+            views.push(AssetView {
+                upstream: upstream.collect(),
+                name,
+                owner: owners.get(&asset.owner).cloned(),
+                status: states.get(&asset.id).copied().unwrap_or("missing"),
+                asset,
+            });
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(views)
+    }
+
+    /// One of them. `NotFound` with the nearest name if there is none.
+    pub async fn asset(&self, key: &str) -> Result<AssetView, Error> {
+        let (asset, _) = find(self.inner(), &named(key)?, Privilege::Use).await?;
+        let view = self.assets().await?.into_iter().find(|view| view.asset.id == asset.id);
+        view.ok_or_else(|| {
+            cenote_catalog::Error::AssetNotFound { name: key.to_owned(), nearest: None }.into()
+        })
+    }
+
+    /// Why an asset is as it is, or one partition of it.
+    pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<Vec<Explained>, Error> {
+        let session = self.inner();
+        let (asset, _) = find(session, &named(key)?, Privilege::Use).await?;
+        session.engine().assets()?.explain_asset(&session.identity().scope, asset.id, partition).await
+    }
+
+    /// Every partition of an asset that is there or was ever tried, in order; and when that was so.
+    pub async fn asset_partitions(&self, key: &str) -> Result<(Vec<PartitionStatus>, Micros), Error> {
+        let session = self.inner();
+        let (asset, _) = find(session, &named(key)?, Privilege::Use).await?;
+        session.engine().assets()?.partitions(&session.identity().scope, asset.id).await
+    }
+
+    /// The checks of tables that the asker may know of: each with schema and name of its table.
+    pub async fn checks(&self) -> Result<Vec<(Check, (String, String))>, Error> {
+        let session = self.inner();
+        let names = session.names().await?;
+        let checks = session.engine().lake().catalog.checks(&session.identity().scope, None).await?;
+        let known = checks.into_iter().filter_map(|check| {
+            let table = names.table_by_id(check.table)?;
+            let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
+            may.then(|| (check, (table.schema_name.clone(), table.name.clone())))
+        });
+        let mut checks: Vec<_> = known.collect();
+        checks.sort_by(|a, b| (&a.1, &a.0.name).cmp(&(&b.1, &b.0.name)));
+        Ok(checks)
+    }
+}

@@ -1,0 +1,360 @@
+//! Assets and their runs over HTTP: every example of the paths, in both spellings, and what is refused.
+
+use cenote_testkit::client::{Answer, Client};
+use cenote_testkit::node::TestNode;
+use cenote_testkit::{PATIENCE, settles};
+use serde_json::{Value, json};
+
+async fn call(client: &Client, method: &str, path: &str, body: Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    client.send(method, path, &[("content-type", "application/json")], body).await.expect("an answer")
+}
+
+async fn get(client: &Client, path: &str) -> Value {
+    let answer = call(client, "GET", path, Value::Null).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+    answer.json()
+}
+
+async fn post(client: &Client, path: &str, body: Value, status: u16) -> Value {
+    let answer = call(client, "POST", path, body.clone()).await;
+    assert_eq!(answer.status, status, "{path} {body}: {}", answer.text);
+    answer.json()
+}
+
+async fn ended(client: &Client, run: &Value) -> Value {
+    let path = format!("/api/v1/runs/{}", run["runId"].as_str().expect("a run"));
+    settles("the end of a run", PATIENCE, async || {
+        let state = get(client, &path).await["state"].clone();
+        ["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"].contains(&state.as_str().expect("a state"))
+    })
+    .await;
+    get(client, &path).await
+}
+
+/// `raw.orders` of three days, and `mart.daily`, which is cut by day.
+async fn world(client: &Client) {
+    for sql in
+        ["CREATE SCHEMA raw", "CREATE SCHEMA mart", "CREATE TABLE raw.orders (ts TIMESTAMP, amount BIGINT)"]
+    {
+        client.sql(sql).await;
+    }
+    client
+        .sql("INSERT INTO raw.orders VALUES ('2024-01-01', 1), ('2024-01-02', 2), ('2024-01-02 12:00:00', 4), ('2024-01-03', 8)")
+        .await;
+    let recipe = json!({
+        "query": "SELECT date_trunc('day', ts) AS ts, sum(amount) AS amount FROM raw.orders GROUP BY 1",
+        "partition": {"column": "ts", "period": "day", "start": "2024-01-01", "end": "2024-01-06", "timezone": "UTC"},
+        "dependsOn": [{"table": "raw.orders", "mapping": "identity"}],
+        "options": {"attempts": 2, "description": "by day"},
+    });
+    let made = call(client, "PUT", "/api/v1/assets/mart.daily", recipe).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let shown = made.json();
+    assert_eq!((shown["assetKey"].as_str(), shown["status"].as_str()), (Some("mart.daily"), Some("missing")));
+    assert_eq!(shown["partition"]["period"], "day");
+    assert_eq!(shown["dependsOn"], json!([{"table": "raw.orders", "mapping": "identity"}]));
+    client.sql("CREATE ASSET mart.total AS SELECT sum(amount) AS amount FROM mart.daily").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_planned_begun_once_by_its_key_and_shown() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    world(&client).await;
+    let range = json!({"start": "day=2024-01-01", "end": "day=2024-01-03"});
+    let camel = json!({
+        "selection": ["mart.daily"], "includeDownstream": true, "partitionRange": range, "chunk": 2,
+        "runKey": "january", "labels": {"team": "mart"}, "concurrency": 1, "logicalTime": "2024-02-01T00:00:00Z",
+        "timeoutSeconds": 600,
+    });
+    let snake = json!({
+        "selection": ["mart.daily"], "include_downstream": true, "partition_range": range, "chunk": 2,
+        "run_key": "january", "labels": {"team": "mart"}, "concurrency": 1, "logical_time": "2024-02-01T00:00:00Z",
+        "timeout_seconds": 600,
+    });
+    // A dry run stores nothing, and says what the run will be.
+    let plan = post(&client, "/api/v1/runs?dry_run=true", camel.clone(), 200).await;
+    let keys: Vec<&str> =
+        plan["tasks"].as_array().expect("tasks").iter().filter_map(|task| task["taskKey"].as_str()).collect();
+    assert_eq!(
+        keys,
+        ["mart/daily/day=d:2024-01-01..2024-01-02", "mart/daily/day=d:2024-01-03", "mart/total/_"]
+    );
+    assert_eq!(get(&client, "/api/v1/runs").await["data"], json!([]));
+
+    let made = post(&client, "/api/v1/runs", camel, 201).await;
+    assert_eq!((made["created"].as_bool(), &made["planId"]), (Some(true), &plan["planId"]));
+    let again = post(&client, "/api/v1/runs", snake, 200).await;
+    assert_eq!((again["created"].as_bool(), &again["runId"]), (Some(false), &made["runId"]));
+    let other = json!({"selection": ["mart.total"], "runKey": "january"});
+    let taken = post(&client, "/api/v1/runs", other, 409).await;
+    assert_eq!(
+        (taken["reason"].as_str(), taken["code"].as_str()),
+        (Some("run_key_conflict"), Some("CONFLICT"))
+    );
+    let text = taken["detail"].as_str().expect("a text");
+    let hashes =
+        text.split(|letter: char| !letter.is_ascii_hexdigit()).filter(|word| word.len() == 64).count();
+    assert!(text.contains(made["runId"].as_str().expect("a run")) && hashes == 2, "{text}");
+
+    let run = ended(&client, &made).await;
+    assert_eq!(
+        (run["state"].as_str(), run["trigger"].as_str()),
+        (Some("SUCCEEDED"), Some("person")),
+        "{run}"
+    );
+    assert_eq!(run["labels"], json!({"team": "mart"}));
+    assert_eq!((&run["taskCounts"]["total"], &run["taskCounts"]["succeeded"]), (&json!(3), &json!(3)));
+    assert_eq!(run["logicalTime"], "2024-02-01T00:00:00.000000Z");
+    let first = &run["tasks"][0];
+    assert_eq!(
+        (first["assetKey"].as_str(), first["state"].as_str()),
+        (Some("mart.daily"), Some("SUCCEEDED"))
+    );
+    assert_eq!(
+        (first["partitions"].as_str(), first["rows"].as_i64()),
+        (Some("day=d:2024-01-01..2024-01-02"), Some(2))
+    );
+    assert_eq!(client.number("SELECT amount FROM mart.total").await, 15);
+    let id = run["runId"].as_str().expect("a run");
+    let page = get(&client, &format!("/api/v1/runs/{id}/tasks?state=SUCCEEDED&limit=2")).await;
+    let cursor = page["nextCursor"].as_str().expect("more");
+    let rest =
+        get(&client, &format!("/api/v1/runs/{id}/tasks?state=SUCCEEDED&limit=2&cursor={cursor}")).await;
+    assert_eq!(
+        (page["data"].as_array().map(Vec::len), rest["data"].as_array().map(Vec::len)),
+        (Some(2), Some(1))
+    );
+    assert_eq!(rest["nextCursor"], Value::Null);
+    let why = get(&client, &format!("/api/v1/runs/{id}/explain")).await;
+    assert_eq!(
+        (why["state"].as_str(), why["because"][0]["kind"].as_str()),
+        (Some("SUCCEEDED"), Some("person"))
+    );
+    assert_eq!(why["tasks"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    world(&client).await;
+    for _ in 0..3 {
+        let made = post(&client, "/api/v1/runs", json!({"selection": ["mart.total"]}), 201).await;
+        ended(&client, &made).await;
+    }
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/runs?limit=2&asset=mart.total&trigger=person&state=SUCCEEDED".to_owned();
+    loop {
+        let page = get(&client, &path).await;
+        seen.extend(page["data"].as_array().expect("runs").iter().map(|run| run["runId"].to_string()));
+        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        path =
+            format!("/api/v1/runs?limit=2&asset=mart.total&trigger=person&state=SUCCEEDED&cursor={cursor}");
+    }
+    let mut unique = seen.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!((seen.len(), unique.len()), (3, 3), "each once");
+    let page = get(&client, "/api/v1/assets/mart.total/runs?since=2999-01-01T00:00:00Z").await;
+    assert_eq!(page["data"], json!([]));
+
+    let endless = "SELECT sum(a.value % 7 + b.value % 5) AS n \
+                   FROM generate_series(1, 1000000) AS a CROSS JOIN generate_series(1, 1000000) AS b";
+    client.sql(&format!("CREATE ASSET mart.endless AS {endless}")).await;
+    client.sql("CREATE ASSET mart.after_it AS SELECT n FROM mart.endless").await;
+    let made =
+        post(&client, "/api/v1/runs", json!({"selection": ["mart.after_it"], "includeUpstream": true}), 201)
+            .await;
+    let id = made["runId"].as_str().expect("a run").to_owned();
+    settles("it runs", PATIENCE, async || {
+        get(&client, &format!("/api/v1/runs/{id}")).await["taskCounts"]["running"] == 1
+    })
+    .await;
+    let held = post(&client, &format!("/api/v1/runs/{id}/pause"), Value::Null, 200).await;
+    assert_eq!(held["state"], "PAUSED");
+    let goes_on = post(&client, &format!("/api/v1/runs/{id}/resume"), Value::Null, 200).await;
+    assert_eq!(goes_on["state"], "RUNNING");
+    let waits = goes_on["tasks"].as_array().expect("tasks").iter().find(|task| task["state"] == "PENDING");
+    assert_eq!(waits.expect("one waits")["waiting"]["reason"], "upstream");
+    post(&client, &format!("/api/v1/runs/{id}/rerun"), Value::Null, 409).await;
+    post(&client, &format!("/api/v1/runs/{id}/cancel"), json!({"reason": "enough"}), 200).await;
+    let run = ended(&client, &made).await;
+    assert_eq!((run["state"].as_str(), run["errorMessage"].as_str()), (Some("CANCELLED"), Some("enough")));
+    post(&client, &format!("/api/v1/runs/{id}/cancel"), Value::Null, 409).await;
+    client.sql("CREATE OR REPLACE ASSET mart.endless AS SELECT 1 AS n").await;
+    let again = post(&client, &format!("/api/v1/runs/{id}/rerun"), json!({"mode": "fromFailure"}), 201).await;
+    let again = ended(&client, &again).await;
+    assert_eq!(
+        (again["state"].as_str(), again["parentRunId"].as_str()),
+        (Some("SUCCEEDED"), Some(id.as_str()))
+    );
+    assert_eq!(again["rerunKind"], "FROM_FAILURE");
+    let done = again["runId"].as_str().expect("a run");
+    post(&client, &format!("/api/v1/runs/{done}/rerun"), Value::Null, 409).await;
+    post(&client, &format!("/api/v1/runs/{done}/rerun"), json!({"mode": "replay"}), 501).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assets_their_partitions_and_their_graph_are_shown_and_changed() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    world(&client).await;
+    let made = json!({"selection": ["mart.daily"], "partitionKeys": ["day=2024-01-01", "day=2024-01-02"]});
+    ended(&client, &post(&client, "/api/v1/runs", made, 201).await).await;
+    client.sql("INSERT INTO raw.orders VALUES ('2024-01-05', 16)").await;
+    let made = json!({"selection": ["mart.daily"], "partitionKey": "day=2024-01-05"});
+    ended(&client, &post(&client, "/api/v1/runs", made, 201).await).await;
+
+    let summary = get(&client, "/api/v1/assets/mart.daily/partitions/summary").await;
+    for (name, count) in [
+        ("totalPartitions", 5),
+        ("materializedPartitions", 3),
+        ("stalePartitions", 2),
+        ("missingPartitions", 2),
+        ("failedPartitions", 0),
+    ] {
+        assert_eq!(summary[name], count, "{name}: {summary}");
+    }
+    let page = get(&client, "/api/v1/assets/mart.daily/partitions?limit=2").await;
+    let keys = |page: &Value| -> Vec<String> {
+        let rows = page["data"].as_array().expect("partitions").iter();
+        rows.map(|row| row["partitionKey"].as_str().expect("a key").to_owned()).collect()
+    };
+    assert_eq!(keys(&page), ["day=d:2024-01-01", "day=d:2024-01-02"]);
+    assert_eq!(
+        (page["data"][0]["status"].as_str(), page["data"][0]["staleReason"].as_str()),
+        (Some("stale"), Some("UPSTREAM_CHANGED"))
+    );
+    let cursor = page["nextCursor"].as_str().expect("more");
+    let page = get(&client, &format!("/api/v1/assets/mart.daily/partitions?limit=3&cursor={cursor}")).await;
+    assert_eq!(keys(&page), ["day=d:2024-01-03", "day=d:2024-01-04", "day=d:2024-01-05"]);
+    let some = get(
+        &client,
+        "/api/v1/assets/mart.daily/partitions?from=day=2024-01-02&to=day=2024-01-04&status=missing",
+    )
+    .await;
+    assert_eq!(keys(&some), ["day=d:2024-01-03", "day=d:2024-01-04"]);
+    let ranges = get(&client, "/api/v1/assets/mart.daily/partitions?format=ranges").await;
+    let shape: Vec<(Option<&str>, Option<u64>)> = ranges["data"]
+        .as_array()
+        .expect("ranges")
+        .iter()
+        .map(|range| (range["status"].as_str(), range["count"].as_u64()))
+        .collect();
+    assert_eq!(shape, [(Some("stale"), Some(2)), (Some("missing"), Some(2)), (Some("fresh"), Some(1))]);
+
+    let why = get(&client, "/api/v1/assets/mart.daily/explain?partition=day=2024-01-02").await;
+    assert_eq!(
+        (why["state"].as_str(), why["reasons"][0]["code"].as_str()),
+        (Some("stale"), Some("UPSTREAM_CHANGED"))
+    );
+    let stale = json!({"selection": ["mart.daily"], "partitionStatus": "stale"});
+    ended(&client, &post(&client, "/api/v1/runs", stale, 201).await).await;
+    let why = get(&client, "/api/v1/assets/mart.daily/explain?partition=day=2024-01-02").await;
+    assert_eq!((why["state"].as_str(), &why["reasons"]), (Some("fresh"), &json!([])));
+
+    let graph = get(&client, "/api/v1/asset-graph?root=mart.daily").await;
+    let nodes: Vec<&str> = graph["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .filter_map(|node| node["assetKey"].as_str())
+        .collect();
+    assert_eq!(nodes, ["mart.daily", "mart.total", "raw.orders"]);
+    assert_eq!(graph["edges"].as_array().map(Vec::len), Some(2));
+    let up = get(&client, "/api/v1/asset-graph?root=mart.total&direction=upstream&depth=1").await;
+    assert_eq!(up["edges"], json!([{"from": "mart.daily", "to": "mart.total", "mapping": "identity"}]));
+
+    let listed = get(&client, "/api/v1/assets?schema=mart&status=missing").await;
+    assert_eq!(
+        (listed["data"].as_array().map(Vec::len), listed["data"][0]["assetKey"].as_str()),
+        (Some(1), Some("mart.total"))
+    );
+    let held = call(
+        &client,
+        "PATCH",
+        "/api/v1/assets/mart.total",
+        json!({"paused": true, "options": {"attempts": 7}}),
+    )
+    .await;
+    assert_eq!(
+        (held.status, &held.json()["paused"], &held.json()["attempts"]),
+        (200, &json!(true), &json!(7))
+    );
+    let renamed = call(&client, "PATCH", "/api/v1/assets/mart.total", json!({"name": "sums"})).await;
+    assert_eq!((renamed.status, renamed.json()["assetKey"].as_str()), (200, Some("mart.sums")));
+    let refused = call(&client, "DELETE", "/api/v1/assets/mart.daily?cascade=true", Value::Null).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    let gone = call(&client, "DELETE", "/api/v1/assets/mart.sums?cascade=true", Value::Null).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+
+    let check = json!({"name": "small", "table": "mart.daily", "severity": "warning", "rule": "QUERY (SELECT * FROM mart.daily WHERE amount > 9)"});
+    let check = post(&client, "/api/v1/checks", check, 201).await;
+    let id = check["checkId"].as_str().expect("a check");
+    let changed = call(&client, "PATCH", &format!("/api/v1/checks/{id}"), json!({"severity": "error"})).await;
+    assert_eq!((changed.status, changed.json()["severity"].as_str()), (200, Some("error")));
+    let listed = get(&client, "/api/v1/checks?table=mart.daily").await;
+    assert_eq!(listed["data"][0]["checkId"].as_str(), Some(id));
+    let gone = call(&client, "DELETE", &format!("/api/v1/checks/{id}"), Value::Null).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_named_and_another_tenant_sees_nothing() {
+    let node = TestNode::start().await;
+    let (client, other) = (node.client(), node.second_tenant("other").await);
+    world(&client).await;
+    for (body, status, expected) in [
+        (json!({"selection": []}), 400, "names no asset"),
+        (json!({"selection": ["mart.nothing", "mart.none"]}), 404, "mart.none"),
+        (json!({"selection": ["mart.daily"]}), 400, "has partitions: say which"),
+        (json!({"selection": ["mart.daily"], "partitionKey": "month=2024-01"}), 400, "is of month"),
+        (json!({"selection": ["mart.daily"], "partitionKey": "day=2023-12-31"}), 400, "before the first"),
+        (
+            json!({"selection": ["mart.daily"], "partitionKey": "day=2024-01-01", "partitionStatus": "stale"}),
+            400,
+            "said once",
+        ),
+        (json!({"selection": ["mart.total"], "partitionKey": "day=2024-01-01"}), 400, "has no partitions"),
+        (json!({"selection": ["mart.total"], "colour": "red"}), 400, "unknown field `colour`"),
+        (json!({"selection": ["mart.total"], "runKey": "a", "run_key": "b"}), 400, "given twice"),
+        (json!({"selection": ["mart.total"], "labels": {"cenote.own": "x"}}), 400, "reserved"),
+        (json!({"selection": ["mart.total"], "logicalTime": "yesterday"}), 400, "logicalTime must be a time"),
+        (json!({"selection": ["mart.total"], "concurrency": 0}), 400, "at least 1"),
+    ] {
+        let answer = call(&client, "POST", "/api/v1/runs", body.clone()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        assert!(answer.text.contains(expected), "{body}: {}", answer.text);
+    }
+    assert_eq!(get(&client, "/api/v1/runs").await["data"], json!([]), "nothing was begun");
+    let made = post(&client, "/api/v1/runs", json!({"selection": ["mart.total"]}), 201).await;
+    let run = ended(&client, &made).await;
+    let id = run["runId"].as_str().expect("a run");
+    for path in ["/api/v1/runs", "/api/v1/assets", "/api/v1/checks"] {
+        assert_eq!(get(&other, path).await["data"], json!([]), "{path}");
+    }
+    assert_eq!(get(&other, "/api/v1/asset-graph").await, json!({"nodes": [], "edges": []}));
+    for (method, path) in [
+        ("GET", format!("/api/v1/runs/{id}")),
+        ("GET", format!("/api/v1/runs/{id}/tasks")),
+        ("GET", format!("/api/v1/runs/{id}/explain")),
+        ("POST", format!("/api/v1/runs/{id}/cancel")),
+        ("POST", format!("/api/v1/runs/{id}/pause")),
+        ("POST", format!("/api/v1/runs/{id}/resume")),
+        ("POST", format!("/api/v1/runs/{id}/rerun")),
+        ("GET", "/api/v1/assets/mart.daily".to_owned()),
+        ("GET", "/api/v1/assets/mart.daily/explain".to_owned()),
+        ("GET", "/api/v1/assets/mart.daily/runs".to_owned()),
+        ("GET", "/api/v1/assets/mart.daily/partitions".to_owned()),
+        ("GET", "/api/v1/assets/mart.daily/partitions/summary".to_owned()),
+        ("DELETE", "/api/v1/assets/mart.daily".to_owned()),
+    ] {
+        let answer = call(&other, method, &path, Value::Null).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+    }
+    for path in ["/api/v1/backfills", "/api/v1/sensors/x", "/api/v1/queues"] {
+        assert_eq!(call(&client, "GET", path, Value::Null).await.status, 501, "{path}");
+    }
+}

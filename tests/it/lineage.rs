@@ -1,0 +1,118 @@
+//! The graph of lineage over HTTP: what each sees of it, far and near, now and before.
+
+use cenote_testkit::client::Client;
+use cenote_testkit::node::TestNode;
+use serde_json::{Value, json};
+
+async fn get(client: &Client, path: &str) -> (u16, Value) {
+    let answer = client.send("GET", &format!("/api/v1/lineage/{path}"), &[], "").await.expect("an answer");
+    (answer.status, answer.json())
+}
+
+/// Names of the ends of edges, with their hop and type.
+fn edges(answer: &Value, direction: &str) -> Vec<String> {
+    let name = |id: &Value| {
+        let nodes = answer["nodes"].as_array().expect("nodes");
+        let node = nodes.iter().find(|node| node["id"] == *id).expect("each end is a node");
+        node["name"].as_str().unwrap_or("?").to_owned()
+    };
+    let edges = answer[direction].as_array().expect("edges").iter();
+    edges
+        .map(|edge| {
+            let kind = edge["edge_type"].as_str().expect("a type");
+            format!("{} {} {kind} {}", edge["hop"], name(&edge["source"]), name(&edge["target"]))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_graph_is_walked_as_far_as_asked_and_hides_what_the_caller_may_not_read() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    for sql in [
+        "CREATE SCHEMA open",
+        "CREATE TABLE first (id BIGINT, amount BIGINT)",
+        "INSERT INTO first VALUES (1, 2)",
+        "CREATE TABLE chosen (id BIGINT)",
+        "INSERT INTO chosen VALUES (1)",
+        "CREATE TABLE second AS SELECT id, amount FROM first WHERE id IN (SELECT id FROM chosen)",
+        "CREATE TABLE open.third AS SELECT * FROM second",
+        "CREATE TABLE open.fourth AS SELECT sum(amount) AS total FROM open.third",
+    ] {
+        client.sql(sql).await;
+    }
+    let (status, near) = get(&client, "second").await;
+    assert_eq!(status, 200, "{near}");
+    assert_eq!(
+        edges(&near, "upstream"),
+        ["1 default.first derives_from default.second", "1 default.chosen filters default.second"]
+    );
+    assert_eq!(edges(&near, "downstream"), ["1 default.second copies open.third"]);
+    assert_eq!(near["truncated"], false);
+
+    let (_, far) = get(&client, "open.fourth?direction=upstream&depth=100&columns=true").await;
+    assert_eq!(edges(&far, "upstream").len(), 4);
+    assert_eq!(edges(&far, "downstream"), Vec::<String>::new());
+    let columns = far["columns"].as_array().expect("columns");
+    assert!(columns.contains(&json!({
+        "source": {"table": far["upstream"][0]["source"], "table_name": "open.third", "column": "amount"},
+        "target": {"table": far["upstream"][0]["target"], "table_name": "open.fourth", "column": "total"},
+        "kind": "direct",
+        "subtype": "aggregation",
+    })));
+    let before = near["upstream"][0]["first_txn"].as_i64().expect("a number") - 1;
+    assert_eq!(
+        edges(&get(&client, &format!("second?as_of={before}")).await.1, "upstream"),
+        Vec::<String>::new()
+    );
+    assert_eq!(get(&client, "open.fourth?depth=100&max_nodes=2").await.1["truncated"], true);
+
+    let (_, column) = get(&client, "open.fourth/columns/total?direction=upstream&depth=9").await;
+    let origins: Vec<String> = column["upstream"]
+        .as_array()
+        .expect("edges")
+        .iter()
+        .map(|edge| {
+            format!(
+                "{} {}.{} {}",
+                edge["hop"],
+                edge["source"]["table_name"].as_str().unwrap_or("?"),
+                edge["source"]["column"].as_str().unwrap_or("?"),
+                edge["subtype"].as_str().unwrap_or("?")
+            )
+        })
+        .collect();
+    assert_eq!(
+        origins,
+        [
+            "1 open.third.amount aggregation",
+            "2 default.second.amount identity",
+            "3 default.first.id join",
+            "3 default.first.amount identity",
+            "3 default.chosen.id join",
+        ]
+    );
+
+    for (path, status) in [
+        ("nothing", 404),
+        ("second/columns/nothing", 404),
+        ("second?depth=0", 400),
+        ("second?depth=101", 400),
+        ("second?direction=left", 400),
+        ("second?as_of=999999", 400),
+        ("second?as_of=yesterday", 400),
+        ("second?max_nodes=0", 400),
+    ] {
+        assert_eq!(get(&client, path).await.0, status, "{path}");
+    }
+
+    let body = json!({"name": "narrow", "permissions": [], "grants": [{"database": "open", "permissions": ["read"]}]});
+    let made = client.send("POST", "/api/v1/auth/tokens", &[], body.to_string()).await.expect("an answer");
+    let narrow = client.with_token(made.json()["token"].as_str().expect("a secret"));
+    assert_eq!(get(&narrow, "second").await.0, 404);
+    let (status, seen) = get(&narrow, "open.third?depth=5").await;
+    assert_eq!(status, 200, "{seen}");
+    assert_eq!(edges(&seen, "upstream"), ["1 ? copies open.third", "2 ? derives_from ?", "2 ? filters ?"]);
+    assert_eq!(edges(&seen, "downstream"), ["1 open.third derives_from open.fourth"]);
+    assert!(!seen.to_string().contains("default."), "{seen}");
+}
