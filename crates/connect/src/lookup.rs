@@ -109,7 +109,7 @@ impl LookupTable {
 
     /// The rows with one of these keys, which are columns of the types of the table's key in its order.
     pub async fn of_keys(&self, at: Txn, keys: Vec<ArrayRef>) -> Result<Vec<RecordBatch>, Error> {
-        let wanted = KeySet::new(&[self.key.rows(&keys)?]);
+        let wanted = KeySet::new(vec![self.key.rows(&keys)?]);
         let predicate = self.key.predicate(&self.table, &[keys])?;
         let mut batches = Vec::new();
         for file in &self.files_with(at, &predicate).await?.0 {

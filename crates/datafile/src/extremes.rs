@@ -121,6 +121,34 @@ pub fn min_max(array: &ArrayRef) -> Option<(Value, Value)> {
     }
 }
 
+/// All values of a column whose values are [`Value::Integer`]; `None` if one is NULL, or the type has others.
+pub fn integers(array: &dyn Array) -> Option<Vec<i128>> {
+    fn all<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &dyn Array) -> Option<Vec<i128>> {
+        Some(array.as_primitive::<T>().values().iter().map(|value| (*value).into()).collect())
+    }
+    if array.null_count() > 0 {
+        return None;
+    }
+    match array.data_type() {
+        DataType::Int8 => all::<Int8Type>(array),
+        DataType::Int16 => all::<Int16Type>(array),
+        DataType::Int32 => all::<Int32Type>(array),
+        DataType::Int64 => all::<Int64Type>(array),
+        DataType::UInt8 => all::<UInt8Type>(array),
+        DataType::UInt16 => all::<UInt16Type>(array),
+        DataType::UInt32 => all::<UInt32Type>(array),
+        DataType::UInt64 => all::<UInt64Type>(array),
+        DataType::Decimal128(_, _) => all::<Decimal128Type>(array),
+        DataType::Date32 => all::<Date32Type>(array),
+        DataType::Time64(TimeUnit::Microsecond) => all::<Time64MicrosecondType>(array),
+        DataType::Timestamp(TimeUnit::Second, _) => all::<TimestampSecondType>(array),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => all::<TimestampMillisecondType>(array),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => all::<TimestampMicrosecondType>(array),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => all::<TimestampNanosecondType>(array),
+        _ => None,
+    }
+}
+
 /// How many values are NaN; `None` if the type has no NaN.
 pub(crate) fn nan_count(array: &ArrayRef) -> Option<u64> {
     let count = match array.data_type() {

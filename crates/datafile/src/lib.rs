@@ -38,7 +38,7 @@ pub use bound::{next_bytes, next_text};
 pub use checks::Checks;
 pub use deletion_vector::DeletionVector;
 pub use error::Error;
-pub use extremes::{min_max, value_at};
+pub use extremes::{integers, min_max, value_at};
 pub use footer::{Footer, FooterColumn, RowGroup, read_footer, read_row_groups};
 pub use inline::{decode_inline, encode_inline, read_inline, select_rows};
 pub use object_reader::{ObjectReader, StoredFile};

@@ -37,7 +37,7 @@ pub(crate) type Layouts<'a> = Vec<Vec<&'a Layout>>;
 pub(crate) struct Sizes {
     /// All that stand in the state, together, in bytes.
     pub(crate) inline: usize,
-    /// From so many bytes on a block is full.
+    /// From so many bytes on, before they are compressed, a block is full.
     pub(crate) full: usize,
 }
 
@@ -47,6 +47,9 @@ pub(crate) struct BlockHead {
     /// The object; `None`: it stands in the state.
     pub(crate) id: Option<Uuid>,
     pub(crate) bytes: u64,
+    /// Before they were compressed, as what is full is told by what it takes to read it; 0 in states of before.
+    #[serde(default)]
+    plain_bytes: u64,
     rows: u64,
     /// XXH3-64 of its bytes.
     checksum: u64,
@@ -83,7 +86,7 @@ impl Block {
     /// Changes as a block whose bytes stand in the state; `None` if there are none.
     pub(crate) fn encode(changes: &Changes, layouts: &Layouts<'_>) -> Result<Option<Self>, Error> {
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-        let (mut bytes, mut parts, mut rows) = (Vec::new(), Vec::new(), 0);
+        let (mut bytes, mut parts, mut rows, mut plain_bytes) = (Vec::new(), Vec::new(), 0, 0);
         for (operator, (deltas, layouts)) in changes.iter().zip(layouts).enumerate() {
             for (table, (delta, layout)) in deltas.iter().zip(layouts).enumerate() {
                 if delta.is_empty() {
@@ -98,13 +101,14 @@ impl Block {
                 drop(writer);
                 parts.push(Part { operator, table, bytes: bytes.len() - from });
                 rows += delta.len() as u64;
+                plain_bytes += delta.bytes();
             }
         }
         if parts.is_empty() {
             return Ok(None);
         }
         let checksum = xxh3_64(&bytes);
-        let head = BlockHead { id: None, bytes: bytes.len() as u64, rows, checksum, parts };
+        let head = BlockHead { id: None, bytes: bytes.len() as u64, plain_bytes, rows, checksum, parts };
         Ok(Some(Self { head, inline: Some(bytes.into()) }))
     }
 }
@@ -168,7 +172,7 @@ pub(crate) fn step(blocks: &[BlockHead], new: &BlockHead, live_rows: u64, sizes:
         return Step::Merge(from);
     }
     let mut merged = inline.iter().map(|block| block.rows).sum::<u64>() + new.rows;
-    let is_full = |block: &BlockHead| block.bytes >= sizes.full as u64;
+    let is_full = |block: &BlockHead| block.bytes.max(block.plain_bytes) >= sizes.full as u64;
     let full = blocks[..from].iter().filter(|block| is_full(block)).count();
     while let Some(before) = from.checked_sub(1)
         && !is_full(&blocks[before])
@@ -232,6 +236,7 @@ mod tests {
         let head = |id: Option<u128>, rows: u64| BlockHead {
             id: id.map(Uuid::from_u128),
             bytes: rows * 10,
+            plain_bytes: 0,
             rows,
             checksum: 0,
             parts: Vec::new(),
@@ -264,6 +269,14 @@ mod tests {
             step(&many, &new, 1 << 20, Sizes { full: 50_000, ..sizes }),
             Step::Merge(2),
             "full ones stay"
+        );
+        // As the first blocks after all were written anew: full, and small where they stand.
+        let packed = |rows: u64| BlockHead { plain_bytes: 50_000, ..head(Some(1), rows) };
+        let many: Vec<BlockHead> = (0..20).map(|_| packed(100)).chain([head(Some(1), 100)]).collect();
+        assert_eq!(
+            step(&many, &new, 1 << 20, Sizes { full: 50_000, ..sizes }),
+            Step::Merge(20),
+            "what is full is told before it is compressed"
         );
     }
 }

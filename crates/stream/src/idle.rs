@@ -6,6 +6,7 @@
 //! What was touched at `t` is forgotten when event time up to `t` + the time to live is over, or at most an eighth later.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array};
@@ -80,12 +81,15 @@ impl Idle {
         Ok(columns[0].as_primitive::<Int64Type>().value(0))
     }
 
-    /// Stamps that are there, in order.
-    fn stamps(&self, held: &Multiset) -> Result<Vec<(i64, Stamp)>, Error> {
+    /// Stamps of these instants that are there, in order. Others are not read.
+    fn stamps(&self, held: &Multiset, instants: RangeInclusive<i64>) -> Result<Vec<(i64, Stamp)>, Error> {
         let mut stamps = Vec::new();
-        let mut first = held.from(&[])?.next().transpose()?;
+        let mut first = held.from(&self.bytes(*instants.start())?)?.next().transpose()?;
         while let Some((row, _)) = first {
             let at = self.instant(&row)?;
+            if !instants.contains(&at) {
+                break;
+            }
             stamps.push((at, self.bytes(at)?));
             first = match at.checked_add(1) {
                 Some(next) => held.from(&self.bytes(next)?)?.next().transpose()?,
@@ -101,7 +105,7 @@ impl Idle {
         held: &Multiset,
         keys: impl Iterator<Item = (&'a [u8], Option<&'a Stamp>)>,
     ) -> Result<Delta, Error> {
-        let stamps = self.stamps(held)?;
+        let stamps = self.stamps(held, i64::MIN..=i64::MAX)?;
         let mut delta = Delta::default();
         for (key, new) in keys {
             // Most keys were touched lately.
@@ -148,8 +152,9 @@ impl Idle {
 
     /// Stamps behind one instant and not behind another, each with its keys.
     pub(crate) fn between(&self, held: &Multiset, (after, upto): (i64, i64)) -> Result<Vec<Touched>, Error> {
-        let stamps = self.stamps(held)?.into_iter().filter(|(at, _)| *at > after && *at <= upto);
-        stamps.map(|(_, stamp)| keys_of(held, stamp)).collect()
+        let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
+        let stamps = self.stamps(held, first..=upto)?;
+        stamps.into_iter().map(|(_, stamp)| keys_of(held, stamp)).collect()
     }
 
     /// True if something is to be forgotten when event time up to here is over.
@@ -162,17 +167,11 @@ impl Idle {
 
     /// What is to be forgotten when event time up to here is over: stamps, each with its keys.
     pub(crate) fn over(&self, held: &Multiset, watermark: i64) -> Result<Vec<Touched>, Error> {
-        let mut all = Vec::new();
         if !self.is_due(held, watermark)? {
-            return Ok(all);
+            return Ok(Vec::new());
         }
-        for (at, stamp) in self.stamps(held)? {
-            if !self.is_over(at, watermark) {
-                break;
-            }
-            all.push(keys_of(held, stamp)?);
-        }
-        Ok(all)
+        let stamps = self.stamps(held, i64::MIN..=watermark.saturating_sub(self.ttl))?;
+        stamps.into_iter().map(|(_, stamp)| keys_of(held, stamp)).collect()
     }
 
     /// At the end of all sources nothing is quiet: there is nothing left to come.

@@ -183,6 +183,11 @@ impl Delta {
         add(&mut self.0, row, weight);
     }
 
+    /// Bytes of its rows.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.iter().map(|(row, _)| row.len() as u64).sum()
+    }
+
     /// Takes all rows away that are held of a key.
     pub(crate) fn leave(&mut self, held: &Multiset, key: &[u8]) -> Result<(), Error> {
         held.of_key(key)?.iter().for_each(|(row, weight)| self.add(row, -weight));
@@ -263,7 +268,10 @@ impl Multiset {
         let spilled = self.spilled.get_or_insert_with(|| Spilled::new(disk.clone()));
         spilled.add(self.rows.iter().map(|(row, weight)| (row.as_ref(), *weight)))?;
         (self.rows, self.bytes) = (BTreeMap::new(), 0);
-        spilled.tidy()
+        if let Err(error) = spilled.tidy() {
+            tracing::info!(%error, "runs of state stay as many as they are: they are slower to read, and right");
+        }
+        Ok(())
     }
 
     /// Different rows in order, from the first on that is not before these bytes.

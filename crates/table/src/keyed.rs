@@ -15,16 +15,15 @@ mod zones;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use arrow::row::Rows;
 use cenote_catalog::{NewFile, Op, ReadSet, TableChange, TableDef};
 use cenote_datafile::{Level, arrow_schema, with_row_ids};
 use cenote_vocab::{Scope, Txn};
 
-pub use key::{KeySet, RowKey, check_dedup, newest};
+pub use key::{KeySet, RowKey, check_dedup};
 
 use self::find::Places;
 use self::zones::Zones;
@@ -39,15 +38,11 @@ pub struct KeyedRows {
     table: Arc<TableDef>,
     schema: SchemaRef,
     key: RowKey,
-    arrived: Vec<Arrived>,
+    /// Batches that come; `None`: rows with these keys go.
+    arrived: Vec<Option<RecordBatch>>,
+    /// The columns of their keys.
+    keys: Vec<Vec<ArrayRef>>,
     rows: u64,
-}
-
-/// Rows, or keys whose rows go.
-struct Arrived {
-    /// `None`: deletes.
-    rows: Option<RecordBatch>,
-    keys: Vec<ArrayRef>,
 }
 
 /// The last that arrived of each key, ready to be planned at a base, and again at a later one.
@@ -61,8 +56,8 @@ struct Newest {
     key: RowKey,
     /// Rows that are written.
     batches: Vec<RecordBatch>,
-    /// Keys of the batches, one after the other, then those that are deleted: a key's number is its place here.
-    keys: Vec<Rows>,
+    /// Columns of the keys of the batches, one after the other, then of those that are deleted: a key's number is its place here.
+    keys: Vec<Vec<ArrayRef>>,
     upserts: usize,
     zones: Zones,
 }
@@ -96,6 +91,7 @@ impl Lake {
             schema: arrow_schema(&table.schema),
             key,
             arrived: Vec::new(),
+            keys: Vec::new(),
             rows: 0,
         }
     }
@@ -106,8 +102,8 @@ impl KeyedRows {
     pub fn upsert(&mut self, batch: RecordBatch) -> Result<(), Error> {
         let batch = fit(&self.table, &self.schema, batch, self.rows)?;
         self.rows += batch.num_rows() as u64;
-        let keys = self.key.columns(&batch);
-        self.arrived.push(Arrived { rows: Some(batch), keys });
+        self.keys.push(self.key.columns(&batch));
+        self.arrived.push(Some(batch));
         Ok(())
     }
 
@@ -119,7 +115,8 @@ impl KeyedRows {
 
     /// Deletes the rows with these keys: one array for each of [`RowKey::fields`], of its type.
     pub fn delete(&mut self, keys: Vec<ArrayRef>) {
-        self.arrived.push(Arrived { rows: None, keys });
+        self.keys.push(keys);
+        self.arrived.push(None);
     }
 
     /// Keeps the last of each key.
@@ -129,42 +126,30 @@ impl KeyedRows {
     }
 
     fn newest(self) -> Result<Newest, Error> {
-        let Self { lake, scope, table, key, arrived, .. } = self;
-        let parts: Vec<Rows> = arrived.iter().map(|part| key.rows(&part.keys)).collect::<Result<_, _>>()?;
-        let masks = newest(&parts);
+        let Self { lake, scope, table, key, arrived, keys, .. } = self;
+        let masks = key.newest(&keys)?;
         let mut batches = Vec::new();
         let (mut upserted, mut deleted) = (Vec::new(), Vec::new());
-        for ((part, keys), kept) in arrived.into_iter().zip(parts).zip(masks) {
-            if kept.true_count() == 0 {
+        for ((rows, mut keys), kept) in arrived.into_iter().zip(keys).zip(masks) {
+            let (count, all) = (kept.true_count(), kept.len());
+            if count == 0 {
                 continue;
             }
-            let (part, keys) = if kept.true_count() < kept.len() {
-                let part = part.filter(&kept)?;
-                let keys = key.rows(&part.keys)?;
-                (part, keys)
-            } else {
-                (part, keys)
-            };
-            match part.rows {
+            if count < all {
+                keys = keys.iter().map(|column| filter(column, &kept)).collect::<Result<_, _>>()?;
+            }
+            match rows {
                 Some(rows) => {
-                    batches.push(rows);
-                    upserted.push((part.keys, keys));
+                    batches.push(if count < all { filter_record_batch(&rows, &kept)? } else { rows });
+                    upserted.push(keys);
                 }
-                None => deleted.push((part.keys, keys)),
+                None => deleted.push(keys),
             }
         }
-        let (columns, keys): (Vec<Vec<ArrayRef>>, Vec<Rows>) = upserted.into_iter().chain(deleted).unzip();
-        let zones = Zones::of(&table, &key, &columns)?;
+        let keys: Vec<Vec<ArrayRef>> = upserted.into_iter().chain(deleted).collect();
+        let zones = Zones::of(&table, &key, &keys)?;
         let upserts = batches.iter().map(RecordBatch::num_rows).sum();
         Ok(Newest { lake, scope, table, key, batches, keys, upserts, zones })
-    }
-}
-
-impl Arrived {
-    fn filter(&self, kept: &BooleanArray) -> Result<Self, Error> {
-        let rows = self.rows.as_ref().map(|rows| filter_record_batch(rows, kept)).transpose()?;
-        let keys = self.keys.iter().map(|column| filter(column, kept)).collect::<Result<_, _>>()?;
-        Ok(Self { rows, keys })
     }
 }
 

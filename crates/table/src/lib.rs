@@ -50,7 +50,7 @@ pub use changes::{
 pub use changing::{Changing, ChangingGuard};
 pub use compact::{COLD_AFTER, INLINE_AFTER, OptimizeMode, OptimizeOutcome, is_flush_due};
 pub use error::Error;
-pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup, newest};
+pub use keyed::{KeySet, KeyedChange, KeyedRows, KeyedWrite, RowKey, check_dedup};
 pub use lake::Lake;
 pub use options::{Dedup, TableOptions, option_fault, parse_duration};
 pub use predicate::{Comparison, Predicate};

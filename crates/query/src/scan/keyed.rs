@@ -14,10 +14,9 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{cast, filter_record_batch, not};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
-use arrow::row::Rows;
 use cenote_catalog::TableDef;
 use cenote_datafile::arrow_type;
-use cenote_table::{KeySet, Predicate, RowKey, Scan, ScanFile, may_match, newest};
+use cenote_table::{KeySet, Predicate, RowKey, Scan, ScanFile, may_match};
 use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
@@ -31,8 +30,8 @@ use crate::plan::fault::outward;
 /// The buffered rows of a keyed table.
 pub(super) struct KeyedBuffer {
     key: Arc<RowKey>,
-    /// Keys of all of them.
-    rows: Vec<Rows>,
+    /// The columns of their keys.
+    columns: Vec<Vec<ArrayRef>>,
     /// Holds for every row that they hide.
     hidden: Predicate,
 }
@@ -47,17 +46,14 @@ impl KeyedBuffer {
             return Ok(None);
         }
         let columns: Vec<Vec<ArrayRef>> = batches.iter().map(|batch| key.columns(batch)).collect();
-        let rows =
-            columns.iter().map(|columns| key.rows(columns)).collect::<std::result::Result<Vec<_>, _>>();
-        let rows = rows.map_err(fault)?;
-        for (batch, kept) in batches.iter_mut().zip(newest(&rows)) {
+        for (batch, kept) in batches.iter_mut().zip(key.newest(&columns).map_err(fault)?) {
             if kept.true_count() < batch.num_rows() {
                 *batch = filter_record_batch(batch, &kept)?;
             }
         }
         batches.retain(|batch| batch.num_rows() > 0);
         let hidden = key.predicate(table, &columns).map_err(fault)?;
-        Ok(Some(Self { key: Arc::new(key), rows, hidden }))
+        Ok(Some(Self { key: Arc::new(key), columns, hidden }))
     }
 
     /// The files that the buffer leaves as they are, and those that may have rows that it hides, if there are any.
@@ -87,7 +83,9 @@ impl KeyedBuffer {
             Ok(Arc::new(Column::new_with_schema(&field.name, &schema)?) as Arc<dyn PhysicalExpr>)
         };
         let columns = self.key.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-        let keys = Arc::new(KeySet::new(&self.rows));
+        let rows = self.columns.iter().map(|columns| self.key.rows(columns));
+        let rows = rows.collect::<std::result::Result<Vec<_>, _>>();
+        let keys = Arc::new(KeySet::new(rows.map_err(|error| outward(Error::from(error)))?));
         let not_buffered = Arc::new(NotBuffered { key: self.key.clone(), keys, columns });
         let shown = wanted.map(|wanted| (0..wanted.len()).collect());
         Ok(Arc::new(FilterExecBuilder::new(not_buffered, files).apply_projection(shown)?.build()?))

@@ -130,8 +130,9 @@ impl Grouped {
             gone_results.extend(results.of_key(key)?);
         }
         let before = self.states.batch(gone_states.iter().map(|(row, _)| row.as_ref()))?;
-        let parts: Vec<RecordBatch> =
-            touched.into_iter().chain((before.num_rows() > 0).then_some(before)).collect();
+        // What was held came of earlier rows: functions of the order take states in it.
+        let before = Some(before).filter(|before| before.num_rows() > 0);
+        let parts: Vec<RecordBatch> = before.into_iter().chain(touched).collect();
         let mut merged = self.phases.merge(executor, parts).await?;
         let mut forgotten = 0;
         if self.meaning.is_some() && self.groups > 0 {

@@ -23,7 +23,7 @@ impl Run {
         Ok(())
     }
 
-    /// An object that is whole, as `check` tells: its copy, if it is damaged or gone itself. What is not whole is mended.
+    /// An object that is whole, as `check` tells: its copy, if it is damaged, gone, or cannot be read. What is not whole is mended.
     ///
     /// `Corrupt`, naming both, if neither is.
     pub(super) async fn read_object(
@@ -32,7 +32,7 @@ impl Run {
         check: impl Fn(&Bytes) -> Result<(), String>,
     ) -> Result<Bytes, Error> {
         let store = &self.services.lake.store;
-        let mut damaged = Vec::new();
+        let (mut damaged, mut unreadable) = (Vec::new(), None);
         for path in self.places(id) {
             let reason = match store.read(&path).await {
                 Ok(bytes) => match check(&bytes) {
@@ -43,9 +43,15 @@ impl Run {
                     Err(reason) => reason,
                 },
                 Err(cenote_store::Error::Missing { .. }) => "it is gone".to_owned(),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    unreadable.get_or_insert(error);
+                    continue;
+                }
             };
             damaged.push((path, reason));
+        }
+        if let Some(error) = unreadable {
+            return Err(error.into());
         }
         let reasons: Vec<String> =
             damaged.into_iter().map(|(path, reason)| format!("{reason} ({path})")).collect();

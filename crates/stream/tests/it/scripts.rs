@@ -209,6 +209,7 @@ scripts!(
     changes_that_are_bad_are_left_out,
     places_of_rows,
     structs_lists_and_documents,
+    values_in_the_order_of_their_rows,
     times_and_decimals_as_numbers_and_text,
     windows_of_two_files_joined,
     the_first_of_each_window,

@@ -1,12 +1,13 @@
 //! Finds the rows that a keyed write takes away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::row::Row;
+use arrow::row::{Row, Rows};
 use cenote_catalog::{Op, RowChange};
 use cenote_datafile::DeletionVector;
 use cenote_vocab::Txn;
+use hashbrown::HashMap;
 
 use super::Newest;
 use super::read::KeyReader;
@@ -15,6 +16,7 @@ use crate::scan::ScanFile;
 use crate::worker::on_worker;
 
 /// What goes, and who comes back.
+#[derive(Default)]
 pub(super) struct Places {
     /// `DeleteRows`, file by file.
     pub(super) ops: Vec<Op>,
@@ -27,7 +29,15 @@ pub(super) async fn find(newest: Arc<Newest>, base: Txn) -> Result<Places, Error
     let predicate = newest.zones.predicate(&newest.key);
     let mut files = newest.lake.scan(&newest.scope, &newest.table, base, &predicate).await?.files;
     files.retain(|file| newest.zones.may_hold_partition(&file.entry.file));
-    on_worker(move || async move { Search::new(&newest).run(&files).await }).await
+    if files.is_empty() {
+        return Ok(Places::default()); // of most writes in order of time
+    }
+    on_worker(move || async move {
+        let keys = newest.keys.iter().map(|columns| newest.key.rows(columns));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        Search::new(&newest, &keys).run(&files).await
+    })
+    .await
 }
 
 struct Search<'a> {
@@ -38,8 +48,8 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(newest: &'a Newest) -> Self {
-        let numbers = newest.keys.iter().flat_map(|rows| rows.iter()).zip(0..).collect();
+    fn new(newest: &'a Newest, keys: &'a [Rows]) -> Self {
+        let numbers = keys.iter().flat_map(|rows| rows.iter()).zip(0..).collect();
         let kept = if newest.table.row_lineage() { newest.upserts } else { 0 };
         Self { newest, numbers, owners: vec![None; kept] }
     }

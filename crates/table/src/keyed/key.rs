@@ -1,13 +1,14 @@
 //! What makes two rows of a table the same: the values of its key, where NULL equals NULL.
 
-use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{Row, RowConverter, Rows, SortField};
 use cenote_catalog::TableDef;
-use cenote_datafile::arrow_type;
+use cenote_datafile::{arrow_type, integers};
 use cenote_vocab::{Field, FieldId};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
 use super::zones::Zones;
 use crate::{Dedup, Error, Predicate};
@@ -18,6 +19,8 @@ pub struct RowKey {
     fields: Vec<Field>,
     /// Their places among the table's columns.
     places: Vec<usize>,
+    /// The table's time among the fields.
+    time: Option<usize>,
     converter: RowConverter,
 }
 
@@ -50,7 +53,8 @@ impl RowKey {
         }
         let types = fields.iter().map(|field| SortField::new(arrow_type(&field.field_type)));
         let converter = RowConverter::new(types.collect())?;
-        Ok(Some(Self { fields, places, converter }))
+        let time = fields.iter().position(|field| table.time_field == Some(field.id));
+        Ok(Some(Self { fields, places, time, converter }))
     }
 
     /// The columns, in order.
@@ -73,19 +77,54 @@ impl RowKey {
         Ok(self.converter.convert_columns(columns)?)
     }
 
+    /// Which rows no later one replaces, by the key's columns of parts in order of arrival.
+    pub fn newest(&self, parts: &[Vec<ArrayRef>]) -> Result<Vec<BooleanArray>, Error> {
+        let numbers = self.leading(parts).map(|(_, numbers)| numbers);
+        match numbers.filter(|numbers| ascend(numbers, |a, b| a <= b)) {
+            Some(numbers) if ascend(&numbers, |a, b| a < b) => {
+                Ok(numbers.iter().map(|part| BooleanArray::from(vec![true; part.len()])).collect())
+            }
+            numbers => {
+                let rows = parts.iter().map(|part| self.rows(part)).collect::<Result<Vec<_>, _>>()?;
+                Ok(newest(&rows, numbers.as_deref()))
+            }
+        }
+    }
+
+    /// The numbers that tell most about where in a table rows lie, and their place among the key's columns: the time, else the
+    /// first column of numbers. `None` if there is none without NULL.
+    pub(super) fn leading(&self, parts: &[Vec<ArrayRef>]) -> Option<(usize, Vec<Vec<i128>>)> {
+        let numbers = |at: usize| parts.iter().map(|part| integers(&part[at])).collect::<Option<_>>();
+        self.time.into_iter().chain(0..self.fields.len()).find_map(|at| Some((at, numbers(at)?)))
+    }
+
     /// Holds for every row with one of these keys, and rules out as many files as is cheap.
     pub fn predicate(&self, table: &TableDef, parts: &[Vec<ArrayRef>]) -> Result<Predicate, Error> {
         Ok(Zones::of(table, self, parts)?.predicate(self))
     }
 }
 
-/// Which rows no later one replaces; `parts` are in order of arrival.
-pub fn newest(parts: &[Rows]) -> Vec<BooleanArray> {
-    let mut seen: HashSet<Row<'_>> = HashSet::with_capacity(parts.iter().map(Rows::num_rows).sum());
+/// True if each number and the one after it are so, through all parts.
+fn ascend(parts: &[Vec<i128>], so: impl Fn(i128, i128) -> bool) -> bool {
+    parts.iter().flatten().is_sorted_by(|before, after| so(**before, **after))
+}
+
+/// Which rows no later one replaces; `parts` are in order of arrival. Rows with different `numbers`, which do not descend, have
+/// different keys: those that came in order of time, as most do, are compared with their contemporaries only.
+fn newest(parts: &[Rows], numbers: Option<&[Vec<i128>]>) -> Vec<BooleanArray> {
+    let rows = parts.iter().map(Rows::num_rows).sum();
+    let mut seen: HashSet<Row<'_>> =
+        if numbers.is_none() { HashSet::with_capacity(rows) } else { HashSet::new() };
+    let mut contemporary = None;
     let mut kept = Vec::with_capacity(parts.len());
-    for rows in parts.iter().rev() {
+    for (part, rows) in parts.iter().enumerate().rev() {
         let mut of_part = vec![false; rows.num_rows()];
         for at in (0..rows.num_rows()).rev() {
+            let number = numbers.map(|numbers| numbers[part][at]);
+            if contemporary != number {
+                contemporary = number;
+                seen.clear();
+            }
             of_part[at] = seen.insert(rows.row(at));
         }
         kept.push(BooleanArray::from(of_part));
@@ -95,18 +134,36 @@ pub fn newest(parts: &[Rows]) -> Vec<BooleanArray> {
 }
 
 /// Keys of some rows.
-#[derive(Debug, Default)]
-pub struct KeySet(HashSet<Box<[u8]>>);
+#[derive(Debug)]
+pub struct KeySet {
+    parts: Vec<Rows>,
+    /// Part and row of each.
+    places: HashTable<(usize, usize)>,
+    hasher: DefaultHashBuilder,
+}
 
 impl KeySet {
     /// The keys of all rows of all parts.
-    pub fn new(parts: &[Rows]) -> Self {
-        Self(parts.iter().flat_map(Rows::iter).map(|row| row.data().into()).collect())
+    pub fn new(parts: Vec<Rows>) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let mut places = HashTable::with_capacity(parts.iter().map(Rows::num_rows).sum());
+        let hash = |(part, at): &(usize, usize)| hasher.hash_one(parts[*part].row(*at));
+        for (part, rows) in parts.iter().enumerate() {
+            for (at, row) in rows.iter().enumerate() {
+                let same = |(part, at): &(usize, usize)| parts[*part].row(*at) == row;
+                places.entry(hasher.hash_one(row), same, hash).or_insert((part, at));
+            }
+        }
+        Self { parts, places, hasher }
     }
 
     /// Which of the rows have one of these keys; both are of the same [`RowKey`].
     pub fn contains(&self, rows: &Rows) -> BooleanArray {
-        rows.iter().map(|row| Some(self.0.contains(row.data()))).collect()
+        let holds = |row: Row<'_>| {
+            let same = |(part, at): &(usize, usize)| self.parts[*part].row(*at) == row;
+            self.places.find(self.hasher.hash_one(row), same).is_some()
+        };
+        rows.iter().map(|row| Some(holds(row))).collect()
     }
 }
 
@@ -159,10 +216,15 @@ mod tests {
             rows(vec![Some("a"), None, Some("a"), Some("")], vec![1, 1, 1, 1]),
             rows(vec![None, Some("b")], vec![1, 1]),
         ];
-        let kept = newest(&parts);
-        assert_eq!(kept[0], BooleanArray::from(vec![false, false, true, true]));
-        assert_eq!(kept[1], BooleanArray::from(vec![true, true]));
-        let newer = KeySet::new(&parts[1..]);
-        assert_eq!(newer.contains(&parts[0]), BooleanArray::from(vec![false, true, false, false]));
+        for numbers in [None, Some([vec![1; 4], vec![1; 2]])] {
+            let kept = newest(&parts, numbers.as_ref().map(<[_; 2]>::as_slice));
+            assert_eq!(kept[0], BooleanArray::from(vec![false, false, true, true]));
+            assert_eq!(kept[1], BooleanArray::from(vec![true, true]));
+        }
+        let [older, newer] = parts;
+        assert_eq!(
+            KeySet::new(vec![newer]).contains(&older),
+            BooleanArray::from(vec![false, true, false, false])
+        );
     }
 }

@@ -1,14 +1,15 @@
 //! Where in a table the rows with some keys can lie: by ranges of the key's columns, and by partition.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{concat, sort_to_indices, take};
 use arrow::row::{Row, RowConverter, SortField};
 use cenote_catalog::{ColumnRange, NewFile, PartitionKey, Region, TableDef, Zone};
-use cenote_datafile::{Value, min_max, value_at};
+use cenote_datafile::{Value, min_max};
 use cenote_vocab::{FieldType, Transform, Tuple};
+use hashbrown::HashSet;
 
 use super::RowKey;
 use crate::transform::{Part, partition_value};
@@ -36,7 +37,7 @@ impl Zones {
             Ok(concat(&parts)?)
         };
         let columns = (0..key.fields().len()).map(column).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self { partitions: partitions(table, key, &columns)?, zones: zones(table, key, columns)? })
+        Ok(Self { partitions: partitions(table, key, &columns)?, zones: zones(key, columns)? })
     }
 
     /// Holds for every row with one of the keys.
@@ -92,22 +93,22 @@ impl Zones {
 }
 
 /// Rows apart by the widest gaps of a number among the key's columns: the time, if it is there.
-fn zones(table: &TableDef, key: &RowKey, columns: Vec<ArrayRef>) -> Result<Vec<Vec<ColumnRange>>, Error> {
-    let is_number = |at: &usize| {
-        columns[*at].null_count() == 0
-            && !columns[*at].is_empty()
-            && matches!(value_at(&columns[*at], 0), Some(Value::Integer(_)))
-    };
-    let time = key.fields().iter().position(|field| table.time_field == Some(field.id));
-    let leading = time.into_iter().chain(0..columns.len()).find(is_number);
-    let Some(leading) = leading else {
+fn zones(key: &RowKey, columns: Vec<ArrayRef>) -> Result<Vec<Vec<ColumnRange>>, Error> {
+    let parts = [columns];
+    let leading = key.leading(&parts);
+    let [mut columns] = parts;
+    let Some((leading, numbers)) = leading.filter(|_| !columns[0].is_empty()) else {
         return Ok(vec![ranges(key, &columns)]);
     };
-    let order = sort_to_indices(&columns[leading], None, None)?;
-    let columns = columns.iter().map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
+    let mut numbers = numbers.concat();
+    if !numbers.is_sorted() {
+        let order = sort_to_indices(&columns[leading], None, None)?;
+        columns = columns.iter().map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
+        numbers.sort_unstable();
+    }
     let mut starts = vec![0];
-    starts.extend(after_gaps(&columns[leading]));
-    let ends = starts.iter().skip(1).copied().chain([columns[leading].len()]);
+    starts.extend(after_gaps(&numbers));
+    let ends = starts.iter().skip(1).copied().chain([numbers.len()]);
     let zone = |(start, end): (&usize, usize)| {
         let slices: Vec<_> = columns.iter().map(|column| column.slice(*start, end - start)).collect();
         ranges(key, &slices)
@@ -115,26 +116,23 @@ fn zones(table: &TableDef, key: &RowKey, columns: Vec<ArrayRef>) -> Result<Vec<V
     Ok(starts.iter().zip(ends).map(zone).collect())
 }
 
-/// The places, ascending, before which the ordered numbers leave the widest gaps.
-fn after_gaps(numbers: &ArrayRef) -> Vec<usize> {
-    let number = |at: usize| match value_at(numbers, at) {
-        Some(Value::Integer(number)) => number,
-        _ => 0, // the column has numbers only
-    };
-    let mut widest: BinaryHeap<Reverse<(i128, usize)>> = BinaryHeap::with_capacity(ZONES_MAX + 1);
-    let mut before = number(0);
-    for at in 1..numbers.len() {
-        let now = number(at);
-        let gap = now - before;
-        before = now;
-        if gap > 1 {
-            widest.push(Reverse((gap, at)));
-        }
-        if widest.len() == ZONES_MAX {
+/// The places, ascending, before which the ordered numbers leave the widest gaps; of equal gaps the first ones.
+fn after_gaps(numbers: &[i128]) -> Vec<usize> {
+    let mut widest: BinaryHeap<Reverse<(i128, Reverse<usize>)>> = BinaryHeap::with_capacity(ZONES_MAX);
+    for (at, pair) in numbers.windows(2).enumerate() {
+        let gap = pair[1] - pair[0];
+        let narrowest = widest.peek().map_or(1, |Reverse((gap, _))| *gap);
+        if widest.len() == ZONES_MAX - 1 {
+            if gap <= narrowest {
+                continue;
+            }
             widest.pop();
         }
+        if gap > 1 {
+            widest.push(Reverse((gap, Reverse(at + 1))));
+        }
     }
-    let mut places: Vec<usize> = widest.into_iter().map(|Reverse((_, at))| at).collect();
+    let mut places: Vec<usize> = widest.into_iter().map(|Reverse((_, Reverse(at)))| at).collect();
     places.sort_unstable();
     places
 }
@@ -187,17 +185,14 @@ fn partitions(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::Int64Array;
-
     use super::*;
 
     #[test]
     fn numbers_are_cut_at_their_widest_gaps() {
-        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, 900, 901, 5_000]));
-        assert_eq!(after_gaps(&numbers), [3, 5]);
-        let even: ArrayRef = Arc::new(Int64Array::from_iter_values((0..1_000).map(|n| n * 10)));
-        assert_eq!(after_gaps(&even).len(), ZONES_MAX - 1);
+        assert_eq!(after_gaps(&[1, 2, 3, 900, 901, 5_000]), [3, 5]);
+        let even: Vec<i128> = (0..1_000).map(|n| n * 10).collect();
+        assert_eq!(after_gaps(&even), (1..ZONES_MAX).collect::<Vec<_>>());
+        let wider: Vec<i128> = (0..100).map(|n| n * n).collect();
+        assert_eq!(after_gaps(&wider), (101 - ZONES_MAX..100).collect::<Vec<_>>());
     }
 }
