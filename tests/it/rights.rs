@@ -452,7 +452,8 @@ async fn a_grant_opens_the_doors_of_its_privilege_and_no_other() {
     assert!(text.contains("DELETE") && text.contains("default.t"), "{text}");
     // Who manages a pipeline of another's still does not read by the owner's rights.
     admin.sql("GRANT MANAGE ON PIPELINE p TO TOKEN ada").await;
-    let (state, text) = status("PATCH", pipeline.as_str(), r#"{"query":"INSERT INTO out SELECT n FROM raw"}"#).await;
+    let (state, text) =
+        status("PATCH", pipeline.as_str(), r#"{"query":"INSERT INTO out SELECT n FROM raw"}"#).await;
     assert_eq!(state, 403, "{text}");
     assert_eq!(outcome(&ada, "ALTER PIPELINE p AS INSERT INTO out SELECT n FROM raw").await.1, "42501");
     assert_eq!(status("DELETE", &pipeline, "").await.0, 200);
