@@ -4,9 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use cenote_catalog::{
-    AuditEntry, AuditOutcome, Caller, Identity, Object, Privilege, authorize,
-};
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity, Object, Privilege, authorize};
 use http::HeaderMap;
 use http::request::Parts;
 

@@ -117,7 +117,8 @@ impl Asked {
 
     /// Notes that a right was lacking.
     async fn audit_denied(self, app: &App, problem: Option<&Problem>) -> Result<(), Problem> {
-        let Some(problem) = problem.filter(|problem| problem.members.get("sqlstate") == Some(&"42501".into()))
+        let Some(problem) =
+            problem.filter(|problem| problem.members.get("sqlstate") == Some(&"42501".into()))
         else {
             return Ok(());
         };

@@ -30,7 +30,9 @@ impl Inner {
     /// Notes a statement that was done, if it is one of those that no commit tells: of pipelines, and of the node's upkeep.
     pub(crate) async fn audit_statement(&self, prepared: &Prepared, request_id: Option<&str>) {
         let action = match prepared.parsed() {
-            Parsed::Command(Command::Flush(_) | Command::Pipeline(PipelineStatement::Explain { .. })) => return,
+            Parsed::Command(Command::Flush(_) | Command::Pipeline(PipelineStatement::Explain { .. })) => {
+                return;
+            }
             Parsed::Command(Command::Pipeline(_)) => "ddl",
             _ if prepared.class == Class::Admin => "admin",
             _ => return,

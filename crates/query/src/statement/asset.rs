@@ -367,6 +367,9 @@ impl Steering<'_> {
         if let Some(taken) = &taken {
             refuse_cycle(&assets, &asset, &names)?;
             if known.is_none() {
+                if !session.identity().allows(Privilege::Alter, &taken.schema_name, Some(&taken.name)) {
+                    return Err(denied(Privilege::Alter, &taken.full_name()));
+                }
                 fits(taken, &outputs)?;
             }
         }
