@@ -184,7 +184,38 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
     assert_eq!((run["state"].as_str(), run["errorMessage"].as_str()), (Some("CANCELLED"), Some("enough")));
     post(&client, &format!("/api/v1/runs/{id}/cancel"), Value::Null, 409).await;
     client.sql("CREATE OR REPLACE ASSET mart.endless AS SELECT 1 AS n").await;
-    let again = post(&client, &format!("/api/v1/runs/{id}/rerun"), json!({"mode": "fromFailure"}), 201).await;
+    let keyed = async |key: &str, body: Value| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let path = format!("/api/v1/runs/{id}/rerun");
+        client.send("POST", &path, &headers, body.to_string()).await.expect("an answer")
+    };
+    let mode = json!({"mode": "fromFailure"});
+    let (one, two) = tokio::join!(keyed("again", mode.clone()), keyed("again", mode.clone()));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(
+        (statuses, &one.json()["runId"]),
+        ([200, 201], &two.json()["runId"]),
+        "{} {}",
+        one.text,
+        two.text
+    );
+    let again = keyed("again", mode).await;
+    assert_eq!((again.status, &again.json()["runId"]), (200, &one.json()["runId"]), "{}", again.text);
+    let again = again.json();
+    let by_sql = async |text: String| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "by SQL")];
+        let body = json!({ "sql": text }).to_string();
+        client.send("POST", "/api/v1/sql", &headers, body).await.expect("an answer")
+    };
+    let rerun = format!("RERUN RUN '{id}' FROM FAILURE");
+    let (one, two) = (by_sql(rerun.clone()).await, by_sql(rerun).await);
+    assert_eq!((one.status, two.status), (200, 200), "{} {}", one.text, two.text);
+    let run_of = |answer: &Answer| answer.json()["results"][0]["data"][0][0].clone();
+    assert!(run_of(&one).is_string() && run_of(&one) == run_of(&two), "{} {}", one.text, two.text);
+    assert_ne!(run_of(&one), again["runId"], "another key is another run");
+    let taken = json!({"selection": ["mart.total"], "runKey": "again"});
+    post(&client, "/api/v1/runs", taken, 409).await;
     let again = ended(&client, &again).await;
     assert_eq!(
         (again["state"].as_str(), again["parentRunId"].as_str()),
@@ -245,11 +276,23 @@ async fn assets_their_partitions_and_their_graph_are_shown_and_changed() {
         .collect();
     assert_eq!(shape, [(Some("stale"), Some(2)), (Some("missing"), Some(2)), (Some("fresh"), Some(1))]);
 
+    let first = get(&client, "/api/v1/assets/mart.daily/partitions?status=stale&limit=1").await;
+    assert_eq!(keys(&first), ["day=d:2024-01-01"]);
+    let first_range = get(&client, "/api/v1/assets/mart.daily/partitions?format=ranges&limit=1").await;
     let why = get(&client, "/api/v1/assets/mart.daily/explain?partition=day=2024-01-02").await;
     assert_eq!(
         (why["state"].as_str(), why["reasons"][0]["code"].as_str()),
         (Some("stale"), Some("UPSTREAM_CHANGED"))
     );
+    // The partition at which the first page ended is not among those that are asked for any more.
+    let again = json!({"selection": ["mart.daily"], "partitionKey": "day=2024-01-01"});
+    ended(&client, &post(&client, "/api/v1/runs", again, 201).await).await;
+    let cursor = first["nextCursor"].as_str().expect("more");
+    let path = format!("/api/v1/assets/mart.daily/partitions?status=stale&limit=1&cursor={cursor}");
+    assert_eq!(keys(&get(&client, &path).await), ["day=d:2024-01-02"]);
+    let cursor = first_range["nextCursor"].as_str().expect("more");
+    let path = format!("/api/v1/assets/mart.daily/partitions?format=ranges&cursor={cursor}");
+    assert_eq!(get(&client, &path).await["data"][0]["start"], "day=d:2024-01-03");
     let stale = json!({"selection": ["mart.daily"], "partitionStatus": "stale"});
     ended(&client, &post(&client, "/api/v1/runs", stale, 201).await).await;
     let why = get(&client, "/api/v1/assets/mart.daily/explain?partition=day=2024-01-02").await;
@@ -283,8 +326,21 @@ async fn assets_their_partitions_and_their_graph_are_shown_and_changed() {
         (held.status, &held.json()["paused"], &held.json()["attempts"]),
         (200, &json!(true), &json!(7))
     );
-    let renamed = call(&client, "PATCH", "/api/v1/assets/mart.total", json!({"name": "sums"})).await;
+    let (before, path) = (get(&client, "/api/v1/assets/mart.total").await, "/api/v1/assets/mart.total");
+    let taken = json!({"paused": false, "options": {"attempts": 9}, "name": "daily"});
+    let taken = call(&client, "PATCH", path, taken).await;
+    assert_eq!(taken.status, 409, "{}", taken.text);
+    assert_eq!(get(&client, path).await, before, "nothing of it was done");
+    let commits = "SELECT count(*) FROM system.catalog.transactions WHERE operation = 'alter_asset'";
+    let changed = client.number(commits).await;
+    let all = json!({"paused": false, "options": {"attempts": 9}, "name": "sums"});
+    let renamed = call(&client, "PATCH", path, all).await;
     assert_eq!((renamed.status, renamed.json()["assetKey"].as_str()), (200, Some("mart.sums")));
+    assert_eq!(
+        (&renamed.json()["paused"], &renamed.json()["attempts"], client.number(commits).await),
+        (&json!(false), &json!(9), changed + 1),
+        "one commit"
+    );
     let refused = call(&client, "DELETE", "/api/v1/assets/mart.daily?cascade=true", Value::Null).await;
     assert_eq!(refused.status, 409, "{}", refused.text);
     let gone = call(&client, "DELETE", "/api/v1/assets/mart.sums?cascade=true", Value::Null).await;
@@ -297,6 +353,13 @@ async fn assets_their_partitions_and_their_graph_are_shown_and_changed() {
     assert_eq!((changed.status, changed.json()["severity"].as_str()), (200, Some("error")));
     let listed = get(&client, "/api/v1/checks?table=mart.daily").await;
     assert_eq!(listed["data"][0]["checkId"].as_str(), Some(id));
+    let keyed = async || {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "a check")];
+        let body = json!({"sql": "CREATE CHECK whole ON mart.daily AS NOT NULL (ts)"}).to_string();
+        client.send("POST", "/api/v1/sql", &headers, body).await.expect("an answer")
+    };
+    let (one, two) = (keyed().await, keyed().await);
+    assert_eq!((one.status, two.status, &one.text), (200, 200, &two.text), "it is made once");
     let gone = call(&client, "DELETE", &format!("/api/v1/checks/{id}"), Value::Null).await;
     assert_eq!(gone.status, 204, "{}", gone.text);
 }
@@ -328,10 +391,47 @@ async fn what_is_wrong_is_named_and_another_tenant_sees_nothing() {
         assert_eq!(answer.status, status, "{body}: {}", answer.text);
         assert!(answer.text.contains(expected), "{body}: {}", answer.text);
     }
+    let many: Vec<&str> = vec!["mart.total"; 1_001];
+    let answer = call(&client, "POST", "/api/v1/runs", json!({"selection": many})).await;
+    assert!(answer.status == 400 && answer.text.contains("at most 1000"), "{}", answer.text);
     assert_eq!(get(&client, "/api/v1/runs").await["data"], json!([]), "nothing was begun");
+    for (path, expected) in [
+        ("assets?status=sick", "status is one of missing, running, failed, stale, fresh"),
+        ("assets?kind=python", "kind is one of sql"),
+        ("runs?kind=job", "kind is one of asset"),
+        ("runs?state=DONE", "state is one of PENDING, RUNNING"),
+        ("assets/mart.daily/partitions?status=sick", "status is one of"),
+        ("assets/mart.daily/partitions?format=text", "format is one of keys, ranges"),
+        ("assets/mart.daily?colour=red", "colour"),
+        ("assets/mart.daily/partitions/summary?colour=red", "colour"),
+        ("assets?cursor=eHh4", "cursor is none"),
+    ] {
+        let answer = call(&client, "GET", &format!("/api/v1/{path}"), Value::Null).await;
+        assert!(answer.status == 400 && answer.text.contains(expected), "{path}: {}", answer.text);
+    }
+    let nobody = "00000000-0000-0000-0000-000000000000";
+    for (method, path) in [
+        ("PUT", "assets/mart.daily".to_owned()),
+        ("PATCH", "assets/mart.daily".to_owned()),
+        ("POST", "checks".to_owned()),
+        ("PATCH", format!("checks/{nobody}")),
+        ("DELETE", format!("checks/{nobody}")),
+        ("GET", format!("runs/{nobody}")),
+        ("GET", format!("runs/{nobody}/explain")),
+        ("POST", format!("runs/{nobody}/cancel")),
+        ("POST", format!("runs/{nobody}/pause")),
+        ("POST", format!("runs/{nobody}/resume")),
+        ("POST", format!("runs/{nobody}/rerun")),
+    ] {
+        let answer = call(&client, method, &format!("/api/v1/{path}?colour=red"), json!({})).await;
+        assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text);
+        assert!(answer.text.contains("unknown parameter \\\"colour\\\""), "{method} {path}: {}", answer.text);
+    }
     let made = post(&client, "/api/v1/runs", json!({"selection": ["mart.total"]}), 201).await;
     let run = ended(&client, &made).await;
     let id = run["runId"].as_str().expect("a run");
+    let answer = call(&client, "GET", &format!("/api/v1/runs/{id}/tasks?state=READY"), Value::Null).await;
+    assert!(answer.status == 400 && answer.text.contains("QUEUED"), "{}", answer.text);
     for path in ["/api/v1/runs", "/api/v1/assets", "/api/v1/checks"] {
         assert_eq!(get(&other, path).await["data"], json!([]), "{path}");
     }

@@ -128,6 +128,16 @@ async fn who_may_create_owns_what_it_made_and_lets_others_in() {
         "42501",
         "it is in a schema that it knows"
     );
+    // Who may create takes nothing over that is there.
+    admin.sql("CREATE VIEW team.looked AS SELECT 1 AS n").await;
+    for sql in [
+        "CREATE OR REPLACE TABLE team.others (m BIGINT)",
+        "CREATE OR REPLACE VIEW team.looked AS SELECT 2 AS n",
+        "CREATE ASSET team.others AS SELECT n FROM team.mine",
+        "ALTER TABLE team.others RENAME TO team.taken",
+    ] {
+        assert_eq!(outcome(&ada, sql).await.1, "42501", "{sql}");
+    }
     ada.sql("GRANT SELECT ON TABLE team.mine TO TOKEN bob").await;
     assert_eq!(bob.number("SELECT count(*) FROM team.mine").await, 1);
     assert_eq!(outcome(&bob, "GRANT SELECT ON TABLE team.mine TO TOKEN ada").await.1, "42501");
@@ -278,7 +288,9 @@ fn of_any(text: &str, name: &str) -> String {
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(mut body) => {
             if let Some(members) = body.as_object_mut() {
-                members.remove("request_id");
+                for volatile in ["request_id", "execution_time_ms", "timestamp"] {
+                    members.remove(volatile);
+                }
             }
             body.to_string()
         }
@@ -300,7 +312,8 @@ async fn no_door_tells_what_may_not_be_known_from_what_is_not_there() {
         "CREATE ASSET hidden_a AS SELECT n FROM hidden_t",
         "CREATE TABLE hidden_o (n BIGINT)",
         "CREATE PIPELINE hidden_p WITH (desired = 'paused') AS INSERT INTO hidden_o SELECT n FROM hidden_t",
-        "CREATE PIPELINE missing_p WITH (desired = 'paused') AS SELECT n FROM hidden_t",
+        "CREATE TABLE hidden_q (n BIGINT)",
+        "CREATE PIPELINE missing_p WITH (desired = 'paused') AS INSERT INTO hidden_q SELECT n FROM hidden_t",
         "CREATE ROLE hidden_role",
         "GRANT SELECT ON TABLE hidden_t TO ROLE hidden_role",
         "GRANT SELECT ON TABLE seen TO TOKEN ada",

@@ -166,7 +166,7 @@ impl Identity {
     }
 
     fn has(&self, test: impl Fn(right::Right<'_>) -> bool) -> bool {
-        test(right::Right::everywhere(self.token.permissions.into()))
+        test(right::Right::of_permissions(self.token.permissions.into()))
             || self.token.grants.iter().any(|grant| test(right::Right::of_token(grant)))
             || self.access.book().rights(self.token.id).any(test)
     }

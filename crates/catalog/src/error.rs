@@ -94,6 +94,9 @@ pub enum Error {
     /// A run of the asset is open.
     #[error("asset {0} has a run that is not at its end")]
     AssetBusy(uuid::Uuid),
+    /// The asset is not as it was when its change was planned.
+    #[error("asset {0} was changed meanwhile")]
+    AssetChanged(uuid::Uuid),
     /// The table is filled by a recipe.
     #[error("table {0} is an asset")]
     IsAsset(String),
@@ -309,6 +312,7 @@ impl Fault for Error {
             | Self::PipelineExists(_)
             | Self::CheckExists(_)
             | Self::AssetBusy(_)
+            | Self::AssetChanged(_)
             | Self::IsAsset(_)
             | Self::RunEnded(_)
             | Self::RunKeyTaken { .. }

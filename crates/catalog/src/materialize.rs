@@ -90,7 +90,7 @@ pub struct Planned {
     pub created: bool,
     /// Of the plan.
     pub fingerprint: String,
-    /// Key and reason of each task, in an order in which they may run.
+    /// Key and reason of each task, in an order in which they may run; of a run that was there already, by key.
     pub tasks: Vec<(String, String)>,
 }
 

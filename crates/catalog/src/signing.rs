@@ -91,7 +91,7 @@ async fn replace(inner: &Inner, scope: &Scope, when: Replace) -> Result<SigningK
         transaction.rollback().await?;
         return Ok(key);
     }
-    let kid: String = inner.ids.bytes::<KID_BYTES>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let kid = hex::encode(inner.ids.bytes::<KID_BYTES>());
     let key = SigningKey { kid, secret: inner.ids.bytes() };
     signing::retire(&mut transaction, catalog, now, now.minus(OVERLAP)).await?;
     signing::insert(&mut transaction, catalog, &key, now).await?;

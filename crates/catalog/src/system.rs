@@ -91,8 +91,7 @@ fn array(column: &SystemColumn, cells: Vec<Cell>) -> Result<ArrayRef, Error> {
                     Cell::Text(text) => builder.append_value(text),
                     Cell::Uuid(uuid) => builder.append_value(uuid.to_string()),
                     Cell::Bytes(bytes) if bytes.len() == 32 => {
-                        builder
-                            .append_value(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+                        builder.append_value(hex::encode(bytes));
                     }
                     Cell::Bytes(bytes) => match uuid::Uuid::from_slice(&bytes) {
                         Ok(uuid) => builder.append_value(uuid.to_string()),

@@ -24,7 +24,7 @@ pub(crate) const DEATHS_MAX: i64 = 3;
 /// A change of assets and their runs, made by a commit.
 #[derive(Clone, Debug)]
 pub enum FlowChange {
-    /// A new asset, or a new recipe of one.
+    /// A new asset, or a new recipe of one, one version newer. `AssetChanged` if it is not as it was read.
     PutAsset(Box<Asset>),
     /// It runs by itself no more, or again; `next`: when its schedule is due.
     PauseAsset {
@@ -41,7 +41,7 @@ pub enum FlowChange {
     PutCheck(Box<Check>),
     /// A check goes.
     DropCheck(Uuid),
-    /// A run with all of its tasks.
+    /// A run with all of its tasks. `AssetNotFound` if one of their assets is gone.
     CreateRun(Box<NewAssetRun>),
     /// A trigger was due, and nothing ran.
     Tick(Tick),

@@ -1,6 +1,5 @@
 //! Partition tuples as canonical JSON: `[19723,null,"eu",{"bytes":"00ff"}]`.
 
-use cenote_datafile::from_hex;
 use cenote_vocab::{PartitionValue, Tuple};
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ pub fn tuple_text(tuple: &[Option<PartitionValue>]) -> String {
             Err(_) => json!({ "integer": value.to_string() }),
         },
         Some(PartitionValue::Text(text)) => json!(text),
-        Some(PartitionValue::Bytes(bytes)) => json!({ "bytes": hex(bytes) }),
+        Some(PartitionValue::Bytes(bytes)) => json!({ "bytes": hex::encode(bytes) }),
     };
     Value::Array(tuple.iter().map(value).collect()).to_string()
 }
@@ -30,7 +29,7 @@ pub(crate) fn parse_tuple(text: &str) -> Option<Tuple> {
             Value::String(text) => Some(PartitionValue::Text(text.clone())),
             Value::Object(object) => match (object.get("integer"), object.get("bytes")) {
                 (Some(Value::String(digits)), None) => Some(PartitionValue::Integer(digits.parse().ok()?)),
-                (None, Some(Value::String(text))) => Some(PartitionValue::Bytes(from_hex(text)?)),
+                (None, Some(Value::String(text))) => Some(PartitionValue::Bytes(hex::decode(text).ok()?)),
                 _ => return None,
             },
             Value::Array(_) => return None,
@@ -38,10 +37,6 @@ pub(crate) fn parse_tuple(text: &str) -> Option<Tuple> {
     };
     let parts: Vec<Value> = serde_json::from_str(text).ok()?;
     parts.iter().map(value).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

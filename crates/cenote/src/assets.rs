@@ -80,9 +80,10 @@ impl Assets for NodeAssets {
         &'a self,
         scope: &'a Scope,
         run: Uuid,
+        key: Option<String>,
         actor: &'a str,
     ) -> BoxFuture<'a, Result<Planned, Error>> {
-        async move { self.0.rerun(scope, run, actor).await.map_err(|error| Error::of(&error)) }.boxed()
+        async move { self.0.rerun(scope, run, key, actor).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>> {
@@ -97,8 +98,12 @@ impl Assets for NodeAssets {
         async move { self.0.partitions(scope, asset).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
-    fn states<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>> {
-        async move { self.0.asset_states(scope).await.map_err(|error| Error::of(&error)) }.boxed()
+    fn states<'a>(
+        &'a self,
+        scope: &'a Scope,
+        of: Option<Uuid>,
+    ) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>> {
+        async move { self.0.asset_states(scope, of).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn explain_asset<'a>(

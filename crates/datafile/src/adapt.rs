@@ -147,7 +147,8 @@ pub fn literal(field_type: &FieldType, text: &str) -> Result<ArrayRef, ArrowErro
     let wrong = || ArrowError::CastError(format!("{text:?} is no {}", field_type.sql_name()));
     match field_type {
         FieldType::Binary => {
-            let bytes = text.strip_prefix("\\x").and_then(from_hex).ok_or_else(wrong)?;
+            let bytes =
+                text.strip_prefix("\\x").and_then(|digits| hex::decode(digits).ok()).ok_or_else(wrong)?;
             Ok(Arc::new(arrow::array::BinaryArray::from_vec(vec![&bytes])))
         }
         FieldType::Uuid => {
@@ -161,17 +162,6 @@ pub fn literal(field_type: &FieldType, text: &str) -> Result<ArrayRef, ArrowErro
             cast_with_options(&column, &arrow_type(field_type), &EXACT).map_err(|_| wrong())
         }
     }
-}
-
-/// The bytes of hexadecimal digits; `None` if it is something else.
-pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| {
-        let digits =
-            std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        u8::from_str_radix(digits, 16).ok()
-    };
-    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 #[cfg(test)]

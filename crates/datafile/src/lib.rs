@@ -30,7 +30,7 @@ mod stored_statistics;
 mod value;
 mod writer;
 
-pub use adapt::{absent, adapt, adapt_with, from_hex, literal};
+pub use adapt::{absent, adapt, adapt_with, literal};
 pub use arrow_schema::{
     FIELD_ID_KEY, LIST_ELEMENT, arrow_field, arrow_schema, arrow_type, field_id, field_type, sql_schema,
 };

@@ -126,16 +126,20 @@ impl AsyncFileReader for ObjectReader {
         async move {
             ranges.iter().try_for_each(|range| self.check(range))?;
             let checks = self.known_checks().await?;
-            let whole: Vec<Range<u64>> = ranges.iter().map(|range| checks.widened(range)).collect();
+            let whole = merged(ranges.iter().map(|range| checks.widened(range)).collect());
             let read = self.objects.get_ranges(&self.file.path, &whole).await;
             let found = self.explained(read).await?;
-            let parts = ranges.iter().zip(&whole).zip(found).map(|((range, whole), bytes)| {
-                checks.compare(whole.start, &bytes).map_err(ParquetError::General)?;
-                let place =
-                    |at: u64| usize::try_from(at - whole.start).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(bytes.slice(place(range.start)..place(range.end)))
-            });
-            parts.collect()
+            for (whole, bytes) in whole.iter().zip(&found) {
+                checks.compare(whole.start, bytes).map_err(ParquetError::General)?;
+            }
+            let part = |range: &Range<u64>| {
+                let at = whole.partition_point(|whole| whole.start <= range.start).checked_sub(1)?;
+                let (first, bytes) = (whole[at].start, found.get(at)?);
+                let place = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX).min(bytes.len());
+                Some(bytes.slice(place(range.start)..place(range.end)))
+            };
+            let parts: Option<Vec<Bytes>> = ranges.iter().map(part).collect();
+            parts.ok_or_else(|| ParquetError::General("the store answered too little".to_owned()))
         }
         .boxed()
     }
@@ -158,5 +162,38 @@ impl AsyncFileReader for ObjectReader {
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()
+    }
+}
+
+/// The ranges in order, those that share bytes as one: no block is read or compared twice.
+fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start < last.end || range.start == last.start => {
+                last.end = last.end.max(range.end);
+            }
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_share_bytes_become_one() {
+        for (given, expected) in [
+            (vec![0..4, 4..8], "[0..4, 4..8]"),
+            (vec![4..8, 0..5], "[0..8]"),
+            (vec![0..9, 2..3, 12..14], "[0..9, 12..14]"),
+            (vec![3..3, 3..5], "[3..5]"),
+            (vec![0..2, 2..2], "[0..2, 2..2]"),
+        ] {
+            assert_eq!(format!("{:?}", merged(given)), expected);
+        }
     }
 }

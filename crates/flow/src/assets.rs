@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::flow::Inner;
-use crate::plan::{EDGES_MAX, Node, Plan, Refusal, Selection, hex, plan};
+use crate::plan::{EDGES_MAX, Node, Plan, Refusal, Selection, plan};
 use crate::schedule::Cadence;
 use crate::slices::Cut;
 use crate::task::TASKS_MAX;
@@ -130,6 +130,13 @@ impl Flow {
     /// Plans a run, and makes it unless it is only asked what it would be.
     pub async fn materialize(&self, scope: &Scope, asked: MaterializeRequest) -> Result<Planned, Error> {
         check_request(&asked)?;
+        let key = asked.key.clone().filter(|_| !asked.dry_run).map(|key| (key, request_hash(&asked)));
+        // First of all: what could be planned then may not be any more.
+        if let Some(key) = &key
+            && let Some(known) = self.run_of_key(scope, key).await?
+        {
+            return Ok(known);
+        }
         let graph = Graph::load(&self.inner, scope).await?;
         let selection = Selection {
             roots: self.inner.roots(scope, &graph, &asked).await?,
@@ -142,19 +149,10 @@ impl Flow {
         if asked.dry_run {
             return Ok(planned(&plan, None, false));
         }
-        let hash = request_hash(&asked);
-        if let Some(key) = &asked.key
-            && let Some((run, known)) = self.inner.lake.catalog.run_of_key(scope, key).await?
-        {
-            return match known == hash {
-                true => Ok(planned(&plan, Some(run), false)),
-                false => Err(Error::RunKey { key: key.clone(), run, known: hex(&known), asked: hex(&hash) }),
-            };
-        }
         let range = matches!(asked.wanted, Wanted::Range(..));
         let usual = if range { RANGE_PRIORITY } else { PERSON_PRIORITY };
         let run = NewAssetRun {
-            key: asked.key.clone().map(|key| (key, hash)),
+            key: key.clone(),
             actor: Some(asked.actor.clone()),
             logical: asked.logical,
             parent: asked.parent,
@@ -165,11 +163,42 @@ impl Flow {
             ..self.inner.new_run(&plan, "person", asked.assets.first().filter(|_| asked.assets.len() == 1))
         };
         let id = run.id;
-        self.inner
-            .commit_flow(scope, "create_run", Some(asked.actor), FlowChange::CreateRun(Box::new(run)))
-            .await?;
-        self.inner.begin_ready(scope).await?;
+        let change = FlowChange::CreateRun(Box::new(run));
+        match (self.inner.commit_flow(scope, "create_run", Some(asked.actor), change).await, &key) {
+            (Ok(_), _) => {}
+            // The same may have been asked meanwhile.
+            (Err(error @ Error::Catalog(cenote_catalog::Error::RunKeyTaken { .. })), Some(key)) => {
+                return self.run_of_key(scope, key).await?.ok_or(error);
+            }
+            (Err(error), _) => return Err(error),
+        }
+        self.inner.begin_soon(scope).await;
         Ok(planned(&plan, Some(id), true))
+    }
+
+    /// The run that was asked for by a key, as it was planned. `RunKey` if something else was asked.
+    async fn run_of_key(
+        &self,
+        scope: &Scope,
+        (key, asked): &(String, [u8; 32]),
+    ) -> Result<Option<Planned>, Error> {
+        let catalog = &self.inner.lake.catalog;
+        let Some((run, known)) = catalog.run_of_key(scope, key).await? else { return Ok(None) };
+        if known != *asked {
+            return Err(Error::RunKey {
+                key: key.clone(),
+                run,
+                known: hex::encode(known),
+                asked: hex::encode(asked),
+            });
+        }
+        let run = catalog.asset_run(scope, run).await?;
+        Ok(Some(Planned {
+            run: Some(run.id),
+            created: false,
+            fingerprint: run.fingerprint.unwrap_or_default(),
+            tasks: run.tasks.into_iter().map(|task| (task.key, task.reason)).collect(),
+        }))
     }
 
     /// Returns when a run is at its end.
@@ -200,11 +229,20 @@ impl Flow {
         self.inner.lake.catalog.asset_run(scope, run).await?;
         let operation = if paused { "pause_run" } else { "resume_run" };
         self.inner.commit_flow(scope, operation, None, FlowChange::PauseRun { run, paused }).await?;
-        if paused { Ok(()) } else { self.inner.begin_ready(scope).await }
+        if !paused {
+            self.inner.begin_soon(scope).await;
+        }
+        Ok(())
     }
 
-    /// Makes a run of the tasks of another that did not succeed.
-    pub async fn rerun(&self, scope: &Scope, run: Uuid, actor: &str) -> Result<Planned, Error> {
+    /// Makes a run of the tasks of another that did not succeed; the same key is the same run.
+    pub async fn rerun(
+        &self,
+        scope: &Scope,
+        run: Uuid,
+        key: Option<String>,
+        actor: &str,
+    ) -> Result<Planned, Error> {
         let old = self.inner.lake.catalog.asset_run(scope, run).await?;
         match old.state.as_str() {
             "FAILED" | "CANCELLED" | "TIMED_OUT" => {}
@@ -222,6 +260,7 @@ impl Flow {
             labels: old.labels,
             priority: i32::try_from(old.priority).ok(),
             actor: actor.to_owned(),
+            key,
             parent: Some(run),
             ..MaterializeRequest::default()
         };
@@ -241,8 +280,9 @@ fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
 /// What is wrong with a request in itself.
 fn check_request(asked: &MaterializeRequest) -> Result<(), Error> {
     let wrong = |text: String| Err(Error::Plan(text));
-    if asked.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > RUN_KEY_BYTES_MAX) {
-        return wrong(format!("a run key has 1 to {RUN_KEY_BYTES_MAX} bytes"));
+    let is_key = |key: &String| (1..=RUN_KEY_BYTES_MAX).contains(&key.len()) && !key.contains('\0');
+    if !asked.key.as_ref().is_none_or(is_key) {
+        return wrong(format!("a run key has 1 to {RUN_KEY_BYTES_MAX} bytes, none of them NUL"));
     }
     if asked.chunk == Some(0) || asked.concurrency == Some(0) {
         return wrong("chunk and concurrency are at least 1".to_owned());
@@ -282,6 +322,9 @@ fn request_hash(asked: &MaterializeRequest) -> [u8; 32] {
     if asked.wanted != Wanted::Nothing || asked.chunk.is_some() {
         hash.update(asked.wanted.canonical());
         hash.update(asked.chunk.unwrap_or(0).to_be_bytes());
+    }
+    if let Some(parent) = asked.parent {
+        hash.update(parent);
     }
     for (name, value) in &asked.labels {
         for text in [name, value] {
@@ -382,6 +425,13 @@ impl Inner {
             self.begin_task(scope, task, tasks.clone());
         }
         Ok(())
+    }
+
+    /// The same behind a commit: who asked for that is told that it was made, whatever comes of this.
+    async fn begin_soon(self: &Arc<Self>, scope: &Scope) {
+        if let Err(error) = self.begin_ready(scope).await {
+            tracing::warn!(%error, "tasks that are ready are begun later");
+        }
     }
 
     /// Ends runs whose time is over.

@@ -36,7 +36,7 @@ impl Flow {
         rows.extend(verdict.reasons.iter().map(|reason| told(&graph, &own, reason)));
         if let Some(parts) = freshness.parts(id) {
             let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-            for number in Freshness::numbers(parts).numbers() {
+            for number in Freshness::numbers(parts)?.numbers() {
                 *counts.entry(freshness.of_slice(asset, parts, number).state.name()).or_default() += 1;
             }
             rows.extend(counts.iter().map(|(state, count)| {

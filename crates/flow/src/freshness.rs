@@ -11,6 +11,9 @@ use crate::assets::Graph;
 use crate::flow::Inner;
 use crate::slices::Cut;
 
+/// The most partitions that are looked at one by one: fifty years of hours.
+const LOOKED_AT_MAX: u64 = 500_000;
+
 /// How an asset is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -173,9 +176,10 @@ impl Freshness {
         Verdict { state: state(open, part, &reasons), reasons }
     }
 
-    /// Numbers of the slices that are there or were ever tried.
-    pub(crate) fn numbers(parts: &Parts) -> SliceSet {
-        parts.cut.there.with(&SliceSet::of(parts.known.keys().map(|number| SliceRange::one(*number))))
+    /// Numbers of the slices that are there or were ever tried; not of so many that nobody can want them all.
+    pub(crate) fn numbers(parts: &Parts) -> Result<SliceSet, Error> {
+        let known = SliceSet::of(parts.known.keys().map(|number| SliceRange::one(*number)));
+        few(parts.cut.there.with(&known))
     }
 
     fn of_all(&self, asset: &Asset, parts: &Parts) -> Verdict {
@@ -237,6 +241,17 @@ impl Freshness {
         let mapping: Mapping = asset.spec.mapping(table);
         let mapped = Mapped { mapping, down: &own.cut.slices, up: &others.cut.slices };
         others.changed(&mapped.upstream(SliceRange::one(number), others.cut.there.last()))
+    }
+}
+
+/// These, if they may be looked at one by one.
+pub(crate) fn few(slices: SliceSet) -> Result<SliceSet, Error> {
+    match slices.len() <= LOOKED_AT_MAX {
+        true => Ok(slices),
+        false => Err(Error::Plan(format!(
+            "the asset has {} partitions, at most {LOOKED_AT_MAX} are looked at one by one",
+            slices.len()
+        ))),
     }
 }
 

@@ -30,14 +30,19 @@ impl Flow {
                 facts: parts.known.get(&number).cloned(),
             }
         };
-        Ok((Freshness::numbers(parts).numbers().map(status).collect(), now))
+        Ok((Freshness::numbers(parts)?.numbers().map(status).collect(), now))
     }
 
-    /// How every asset is, by its id. Of one that has partitions: how the worst of what it has is.
-    pub async fn asset_states(&self, scope: &Scope) -> Result<Vec<(Uuid, &'static str)>, Error> {
+    /// How every asset is, or one of them, by its id. Of one that has partitions: how the worst of what it has is.
+    pub async fn asset_states(
+        &self,
+        scope: &Scope,
+        of: Option<Uuid>,
+    ) -> Result<Vec<(Uuid, &'static str)>, Error> {
         let graph = Graph::load(&self.inner, scope).await?;
-        let all: Vec<Uuid> = graph.assets.iter().map(|asset| asset.id).collect();
-        let freshness = Freshness::load(&self.inner, scope, &graph, &all).await?;
-        Ok(graph.assets.iter().map(|asset| (asset.id, freshness.of(asset).state.name())).collect())
+        let wanted = graph.assets.iter().filter(|asset| of.is_none_or(|of| asset.id == of));
+        let ids: Vec<Uuid> = wanted.clone().map(|asset| asset.id).collect();
+        let freshness = Freshness::load(&self.inner, scope, &graph, &ids).await?;
+        Ok(wanted.map(|asset| (asset.id, freshness.of(asset).state.name())).collect())
     }
 }

@@ -381,7 +381,7 @@ fn fingerprint((tenant, workspace): (&str, &str), tasks: &BTreeMap<String, Plann
             let upstream: Vec<String> = task.upstream.iter().map(|key| text(key)).collect();
             format!(
                 r#"{{"codeId":"{}","key":{},"priority":{},"upstreamKeys":[{}]}}"#,
-                hex(&task.code),
+                hex::encode(task.code),
                 text(&task.key),
                 task.priority,
                 upstream.join(",")
@@ -394,12 +394,7 @@ fn fingerprint((tenant, workspace): (&str, &str), tasks: &BTreeMap<String, Plann
         text(tenant),
         text(workspace)
     );
-    hex(&Sha256::digest(json))
-}
-
-/// In small hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(json))
 }
 
 #[cfg(test)]

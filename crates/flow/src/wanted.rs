@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::assets::Graph;
 use crate::flow::Inner;
-use crate::freshness::{Freshness, State, Verdict};
+use crate::freshness::{Freshness, State, Verdict, few};
 use crate::slices::Cut;
 use crate::trigger::name;
 
@@ -52,7 +52,17 @@ impl Inner {
             };
             let ranges = match graph.cuts.get(id) {
                 None if by_state && !takes(&asked.wanted, &freshness.of(asset)) => continue,
-                None => Vec::new(),
+                None => {
+                    let given = match &asked.wanted {
+                        Wanted::Tasks(tasks) => tasks.get(id),
+                        _ => None,
+                    };
+                    if given.is_some_and(|texts| !texts.is_empty()) {
+                        let own = name(graph, asset.table);
+                        return Err(Error::Plan(format!("asset {own} has no partitions any more")));
+                    }
+                    Vec::new()
+                }
                 Some(cut) => {
                     let ranges = slices(graph, asset, cut, &asked.wanted, &freshness)?;
                     if ranges.is_empty() {
@@ -100,7 +110,7 @@ fn slices(
         Wanted::Missing | Wanted::Stale | Wanted::Failed => {
             let Some(parts) = freshness.parts(asset.id) else { return Ok(Vec::new()) };
             let numbers: Vec<i64> = match wanted {
-                Wanted::Missing => cut.there.numbers().collect(),
+                Wanted::Missing => few(cut.there.clone())?.numbers().collect(),
                 _ => parts.known.keys().copied().collect(),
             };
             let wanted = numbers
@@ -110,6 +120,12 @@ fn slices(
         }
         Wanted::Tasks(tasks) => {
             let texts = tasks.get(&asset.id).map(Vec::as_slice).unwrap_or_default();
+            if texts.is_empty() {
+                let own = name(graph, asset.table);
+                return Err(Error::Plan(format!(
+                    "asset {own} has partitions by now, the run's tasks have none"
+                )));
+            }
             let mut ranges: Vec<SliceRange> =
                 texts.iter().map(|text| cut.slices.range(text)).collect::<Result<_, _>>()?;
             ranges.sort();

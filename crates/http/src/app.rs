@@ -1,17 +1,19 @@
 //! What every handler can reach.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cenote_catalog::Identity;
-use cenote_vocab::Micros;
+use cenote_vocab::{CatalogId, Micros};
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
-use crate::auth::Failures;
+use crate::auth::UNKNOWN_ADDRESS;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::signed::Mints;
+use crate::rate::PerMinute;
+use crate::signed::{Keys, MINTS_PER_MINUTE};
 use crate::{Http, NodeState, Services};
 
 /// Requests between their head and the head of their answer (`requests_in_flight_max`).
@@ -24,9 +26,12 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) http: Http,
     pub(crate) metrics: Metrics,
-    pub(crate) failures: Failures,
+    /// Failed authentications.
+    pub(crate) failures: PerMinute<IpAddr>,
     /// Requests for signed URLs.
-    pub(crate) mints: Mints,
+    pub(crate) mints: PerMinute<CatalogId>,
+    /// Keys that signed them.
+    pub(crate) keys: Keys,
     /// Rings when an answer was stored under an idempotency key.
     pub(crate) kept: Notify,
     /// Places for requests that are being answered.
@@ -49,12 +54,13 @@ impl App {
     pub(crate) fn new(http: Http) -> Self {
         let metrics = Metrics::default();
         metrics.register(&mut http.registry.lock());
-        let failures = Failures::new(http.options.failures_per_minute);
+        let failures = PerMinute::new(http.options.failures_per_minute, UNKNOWN_ADDRESS);
+        let mints = PerMinute::new(MINTS_PER_MINUTE, CatalogId(0));
         let started = http.clock.now();
         let in_flight = Semaphore::new(REQUESTS_IN_FLIGHT_MAX);
-        let (mints, everyone) = (Mints::default(), OnceCell::new());
+        let (keys, everyone) = (Keys::default(), OnceCell::new());
         let kept = Notify::new();
-        Self(Arc::new(Inner { http, metrics, failures, mints, kept, in_flight, started, everyone }))
+        Self(Arc::new(Inner { http, metrics, failures, mints, keys, kept, in_flight, started, everyone }))
     }
 
     /// Where the node is in its life.

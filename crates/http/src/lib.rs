@@ -24,6 +24,7 @@ mod multipart;
 mod options;
 mod parameters;
 mod problem;
+mod rate;
 mod routes;
 mod server;
 mod signed;

@@ -1,5 +1,6 @@
 //! Parameters of a query string or a form.
 
+use cenote_vocab::Micros;
 use percent_encoding::percent_decode_str;
 
 use crate::problem::Problem;
@@ -70,6 +71,13 @@ impl Parameters {
                 .hinted(format!("this path takes {}", known.join(", ")))),
         }
     }
+}
+
+/// An instant of a parameter or a member; 400 names it if the text is none.
+pub(crate) fn instant(name: &str, text: &str) -> Result<Micros, Problem> {
+    Micros::of_rfc3339(text).ok_or_else(|| {
+        Problem::bad_request(format!("{name} must be a time such as 2026-01-01T00:00:00Z, got {text:?}"))
+    })
 }
 
 #[cfg(test)]

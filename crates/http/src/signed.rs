@@ -11,8 +11,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cenote_catalog::SigningKey;
-use cenote_vocab::{CatalogId, Micros, Scope};
+use cenote_vocab::{Micros, Scope};
 use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::app::App;
 use crate::call::Call;
@@ -23,8 +24,13 @@ const TTL_DEFAULT: i64 = 900;
 const TTL_MIN: i64 = 1;
 const TTL_MAX: i64 = 3_600;
 /// Requests for URLs per tenant and minute.
-const REQUESTS_PER_MINUTE: u32 = 100;
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINTS_PER_MINUTE: u32 = 100;
+/// For how long a key is known without another look: a key that was replaced verifies much longer.
+const KEY_KNOWN: Duration = Duration::from_secs(60);
+/// Keys that are known.
+const KEYS_MAX: usize = 1_000;
+/// What a path in a URL has as it is; of all else the bytes are written %XX.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-').remove(b'=');
 
 /// Signs the paths of one request.
 pub(crate) struct Signer {
@@ -52,7 +58,7 @@ impl Signer {
     pub(crate) fn url(&self, path: &str) -> String {
         let signature = self.key.sign(text(&self.tenant, path, self.expires).as_bytes());
         let signature = URL_SAFE_NO_PAD.encode(signature);
-        format!("{}/files/{}.{}.{signature}/{path}", self.base, self.expires, self.key.kid)
+        format!("{}/files/{}.{}.{signature}/{}", self.base, self.expires, self.key.kid, escaped(path))
     }
 
     /// When its URLs end.
@@ -98,9 +104,18 @@ fn text(tenant: &str, path: &str, expires: i64) -> String {
     format!("v1\nread\n{tenant}\n{path}\n{expires}")
 }
 
-/// A path that a URL may hold: relative, of plain characters, each part with a name of its own.
+/// A path as URLs have it.
+pub(crate) fn escaped(path: &str) -> String {
+    utf8_percent_encode(path, ESCAPED).to_string()
+}
+
+/// A path that is signed: relative, of plain characters and those of values in names such as `day=2026-01-01 00:00`, each part
+/// with a name of its own.
 pub(crate) fn is_plain_path(path: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-');
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=' | b' ' | b'+' | b':' | b',' | b'@')
+    };
     path.bytes().all(plain) && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
@@ -121,22 +136,27 @@ fn base(call: &Call) -> Result<String, Problem> {
     Ok(format!("{scheme}://{host}"))
 }
 
-/// Requests for URLs, per tenant and minute.
+/// Keys that URLs were signed with, so that not every read of a file asks the database.
 #[derive(Default)]
-pub(crate) struct Mints {
-    tenants: Mutex<HashMap<CatalogId, (Micros, u32)>>,
+pub(crate) struct Keys {
+    known: Mutex<HashMap<String, (Micros, Scope, SigningKey)>>,
 }
 
-impl Mints {
-    /// Counts one request; how long to wait if there were too many.
-    pub(crate) fn count(&self, tenant: CatalogId, now: Micros) -> Option<Duration> {
-        let mut tenants = self.tenants.lock();
-        let (began, count) = tenants.entry(tenant).or_insert((now, 0));
-        if now.since(*began) >= MINUTE {
-            (*began, *count) = (now, 0);
+impl Keys {
+    /// The key of this id, and whose it is.
+    pub(crate) async fn of(&self, app: &App, kid: &str) -> Result<Option<(Scope, SigningKey)>, Problem> {
+        let now = app.http.clock.now();
+        let known = self.known.lock().get(kid).cloned();
+        if let Some((_, scope, key)) = known.filter(|(read, ..)| now.since(*read) < KEY_KNOWN) {
+            return Ok(Some((scope, key)));
         }
-        *count = count.saturating_add(1);
-        (*count > REQUESTS_PER_MINUTE).then(|| MINUTE.saturating_sub(now.since(*began)))
+        let Some((scope, key)) = app.services()?.catalog.verifying_key(kid).await? else { return Ok(None) };
+        let mut known = self.known.lock();
+        if known.len() >= KEYS_MAX {
+            known.clear();
+        }
+        known.insert(kid.to_owned(), (now, scope.clone(), key.clone()));
+        Ok(Some((scope, key)))
     }
 }
 
@@ -146,10 +166,18 @@ mod tests {
 
     #[test]
     fn only_plain_relative_paths_are_signed() {
-        for good in ["t/catalog.tables/0a1b.parquet", "a", "_cenote/meta/t/lake/m/01.json"] {
+        for good in [
+            "t/catalog.tables/0a1b.parquet",
+            "a",
+            "_cenote/meta/t/lake/m/01.json",
+            "t/day=2026-01-01 00:00/a b.parquet",
+        ] {
             assert!(is_plain_path(good), "{good}");
         }
-        for bad in ["", "/a", "a//b", "a/", "../a", "a/../b", "./a", "a\\b", "a%2fb", "a b", "a\nb", "ä"] {
+        assert_eq!(escaped("t/day=2026-01-01 00:00/a.parquet"), "t/day=2026-01-01%2000%3A00/a.parquet");
+        for bad in
+            ["", "/a", "a//b", "a/", "../a", "a/../b", "./a", "a\\b", "a%2fb", "a?b", "a#b", "a\nb", "ä"]
+        {
             assert!(!is_plain_path(bad), "{bad}");
         }
     }
@@ -165,16 +193,5 @@ mod tests {
         for bad in ["", "1.a", "x.a.AA", "-1.a.AA", "1.a.AA.b", "1.a.?", "1..AA", "9999999999999.a.AA"] {
             assert!(Ticket::parse(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_tenant_asks_so_often_in_a_minute() {
-        let (mints, at) = (Mints::default(), |seconds: i64| Micros(seconds * 1_000_000));
-        for _ in 0..REQUESTS_PER_MINUTE {
-            assert_eq!(mints.count(CatalogId(1), at(0)), None);
-        }
-        assert_eq!(mints.count(CatalogId(1), at(20)), Some(Duration::from_secs(40)));
-        assert_eq!(mints.count(CatalogId(2), at(20)), None);
-        assert_eq!(mints.count(CatalogId(1), at(60)), None);
     }
 }

@@ -22,11 +22,12 @@ pub trait Assets: Send + Sync {
     /// Ends a run: what has not begun does not begin, what runs ends early.
     fn cancel<'a>(&'a self, scope: &'a Scope, run: Uuid, reason: &'a str)
     -> BoxFuture<'a, Result<(), Error>>;
-    /// Begins a run of the tasks of another that did not succeed.
+    /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
     fn rerun<'a>(
         &'a self,
         scope: &'a Scope,
         run: Uuid,
+        key: Option<String>,
         actor: &'a str,
     ) -> BoxFuture<'a, Result<Planned, Error>>;
     /// Lets no further task of a run begin, or lets them again.
@@ -37,8 +38,12 @@ pub trait Assets: Send + Sync {
         scope: &'a Scope,
         asset: Uuid,
     ) -> BoxFuture<'a, Result<(Vec<PartitionStatus>, Micros), Error>>;
-    /// How every asset is: `missing`, `running`, `failed`, `stale`, `fresh`.
-    fn states<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>>;
+    /// How every asset is, or one of them: `missing`, `running`, `failed`, `stale`, `fresh`.
+    fn states<'a>(
+        &'a self,
+        scope: &'a Scope,
+        of: Option<Uuid>,
+    ) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>>;
     /// Why an asset is as it is, or one partition of it.
     fn explain_asset<'a>(
         &'a self,

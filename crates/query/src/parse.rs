@@ -26,7 +26,9 @@ use sqlparser::ast::Statement as SqlStatement;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use alter::{Action, AlterSchema, AlterTable, Comment, NewColumn, Position};
-pub(crate) use asset::{AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, parse_rule, quote};
+pub(crate) use asset::{
+    AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, literal, parse_rule, quote,
+};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
 pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};

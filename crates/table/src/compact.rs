@@ -349,7 +349,7 @@ fn value_text(value: &PartitionValue, transform: Transform) -> String {
         PartitionValue::Integer(unit) => unit_text(*unit, transform),
         PartitionValue::Boolean(value) => value.to_string(),
         PartitionValue::Text(text) => text.clone(),
-        PartitionValue::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        PartitionValue::Bytes(bytes) => hex::encode(bytes),
     }
 }
 

@@ -229,7 +229,7 @@ pub fn published_location(scope: &Scope) -> String {
 }
 
 fn hex_sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn damaged(object: &str, reason: &str) -> Error {

@@ -27,6 +27,11 @@ impl Micros {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The instant of a text of RFC 3339; `None` if it is none.
+    pub fn of_rfc3339(text: &str) -> Option<Self> {
+        chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| Self(at.timestamp_micros()))
+    }
+
     /// RFC 3339 in UTC with microseconds and `Z`.
     pub fn rfc3339(self) -> String {
         chrono::DateTime::from_timestamp_micros(self.0)

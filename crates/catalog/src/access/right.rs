@@ -57,6 +57,8 @@ impl Fits<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place<'a> {
     Tenant,
+    /// All in the tenant, by the permissions of a token: but other people's pipelines they have never steered.
+    Permissions,
     Schema(Fits<'a>),
     Table(Fits<'a>, Fits<'a>),
     Pipeline(Fits<'a>, Fits<'a>),
@@ -75,6 +77,11 @@ impl<'a> Right<'a> {
         Self { privileges, place: Place::Tenant }
     }
 
+    /// Of a token's permissions.
+    pub(crate) fn of_permissions(privileges: Privileges) -> Self {
+        Self { privileges, place: Place::Permissions }
+    }
+
     /// Of a token's grant by database and measurement.
     pub(crate) fn of_token(grant: &'a Grant) -> Self {
         Self {
@@ -85,14 +92,19 @@ impl<'a> Right<'a> {
 
     /// True if it gives `privilege` on `object`: what holds on a parent holds on what is in it.
     pub(crate) fn gives(&self, privilege: Privilege, object: Object<'_>) -> bool {
+        let steers = privilege == Privilege::Run && matches!(object, Object::Pipeline(..));
+        let privilege = match self.place {
+            Place::Permissions if steers => Privilege::Manage,
+            _ => privilege,
+        };
         self.privileges.allow(privilege) && self.covers(object)
     }
 
     fn covers(&self, object: Object<'_>) -> bool {
         match (self.place, object) {
             // Jobs look after the whole node's files: RUN on everything else is not RUN on them.
-            (Place::Tenant, Object::Job(_)) => self.privileges.allow(Privilege::Manage),
-            (Place::Tenant, _) => true,
+            (Place::Tenant | Place::Permissions, Object::Job(_)) => self.privileges.allow(Privilege::Manage),
+            (Place::Tenant | Place::Permissions, _) => true,
             (Place::Schema(schema), Object::Schema(name))
             | (Place::Schema(schema), Object::Table(name, _) | Object::Pipeline(name, _)) => {
                 schema.fits(name)
@@ -112,7 +124,7 @@ impl<'a> Right<'a> {
     pub(crate) fn reaches_into(&self, privilege: Privilege, schema: &str) -> bool {
         self.privileges.allow(privilege)
             && match self.place {
-                Place::Tenant => true,
+                Place::Tenant | Place::Permissions => true,
                 Place::Schema(of) | Place::Table(of, _) | Place::Pipeline(of, _) => of.fits(schema),
                 Place::Job(_) => false,
             }
@@ -146,6 +158,16 @@ mod tests {
         assert!(!exact.gives(Privilege::Select, Object::Schema("ab")));
         let pattern = right(Privilege::Select, Place::Schema(Fits::Pattern("a*")));
         assert!(pattern.gives(Privilege::Select, Object::Schema("ab")));
+    }
+
+    #[test]
+    fn a_token_that_may_write_steers_no_pipeline_of_others() {
+        let write = right(Privilege::Run, Place::Permissions);
+        assert!(write.gives(Privilege::Run, Object::Table("a", "t")));
+        assert!(write.gives(Privilege::Use, Object::Pipeline("a", "p")));
+        assert!(!write.gives(Privilege::Run, Object::Pipeline("a", "p")));
+        let admin = right(Privilege::Manage, Place::Permissions);
+        assert!(admin.gives(Privilege::Run, Object::Pipeline("a", "p")));
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Step<'_> {
             Schema(name) | Schemas(name) => format!("schema {name}"),
             SchemaOf(id) => format!("schema {id}"),
             Table(id) | Asset(id) => {
-                self.world.def(*id).map_or_else(|| format!("table {id}"), |def| def.full_name())
+                let def = self.world.names.table_by_id(*id);
+                def.map_or_else(|| format!("table {id}"), |def| def.full_name())
             }
             Tables(schema, name) => format!("tables {schema}.{name}"),
             Pipeline(id) => format!("pipeline {id}"),

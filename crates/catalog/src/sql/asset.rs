@@ -1,6 +1,6 @@
 //! Rows of assets and triggers; and how a commit changes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use cenote_vocab::{CatalogId, Micros, TableId, Txn};
 use sha2::{Digest as _, Sha256};
@@ -62,6 +62,17 @@ pub(crate) async fn list(transaction: &mut Transaction, catalog: CatalogId) -> R
     Ok(assets)
 }
 
+/// Ids of all assets.
+pub(crate) async fn ids(transaction: &mut Transaction, catalog: CatalogId) -> Result<HashSet<Uuid>, Failure> {
+    let text = "SELECT asset_id FROM cn_asset WHERE catalog_id = ?";
+    let statement = transaction.statement(text).bind(catalog.0);
+    let mut ids = HashSet::new();
+    for mut row in transaction.query(statement).await? {
+        ids.insert(row.uuid()?);
+    }
+    Ok(ids)
+}
+
 /// One asset.
 pub(crate) async fn by_id(
     transaction: &mut Transaction,
@@ -115,9 +126,11 @@ async fn put(
     txn: Txn,
 ) -> Result<(), Failure> {
     let spec = serde_json::to_string(&asset.spec).map_err(|error| Error::Internal(error.to_string()))?;
-    if let Some(known) = by_id(transaction, catalog, asset.id).await?
-        && known.spec.is_cut_otherwise(&asset.spec)
-    {
+    let known = by_id(transaction, catalog, asset.id).await?;
+    if known.as_ref().map_or(0, |known| known.version) + 1 != asset.version {
+        return Err(Error::AssetChanged(asset.id).into()); // or dropped: what is put would undo that
+    }
+    if known.is_some_and(|known| known.spec.is_cut_otherwise(&asset.spec)) {
         // What it has is told by keys that mean nothing any more.
         for table in ["cn_asset_partition", "cn_asset_input"] {
             delete(transaction, catalog, (table, "asset_id"), asset.id).await?;

@@ -122,7 +122,7 @@ pub(crate) async fn server_secret(database: &Database, ids: &Ids) -> Result<Stri
     let secret = match fact(&mut transaction, name).await? {
         Some(secret) => secret,
         None => {
-            let secret: String = ids.bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+            let secret = hex::encode(ids.bytes::<32>());
             transaction.insert(&META, &[vec![name.into(), secret.as_str().into()]]).await?;
             secret
         }

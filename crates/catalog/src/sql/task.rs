@@ -37,6 +37,11 @@ pub(crate) async fn create_run(
     if let Some(tick) = &new.tick {
         asset::tick(transaction, catalog, tick, Some(new.id), now).await?;
     }
+    // One that was dropped since the plan was made: a task of it could never begin, and would keep all others from it.
+    let known = asset::ids(transaction, catalog).await?;
+    if let Some(gone) = new.tasks.iter().find(|task| !known.contains(&task.asset)) {
+        return Err(Error::AssetNotFound { name: gone.asset.to_string(), nearest: None }.into());
+    }
     let labels = match new.labels.is_empty() {
         true => None,
         false => {

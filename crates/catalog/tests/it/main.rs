@@ -135,6 +135,7 @@ macro_rules! all_promises {
             tasks::what_follows_a_failure_is_skipped_and_its_cause_named,
             tasks::a_success_is_one_commit_with_its_rows_lineage_and_results,
             tasks::a_trigger_fires_once_however_many_try,
+            tasks::an_asset_is_changed_as_it_was_read_and_runs_need_theirs,
             tasks::what_dead_processes_held_is_given_back_three_times,
             tasks::random_endings_make_only_legal_changes,
             tasks::parts_of_an_asset_are_rows_of_the_commit_that_makes_them,

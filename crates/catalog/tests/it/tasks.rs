@@ -123,7 +123,7 @@ async fn texts(fixture: &Fixture, table: &str, column: &str) -> Vec<Option<Strin
 /// A row of every table about assets, their runs and lineage, with a marker in its texts.
 pub(crate) async fn fill(fixture: &Fixture, marker: &str, raw: TableId) {
     let eager = AssetSpec { eager: true, ..AssetSpec::default() };
-    let a = Asset { query: marker.into(), ..asset(fixture, "made", &[raw], eager).await };
+    let a = Asset { query: marker.into(), version: 2, ..asset(fixture, "made", &[raw], eager).await };
     change(fixture, FlowChange::PutAsset(Box::new(a.clone()))).await.expect("put");
     let b = asset(fixture, "made_too", &[a.table], AssetSpec::default()).await;
     let check = Check {
@@ -358,7 +358,8 @@ pub(crate) async fn a_trigger_fires_once_however_many_try(fixture: Fixture) {
     let held = change(&fixture, FlowChange::CreateRun(Box::new(fire(trigger.version + 2)))).await;
     assert!(matches!(held, Err(Error::TriggerGone(_))), "{held:?}");
     // The same recipe put again keeps its trigger, and one that goes takes it along.
-    change(&fixture, FlowChange::PutAsset(Box::new(a.clone()))).await.expect("put");
+    let again = Asset { version: 3, ..a.clone() };
+    change(&fixture, FlowChange::PutAsset(Box::new(again))).await.expect("put");
     assert_eq!(fixture.catalog.triggers(&fixture.scope).await.expect("read")[0].id, trigger.id);
     let busy = change(&fixture, FlowChange::DropAsset(a.id)).await;
     assert!(matches!(busy, Err(Error::AssetBusy(_))), "{busy:?}");
@@ -366,6 +367,28 @@ pub(crate) async fn a_trigger_fires_once_however_many_try(fixture: Fixture) {
     end_with(&fixture, &open, succeeded()).await.expect("ended");
     change(&fixture, FlowChange::DropAsset(a.id)).await.expect("dropped");
     assert!(fixture.catalog.triggers(&fixture.scope).await.expect("read").is_empty());
+}
+
+pub(crate) async fn an_asset_is_changed_as_it_was_read_and_runs_need_theirs(fixture: Fixture) {
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let put = |version: i64, priority: i32| {
+        let spec = AssetSpec { priority, ..AssetSpec::default() };
+        FlowChange::PutAsset(Box::new(Asset { version, spec, ..a.clone() }))
+    };
+    change(&fixture, put(2, 5)).await.expect("put");
+    let late = change(&fixture, put(2, 6)).await;
+    assert!(matches!(late, Err(Error::AssetChanged(_))), "{late:?}");
+    let stored = fixture.catalog.assets(&fixture.scope).await.expect("read");
+    assert_eq!(stored.iter().map(|asset| asset.spec.priority).collect::<Vec<_>>(), [5]);
+    let planned = run(&fixture, &[&a], &[]);
+    change(&fixture, FlowChange::DropAsset(a.id)).await.expect("dropped");
+    let late = change(&fixture, put(3, 7)).await;
+    assert!(matches!(late, Err(Error::AssetChanged(_))), "{late:?}");
+    let gone = change(&fixture, FlowChange::CreateRun(Box::new(planned))).await;
+    assert!(matches!(gone, Err(Error::AssetNotFound { .. })), "{gone:?}");
+    let b = asset(&fixture, "b", &[], AssetSpec::default()).await;
+    create(&fixture, &run(&fixture, &[&b], &[])).await;
+    assert_eq!(claim(&fixture).await.expect("nothing is in its way").asset.id, b.id);
 }
 
 pub(crate) async fn what_dead_processes_held_is_given_back_three_times(fixture: Fixture) {
@@ -520,11 +543,11 @@ pub(crate) async fn parts_of_an_asset_are_rows_of_the_commit_that_makes_them(fix
     let states: Vec<_> = parts().await.into_iter().map(|(_, success, _)| success).collect();
     assert_eq!(states, [success, Some((again.id, Some(Txn(8)))), success]);
     // Other bounds keep what is known; another cut forgets it, and tasks of before are of no use.
-    let longer = Asset { spec: by_day("2023-01-01"), ..a.clone() };
+    let longer = Asset { spec: by_day("2023-01-01"), version: 2, ..a.clone() };
     change(&fixture, FlowChange::PutAsset(Box::new(longer))).await.expect("put");
     assert_eq!(parts().await.len(), 3);
     create(&fixture, &of("day=d:2024-01-31")).await;
-    let whole = Asset { spec: AssetSpec::default(), ..a.clone() };
+    let whole = Asset { spec: AssetSpec::default(), version: 3, ..a.clone() };
     change(&fixture, FlowChange::PutAsset(Box::new(whole))).await.expect("put");
     assert_eq!(parts().await.len(), 0);
     let task = claim(&fixture).await.expect("ready");

@@ -20,8 +20,10 @@ async fn clients_of_influxdb_get_their_words_and_media_type() {
     assert_eq!((&body["detail"], &body["message"]), (&body["error"], &body["error"]));
     assert_eq!((&body["status"], &body["request_id"]), (&json!(403), &json!("r-1")));
     assert_eq!((&body["success"], &body["retryable"]), (&json!(false), &json!(false)));
-    let own = problem.render("/api/v1/sql", "r-1");
-    assert_eq!(own.headers()[header::CONTENT_TYPE], "application/problem+json");
+    for path in ["/api/v1/sql", "/api/v1/search"] {
+        let own = problem.render(path, "r-1");
+        assert_eq!(own.headers()[header::CONTENT_TYPE], "application/problem+json", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::metadata;
-use super::tables::literal;
+use super::tables::{identifier, literal};
 use crate::app::App;
 use crate::body;
 use crate::call::Call;
@@ -299,8 +299,4 @@ fn no_rows(table: &str) -> String {
     let columns: Vec<String> = columns.collect();
     let columns = if columns.is_empty() { "NULL AS \"none\"".to_owned() } else { columns.join(", ") };
     format!("SELECT {columns} WHERE false")
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cenote_table::published_location;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use percent_encoding::percent_decode_str;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::signed::{Ticket, is_plain_path};
+use crate::signed::{Ticket, escaped, is_plain_path};
 
 /// Everything below needs no token.
 pub(crate) const PREFIX: &str = "/files/";
@@ -127,28 +128,27 @@ async fn proven(app: &App, path: &str) -> Result<String, (&'static str, Problem)
     let refused =
         |reason| (reason, Problem::new(StatusCode::FORBIDDEN, "the URL is not valid, or has expired"));
     let whole = path.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/'));
-    let Some((ticket, path)) = whole.filter(|(_, path)| is_plain_path(path)) else {
-        return Err(refused("malformed"));
-    };
-    let Some(ticket) = Ticket::parse(ticket) else { return Err(refused("malformed")) };
-    let catalog = &app.services().map_err(|problem| ("failed", problem))?.catalog;
-    let key = catalog.verifying_key(&ticket.kid).await.map_err(|error| ("failed", error.into()))?;
-    let Some((scope, key)) = key else { return Err(refused("unknown_key")) };
-    // The signature says so already; nothing but these could have been signed.
-    let own = [format!("{}/", published_location(&scope)), format!("{}/tables/", scope.tenant())];
-    if !ticket.is_of(&key, &scope, path) || !own.iter().any(|place| path.starts_with(place)) {
-        return Err(refused("signature"));
-    }
+    let Some((ticket, path)) = whole else { return Err(refused("malformed")) };
+    let path = percent_decode_str(path).decode_utf8().ok().filter(|path| is_plain_path(path));
+    let (Some(ticket), Some(path)) = (Ticket::parse(ticket), path) else { return Err(refused("malformed")) };
+    // Before the database is asked: an old URL costs nothing.
     if !ticket.is_valid(app.http.clock.now()) {
         return Err(refused("expired"));
     }
-    Ok(path.to_owned())
+    let key = app.keys.of(app, &ticket.kid).await.map_err(|problem| ("failed", problem))?;
+    let Some((scope, key)) = key else { return Err(refused("unknown_key")) };
+    // The signature says so already; nothing but these could have been signed.
+    let own = [format!("{}/", published_location(&scope)), format!("{}/tables/", scope.tenant())];
+    if !ticket.is_of(&key, &scope, &path) || !own.iter().any(|place| path.starts_with(place)) {
+        return Err(refused("signature"));
+    }
+    Ok(path.into_owned())
 }
 
 /// An object never changes, so that its name tells one from another; that of published metadata is of its SHA-256.
 fn etag(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
-    format!("\"{}\"", name.strip_suffix(".parquet").unwrap_or(name))
+    format!("\"{}\"", escaped(name.strip_suffix(".parquet").unwrap_or(name)))
 }
 
 fn matches_any(known: &str, etag: &str) -> bool {

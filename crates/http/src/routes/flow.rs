@@ -14,11 +14,15 @@ mod shape;
 use cenote_query::{Bounds, Error, Session, SessionOptions};
 use futures::TryStreamExt;
 
+use super::tables::identifier;
 use super::write_options::idempotency_key;
 use crate::app::App;
 use crate::call::Call;
 use crate::database;
 use crate::problem::Problem;
+
+/// How assets and their partitions are.
+const STATUSES: [&str; 5] = ["missing", "running", "failed", "stale", "fresh"];
 
 async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
     let options = SessionOptions {
@@ -50,8 +54,22 @@ fn failed(error: Error) -> Problem {
 
 /// `schema.name` as SQL writes it.
 fn quoted((schema, name): &(String, String)) -> String {
-    let part = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    format!("{}.{}", part(schema), part(name))
+    format!("{}.{}", identifier(schema), identifier(name))
+}
+
+/// 400 for parameters besides those that say who asks, and where.
+fn takes_nothing(call: &Call) -> Result<(), Problem> {
+    call.parameters.only(&["db", "database", "u", "p"])
+}
+
+/// A parameter that is one of these words; 400 names them if it is another.
+fn one_of(call: &Call, name: &str, known: &[&str]) -> Result<Option<String>, Problem> {
+    match call.parameters.first(&[name]) {
+        Some(word) if !known.contains(&word) => {
+            Err(Problem::bad_request(format!("{name} is one of {}, got {word:?}", known.join(", "))))
+        }
+        word => Ok(word.map(str::to_owned)),
+    }
 }
 
 fn key_of_request(call: &Call) -> Result<Option<String>, Problem> {

@@ -12,10 +12,10 @@ use cenote_vocab::{FieldId, TableId, Txn};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::metadata::time;
 use super::tables::find;
 use crate::app::App;
 use crate::call::Call;
+use crate::parameters::instant;
 use crate::problem::Problem;
 
 /// The farthest that a walk goes.
@@ -157,7 +157,7 @@ impl Asked {
     }
 }
 
-/// The table, the transaction that is asked about, and the names of then.
+/// The table, the transaction that is asked about, and the names of now.
 async fn found(
     app: &App,
     call: &Call,
@@ -170,7 +170,7 @@ async fn found(
         None => head,
         Some(text) => match text.parse().map(Txn) {
             Ok(txn) => txn,
-            Err(_) => catalog.txn_at(scope, time(text)?).await?,
+            Err(_) => catalog.txn_at(scope, instant("as_of", text)?).await?,
         },
     };
     if at < Txn(0) || at > head {
@@ -221,13 +221,12 @@ impl Shown<'_> {
 
     fn edge(&mut self, met: &WalkedEdge<LineageEdge>) -> Value {
         let edge = &met.edge;
-        let hex = |code: &[u8; 32]| code.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         json!({
             "source": self.id(&edge.source).0,
             "target": self.id(&edge.target).0,
             "edge_type": edge.edge_type,
             "soundness": edge.soundness,
-            "code_id": edge.code.as_ref().map(hex),
+            "code_id": edge.code.map(hex::encode),
             "first_txn": edge.first.0,
             "last_txn": edge.last.0,
             "commits": edge.commits,

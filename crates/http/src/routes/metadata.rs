@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::call::Call;
+use crate::parameters::instant;
 use crate::problem::Problem;
 
 /// The job that publishes.
@@ -66,7 +67,7 @@ pub(super) async fn manifest(State(app): State<App>, call: Call) -> Result<Respo
         Ok(parameters.number(name)?.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
     };
     let (id, txn) = (number("manifest_id")?, number("txn_at_least")?);
-    let as_of = parameters.first(&["as_of"]).map(time).transpose()?;
+    let as_of = parameters.first(&["as_of"]).map(|text| instant("as_of", text)).transpose()?;
     if [id.is_some(), txn.is_some(), as_of.is_some()].into_iter().filter(|given| *given).count() > 1 {
         return Err(Problem::bad_request("manifest_id, txn_at_least and as_of exclude each other"));
     }
@@ -174,11 +175,4 @@ fn nothing() -> Problem {
 
 fn collected(id: i64) -> Problem {
     Problem::new(StatusCode::GONE, format!("manifest {id} was collected")).with("reason", "collected")
-}
-
-pub(super) fn time(text: &str) -> Result<Micros, Problem> {
-    let parsed = chrono::DateTime::parse_from_rfc3339(text);
-    let parsed =
-        parsed.map_err(|_| Problem::bad_request(format!("as_of must be an RFC 3339 time, got {text:?}")))?;
-    Ok(Micros(parsed.timestamp_micros()))
 }

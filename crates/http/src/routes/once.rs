@@ -2,8 +2,8 @@
 //!
 //! The key is a producer of the ledger, as it is for writes of rows; its one epoch is in the commit itself, so that a commit and
 //! its key are there together or not at all. What was asked and what was answered is the producer's state. An answer that is known
-//! before the commit goes in with it; another is stored behind it, and given to nobody before: all who ask get the same bytes. If
-//! the process dies between the two, all get what the commit itself tells.
+//! before the commit goes in with it; another is stored behind it by the attempt that committed, and given to nobody before: all
+//! who ask get the same bytes. If the process dies between the two, all get what the commit itself tells.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::write_options::idempotency_key;
 use crate::app::App;
@@ -47,6 +48,8 @@ struct Key {
     producer: String,
     /// Hash of what is asked.
     request: String,
+    /// This request, among those that ask the same.
+    attempt: Uuid,
 }
 
 /// The state of the key's producer.
@@ -54,6 +57,9 @@ struct Key {
 struct Kept {
     /// Hash of what was asked.
     request: String,
+    /// The request that committed: only what that one found out is the answer.
+    #[serde(default)]
+    attempt: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<Answer>,
 }
@@ -83,9 +89,9 @@ impl<'a> Once<'a> {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let request = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let request = hex::encode(hash.finalize());
         let producer = format!("client/{}/{text}", call.identity.token.name);
-        once.key = Some(Key { text, producer, request });
+        once.key = Some(Key { text, producer, request, attempt: app.http.ids.uuid() });
         Ok(once)
     }
 
@@ -145,18 +151,21 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// The answer to a request that was done just now: `body`, or what somebody was told already. `None` if nothing was committed
-    /// under the key.
+    /// The answer to a request that was done just now: `body` if it is the one that committed, else what that one answers. `None`
+    /// if nothing was committed under the key.
     pub(super) async fn settle(&self, body: &str) -> Result<Option<Response>, Problem> {
         let Some(key) = &self.key else { return Ok(None) };
         let Some(known) = self.known(key).await? else { return Ok(None) };
+        if known.state != key.kept(None) {
+            return self.answered().await; // a twin committed: this one only saw that it had
+        }
         let short = body.len() <= ANSWER_BYTES_MAX;
         let kept = if short { body.to_owned() } else { self.told(known.txn) };
         let answer = Answer { status: 200, body: kept };
-        if known.answer.is_none() && self.keep(key, &known.state, answer).await? {
+        if self.keep(key, &known.state, answer).await? {
             return Ok(Some(respond(Answer { status: 200, body: body.to_owned() }, known.txn, false)));
         }
-        self.answered().await
+        self.answered().await // one who waited too long told what the commit tells
     }
 
     async fn known(&self, key: &Key) -> Result<Option<Known>, Problem> {
@@ -189,7 +198,7 @@ impl<'a> Once<'a> {
 
 impl Key {
     fn kept(&self, answer: Option<Answer>) -> Bytes {
-        let kept = Kept { request: self.request.clone(), answer };
+        let kept = Kept { request: self.request.clone(), attempt: self.attempt, answer };
         serde_json::to_vec(&kept).unwrap_or_default().into()
     }
 }

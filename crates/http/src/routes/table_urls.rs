@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::body;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::signed::Signer;
+use crate::signed::{Signer, is_plain_path};
 
 /// Bytes of a request's body (`table_urls_body_max`).
 const BODY_MAX: u64 = 64 << 10;
@@ -43,7 +43,8 @@ struct Wanted {
         (status = 200, description = "one entry per file", body = Object),
         (status = 400, description = "a bad body or condition, or more than 10000 files"),
         (status = 403, description = "no right to read the table"), (status = 404, description = "no such table"),
-        (status = 409, description = "`not_plain_files`: rows are deleted by vectors, or are kept in the catalog"),
+        (status = 409, description = "`not_plain_files`: rows are deleted by vectors, or are kept in the catalog; `unsigned_path`: \
+            a file whose name no URL can have"),
         (status = 429, description = "100 requests per minute and tenant"),
     )
 )]
@@ -106,6 +107,15 @@ async fn sign(app: &App, call: &Call, table: &str, wanted: &Wanted) -> Result<(S
             .with("sqlstate", "55000")
             .hinted(format!("OPTIMIZE TABLE {} FULL", table.full_name()));
         return Err(Refusal("not_plain_files", problem));
+    }
+    let mut paths = scan.files.iter().map(|file| file.path.to_string());
+    if let Some(path) = paths.find(|path| !is_plain_path(path)) {
+        let text = format!("file {path:?} of table {} has a name that is not signed", table.full_name());
+        let problem = Problem::conflict(text)
+            .with("reason", "unsigned_path")
+            .with("sqlstate", "55000")
+            .hinted("letters, digits and = / . _ - + : , @ and spaces are; OPTIMIZE TABLE … FULL writes other files");
+        return Err(Refusal("unsigned_path", problem));
     }
     if scan.files.len() > FILES_MAX {
         let text =

@@ -42,8 +42,12 @@ pub(super) async fn find(
 
 /// Its full name in SQL.
 pub(super) fn sql_name(table: &TableDef) -> String {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    format!("{}.{}", quoted(&table.schema_name), quoted(&table.name))
+    format!("{}.{}", identifier(&table.schema_name), identifier(&table.name))
+}
+
+/// A name as SQL writes it.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as SQL writes it.
@@ -58,5 +62,6 @@ mod tests {
     #[test]
     fn texts_cannot_leave_their_quotes() {
         assert_eq!(literal("a'b\\"), "'a''b\\'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
     }
 }

@@ -114,11 +114,9 @@ impl TokenBody {
         match &self.expires_at {
             None => Ok(None),
             Some(None) => Ok(Some(None)),
-            Some(Some(text)) => match chrono::DateTime::parse_from_rfc3339(text) {
-                Ok(at) => Ok(Some(Some(Micros(at.timestamp_micros())))),
-                Err(_) => {
-                    Err(Problem::bad_request(format!("invalid expires_at {text:?}: expected RFC 3339")))
-                }
+            Some(Some(text)) => match Micros::of_rfc3339(text) {
+                Some(at) => Ok(Some(Some(at))),
+                None => Err(Problem::bad_request(format!("invalid expires_at {text:?}: expected RFC 3339"))),
             },
         }
     }

@@ -4,7 +4,7 @@ use cenote_vocab::Permissions;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::node::{Answer, Node};
+use crate::node::{Answer, Node, get};
 
 const ID: &str = "0198a3f0-7d1c-7c52-9b1e-000000000001";
 
@@ -67,6 +67,43 @@ async fn files_that_lie_in_the_tables_place_are_adopted() {
     let twice = commit(&node, &other).await;
     assert_eq!(twice.status, 400);
     assert!(twice.text().contains("it is a file of a table already"), "{}", twice.text());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adopted_files_are_signed_unless_no_url_can_have_their_names() {
+    let (node, file) = node().await;
+    let rows = node.rows("SELECT path FROM table_files('t')").await;
+    let path = rows[0][0].as_str().expect("a path").to_owned();
+    let directory = path.rsplit_once('/').expect("a directory").0.to_owned();
+    let copy = format!("{directory}/day=2026-01-01 00:00/a b.parquet");
+    node.copy_object(&path, &copy).await;
+    let body = json!({"commit_id": ID, "tables": [
+        {"table": "t", "append": [{"path": copy}], "retire": [file]}]});
+    let done = commit(&node, &body).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    let sign = async || {
+        let request = Request::post("/api/v1/tables/t/urls").header("host", "lake.example");
+        node.send(request, "{}").await
+    };
+    let signed = sign().await;
+    assert_eq!(signed.status, 200, "{}", signed.text());
+    let url = signed.json()["urls"][0]["url"].as_str().expect("a URL").to_owned();
+    assert!(url.ends_with("/day=2026-01-01%2000%3A00/a%20b.parquet"), "{url}");
+    let target = url.strip_prefix("http://lake.example").expect("its host").to_owned();
+    let read = get(&node.router, &target).await;
+    assert_eq!((read.status.as_u16(), &read.body[..4]), (200, &b"PAR1"[..]));
+    let other = get(&node.router, &target.replace("a%20b", "a%20c")).await;
+    assert_eq!(other.status, 403);
+
+    let odd = format!("{directory}/100%.parquet");
+    node.copy_object(&path, &odd).await;
+    let body =
+        json!({"commit_id": ID.replace('1', "2"), "tables": [{"table": "t", "append": [{"path": odd}]}]});
+    assert_eq!(commit(&node, &body).await.status, 200);
+    let refused = sign().await;
+    assert_eq!((refused.status.as_u16(), refused.json()["reason"].clone()), (409, json!("unsigned_path")));
+    assert!(refused.text().contains("100%"), "the file is named: {}", refused.text());
     node.stop().await;
 }
 

@@ -47,6 +47,24 @@ async fn twenty_twins_make_one_object_and_get_one_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_each_attempt_would_give_otherwise_is_that_of_the_one_that_committed() {
+    let node = Node::start().await;
+    assert_eq!(node.sql("CREATE TABLE ids (round BIGINT, id TEXT)").await.status.as_u16(), 200);
+    for round in 0..8 {
+        let sql = format!("INSERT INTO ids SELECT {round}, uuid() RETURNING id");
+        let key = format!("ids-{round}");
+        let answers = join_all((0..20).map(|_| keyed(&node, &key, &sql))).await;
+        let stored = node.rows(&format!("SELECT id FROM ids WHERE round = {round}")).await;
+        assert_eq!(stored.as_array().map(Vec::len), Some(1), "one commit");
+        for answer in &answers {
+            assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+            assert_eq!(answer.json()["results"][0]["data"], stored);
+        }
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_free_after_an_error_and_a_text_under_it_is_one_commit() {
     let node = Node::start().await;
     let failed = keyed(&node, "k", "CREATE TABLE t (n BIGINT); SELECT 1 / 0").await;

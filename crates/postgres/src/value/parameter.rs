@@ -112,20 +112,13 @@ fn text(bytes: &[u8], kind: &Type, wanted: &DataType, n: usize) -> PgWireResult<
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     match text.strip_prefix("\\x") {
         Some(digits) => {
-            let decoded = hex(digits).ok_or_else(|| {
+            let decoded = hex::decode(digits).map_err(|_| {
                 error::error("22P02", format!("parameter ${} is not valid hexadecimal bytea", n + 1))
             })?;
             Ok(Arc::new(BinaryArray::from_vec(vec![&decoded])))
         }
         None => Ok(Arc::new(BinaryArray::from_vec(vec![bytes]))),
     }
-}
-
-fn hex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
 /// The value in the wanted type; a text that does not read as it is an error, never NULL.

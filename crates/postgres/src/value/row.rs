@@ -142,9 +142,7 @@ impl ColumnEncoder {
                 let value = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
                 instant::interval_text(value.months, value.days, value.nanoseconds / 1_000)
             }
-            Type::BYTEA => {
-                self.bytes(row).iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
-            }
+            Type::BYTEA => format!("\\x{}", hex::encode(self.bytes(row))),
             Type::UUID => uuid::Uuid::from_slice(self.bytes(row))
                 .map_err(|error| error::error("XX000", error.to_string()))?
                 .to_string(),

@@ -19,8 +19,8 @@ use crate::Error;
 pub(crate) enum AssetStatement {
     /// `CREATE [OR REPLACE] ASSET [IF NOT EXISTS] a [PARTITION BY …] [DEPENDS ON …] [SCHEDULE …] [EAGER] [WITH (…)] AS query`
     Create(Box<CreateAsset>),
-    /// `ALTER ASSET a …`
-    Alter { name: Vec<Ident>, change: AssetChange },
+    /// `ALTER ASSET a …, …`
+    Alter { name: Vec<Ident>, changes: Vec<AssetChange> },
     /// `DROP ASSET [IF EXISTS] a [CASCADE] [FORCE]`
     Drop { name: Vec<Ident>, if_exists: bool, cascade: bool, force: bool },
     /// `MATERIALIZE ASSET a, b …`
@@ -60,8 +60,7 @@ pub(crate) struct CreateAsset {
 pub(crate) enum AssetChange {
     Set(BTreeMap<String, String>),
     Rename(Ident),
-    Pause,
-    Resume,
+    Paused(bool),
 }
 
 /// What MATERIALIZE ASSET asks for.
@@ -121,7 +120,7 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
         () if words.take(&["CREATE", "OR", "REPLACE", "ASSET"]) => create(words, true)?,
         () if words.take(&["CREATE", "ASSET"]) => create(words, false)?,
         () if words.take(&["ALTER", "ASSET"]) => {
-            AssetStatement::Alter { name: words.object_name()?, change: change(words)? }
+            AssetStatement::Alter { name: words.object_name()?, changes: changes(words)? }
         }
         () if words.take(&["DROP", "ASSET"]) => {
             let if_exists = words.take(&["IF", "EXISTS"]);
@@ -205,12 +204,26 @@ fn rest(words: &mut Words<'_>, expected: &str) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Changes with commas between, each of another kind.
+fn changes(words: &mut Words<'_>) -> Result<Vec<AssetChange>, Error> {
+    let mut changes = vec![change(words)?];
+    while words.take_token(&Token::Comma) {
+        let next = change(words)?;
+        if changes.iter().any(|known| std::mem::discriminant(known) == std::mem::discriminant(&next)) {
+            let text = "ALTER ASSET says each of SET, RENAME TO, PAUSE and RESUME once";
+            return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
+        }
+        changes.push(next);
+    }
+    Ok(changes)
+}
+
 fn change(words: &mut Words<'_>) -> Result<AssetChange, Error> {
     Ok(match () {
         () if words.take(&["SET"]) => AssetChange::Set(options(words)?),
         () if words.take(&["RENAME", "TO"]) => AssetChange::Rename(words.ident()?),
-        () if words.take(&["PAUSE"]) => AssetChange::Pause,
-        () if words.take(&["RESUME"]) => AssetChange::Resume,
+        () if words.take(&["PAUSE"]) => AssetChange::Paused(true),
+        () if words.take(&["RESUME"]) => AssetChange::Paused(false),
         () => return Err(words.unexpected("SET, RENAME TO, PAUSE or RESUME")),
     })
 }
@@ -349,7 +362,7 @@ impl std::fmt::Display for CheckRule {
             Self::RowCountRatio(ratio) => write!(f, "ROW COUNT RATIO >= {ratio}"),
             Self::Freshness(column, within) => {
                 let column = quote(&super::folded(column));
-                write!(f, "FRESHNESS ({column}) WITHIN INTERVAL '{}'", within.replace('\'', "''"))
+                write!(f, "FRESHNESS ({column}) WITHIN INTERVAL {}", literal(within))
             }
             Self::Query(query) => write!(f, "QUERY ({query})"),
         }
@@ -359,6 +372,11 @@ impl std::fmt::Display for CheckRule {
 /// A name in double quotes.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text in single quotes.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]
@@ -388,6 +406,15 @@ mod tests {
     }
 
     #[test]
+    fn several_changes_of_an_asset_are_one_statement() {
+        let read = read("ALTER ASSET a SET (attempts = 5), PAUSE, RENAME TO b").unwrap();
+        let Some(AssetStatement::Alter { changes, .. }) = read else { panic!("a change") };
+        let options = BTreeMap::from([("attempts".to_owned(), "5".to_owned())]);
+        let renamed = AssetChange::Rename(Ident::new("b"));
+        assert_eq!(changes, [AssetChange::Set(options), AssetChange::Paused(true), renamed]);
+    }
+
+    #[test]
     fn a_rule_is_written_as_it_is_read() {
         for rule in [
             "NOT NULL (\"a\", \"B\")",
@@ -409,6 +436,7 @@ mod tests {
             ("CREATE ASSET a PARTITION BY (day(t)) SELECT 1", "expected AS"),
             ("CREATE OR REPLACE ASSET IF NOT EXISTS a AS SELECT 1", "exclude each other"),
             ("ALTER ASSET a", "expected SET, RENAME TO, PAUSE or RESUME"),
+            ("ALTER ASSET a PAUSE, RESUME", "each of SET"),
             ("MATERIALIZE ASSET a MISSING PARTITION 'day=2026-01-01'", "partitions are said once"),
             ("MATERIALIZE ASSET", "expected a name"),
             ("RERUN RUN 'x'", "expected FROM FAILURE"),

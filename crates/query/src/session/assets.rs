@@ -14,6 +14,9 @@ use crate::Error;
 use crate::parse::object_name;
 use crate::statement::asset::{check_reach, everywhere, find, run_id, select};
 
+/// The most bytes of why a run is cancelled.
+const REASON_BYTES_MAX: usize = 4_096;
+
 /// An asset, and what is known of it.
 #[derive(Clone, Debug)]
 pub struct AssetView {
@@ -108,6 +111,10 @@ impl Session {
     pub async fn cancel_run(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
         let session = self.inner();
         everywhere(session, Privilege::Manage, "runs")?;
+        if reason.is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+            let text = format!("a reason has at most {REASON_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
+        }
         let actor = &session.identity().token.name;
         let reason = reason.map_or_else(|| format!("cancelled by {actor}"), str::to_owned);
         session.engine().assets()?.cancel(&session.identity().scope, run_id(id)?, &reason).await
@@ -120,12 +127,12 @@ impl Session {
         session.engine().assets()?.pause(&session.identity().scope, run_id(id)?, paused).await
     }
 
-    /// Begins a run of the tasks of another that did not succeed.
-    pub async fn rerun(&self, id: &str) -> Result<Planned, Error> {
+    /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
+    pub async fn rerun(&self, id: &str, key: Option<String>) -> Result<Planned, Error> {
         let session = self.inner();
         everywhere(session, Privilege::Manage, "runs")?;
         let actor = &session.identity().token.name;
-        session.engine().assets()?.rerun(&session.identity().scope, run_id(id)?, actor).await
+        session.engine().assets()?.rerun(&session.identity().scope, run_id(id)?, key, actor).await
     }
 
     /// Why a run is as it is.
@@ -138,10 +145,28 @@ impl Session {
     /// The assets that the asker may know of, by name.
     pub async fn assets(&self) -> Result<Vec<AssetView>, Error> {
         let session = self.inner();
+        let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
+        let mut views = self.views(assets, None).await?;
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(views)
+    }
+
+    /// One of them. `NotFound` with the nearest name if there is none.
+    pub async fn asset(&self, key: &str) -> Result<AssetView, Error> {
+        let (asset, _) = find(self.inner(), &named(key)?, Privilege::Use).await?;
+        let of = Some(asset.id);
+        self.views(vec![asset], of).await?.pop().ok_or_else(|| {
+            cenote_catalog::Error::AssetNotFound { name: key.to_owned(), nearest: None }.into()
+        })
+    }
+
+    /// What is known of these assets, as far as the asker may know of them. `of`: the one that they are.
+    async fn views(&self, assets: Vec<Asset>, of: Option<Uuid>) -> Result<Vec<AssetView>, Error> {
+        let session = self.inner();
         let (catalog, scope) = (&session.engine().lake().catalog, &session.identity().scope);
         let names = session.names().await?;
         let states: BTreeMap<Uuid, &'static str> =
-            session.engine().assets()?.states(scope).await?.into_iter().collect();
+            session.engine().assets()?.states(scope, of).await?.into_iter().collect();
         let known = |table: TableId| {
             let table = names.table_by_id(table)?;
             let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
@@ -149,8 +174,8 @@ impl Session {
         };
         let owners: BTreeMap<i64, String> =
             catalog.tokens(scope).await?.into_iter().map(|token| (token.id, token.name)).collect();
-        let mut views = Vec::new();
-        for asset in catalog.assets(scope).await? {
+        let mut views = Vec::with_capacity(assets.len());
+        for asset in assets {
             let Some(name) = known(asset.table) else { continue };
             let upstream = asset.upstream.iter().filter_map(|table| {
                 let mapping = asset.spec.mapping(*table).text();
@@ -164,17 +189,7 @@ impl Session {
                 asset,
             });
         }
-        views.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(views)
-    }
-
-    /// One of them. `NotFound` with the nearest name if there is none.
-    pub async fn asset(&self, key: &str) -> Result<AssetView, Error> {
-        let (asset, _) = find(self.inner(), &named(key)?, Privilege::Use).await?;
-        let view = self.assets().await?.into_iter().find(|view| view.asset.id == asset.id);
-        view.ok_or_else(|| {
-            cenote_catalog::Error::AssetNotFound { name: key.to_owned(), nearest: None }.into()
-        })
     }
 
     /// Why an asset is as it is, or one partition of it.

@@ -629,7 +629,7 @@ impl Inner {
             return Ok(self.engine.lake().catalog.tagged(&self.identity.scope, None, tag).await?);
         }
         let state = self.engine.base().statement(self.now(), None);
-        let literal = format!("'{}'", as_of.replace('\'', "''"));
+        let literal = crate::parse::literal(as_of);
         let at = constant_time(&self.engine, &state, &literal, "").await?;
         Ok(self.engine.lake().catalog.txn_at(&self.identity.scope, at).await?)
     }

@@ -16,7 +16,9 @@ use super::default_value::{initial_default, write_default};
 use super::drop::{depended_on, dependents};
 use super::{Answer, Guard, Prepared, table_options};
 use crate::Error;
-use crate::parse::{Action, AlterTable, Comment, NewColumn, Parsed, Position, folded, parse, unsupported};
+use crate::parse::{
+    Action, AlterTable, Comment, NewColumn, Parsed, Position, folded, parse, quote, unsupported,
+};
 use crate::plan::{Found, Resolver, column_of, denied, fault, refuse_materialized};
 use crate::session::Inner;
 use crate::transaction::{Staged, facts, with_definition};
@@ -525,7 +527,6 @@ async fn check_no_nulls(
     if doubtful.files.is_empty() {
         return Ok(());
     }
-    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let (schema, table_name) = (quote(&table.schema_name), quote(&table.name));
     let sql = format!("SELECT 1 FROM {schema}.{table_name} WHERE {} IS NULL LIMIT 1", quote(name));
     let Parsed::Sql { statement, .. } = parse(&sql)? else {

@@ -7,8 +7,8 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
     ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, Explained,
-    FlowChange, Mapping, MaterializeRequest, ObjectChange, Op, Planned, Privilege, ReadSet, SliceRange,
-    TableChange, TableDef, TaskRecord,
+    FlowChange, Mapping, MaterializeRequest, Names, ObjectChange, Op, Planned, Privilege, ReadSet,
+    SliceRange, TableChange, TableDef, TaskRecord,
 };
 use cenote_vocab::{ErrorKind, Micros, TableId, Txn, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
@@ -24,7 +24,8 @@ use super::show::table_batch;
 use super::{Answer, Guard, Prepared, check, refuse_parameters};
 use crate::Error;
 use crate::parse::{
-    AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, Parsed, TableClauses, parse, quote,
+    AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, Parsed, TableClauses, literal, parse,
+    quote,
 };
 use crate::plan::{Found, Resolver, Snapshot, constant_time, denied};
 use crate::session::Inner;
@@ -70,7 +71,7 @@ pub(crate) async fn run(
     let steering = Steering { session, prepared, guard };
     match statement {
         AssetStatement::Create(create) => steering.create(create).await,
-        AssetStatement::Alter { name, change } => steering.alter(name, change).await,
+        AssetStatement::Alter { name, changes } => steering.alter(name, changes).await,
         AssetStatement::Drop { name, if_exists, cascade, force } => {
             steering.drop_asset(name, *if_exists, *cascade, *force).await
         }
@@ -88,7 +89,9 @@ pub(crate) async fn run(
         }
         AssetStatement::Rerun(id) => {
             everywhere(session, Privilege::Manage, "runs")?;
-            let planned = assets.rerun(scope, run_id(id)?, &session.identity().token.name).await?;
+            let (key, actor) = (session.idempotency_key(), &session.identity().token.name);
+            let planned = assets.rerun(scope, run_id(id)?, key, actor).await?;
+            session.idempotency_key_used()?;
             begun(statement, &planned)
         }
         AssetStatement::CreateCheck { name, table, or_replace, severity, rule } => {
@@ -166,44 +169,80 @@ pub fn plan_id(fingerprint: &str) -> String {
     format!("plan_{}", fingerprint.chars().take(32).collect::<String>())
 }
 
+/// The most assets that one request names (`selection_max`).
+const SELECTED_MAX: usize = 1_000;
+/// The most unknown names that an error tells.
+const UNKNOWN_MAX: usize = 10;
+
+/// What names of assets are looked up in.
+struct Lookup<'a> {
+    session: &'a Inner,
+    names: Arc<Names>,
+    path: Vec<String>,
+    assets: Vec<Asset>,
+}
+
+impl<'a> Lookup<'a> {
+    async fn load(session: &'a Inner) -> Result<Self, Error> {
+        let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
+        Ok(Self { session, names: session.names().await?, path: session.search_path(), assets })
+    }
+
+    fn find(&self, name: &[Ident], privilege: Privilege) -> Result<(&Asset, Arc<TableDef>), Error> {
+        let identity = self.session.identity();
+        let resolver = Resolver { names: &self.names, identity, search_path: &self.path };
+        match resolver.find(name, privilege) {
+            Ok(Found::Table(table)) => {
+                let asset = self.assets.iter().find(|asset| asset.table == table.id);
+                asset.map(|asset| (asset, table)).ok_or_else(|| self.not_found(name))
+            }
+            Ok(Found::System { .. } | Found::Made { .. }) => Err(self.not_found(name)),
+            Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
+                Err(self.not_found(name))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn not_found(&self, name: &[Ident]) -> Error {
+        let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+        let known = self.assets.iter().filter_map(|asset| self.names.table_by_id(asset.table));
+        let readable = known.filter(|table| {
+            self.session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name))
+        });
+        let last = name.last().map_or("", |part| part.value.as_str());
+        let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
+        CatalogError::AssetNotFound { name: asked, nearest: near }.into()
+    }
+}
+
 /// The asset of a name, and its table.
 pub(crate) async fn find(
     session: &Inner,
     name: &[Ident],
     privilege: Privilege,
 ) -> Result<(Asset, Arc<TableDef>), Error> {
-    let (names, path) = (session.names().await?, session.search_path());
-    let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
-    let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
-    let not_found = || {
-        let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
-        let known = assets.iter().filter_map(|asset| names.table_by_id(asset.table));
-        let readable = known
-            .filter(|table| session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name)));
-        let last = name.last().map_or("", |part| part.value.as_str());
-        let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
-        Error::from(CatalogError::AssetNotFound { name: asked, nearest: near })
-    };
-    match resolver.find(name, privilege) {
-        Ok(Found::Table(table)) => {
-            let asset = assets.iter().find(|asset| asset.table == table.id).cloned();
-            asset.map(|asset| (asset, table)).ok_or_else(not_found)
-        }
-        Ok(Found::System { .. } | Found::Made { .. }) => Err(not_found()),
-        Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => Err(not_found()),
-        Err(error) => Err(error),
-    }
+    let known = Lookup::load(session).await?;
+    known.find(name, privilege).map(|(asset, table)| (asset.clone(), table))
 }
 
-/// The assets of these names, which the asker may run; all unknown ones are named.
+/// The assets of these names, which the asker may run; those that are unknown are named.
 pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<Uuid>, Error> {
+    if names.len() > SELECTED_MAX {
+        let text = format!("{} assets are named, at most {SELECTED_MAX} (selection_max)", names.len());
+        return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("54000"));
+    }
+    let known = Lookup::load(session).await?;
     let mut selected = BTreeSet::new();
     let mut unknown = Vec::new();
     for name in names {
-        match find(session, name, Privilege::Run).await {
+        match known.find(name, Privilege::Run) {
             Ok((asset, _)) => drop(selected.insert(asset.id)),
             Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
             Err(error) => return Err(error),
+        }
+        if unknown.len() == UNKNOWN_MAX {
+            break;
         }
     }
     if unknown.len() > 1 {
@@ -273,12 +312,14 @@ impl Steering<'_> {
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
-            producers: Vec::new(),
+            producers: self.session.client_producer().into_iter().collect(),
             facts: facts(identity, operation, sql, &BTreeMap::new(), self.guard.request_id.clone()),
             tables,
             objects,
         };
-        Ok(lake.catalog.apply(commit).await?.txn)
+        let txn = lake.catalog.apply(commit).await?.txn;
+        self.session.idempotency_key_used()?;
+        Ok(txn)
     }
 
     /// An asset is steered by its owner, and by admins.
@@ -367,6 +408,9 @@ impl Steering<'_> {
         if let Some(taken) = &taken {
             refuse_cycle(&assets, &asset, &names)?;
             if known.is_none() {
+                if !session.identity().allows(Privilege::Alter, &taken.schema_name, Some(&taken.name)) {
+                    return Err(denied(Privilege::Alter, &taken.full_name()));
+                }
                 fits(taken, &outputs)?;
             }
         }
@@ -424,39 +468,51 @@ impl Steering<'_> {
         Ok(table)
     }
 
-    async fn alter(&self, name: &[Ident], change: &AssetChange) -> Result<Answer, Error> {
+    /// All of the changes, in one commit.
+    async fn alter(&self, name: &[Ident], changes: &[AssetChange]) -> Result<Answer, Error> {
         let (mut asset, table) = self.own(name).await?;
-        let objects = match change {
-            AssetChange::Pause | AssetChange::Resume => {
-                let paused = *change == AssetChange::Pause;
-                if asset.paused == paused {
-                    return Ok(Answer::done("ALTER ASSET"));
+        let (id, was_paused) = (asset.id, asset.paused);
+        let (mut renamed, mut paused, mut set) = (None, was_paused, false);
+        for change in changes {
+            match change {
+                AssetChange::Paused(wanted) => paused = *wanted,
+                AssetChange::Set(options) => {
+                    set_options(&mut asset.spec, options)?;
+                    set = true;
                 }
-                vec![flow(FlowChange::PauseAsset { asset: asset.id, paused, next: None })]
+                AssetChange::Rename(to) => renamed = Some(self.new_name(&table, to).await?),
             }
-            AssetChange::Set(options) => {
-                set_options(&mut asset.spec, options)?;
-                for key in &asset.spec.key {
-                    if table.schema.field(key).is_none() {
-                        return Err(no_key(key));
-                    }
+        }
+        let mut objects = Vec::new();
+        if set {
+            for key in &asset.spec.key {
+                if table.schema.field(key).is_none() {
+                    return Err(no_key(key));
                 }
-                asset.code = code_of(&asset);
-                check_spec(&asset)?;
-                asset.version += 1;
-                vec![flow(FlowChange::PutAsset(Box::new(asset)))]
             }
-            AssetChange::Rename(to) => {
-                let (names, path) = (self.session.names().await?, self.session.search_path());
-                let resolver =
-                    Resolver { names: &names, identity: self.session.identity(), search_path: &path };
-                let schema = Ident::with_quote('"', table.schema_name.as_str());
-                let (_, name) = resolver.creatable(&[schema, to.clone()], Privilege::Create)?;
-                vec![ObjectChange::RenameTable { table: table.id, schema: None, name }]
-            }
-        };
+            asset.code = code_of(&asset);
+            check_spec(&asset)?;
+            asset.version += 1;
+            objects.push(flow(FlowChange::PutAsset(Box::new(asset))));
+        }
+        if paused != was_paused {
+            objects.push(flow(FlowChange::PauseAsset { asset: id, paused, next: None }));
+        }
+        objects.extend(renamed);
+        if objects.is_empty() {
+            return Ok(Answer::done("ALTER ASSET"));
+        }
         let txn = self.commit("alter_asset", Vec::new(), objects).await?;
         Ok(Answer::done("ALTER ASSET").with_txn(Some(txn)))
+    }
+
+    /// Another name in its schema.
+    async fn new_name(&self, table: &TableDef, to: &Ident) -> Result<ObjectChange, Error> {
+        let (names, path) = (self.session.names().await?, self.session.search_path());
+        let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
+        let schema = Ident::with_quote('"', table.schema_name.as_str());
+        let (_, name) = resolver.creatable(&[schema, to.clone()], Privilege::Create)?;
+        Ok(ObjectChange::RenameTable { table: table.id, schema: None, name })
     }
 
     async fn drop_asset(
@@ -550,7 +606,7 @@ impl Steering<'_> {
     async fn time(&self, text: &str) -> Result<Micros, Error> {
         let engine = self.session.engine();
         let state = engine.base().statement(self.session.now(), None);
-        constant_time(engine, &state, &format!("'{}'", text.replace('\'', "''")), "").await
+        constant_time(engine, &state, &literal(text), "").await
     }
 
     async fn create_check(

@@ -13,7 +13,7 @@ use sqlparser::ast::Ident;
 use super::materialized::{self, IfTaken, Readers};
 use super::{Answer, Guard, explain_pipeline};
 use crate::Error;
-use crate::parse::{PipelineChange, PipelineStatement, folded, unsupported};
+use crate::parse::{PipelineChange, PipelineStatement, folded, literal, quote, unsupported};
 use crate::pipeline::{Pausing, Pipelines, StateChoice};
 use crate::plan::{Resolver, denied};
 use crate::session::Inner;
@@ -314,8 +314,6 @@ async fn shown_if(session: &Inner, wanted: impl Fn(&str, &str) -> bool) -> Resul
 /// `SHOW CREATE PIPELINE p`: its name, and the statement that would make it again.
 pub(crate) async fn create_statement(session: &Inner, name: &[Ident]) -> Result<(String, String), Error> {
     let pipeline = own(session, find(session, name).await?)?;
-    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut text = format!("CREATE PIPELINE {}.{}", quote(&pipeline.schema), quote(&pipeline.name));
     if !pipeline.options.is_empty() {
         let options =

@@ -11,7 +11,7 @@ use sqlparser::ast::Ident;
 
 use super::{Answer, describe, grant, history, materialized, pipeline};
 use crate::Error;
-use crate::parse::Show;
+use crate::parse::{Show, literal, quote};
 use crate::plan::{CATALOG, Found, Resolver};
 use crate::session::Inner;
 use crate::table_function::{self, snapshot_columns};
@@ -257,8 +257,6 @@ async fn create(session: &Inner, name: &[Ident], view: bool) -> Result<Vec<Array
 
 /// The statement that would make the table again.
 fn statement(table: &TableDef) -> String {
-    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let full = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
     if let TableKind::View { sql, .. } = &table.kind {
         let columns: Vec<String> = table.schema.fields.iter().map(|field| quote(&field.name)).collect();

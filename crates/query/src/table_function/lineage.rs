@@ -106,13 +106,12 @@ impl Shown<'_> {
         let texts = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         let numbers = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
         let edges = || walked.edges.iter().map(|met| &met.edge);
-        let hex = |code: &[u8; 32]| code.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let known = |name: &Result<String, String>| match name {
             Ok(name) | Err(name) => name.clone(),
         };
         let is_hidden: BooleanArray =
             ends.iter().map(|(source, target)| Some(source.is_err() || target.is_err())).collect();
-        let codes: StringArray = edges().map(|edge| edge.code.as_ref().map(hex)).collect();
+        let codes: StringArray = edges().map(|edge| edge.code.map(hex::encode)).collect();
         let runs: StringArray = edges().map(|edge| edge.run.map(|run| run.to_string())).collect();
         table_batch(
             columns(),

@@ -20,9 +20,6 @@ use crate::routes::tables::{find, literal, sql_name};
 /// A page is cut after the batch with which it holds so many bytes (`changes_page_bytes_max`).
 const PAGE_BYTES_MAX: usize = 64 << 20;
 
-/// A waiting reader asks no more often than this, however many commits other tables take.
-const OTHERS_PAUSE: Duration = Duration::from_millis(20);
-
 /// A reader.
 pub(super) struct Feed {
     call: Call,
@@ -97,9 +94,6 @@ impl Feed {
             while page.batches.is_empty() && !self.is_at_end() {
                 catalog.changed(&self.call.identity.scope, page.head).await;
                 page = self.page(app, limit).await?;
-                if page.batches.is_empty() {
-                    tokio::time::sleep(OTHERS_PAUSE).await; // the commit was of another table
-                }
             }
             Ok::<(), Problem>(())
         };
@@ -196,11 +190,10 @@ async fn position(app: &App, call: &Call, name: &str, text: &str) -> Result<Chan
     if let Some(position) = position_of(text) {
         return Ok(position);
     }
-    let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) else {
+    let Some(at) = Micros::of_rfc3339(text) else {
         let what = "neither a transaction, nor a position, nor a time (RFC 3339)";
         return Err(Problem::bad_request(format!("{name} is {what}: {text:?}")).with("sqlstate", "22023"));
     };
-    let at = Micros(time.timestamp_micros());
     let txn = app.services()?.catalog.txn_at(&call.identity.scope, at).await?;
     Ok(ChangePosition::end_of(txn))
 }

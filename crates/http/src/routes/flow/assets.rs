@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use cenote_query::AssetView;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::sent::sent;
-use super::{execute, failed, page, quoted, runs, session, shape};
+use super::{STATUSES, execute, failed, one_of, page, quoted, runs, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::literal;
+use crate::routes::tables::{identifier, literal};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,15 +90,16 @@ struct Change {
 pub(in crate::routes) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
     call.parameters
         .only(&["schema", "kind", "owner", "status", "limit", "cursor", "db", "database", "u", "p"])?;
+    one_of(&call, "kind", &["sql"])?;
+    one_of(&call, "status", &STATUSES)?;
     let mut assets = session(&app, &call).await?.assets().await.map_err(failed)?;
     let wanted = |name: &str, own: &str| call.parameters.first(&[name]).is_none_or(|wanted| wanted == own);
     assets.retain(|view| {
         wanted("schema", &view.name.0)
-            && wanted("kind", "sql")
             && wanted("owner", view.owner.as_deref().unwrap_or(""))
             && wanted("status", view.status)
     });
-    let (assets, next) = page::part(&call, assets, AssetView::key)?;
+    let (assets, next) = page::part(&call, assets, |view| view.name.clone())?;
     let data: Vec<Value> = assets.iter().map(shape::asset).collect();
     Ok(Json(json!({"data": data, "nextCursor": next})))
 }
@@ -114,6 +114,7 @@ pub(in crate::routes) async fn one(
     Path(key): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let view = session(&app, &call).await?.asset(&key).await.map_err(failed)?;
     Ok(Json(shape::asset(&view)))
 }
@@ -134,6 +135,7 @@ pub(in crate::routes) async fn put(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let put: Put = sent(body).await?;
     let name = name_of(&key)?;
     let session = session(&app, &call).await?;
@@ -142,7 +144,7 @@ pub(in crate::routes) async fn put(
     Ok(Json(shape::asset(&view)))
 }
 
-/// Holds an asset or lets it go on, gives it another name in its schema, or changes options.
+/// Holds an asset or lets it go on, gives it another name in its schema, changes options: all of it, or nothing.
 #[utoipa::path(
     patch, path = "/api/v1/assets/{key}", tag = "flow", params(("key" = String, Path, description = "schema.name")),
     request_body(content = Object, content_type = "application/json",
@@ -155,22 +157,14 @@ pub(in crate::routes) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let change: Change = sent(body).await?;
     let session = session(&app, &call).await?;
     let mut name = session.asset(&key).await.map_err(failed)?.name;
-    if !change.options.is_empty() {
-        let sql = format!("ALTER ASSET {} SET ({})", quoted(&name), options(&change.options)?);
+    if let Some(sql) = alteration(&name, &change)? {
         execute(&call, &session, &sql).await?;
     }
-    if let Some(paused) = change.paused {
-        let sql = format!("ALTER ASSET {} {}", quoted(&name), if paused { "PAUSE" } else { "RESUME" });
-        execute(&call, &session, &sql).await?;
-    }
-    if let Some(to) = change.name {
-        let sql = format!("ALTER ASSET {} RENAME TO \"{}\"", quoted(&name), to.replace('"', "\"\""));
-        execute(&call, &session, &sql).await?;
-        name.1 = to;
-    }
+    name.1 = change.name.unwrap_or(name.1);
     let view = session.asset(&quoted(&name)).await.map_err(failed)?;
     Ok(Json(shape::asset(&view)))
 }
@@ -295,8 +289,19 @@ fn statement(name: &(String, String), put: &Put) -> Result<String, Problem> {
     Ok(sql)
 }
 
+/// The one statement that changes the asset; `None` if nothing is to be changed.
+fn alteration(name: &(String, String), change: &Change) -> Result<Option<String>, Problem> {
+    let mut actions = Vec::new();
+    if !change.options.is_empty() {
+        actions.push(format!("SET ({})", options(&change.options)?));
+    }
+    actions.extend(change.paused.map(|paused| if paused { "PAUSE" } else { "RESUME" }.to_owned()));
+    actions.extend(change.name.as_ref().map(|to| format!("RENAME TO {}", identifier(to))));
+    Ok((!actions.is_empty()).then(|| format!("ALTER ASSET {} {}", quoted(name), actions.join(", "))))
+}
+
 fn partition_clause(said: &Partition) -> Result<String, Problem> {
-    let column = format!("\"{}\"", said.column.replace('"', "\"\""));
+    let column = identifier(&said.column);
     let Some(period) = &said.period else {
         let values: Vec<String> = said.values.iter().map(value).collect::<Result<_, _>>()?;
         if values.is_empty() || said.start.is_some() || said.end.is_some() || said.timezone.is_some() {
@@ -371,6 +376,18 @@ mod tests {
         );
         let list = json!({"query": "SELECT 1", "partition": {"column": "r", "values": ["e'u", 7, null]}});
         assert!(put(list).expect("a statement").contains("PARTITION BY (\"r\" VALUES ('e''u', 7, NULL)) AS"));
+    }
+
+    #[test]
+    fn changes_are_one_statement() {
+        let sql = |body: Value| {
+            let change: Change = serde_json::from_value(body).expect("a body");
+            alteration(&("mart".into(), "daily".into()), &change).map_err(|problem| problem.text)
+        };
+        let all = json!({"options": {"attempts": 5}, "paused": true, "name": "su\"ms"});
+        let expected = "ALTER ASSET \"mart\".\"daily\" SET ('attempts' = '5'), PAUSE, RENAME TO \"su\"\"ms\"";
+        assert_eq!(sql(all), Ok(Some(expected.to_owned())));
+        assert_eq!(sql(json!({})), Ok(None));
     }
 
     #[test]

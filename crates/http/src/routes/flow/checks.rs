@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use super::assets::name_of;
 use super::sent::sent;
-use super::{execute, failed, page, quoted, session};
+use super::{execute, failed, page, quoted, session, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::routes::tables::identifier;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +52,7 @@ pub(in crate::routes) async fn list(State(app): State<App>, call: Call) -> Resul
         let wanted = name_of(table)?;
         checks.retain(|(_, name)| *name == wanted);
     }
-    let (part, next) = page::part(&call, checks, |(check, _)| check.id.to_string())?;
+    let (part, next) = page::part(&call, checks, |(check, table)| (table.clone(), check.name.clone()))?;
     let data: Vec<Value> = part.iter().map(|(check, table)| shown(check, table)).collect();
     Ok(Json(json!({"data": data, "nextCursor": next})))
 }
@@ -71,6 +72,7 @@ pub(in crate::routes) async fn create(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    takes_nothing(&call)?;
     let new: New = sent(body).await?;
     let table = name_of(&new.table)?;
     let session = session(&app, &call).await?;
@@ -94,6 +96,7 @@ pub(in crate::routes) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let change: Change = sent(body).await?;
     let session = session(&app, &call).await?;
     let (check, table) = find(&session, &id).await?;
@@ -115,9 +118,10 @@ pub(in crate::routes) async fn delete(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<StatusCode, Problem> {
+    takes_nothing(&call)?;
     let session = session(&app, &call).await?;
     let (check, table) = find(&session, &id).await?;
-    let sql = format!("DROP CHECK \"{}\" ON {}", check.name.replace('"', "\"\""), quoted(&table));
+    let sql = format!("DROP CHECK {} ON {}", identifier(&check.name), quoted(&table));
     execute(&call, &session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -142,7 +146,7 @@ fn statement(
         Some(word) if word.chars().all(|letter| letter.is_ascii_alphabetic()) => format!(" SEVERITY {word}"),
         Some(word) => return Err(Problem::bad_request(format!("there is no severity {word:?}"))),
     };
-    Ok(format!("{verb} \"{}\" ON {}{severity} AS {rule}", name.replace('"', "\"\""), quoted(table)))
+    Ok(format!("{verb} {} ON {}{severity} AS {rule}", identifier(name), quoted(table)))
 }
 
 fn shown(check: &Check, (schema, name): &(String, String)) -> Value {

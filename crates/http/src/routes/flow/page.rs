@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::call::Call;
 use crate::problem::Problem;
@@ -20,39 +22,34 @@ pub(super) fn limit(call: &Call) -> Result<usize, Problem> {
     }
 }
 
-/// What the cursor says where to go on.
-pub(super) fn cursor(call: &Call) -> Result<Option<String>, Problem> {
+/// The place behind which to go on.
+pub(super) fn after<K: DeserializeOwned>(call: &Call) -> Result<Option<K>, Problem> {
     let Some(text) = call.parameters.first(&["cursor"]) else { return Ok(None) };
-    let known = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let known = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let unknown = || Problem::bad_request("cursor is none that was answered as nextCursor");
     known.map(Some).ok_or_else(unknown)
 }
 
-/// A cursor that nobody gave.
-pub(super) fn unknown() -> Problem {
-    Problem::bad_request("cursor is none that was answered as nextCursor")
-}
-
 /// The cursor that goes on behind this place.
-pub(super) fn behind(place: &str) -> String {
-    URL_SAFE_NO_PAD.encode(place)
+pub(super) fn behind<K: Serialize>(place: &K) -> Result<String, Problem> {
+    let text = serde_json::to_vec(place).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(URL_SAFE_NO_PAD.encode(text))
 }
 
-/// The part of a list, sorted by key, that a request asks for; and the cursor if there is more.
-pub(super) fn part<T>(
+/// The part of a list that a request asks for, in the order of the keys; and the cursor if there is more. What is behind a place
+/// is told by comparing, so that the entry of that place may have moved or gone meanwhile.
+pub(super) fn part<T, K: Ord + Serialize + DeserializeOwned>(
     call: &Call,
-    all: Vec<T>,
-    key: impl Fn(&T) -> String,
+    mut all: Vec<T>,
+    key: impl Fn(&T) -> K,
 ) -> Result<(Vec<T>, Option<String>), Problem> {
-    let (limit, after) = (limit(call)?, cursor(call)?);
-    // By place: lists whose order is not that of their texts are asked for by the very key.
-    let start = match &after {
-        None => 0,
-        Some(after) => {
-            all.iter().position(|entry| key(entry) == *after).map(|at| at + 1).ok_or_else(unknown)?
-        }
-    };
-    let more = all.len() > start + limit;
-    let part: Vec<T> = all.into_iter().skip(start).take(limit).collect();
-    let next = part.last().filter(|_| more).map(|last| behind(&key(last)));
-    Ok((part, next))
+    let limit = limit(call)?;
+    if let Some(after) = after::<K>(call)? {
+        all.retain(|entry| key(entry) > after);
+    }
+    all.sort_by_cached_key(&key);
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|last| behind(&key(last))).transpose()?;
+    Ok((all, next))
 }

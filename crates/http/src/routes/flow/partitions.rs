@@ -5,12 +5,10 @@ use axum::extract::{Path, State};
 use cenote_catalog::PartitionStatus;
 use serde_json::{Value, json};
 
-use super::{failed, page, session, shape};
+use super::{STATUSES, failed, one_of, page, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-
-const STATUSES: [&str; 5] = ["missing", "running", "failed", "stale", "fresh"];
 
 /// The partitions of an asset, in order; with `format=ranges` neighbours that are alike are one.
 #[utoipa::path(
@@ -42,58 +40,72 @@ pub(in crate::routes) async fn list(
         }
     };
     let (from, to) = (number("from")?, number("to")?);
-    if let Some(slices) = &slices {
-        let within = |state: &PartitionStatus| {
-            let own = slices.number(&state.key).unwrap_or(i64::MIN);
-            from.is_none_or(|from| from <= own) && to.is_none_or(|to| own <= to)
-        };
-        all.retain(within);
-    }
-    if let Some(status) = call.parameters.first(&["status"]) {
-        if !STATUSES.contains(&status) {
-            return Err(Problem::bad_request(format!(
-                "status is one of {}, got {status:?}",
-                STATUSES.join(", ")
-            )));
-        }
-        all.retain(|state| state.status == status);
-    }
-    match call.parameters.first(&["format"]) {
-        None | Some("keys") => {
-            let (part, next) = page::part(&call, all, |state| state.key.clone())?;
-            let data: Vec<Value> = part.iter().map(|state| shape::partition(&asset.key(), state)).collect();
-            Ok(Json(json!({"data": data, "nextCursor": next, "staleAsOf": at.rfc3339()})))
-        }
+    let status = one_of(&call, "status", &STATUSES)?;
+    let format = one_of(&call, "format", &["keys", "ranges"])?;
+    // Slices are in the order of their numbers; an asset that has none has no partitions.
+    let place = |state: &PartitionStatus| slices.as_ref().and_then(|own| own.number(&state.key).ok());
+    all.retain(|state| {
+        let own = place(state);
+        from.is_none_or(|from| Some(from) <= own) && to.is_none_or(|to| own <= Some(to))
+    });
+    let wanted = |state: &PartitionStatus| status.as_ref().is_none_or(|status| state.status == status);
+    let (data, next) = match format.as_deref() {
         Some("ranges") => {
-            let number =
-                |state: &PartitionStatus| slices.as_ref().and_then(|own| own.number(&state.key).ok());
-            let mut ranges: Vec<(PartitionStatus, PartitionStatus, u64)> = Vec::new();
-            for state in all {
-                match ranges.last_mut() {
-                    Some((first, last, count))
-                        if (first.status, first.reason) == (state.status, state.reason)
-                            && number(last).map(|number| number + 1) == number(&state) =>
-                    {
-                        *last = state;
-                        *count += 1;
-                    }
-                    _ => ranges.push((state.clone(), state, 1)),
-                }
+            // Cut first: a range may have grown or fallen apart since the page before.
+            if let Some(after) = page::after::<Option<i64>>(&call)? {
+                all.retain(|state| place(state) > after);
             }
-            let (part, next) = page::part(&call, ranges, |(first, _, _)| first.key.clone())?;
-            let data: Vec<Value> = part
-                .iter()
-                .map(|(first, last, count)| {
-                    json!({
-                        "start": first.key, "end": last.key, "count": count,
-                        "status": first.status, "staleReason": first.reason.filter(|_| first.status == "stale"),
-                    })
-                })
-                .collect();
-            Ok(Json(json!({"data": data, "nextCursor": next, "staleAsOf": at.rfc3339()})))
+            let limit = page::limit(&call)?;
+            let mut ranges = ranges(all.into_iter().filter(wanted), place);
+            let more = ranges.len() > limit;
+            ranges.truncate(limit);
+            let last = ranges.last().filter(|_| more).map(|range| page::behind(&place(&range.last)));
+            (ranges.iter().map(Range::shown).collect::<Vec<Value>>(), last.transpose()?)
         }
-        Some(other) => Err(Problem::bad_request(format!("format is keys or ranges, got {other:?}"))),
+        _ => {
+            all.retain(wanted);
+            let (part, next) = page::part(&call, all, place)?;
+            (part.iter().map(|state| shape::partition(&asset.key(), state)).collect(), next)
+        }
+    };
+    Ok(Json(json!({"data": data, "nextCursor": next, "staleAsOf": at.rfc3339()})))
+}
+
+/// Neighbours that are alike.
+struct Range {
+    first: PartitionStatus,
+    last: PartitionStatus,
+    count: u64,
+}
+
+impl Range {
+    fn shown(&self) -> Value {
+        let first = &self.first;
+        json!({
+            "start": first.key, "end": self.last.key, "count": self.count,
+            "status": first.status, "staleReason": first.reason.filter(|_| first.status == "stale"),
+        })
     }
+}
+
+fn ranges(
+    states: impl Iterator<Item = PartitionStatus>,
+    place: impl Fn(&PartitionStatus) -> Option<i64>,
+) -> Vec<Range> {
+    let mut ranges: Vec<Range> = Vec::new();
+    for state in states {
+        match ranges.last_mut() {
+            Some(range)
+                if (range.first.status, range.first.reason) == (state.status, state.reason)
+                    && place(&range.last).map(|number| number + 1) == place(&state) =>
+            {
+                range.last = state;
+                range.count += 1;
+            }
+            _ => ranges.push(Range { first: state.clone(), last: state, count: 1 }),
+        }
+    }
+    ranges
 }
 
 /// How many partitions of an asset are how.
@@ -107,6 +119,7 @@ pub(in crate::routes) async fn summary(
     Path(key): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let (all, at) = session(&app, &call).await?.asset_partitions(&key).await.map_err(failed)?;
     let count = |wanted: &dyn Fn(&PartitionStatus) -> bool| all.iter().filter(|state| wanted(state)).count();
     let is_made = |state: &PartitionStatus| state.facts.as_ref().is_some_and(|facts| facts.success.is_some());

@@ -12,11 +12,13 @@ use cenote_vocab::Micros;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::sent::sent;
-use super::{failed, key_of_request, page, session, shape};
+use super::{failed, key_of_request, one_of, page, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
+use crate::parameters::instant;
 use crate::problem::Problem;
 
 /// Tasks that a run is shown with; the others are on their own path.
@@ -120,14 +122,6 @@ impl NewRun {
     }
 }
 
-/// An instant of a parameter or a member.
-fn instant(name: &str, text: &str) -> Result<Micros, Problem> {
-    let known = chrono::DateTime::parse_from_rfc3339(text);
-    known.map(|at| Micros(at.timestamp_micros())).map_err(|_| {
-        Problem::bad_request(format!("{name} must be a time such as 2026-01-01T00:00:00Z, got {text:?}"))
-    })
-}
-
 /// Plans a run of assets and begins it; with `dry_run` only says what it would be.
 #[utoipa::path(
     post, path = "/api/v1/runs", tag = "flow",
@@ -202,29 +196,21 @@ pub(in crate::routes) async fn list(State(app): State<App>, call: Call) -> Resul
         "state", "kind", "asset", "trigger", "since", "until", "limit", "cursor", "db", "database", "u", "p",
     ];
     call.parameters.only(&KNOWN)?;
-    if call.parameters.first(&["kind"]).is_some_and(|kind| kind != "asset") {
-        return Err(Problem::not_built("runs that are not of assets, on this path"));
-    }
+    one_of(&call, "kind", &["asset"])?;
     let asset = call.parameters.first(&["asset"]).map(str::to_owned);
     listed(&app, &call, asset.as_deref()).await
 }
 
 /// The runs that the parameters ask for.
 pub(super) async fn listed(app: &App, call: &Call, asset: Option<&str>) -> Result<Json<Value>, Problem> {
-    let one_of = |name: &str, known: &[&str]| match call.parameters.first(&[name]) {
-        Some(word) if !known.contains(&word) => {
-            Err(Problem::bad_request(format!("{name} is one of {}, got {word:?}", known.join(", "))))
-        }
-        word => Ok(word.map(str::to_owned)),
-    };
     let time = |name: &str| call.parameters.first(&[name]).map(|text| instant(name, text)).transpose();
     let limit = page::limit(call)?;
     let wanted = RunFilter {
-        state: one_of("state", &STATES)?,
-        cause: one_of("trigger", &TRIGGERS)?,
+        state: one_of(call, "state", &STATES)?,
+        cause: one_of(call, "trigger", &TRIGGERS)?,
         since: time("since")?,
         until: time("until")?,
-        after: page::cursor(call)?.map(|place| place_of(&place).ok_or_else(page::unknown)).transpose()?,
+        after: page::after::<(i64, Uuid)>(call)?.map(|(created, id)| (Micros(created), id)),
         limit: u32::try_from(limit + 1).unwrap_or(u32::MAX),
         ..RunFilter::default()
     };
@@ -233,7 +219,7 @@ pub(super) async fn listed(app: &App, call: &Call, asset: Option<&str>) -> Resul
     let more = runs.len() > limit;
     runs.truncate(limit);
     let next = runs.last().filter(|_| more);
-    let next = next.map(|(run, _)| page::behind(&format!("{} {}", run.created.0, run.id)));
+    let next = next.map(|(run, _)| page::behind(&(run.created.0, run.id))).transpose()?;
     let data: Vec<Value> = runs
         .iter()
         .map(|(run, stored)| {
@@ -248,12 +234,6 @@ pub(super) async fn listed(app: &App, call: &Call, asset: Option<&str>) -> Resul
     Ok(Json(json!({"data": data, "nextCursor": next})))
 }
 
-/// Where a page ended: when its last run was made, and its id.
-fn place_of(text: &str) -> Option<(Micros, uuid::Uuid)> {
-    let (created, id) = text.split_once(' ')?;
-    Some((Micros(created.parse().ok()?), id.parse().ok()?))
-}
-
 /// A run with the first 200 of its tasks.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}", tag = "flow", params(("id" = String, Path)),
@@ -264,6 +244,7 @@ pub(in crate::routes) async fn one(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     shown(&app, &call, &id).await
 }
 
@@ -296,9 +277,10 @@ pub(in crate::routes) async fn tasks(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.parameters.only(&["state", "limit", "cursor", "u", "p"])?;
+    call.parameters.only(&["state", "limit", "cursor", "db", "database", "u", "p"])?;
+    let state = one_of(&call, "state", &shape::TASK_STATES)?;
     let mut run = session(&app, &call).await?.run(&id).await.map_err(failed)?;
-    if let Some(state) = call.parameters.first(&["state"]) {
+    if let Some(state) = state {
         run.tasks.retain(|task| shape::task_state(&task.state) == state);
     }
     let (tasks, next) = page::part(&call, run.tasks, |task| task.key.clone())?;
@@ -316,6 +298,7 @@ pub(in crate::routes) async fn explain(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let session = session(&app, &call).await?;
     let rows = session.explain_run(&id).await.map_err(failed)?;
     let run = session.run(&id).await.map_err(failed)?;

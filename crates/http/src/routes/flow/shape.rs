@@ -7,6 +7,10 @@ use cenote_query::{AssetView, plan_id};
 use cenote_vocab::{Micros, Txn};
 use serde_json::{Value, json};
 
+/// The words that are shown for the states of tasks.
+pub(super) const TASK_STATES: [&str; 7] =
+    ["PENDING", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"];
+
 /// The word that is shown for the state of a task.
 pub(super) fn task_state(stored: &str) -> &str {
     match stored {
@@ -130,7 +134,7 @@ pub(super) fn asset(view: &AssetView) -> Value {
         "status": view.status,
         "paused": asset.paused,
         "query": asset.query,
-        "codeId": hex(&asset.code),
+        "codeId": hex::encode(asset.code),
         "mode": mode,
         "key": spec.key,
         "partition": spec.partition.as_ref().map(partitioning),
@@ -185,8 +189,4 @@ pub(super) fn partition(asset: &str, state: &PartitionStatus) -> Value {
         "lastAttemptAt": state.facts.as_ref().map(|facts| facts.last.2.rfc3339()),
         "lastAttemptRunId": state.facts.as_ref().map(|facts| facts.last.0.to_string()),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

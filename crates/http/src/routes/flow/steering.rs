@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::runs::{begun, shown};
 use super::sent::sent;
-use super::{failed, session};
+use super::{failed, key_of_request, session, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -54,6 +54,7 @@ pub(in crate::routes) async fn cancel(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     let asked: Cancel = sent(body).await?;
     session(&app, &call).await?.cancel_run(&id, asked.reason.as_deref()).await.map_err(failed)?;
     shown(&app, &call, &id).await
@@ -72,6 +73,7 @@ pub(in crate::routes) async fn pause(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     session(&app, &call).await?.pause_run(&id, true).await.map_err(failed)?;
     shown(&app, &call, &id).await
 }
@@ -89,17 +91,23 @@ pub(in crate::routes) async fn resume(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_nothing(&call)?;
     session(&app, &call).await?.pause_run(&id, false).await.map_err(failed)?;
     shown(&app, &call, &id).await
 }
 
 /// Begins a run of the tasks of another that did not succeed, on a snapshot of now.
 #[utoipa::path(
-    post, path = "/api/v1/runs/{id}/rerun", tag = "flow", params(("id" = String, Path)),
+    post, path = "/api/v1/runs/{id}/rerun", tag = "flow",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "the same key is the same run"),
+    ),
     request_body(content = Object, content_type = "application/json", example = json!({"mode": "fromFailure"})),
     responses(
-        (status = 201, description = "begun", body = Object), (status = 404, description = "no such run"),
-        (status = 409, description = "it goes on, or has succeeded"), (status = 501, description = "subset, replay"),
+        (status = 201, description = "begun", body = Object), (status = 200, description = "the run of this key", body = Object),
+        (status = 404, description = "no such run"),
+        (status = 409, description = "it goes on, or has succeeded, or the key is taken by another run"), (status = 501, description = "subset, replay"),
     )
 )]
 pub(in crate::routes) async fn rerun(
@@ -108,10 +116,11 @@ pub(in crate::routes) async fn rerun(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    takes_nothing(&call)?;
     let asked: Rerun = sent(body).await?;
     if asked.mode != Mode::FromFailure {
         return Err(Problem::not_built("repeating a run other than from its failure"));
     }
-    let planned = session(&app, &call).await?.rerun(&id).await.map_err(failed)?;
+    let planned = session(&app, &call).await?.rerun(&id, key_of_request(&call)?).await.map_err(failed)?;
     begun(&app, &call, &planned).await
 }
