@@ -14,6 +14,8 @@ async fn two_tenants_with_equal_names_see_only_their_own() {
         client.sql(&format!("CREATE TABLE {marker}_table (n BIGINT)")).await;
         client.sql("CREATE VIEW v AS SELECT host FROM cpu").await;
         client.sql("FLUSH cpu").await;
+        client.sql(&format!("CREATE ROLE {marker}_role")).await;
+        client.sql(&format!("GRANT SELECT ON TABLE {marker}_table TO ROLE {marker}_role")).await;
         let body = format!("{{\"name\":\"{marker}_token\"}}");
         let made = client.send("POST", "/api/v1/auth/tokens", &[], body).await.expect("an answer");
         assert_eq!(made.status, 201, "{}", made.text);
@@ -81,6 +83,9 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
     ]
     .map(str::to_owned)
     .into();
+    for name in ["grants", "principals", "role_members", "roles"] {
+        statements.push(format!("SELECT * FROM system.access.{name}"));
+    }
     for name in cenote_catalog_tables() {
         statements.push(format!("SELECT * FROM system.{name}"));
     }
@@ -94,6 +99,13 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
         "/api/v1/measurements",
         "/api/v1/auth/tokens",
         "/api/v1/queries",
+        "/api/v1/audit?limit=1000",
+        "/api/v1/assets",
+        "/api/v1/asset-graph",
+        "/api/v1/checks",
+        "/api/v1/jobs",
+        "/api/v1/pipelines",
+        "/api/v1/runs",
         "/api/v1/events?after=0",
         "/api/v1/search?q=marker&limit=100",
         "/api/v1/lineage/cpu?depth=100&columns=true",

@@ -1,6 +1,8 @@
 //! A whole node, by its front doors.
 
 mod assets;
+mod audit;
+mod bearer;
 mod changes;
 mod clients;
 mod crash;
@@ -22,6 +24,7 @@ mod once;
 mod partitions;
 mod pipelines;
 mod process;
+mod rights;
 mod run;
 mod search;
 mod slt;

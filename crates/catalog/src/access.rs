@@ -1,8 +1,20 @@
-//! Tokens: who may ask.
+//! Who may ask, and what: tokens, roles, grants, and the one question that decides.
+
+mod book;
+mod change;
+mod privilege;
+mod right;
+
+pub use book::{Access, AccessBook, GrantKind, Granted, Membership, Role};
+pub use change::{AccessChange, GrantChange, GrantTarget, Principal};
+pub use privilege::{BUILT_IN_ROLES, Privilege, Privileges};
+pub use right::Object;
 
 use cenote_vocab::{Micros, Permission, Permissions, Scope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::ObjectChange;
 
 /// Rights on databases and tables by pattern: literal, `*`, leading or trailing `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,42 +100,75 @@ pub struct Identity {
     pub scope: Scope,
     /// The token behind it.
     pub token: std::sync::Arc<Token>,
+    /// What is granted in the tenant, as it is now.
+    pub access: std::sync::Arc<Access>,
+}
+
+/// The one question of rights: may `principal` do this with `object`? What nobody has granted is denied.
+///
+/// A token's permissions hold everywhere in its tenant, its grants by pattern, and what was granted to it or to one of its roles
+/// on the object or on something that the object is in. There are no rules that deny.
+pub fn authorize(principal: &Identity, privilege: Privilege, object: Object<'_>) -> bool {
+    principal.has(|right| right.gives(privilege, object))
 }
 
 impl Identity {
-    /// True if the token may do this to this table (`None`: to any table of the database; for creating it).
-    pub fn allows(&self, permission: Permission, database: &str, table: Option<&str>) -> bool {
-        self.token.permissions.allows(permission)
-            || self.token.grants.iter().any(|grant| {
-                grant.permissions.iter().copied().collect::<Permissions>().allows(permission)
-                    && pattern_matches(&grant.database, database)
-                    && table.is_none_or(|table| pattern_matches(&grant.measurement, table))
-            })
+    /// As [`authorize`], of a table; `None`: of any that is or may be in the schema.
+    pub fn allows(&self, privilege: Privilege, schema: &str, table: Option<&str>) -> bool {
+        match table {
+            Some(table) => authorize(self, privilege, Object::Table(schema, table)),
+            None => self.has(|right| right.reaches_into(privilege, schema)),
+        }
     }
 
-    /// True if the token may do this to every table of the database, and so to the database itself.
-    pub fn allows_all_of(&self, permission: Permission, database: &str) -> bool {
-        self.token.permissions.allows(permission)
-            || self.token.grants.iter().any(|grant| {
-                grant.permissions.iter().copied().collect::<Permissions>().allows(permission)
-                    && pattern_matches(&grant.database, database)
-                    && grant.measurement == "*"
-            })
+    /// As [`authorize`], of a schema, and so of every table in it.
+    pub fn allows_all_of(&self, privilege: Privilege, schema: &str) -> bool {
+        authorize(self, privilege, Object::Schema(schema))
     }
 
-    /// True if the token may do this everywhere in the tenant.
-    pub fn allows_everywhere(&self, permission: Permission) -> bool {
-        self.token.permissions.allows(permission)
+    /// As [`authorize`], of everything in the tenant.
+    pub fn allows_everywhere(&self, privilege: Privilege) -> bool {
+        authorize(self, privilege, Object::Tenant)
     }
 
-    /// True if the token has the right at least somewhere.
-    pub fn allows_somewhere(&self, permission: Permission) -> bool {
-        self.allows_everywhere(permission)
-            || self
-                .token
-                .grants
-                .iter()
-                .any(|grant| grant.permissions.iter().copied().collect::<Permissions>().allows(permission))
+    /// True if the principal has the privilege at least somewhere.
+    pub fn allows_somewhere(&self, privilege: Privilege) -> bool {
+        self.has(|right| right.privileges.allow(privilege))
+    }
+
+    /// Changes of objects, and that what they make is the principal's. Who may manage everything needs no grant for that; a schema is
+    /// no one's whose rights end before its other tables.
+    pub fn owning(&self, objects: Vec<ObjectChange>) -> Vec<ObjectChange> {
+        if self.allows_everywhere(Privilege::Manage) {
+            return objects;
+        }
+        let made = objects.iter().filter_map(|change| match change {
+            ObjectChange::CreateTable(new) => Some(GrantTarget::Table(new.id)),
+            ObjectChange::CreateSchema { name, .. }
+                if authorize(self, Privilege::Create, Object::Schema(name)) =>
+            {
+                Some(GrantTarget::Schema(name.clone()))
+            }
+            _ => None,
+        });
+        let own = |target| {
+            let (principal, privileges) = (Principal::Token(self.token.id), vec![Privilege::Manage]);
+            let own = GrantChange { principal, privileges, target, by: self.token.id };
+            ObjectChange::Access(Box::new(AccessChange::Own(own)))
+        };
+        let owned: Vec<ObjectChange> = made.map(own).collect();
+        objects.into_iter().chain(owned).collect()
+    }
+
+    /// Roles that the principal has.
+    pub fn roles(&self) -> Vec<String> {
+        self.access.book().roles_of(self.token.id).map(str::to_owned).collect()
+    }
+
+    fn has(&self, test: impl Fn(right::Right<'_>) -> bool) -> bool {
+        test(right::Right::of_permissions(self.token.permissions.into()))
+            || self.token.grants.iter().any(|grant| test(right::Right::of_token(grant)))
+            || self.access.book().rights(self.token.id).any(test)
     }
 }
 

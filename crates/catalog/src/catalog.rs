@@ -1,7 +1,7 @@
 //! The handle by which all other crates use the catalog.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -19,12 +19,12 @@ use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
 use crate::{
-    Asset, AssetPartition, AssetRun, CatalogOptions, Changes, Check, ClaimedTask, ColumnEdge, Commit,
-    Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo, LevelCounters, LineageEdge,
-    Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline, RunCounts, RunEnd, RunFilter,
-    ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset,
-    changes, collection, hold, inline, job, lease, partition, pipeline, reading, run, system, task, tenant,
-    tokens, visible,
+    AccessBook, Asset, AssetPartition, AssetRun, Caller, CatalogOptions, Changes, Check, ClaimedTask,
+    ColumnEdge, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo,
+    LevelCounters, LineageEdge, Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline,
+    RunCounts, RunEnd, RunFilter, ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange,
+    Trigger, VisibleFiles, asset, audit, changes, collection, grants, hold, inline, job, lease, partition,
+    pipeline, reading, run, system, task, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -33,6 +33,8 @@ pub struct Catalog {
     pub(crate) inner: Arc<Inner>,
     /// One per catalog, started when first asked.
     committers: Arc<Mutex<HashMap<CatalogId, Committer>>>,
+    /// Whose acts of administration these are; `None`: the node's.
+    pub(crate) caller: Option<Arc<Caller>>,
 }
 
 /// The newest state of one catalog.
@@ -71,7 +73,9 @@ impl Catalog {
         let auto_migrate = options.auto_migrate.unwrap_or(database.dialect() == Dialect::Sqlite);
         migrate::migrate(&database, auto_migrate).await?;
         let secret = migrate::server_secret(&database, &ids).await?;
+        let (audit, queued) = audit::queue();
         let inner = Inner {
+            audit,
             database,
             clock,
             ids,
@@ -80,14 +84,18 @@ impl Catalog {
             holder: options.holder,
             metrics: Metrics::new(),
             credentials: CredentialCache::new(secret.into_bytes()),
+            issuer: OnceLock::new(),
             active: Mutex::new(Active::Never),
             memories: Mutex::default(),
+            access: Mutex::default(),
             files: FileIndexes::new(),
             recent: Recent::new(),
             published: tokio::sync::Notify::new(),
         };
         tenant::create_first(&inner).await?;
-        Ok(Self { inner: Arc::new(inner), committers: Arc::default() })
+        let inner = Arc::new(inner);
+        tasks.spawn(audit::write(inner.clone(), queued, options.audit_keep));
+        Ok(Self { inner, committers: Arc::default(), caller: None })
     }
 
     /// The short name of the database kind: `sqlite`, `postgresql`.
@@ -136,22 +144,22 @@ impl Catalog {
         new: NewToken,
         secret: Option<&str>,
     ) -> Result<(Token, String), Error> {
-        tokens::create(&self.inner, scope, new, secret).await
+        tokens::create(&self.inner, scope, new, secret, self.caller.as_deref()).await
     }
 
     /// A new secret for the token; the old one ends at once.
     pub async fn rotate_token(&self, scope: &Scope, id: i64) -> Result<String, Error> {
-        tokens::rotate(&self.inner, scope, id).await
+        tokens::rotate(&self.inner, scope, id, self.caller.as_deref()).await
     }
 
     /// Changes a token. `LastAdmin` if no enabled admin token would be left.
     pub async fn change_token(&self, scope: &Scope, id: i64, change: TokenChange) -> Result<Token, Error> {
-        tokens::change(&self.inner, scope, id, change).await
+        tokens::change(&self.inner, scope, id, change, self.caller.as_deref()).await
     }
 
     /// Deletes a token. `LastAdmin` if no enabled admin token would be left.
     pub async fn delete_token(&self, scope: &Scope, id: i64) -> Result<(), Error> {
-        tokens::delete(&self.inner, scope, id).await
+        tokens::delete(&self.inner, scope, id, self.caller.as_deref()).await
     }
 
     /// All tokens of the tenant.
@@ -164,7 +172,14 @@ impl Catalog {
         Ok(!access::any(&self.inner.database).await?)
     }
 
-    /// Who has this secret. Cached for 30 s; a change of the token by this process ends the cache entry at once.
+    /// Takes bearer tokens of this issuer from now on. Only the first one counts.
+    pub fn trust(&self, issuer: cenote_jwt::Issuer) {
+        if self.inner.issuer.set(issuer).is_err() {
+            tracing::warn!("an issuer of bearer tokens is trusted already");
+        }
+    }
+
+    /// Who has this secret, or bearer token of a trusted issuer. Cached for 30 s; a change of the token by this process ends the cache entry at once.
     pub async fn authenticate(&self, secret: &str) -> Result<Identity, Error> {
         tokens::authenticate(&self.inner, secret).await
     }
@@ -181,7 +196,17 @@ impl Catalog {
 
     /// The identity of the node's own work, and of everybody when `auth.enabled` is false: admin of the tenant.
     pub fn internal_identity(&self, scope: &Scope) -> Identity {
-        tokens::internal_identity(scope)
+        tokens::internal_identity(&self.inner, scope)
+    }
+
+    /// Grows with every change of rights and tokens of the tenant that this process knows of: who acts for long asks again then.
+    pub fn rights_generation(&self, scope: &Scope) -> u64 {
+        self.inner.access(scope.catalog()).generation()
+    }
+
+    /// Roles, who has them, and what is granted in the tenant, as the database has it now.
+    pub async fn access(&self, scope: &Scope) -> Result<Arc<AccessBook>, Error> {
+        grants::book(&self.inner, scope).await
     }
 
     // ---- reading ----
@@ -321,7 +346,9 @@ impl Catalog {
     /// Stores another name, script or options of a pipeline. `PipelineNotFound` once it was dropped, `PipelineExists` if another of its
     /// schema has the name.
     pub async fn alter_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-        pipeline::alter(&self.inner, scope, pipeline).await
+        pipeline::alter(&self.inner, scope, pipeline).await?;
+        grants::refresh(&self.inner, scope.catalog()).await;
+        Ok(())
     }
 
     /// Stores the options of a pipeline that goes on as it is. `PipelineNotFound` once it was dropped.
@@ -331,7 +358,9 @@ impl Catalog {
 
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
     pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-        pipeline::remove(&self.inner, scope, pipeline).await
+        pipeline::remove(&self.inner, scope, pipeline).await?;
+        grants::refresh(&self.inner, scope.catalog()).await;
+        Ok(())
     }
 
     /// The identity by whose rights a pipeline runs. `OwnerGone` for a token that is gone, revoked or expired.
@@ -466,7 +495,13 @@ impl Catalog {
     /// Applies a commit. Answers when it is durable and visible. See [`Error::CommitConflict`] for what to plan again.
     pub async fn apply(&self, commit: Commit) -> Result<Committed, Error> {
         let committer = self.committer(&commit.scope);
-        committer.apply(commit).await
+        if !grants::concerns(&commit) {
+            return committer.apply(commit).await;
+        }
+        let catalog = commit.scope.catalog();
+        let outcome = committer.apply(commit).await;
+        grants::refresh(&self.inner, catalog).await;
+        outcome
     }
 
     /// Takes a producer name over: from now on earlier holders are fenced. Answers fence and the epoch reached.

@@ -12,7 +12,7 @@ use cenote_vocab::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind};
+use crate::{AccessChange, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -328,6 +328,8 @@ pub enum ObjectChange {
     },
     /// A change of assets and their runs.
     Flow(Box<FlowChange>),
+    /// A change of roles and grants.
+    Access(Box<AccessChange>),
 }
 
 /// A table to be created.

@@ -7,6 +7,7 @@
 //! nothing and uses no number; nothing is answered before the group is durable.
 
 mod arrive;
+mod audited;
 mod columns;
 mod events;
 mod group;

@@ -1,13 +1,15 @@
 //! What all handles and tasks of one catalog database have in common.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cenote_vocab::{CatalogId, Clock, Fence, Ids, TableId, Txn};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
+use crate::audit::Queued;
 use crate::committer::{HeadRow, World, Writes};
 use crate::credential::CredentialCache;
 use crate::file_index::FileIndexes;
@@ -38,8 +40,13 @@ pub(crate) struct Inner {
     pub(crate) holder: String,
     pub(crate) metrics: Metrics,
     pub(crate) credentials: CredentialCache,
+    /// Whose bearer tokens are taken, if anybody's.
+    pub(crate) issuer: OnceLock<cenote_jwt::Issuer>,
     pub(crate) active: Mutex<Active>,
     pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
+    pub(crate) access: Mutex<HashMap<CatalogId, Arc<Access>>>,
+    /// Entries of the audit that wait to be written.
+    pub(crate) audit: tokio::sync::mpsc::Sender<Queued>,
     pub(crate) files: FileIndexes,
     pub(crate) recent: Recent,
     /// Rings when metadata of any catalog was published by this process.
@@ -49,6 +56,11 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn memory(&self, catalog: CatalogId) -> Arc<Memory> {
         self.memories.lock().entry(catalog).or_insert_with(|| Arc::new(Memory::new())).clone()
+    }
+
+    /// What is granted in a tenant, as far as it was read.
+    pub(crate) fn access(&self, catalog: CatalogId) -> Arc<Access> {
+        self.access.lock().entry(catalog).or_default().clone()
     }
 
     /// True while this process alone may write, so that what it published is the newest.

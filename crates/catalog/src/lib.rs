@@ -22,6 +22,7 @@
 //!     pool_size: 4,
 //!     statement_cache: 100,
 //!     auto_migrate: None,
+//!     audit_keep: std::time::Duration::from_secs(90 * 86_400),
 //!     holder: "example".into(),
 //! };
 //! let catalog = Catalog::open(options, clock, ids.clone(), &tasks, stop).await?;
@@ -43,6 +44,8 @@
 
 mod access;
 mod asset;
+mod audit;
+mod bearer;
 mod catalog;
 mod changes;
 mod collection;
@@ -55,6 +58,7 @@ mod event;
 mod evolution;
 mod file;
 mod file_index;
+mod grants;
 mod hold;
 mod inline;
 mod inner;
@@ -88,11 +92,16 @@ mod tuple;
 mod visible;
 mod widening;
 
-pub use access::{Grant, Identity, NewToken, ScramVerifier, Token, TokenChange, pattern_matches};
+pub use access::{
+    Access, AccessBook, AccessChange, BUILT_IN_ROLES, Grant, GrantChange, GrantKind, GrantTarget, Granted,
+    Identity, Membership, NewToken, Object, Principal, Privilege, Privileges, Role, ScramVerifier, Token,
+    TokenChange, authorize, pattern_matches,
+};
 pub use asset::{
     ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
     Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
+pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cenote_vocab::{FieldId, Permission, TableId, Txn};
+use cenote_vocab::{FieldId, TableId, Txn};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::committer::{Tally, TxnRow};
-use crate::{Code, Identity, Names};
+use crate::{Code, Identity, Names, Privilege};
 
 /// What is known of a code: which tables it reads and writes, and nothing of their columns.
 const TABLE_ONLY: &str = "table_only";
@@ -230,15 +230,15 @@ fn edge_id(source: &str, target: &str, edge_type: &str, code: Option<[u8; 32]>) 
     hash.finalize().into()
 }
 
-/// The name of a node as of some names; none if it is a table that the asker may not read. What is no table needs the right to read
+/// The name of a node as of some names; none if it is a table that the asker may not know of. What is no table needs the right to read
 /// all.
 pub fn node_name(names: &Names, identity: &Identity, node: &str) -> Option<String> {
-    let reads_all = || identity.allows_everywhere(Permission::Read);
+    let reads_all = || identity.allows_everywhere(Privilege::ReadMetadata);
     let Ok(id) = node.parse().map(TableId) else { return reads_all().then(|| node.to_owned()) };
     match names.table_by_id(id) {
-        Some(table) => identity
-            .allows(Permission::Read, &table.schema_name, Some(&table.name))
-            .then(|| table.full_name()),
+        Some(table) => {
+            identity.allows(Privilege::Use, &table.schema_name, Some(&table.name)).then(|| table.full_name())
+        }
         None => reads_all().then(|| format!("dropped table {id}")),
     }
 }

@@ -1,6 +1,7 @@
 //! Keys of section `catalog` of the configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which database, and how to use it.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct CatalogOptions {
     pub statement_cache: usize,
     /// Bring an older layout up to date at open; `None`: on SQLite only.
     pub auto_migrate: Option<bool>,
+    /// How long rows of the audit stay.
+    pub audit_keep: Duration,
     /// Name of this process in leases and connections.
     pub holder: String,
 }

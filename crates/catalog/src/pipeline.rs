@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::committer::check_active;
 use crate::inner::Inner;
-use crate::sql::{head, hold, pipeline, producer};
-use crate::{Error, Identity, tokens};
+use crate::sql::{grant, head, hold, pipeline, producer};
+use crate::{Error, GrantKind, Identity, grants, tokens};
 
 /// Whether a pipeline should run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,7 @@ pub(crate) async fn remove(inner: &Inner, scope: &Scope, pipeline: &Pipeline) ->
     if !pipeline::remove(&mut transaction, catalog, pipeline.id).await? {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
     }
+    grant::forget_object(&mut transaction, catalog, GrantKind::Pipeline, pipeline.id.into()).await?;
     producer::drop(&mut transaction, catalog, &pipeline.producer()).await?;
     for hold in hold::all(&mut transaction, catalog, inner.clock.now()).await? {
         if hold.holder == pipeline.producer() {
@@ -200,11 +201,14 @@ pub(crate) async fn remove(inner: &Inner, scope: &Scope, pipeline: &Pipeline) ->
 /// Whose token this is, if it still may act. `Denied` once it is gone, revoked or expired.
 pub(crate) async fn owner(inner: &Inner, scope: &Scope, token: i64) -> Result<Identity, Error> {
     if token == tokens::INTERNAL_TOKEN {
-        return Ok(tokens::internal_identity(scope));
+        return Ok(tokens::internal_identity(inner, scope));
     }
     let found = tokens::list(inner, scope).await?.into_iter().find(|other| other.id == token);
     match found.filter(|token| tokens::is_live(token, inner.clock.now())) {
-        Some(token) => Ok(Identity { scope: scope.clone(), token: token.into() }),
+        Some(token) => {
+            let access = grants::fresh(inner, scope.catalog()).await?;
+            Ok(Identity { scope: scope.clone(), token: token.into(), access })
+        }
         None => Err(Error::OwnerGone(token)),
     }
 }

@@ -16,7 +16,7 @@ mod root;
 mod stream;
 mod system;
 
-pub(crate) use access::{LEASES, TOKEN};
+pub(crate) use access::{AUDIT, GRANT, LEASES, ROLE, ROLE_MEMBER, TOKEN};
 pub(crate) use asset::{
     ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
     TICK, TRIGGER,
@@ -37,7 +37,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 9;
+pub(crate) const LAYOUT: i64 = 10;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -64,6 +64,10 @@ pub(crate) const TABLES: &[&Table] = &[
     &PRODUCER,
     &PRODUCER_LOG,
     &TOKEN,
+    &ROLE,
+    &ROLE_MEMBER,
+    &GRANT,
+    &AUDIT,
     &LEASES,
     &JOB,
     &RUN,

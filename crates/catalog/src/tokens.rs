@@ -6,12 +6,16 @@ use std::sync::Arc;
 use cenote_vocab::{Micros, Permission, Permissions, Scope, Txn};
 use uuid::Uuid;
 
-use crate::committer::{HeadRow, check_active, next_txn};
+use crate::audit::{self, AuditEntry, AuditOutcome, AuditRow, Caller};
+use crate::bearer::{self, BEARER_PREFIX};
+use crate::committer::{EventRow, HeadRow, check_active, next_txn};
 use crate::credential::{self, Verifier};
+use crate::grants;
 use crate::inner::Inner;
 use crate::sql::access::{self, TokenRow};
-use crate::sql::{Failure, Transaction, head, history};
-use crate::{Error, Facts, Head, Identity, NewToken, ScramVerifier, Token, TokenChange};
+use crate::sql::audit::insert as insert_audit;
+use crate::sql::{Failure, Transaction, event, grant, head, history};
+use crate::{Error, Facts, Head, Identity, NewToken, Principal, ScramVerifier, Token, TokenChange};
 
 /// The most characters of a token's name.
 const NAME_CHARS_MAX: usize = 128;
@@ -23,14 +27,20 @@ const GRANTS_MAX: usize = 1_000;
 const DEFAULT_TENANT: &str = "default";
 
 /// A change of tokens: under the head lock, with a number of its own.
-struct Control {
-    transaction: Transaction,
+pub(crate) struct Control {
+    pub(crate) transaction: Transaction,
     head: HeadRow,
-    txn: Txn,
+    pub(crate) txn: Txn,
 }
 
 impl Control {
-    async fn begin(inner: &Inner, scope: &Scope, operation: &str, token: &str) -> Result<Self, Error> {
+    /// Begins it, with its row of the audit.
+    pub(crate) async fn begin(
+        inner: &Inner,
+        scope: &Scope,
+        (operation, token): (&str, &str),
+        caller: Option<&Caller>,
+    ) -> Result<Self, Error> {
         let mut transaction = inner.database.write().await?;
         let mut head = head::lock(&mut transaction, scope.catalog()).await?;
         inner.check_locked_head(scope.catalog(), head.txn)?;
@@ -42,11 +52,28 @@ impl Control {
         };
         let row = next_txn(&mut head, inner, facts);
         let txn = row.txn;
+        let entry = AuditEntry {
+            caller: caller.cloned().unwrap_or_default(),
+            action: operation.to_owned(),
+            object: Some(format!("token {token}")),
+            outcome: AuditOutcome::Allow,
+            reason: None,
+            detail: None,
+        };
+        let audited = AuditRow { id: inner.ids.uuid(), at: row.committed, times: 1, entry };
+        insert_audit(&mut transaction, &[(scope.catalog(), audited)]).await?;
         history::insert(&mut transaction, scope.catalog(), &[row], &[]).await?;
         Ok(Self { transaction, head, txn })
     }
 
-    async fn commit(mut self, inner: &Inner, scope: &Scope) -> Result<(), Error> {
+    /// Tells readers of events what became of a token.
+    async fn tell(&mut self, scope: &Scope, kind: &'static str, id: i64) -> Result<(), Error> {
+        let object_id = id.to_string();
+        let told = EventRow { txn: self.txn, kind, object_type: "token", object_id, ..EventRow::default() };
+        Ok(event::insert(&mut self.transaction, scope.catalog(), &[told]).await?)
+    }
+
+    pub(crate) async fn commit(mut self, inner: &Inner, scope: &Scope) -> Result<(), Error> {
         head::write(&mut self.transaction, scope.catalog(), &self.head).await?;
         self.transaction.commit().await?;
         let head = Head { txn: self.head.txn, committed: self.head.committed, ddl_txn: self.head.ddl_txn };
@@ -66,6 +93,11 @@ impl Control {
 fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::Invalid("token name is empty".into()));
+    }
+    if name.starts_with(BEARER_PREFIX) {
+        return Err(Error::Invalid(format!(
+            "names with {BEARER_PREFIX} are those that the issuer of bearer tokens vouches for"
+        )));
     }
     if name.chars().count() > NAME_CHARS_MAX || name.contains('@') || name.chars().any(char::is_control) {
         return Err(Error::Invalid(format!(
@@ -114,8 +146,20 @@ pub(crate) async fn create(
     scope: &Scope,
     new: NewToken,
     secret: Option<&str>,
+    caller: Option<&Caller>,
 ) -> Result<(Token, String), Error> {
     check_name(&new.name)?;
+    create_named(inner, scope, new, secret, caller).await
+}
+
+/// The same, of a name that was checked.
+pub(crate) async fn create_named(
+    inner: &Inner,
+    scope: &Scope,
+    new: NewToken,
+    secret: Option<&str>,
+    caller: Option<&Caller>,
+) -> Result<(Token, String), Error> {
     check_grants(&new.grants)?;
     check_texts([Some(&new.description), new.default_database.as_deref()])?;
     let secret = match secret {
@@ -126,7 +170,7 @@ pub(crate) async fn create(
         None => credential::mint(&inner.ids),
     };
     let verifier = verifier(&secret, inner.ids.bytes()).await?;
-    let mut control = Control::begin(inner, scope, "create_token", &new.name).await?;
+    let mut control = Control::begin(inner, scope, ("create_token", &new.name), caller).await?;
     let others = access::list(&mut control.transaction, scope.catalog()).await?;
     check_free(others.iter(), &new.name)?;
     let token = Token {
@@ -150,16 +194,23 @@ pub(crate) async fn create(
         }
         other => other?,
     }
+    control.tell(scope, "token.created", token.id).await?;
     control.commit(inner, scope).await?;
     Ok((token, secret))
 }
 
-pub(crate) async fn rotate(inner: &Inner, scope: &Scope, id: i64) -> Result<String, Error> {
+pub(crate) async fn rotate(
+    inner: &Inner,
+    scope: &Scope,
+    id: i64,
+    caller: Option<&Caller>,
+) -> Result<String, Error> {
     let secret = credential::mint(&inner.ids);
     let verifier = verifier(&secret, inner.ids.bytes()).await?;
-    let mut control = Control::begin(inner, scope, "rotate_token", &id.to_string()).await?;
+    let mut control = Control::begin(inner, scope, ("rotate_token", &id.to_string()), caller).await?;
     control.tokens(scope, id).await?;
     access::update_secret(&mut control.transaction, scope.catalog(), id, &verifier, control.txn).await?;
+    control.tell(scope, "token.altered", id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
     Ok(secret)
@@ -170,8 +221,9 @@ pub(crate) async fn change(
     scope: &Scope,
     id: i64,
     change: TokenChange,
+    caller: Option<&Caller>,
 ) -> Result<Token, Error> {
-    let mut control = Control::begin(inner, scope, "change_token", &id.to_string()).await?;
+    let mut control = Control::begin(inner, scope, ("change_token", &id.to_string()), caller).await?;
     let (tokens, mut token) = control.tokens(scope, id).await?;
     if let Some(name) = change.name {
         check_name(&name)?;
@@ -189,18 +241,32 @@ pub(crate) async fn change(
     token.enabled = change.enabled.unwrap_or(token.enabled);
     check_last_admin(&tokens, id, Some(&token), inner.clock.now())?;
     access::update(&mut control.transaction, scope.catalog(), &token, control.txn).await?;
+    let kind = if token.enabled { "token.altered" } else { "token.revoked" };
+    control.tell(scope, kind, id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
+    inner.access(scope.catalog()).touch();
     Ok(token)
 }
 
-pub(crate) async fn delete(inner: &Inner, scope: &Scope, id: i64) -> Result<(), Error> {
-    let mut control = Control::begin(inner, scope, "delete_token", &id.to_string()).await?;
+pub(crate) async fn delete(
+    inner: &Inner,
+    scope: &Scope,
+    id: i64,
+    caller: Option<&Caller>,
+) -> Result<(), Error> {
+    let mut control = Control::begin(inner, scope, ("delete_token", &id.to_string()), caller).await?;
     let (tokens, _) = control.tokens(scope, id).await?;
     check_last_admin(&tokens, id, None, inner.clock.now())?;
     access::delete(&mut control.transaction, scope.catalog(), id).await?;
+    for principal in [Principal::Token(id), Principal::Claims(id)] {
+        grant::forget(&mut control.transaction, scope.catalog(), &principal).await?;
+    }
+    control.tell(scope, "token.revoked", id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
+    grants::refresh(inner, scope.catalog()).await;
+    inner.access(scope.catalog()).touch();
     Ok(())
 }
 
@@ -233,7 +299,8 @@ pub(crate) async fn list(inner: &Inner, scope: &Scope) -> Result<Vec<Token>, Err
 }
 
 pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Identity, Error> {
-    if !credential::may_be_valid(secret) {
+    let is_bearer = inner.issuer.get().is_some() && cenote_jwt::Issuer::is_token(secret);
+    if !credential::may_be_valid(secret) && !is_bearer {
         return Err(Error::Unauthenticated);
     }
     let (hash, now) = (credential::hash(secret), inner.clock.now());
@@ -241,11 +308,16 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
     let identity = match known {
         Some(identity) => identity,
         None => {
-            let (scope, token) =
-                access::by_hash(&inner.database, &hash).await?.ok_or(Error::Unauthenticated)?;
-            let identity = Identity { scope, token: Arc::new(token) };
+            let (scope, token) = match access::by_hash(&inner.database, &hash).await? {
+                Some(found) => found,
+                None if is_bearer => bearer::sign_in(inner, secret).await?,
+                None => return Err(Error::Unauthenticated),
+            };
+            let access = inner.access(scope.catalog());
+            let identity = Identity { scope, token: Arc::new(token), access };
             if is_live(&identity.token, now) {
                 inner.credentials.note(hash, &identity, now, generation);
+                audit::let_in(inner, &identity, now).await;
             }
             identity
         }
@@ -253,6 +325,7 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
     if !is_live(&identity.token, now) {
         return Err(Error::Unauthenticated);
     }
+    grants::fresh(inner, identity.scope.catalog()).await?;
     note_use(inner, &identity, now);
     Ok(identity)
 }
@@ -277,7 +350,8 @@ pub(crate) async fn scram_verifier(inner: &Inner, user: &str) -> Result<ScramVer
     let found = access::by_name(&inner.database, tenant, name).await?;
     let (verifier, identity) = match found {
         Some((scope, token, verifier)) if is_live(&token, now) => {
-            (verifier, Some(Identity { scope, token: Arc::new(token) }))
+            let access = grants::fresh(inner, scope.catalog()).await?;
+            (verifier, Some(Identity { scope, token: Arc::new(token), access }))
         }
         _ => (Verifier::mock(inner.credentials.server_secret(), user), None),
     };
@@ -295,6 +369,10 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
     if id == INTERNAL_TOKEN {
         return Ok(true);
     }
+    if !is_live(&identity.token, now) {
+        return Ok(false); // a bearer token ends before its principal does
+    }
+    grants::fresh(inner, catalog).await?;
     if let Some(known) = inner.credentials.is_proven(catalog, id, now) {
         return Ok(is_live(&known.token, now));
     }
@@ -305,7 +383,7 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
 /// The id of the token behind the node's own work; no stored token has it.
 pub(crate) const INTERNAL_TOKEN: i64 = 0;
 
-pub(crate) fn internal_identity(scope: &Scope) -> Identity {
+pub(crate) fn internal_identity(inner: &Inner, scope: &Scope) -> Identity {
     let token = Token {
         id: INTERNAL_TOKEN,
         uuid: Uuid::nil(),
@@ -319,5 +397,5 @@ pub(crate) fn internal_identity(scope: &Scope) -> Identity {
         last_used: None,
         enabled: true,
     };
-    Identity { scope: scope.clone(), token: Arc::new(token) }
+    Identity { scope: scope.clone(), token: Arc::new(token), access: inner.access(scope.catalog()) }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use cenote_catalog::Identity;
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity};
 use cenote_vocab::{ErrorKind, Fault};
 use http::{HeaderMap, StatusCode};
 
@@ -38,6 +38,19 @@ pub(crate) async fn identify(
         },
     };
     app.metrics.authenticated("refused");
+    let entry = AuditEntry {
+        caller: Caller {
+            address: address.map(|address| address.to_string()),
+            protocol: "http".to_owned(),
+            ..Caller::default()
+        },
+        action: "auth_deny".to_owned(),
+        object: None,
+        outcome: AuditOutcome::Deny,
+        reason: Some(refused.to_owned()),
+        detail: None,
+    };
+    app.services()?.catalog.audit(None, entry).await;
     match app.failures.count(address.unwrap_or(UNKNOWN_ADDRESS), app.http.clock.now()) {
         None => Err(unauthorized(refused)),
         Some(wait) => Err(too_many(wait)),

@@ -4,8 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use cenote_catalog::Identity;
-use cenote_vocab::Permission;
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity, Object, Privilege, authorize};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -33,14 +32,46 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// 403 unless the token has the right everywhere.
-    pub(crate) fn require(&self, permission: Permission) -> Result<(), Problem> {
-        if self.identity.allows_everywhere(permission) { Ok(()) } else { Err(Problem::denied(permission)) }
+    /// 403 unless the caller has the privilege everywhere.
+    pub(crate) fn require(&self, privilege: Privilege) -> Result<(), Problem> {
+        let object = Object::Tenant;
+        if authorize(&self.identity, privilege, object) {
+            Ok(())
+        } else {
+            Err(Problem::denied(privilege, object))
+        }
     }
 
-    /// 403 unless the token has the right at least somewhere; the exact place is checked where it is known.
-    pub(crate) fn require_somewhere(&self, permission: Permission) -> Result<(), Problem> {
-        if self.identity.allows_somewhere(permission) { Ok(()) } else { Err(Problem::denied(permission)) }
+    /// 403 unless the caller has the privilege at least somewhere; the exact place is checked where it is known.
+    pub(crate) fn require_somewhere(&self, privilege: Privilege) -> Result<(), Problem> {
+        match self.identity.allows_somewhere(privilege) {
+            true => Ok(()),
+            false => Err(Problem::denied(privilege, Object::Tenant)),
+        }
+    }
+
+    /// Who asks, for the audit.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            actor: Some(self.identity.token.name.clone()),
+            address: self.remote.map(|remote| remote.ip().to_string()),
+            protocol: "http".to_owned(),
+            request_id: Some(self.request_id.to_string()),
+        }
+    }
+
+    /// Puts into the audit what the caller has done, and with what.
+    pub(crate) async fn audit_done(&self, app: &App, action: &str, object: String) -> Result<(), Problem> {
+        let entry = AuditEntry {
+            caller: self.caller(),
+            action: action.to_owned(),
+            object: Some(object),
+            outcome: AuditOutcome::Allow,
+            reason: None,
+            detail: None,
+        };
+        app.services()?.catalog.audit(Some(&self.identity.scope), entry).await;
+        Ok(())
     }
 
     /// The text of a header, if it is there and is text.

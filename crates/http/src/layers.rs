@@ -12,6 +12,7 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity};
 use futures::FutureExt;
 use http::{HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
@@ -73,8 +74,75 @@ pub(crate) async fn gate(
     };
     let parameters = Parameters::parse(request.uri().query().unwrap_or(""));
     let identity = identify(&app, request.headers(), &parameters, address(&request)).await?;
+    let asked = Asked::of(&request, &identity);
     request.extensions_mut().insert(identity);
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        asked.audit_denied(&app, response.extensions().get::<Problem>()).await?;
+    }
+    Ok(response)
+}
+
+/// Doors that put their refusals into the audit themselves.
+const AUDITED: [&str; 8] = [
+    "/api/v1/sql",
+    "/api/v1/query",
+    "/api/v1/query/arrow",
+    "/api/v1/query/stream",
+    "/api/v3/query_sql",
+    "/api/v1/browser/urls",
+    "/api/v1/metadata/duckdb.sql",
+    "/api/v1/tables/{table}/urls",
+];
+
+/// A request as the audit tells of it.
+struct Asked {
+    identity: Identity,
+    method: &'static str,
+    route: Option<MatchedPath>,
+    address: Option<std::net::IpAddr>,
+    request_id: Option<Arc<str>>,
+}
+
+impl Asked {
+    fn of(request: &Request, identity: &Identity) -> Self {
+        Self {
+            identity: identity.clone(),
+            method: method_name(request.method()),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            address: address(request),
+            request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+        }
+    }
+
+    /// Notes that a right was lacking.
+    async fn audit_denied(self, app: &App, problem: Option<&Problem>) -> Result<(), Problem> {
+        let Some(problem) =
+            problem.filter(|problem| problem.members.get("sqlstate") == Some(&"42501".into()))
+        else {
+            return Ok(());
+        };
+        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        if AUDITED.contains(&route) {
+            return Ok(());
+        }
+        let action = if route == "/api/v1/commits" { "commit_deny" } else { "request_deny" };
+        let entry = AuditEntry {
+            caller: Caller {
+                actor: Some(self.identity.token.name.clone()),
+                address: self.address.map(|address| address.to_string()),
+                protocol: "http".to_owned(),
+                request_id: self.request_id.map(|id| id.to_string()),
+            },
+            action: action.to_owned(),
+            object: problem.members.get("object").and_then(|object| object.as_str()).map(str::to_owned),
+            outcome: AuditOutcome::Deny,
+            reason: Some(problem.text.clone()),
+            detail: Some(format!("{} {route}", self.method)),
+        };
+        app.services()?.catalog.audit(Some(&self.identity.scope), entry).await;
+        Ok(())
+    }
 }
 
 /// Paths that need no credential (ingest page, 1). The path has no trailing slash any more.

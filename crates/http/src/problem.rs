@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use cenote_catalog::{Object, Privilege};
 use cenote_query::Place;
-use cenote_vocab::{ErrorKind, Fault, Permission};
+use cenote_vocab::{ErrorKind, Fault};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -59,9 +60,12 @@ impl Problem {
     }
 
     /// 403 in the words that clients test for.
-    pub(crate) fn denied(permission: Permission) -> Self {
-        Self::new(StatusCode::FORBIDDEN, format!("Permission denied: {permission} required"))
+    pub(crate) fn denied(privilege: Privilege, object: Object<'_>) -> Self {
+        let text = format!("Permission denied: {} required", privilege.permission());
+        Self::new(StatusCode::FORBIDDEN, text)
             .with("sqlstate", "42501")
+            .with("privilege", privilege.word())
+            .with("object", object.to_string())
     }
 
     /// 413, naming the limit.

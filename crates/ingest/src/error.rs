@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cenote_vocab::{ErrorKind, Fault, Permission, SqlState};
+use cenote_catalog::Privilege;
+use cenote_vocab::{ErrorKind, Fault, SqlState};
 
 /// A failure of a write: nothing of it is stored, unless it is [`Error::LogClosed`] (then it may be, after a restart).
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +69,10 @@ pub enum Error {
     #[error("\"{0}\" is a view: rows cannot be written to it")]
     NotATable(String),
     /// The token lacks a right.
-    #[error("Permission denied: {permission} required on {object}")]
+    #[error("Permission denied: {privilege} required on {object}")]
     Denied {
         /// The right.
-        permission: Permission,
+        privilege: Privilege,
         /// Where.
         object: String,
     },

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cenote_catalog::{Names, TableDef};
+use cenote_catalog::{Names, Privilege, TableDef};
 use cenote_codec::{Decoded, RejectedLine, Rows};
-use cenote_vocab::{Permission, Txn};
+use cenote_vocab::Txn;
 
 use crate::decode::{NamedColumns, decode};
 use crate::schema::{Change, Fitted, Resolved, Target};
@@ -116,11 +116,17 @@ impl Stage {
             shape: &shape,
         };
         let filled = || tables.iter().filter(|rows| rows.batch.num_rows() > 0);
-        if let Some(rows) =
-            filled().find(|rows| !work.identity.allows(Permission::Write, &work.database, Some(&rows.table)))
-        {
-            let object = format!("\"{}\".\"{}\"", work.database, rows.table);
-            return Err(Error::Denied { permission: Permission::Write, object });
+        for rows in filled() {
+            let is_there = names.table(&work.database, &rows.table).is_ok();
+            let needed: &[Privilege] =
+                if is_there { &[Privilege::Insert] } else { &[Privilege::Insert, Privilege::Create] };
+            let lacks = |privilege: &&Privilege| {
+                !work.identity.allows(**privilege, &work.database, Some(&rows.table))
+            };
+            if let Some(privilege) = needed.iter().find(lacks) {
+                let object = format!("\"{}\".\"{}\"", work.database, rows.table);
+                return Err(Error::Denied { privilege: *privilege, object });
+            }
         }
         let (mut fitted, mut changes) = (Vec::new(), Vec::new());
         for rows in filled() {

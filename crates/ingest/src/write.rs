@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cenote_catalog::{Identity, Names};
+use cenote_catalog::{Identity, Names, Privilege};
 use cenote_table::Form;
-use cenote_vocab::{Micros, Permission, TableId, Txn, check_database};
+use cenote_vocab::{Micros, TableId, Txn, check_database};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 
 use crate::admission::Held;
@@ -94,9 +94,9 @@ impl Inner {
         let named = request.database.or_else(|| identity.token.default_database.clone());
         let database = named.unwrap_or_else(|| self.options.database.clone());
         check_database(&database).map_err(cenote_codec::Error::from)?;
-        if !identity.allows(Permission::Write, &database, None) {
+        if !identity.allows(Privilege::Insert, &database, None) {
             return Err(Error::Denied {
-                permission: Permission::Write,
+                privilege: Privilege::Insert,
                 object: format!("database \"{database}\""),
             });
         }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use cenote_catalog::Identity;
+use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity, Privilege};
 use cenote_query::SessionOptions;
 use futures::Sink;
 use pgwire::api::auth::mechanism::{AuthMechanism, AuthMechanismFactory as _, AuthState};
@@ -26,6 +26,8 @@ use crate::error;
 const SERVER_VERSION: &str = concat!("15.10 (Cenote ", env!("CARGO_PKG_VERSION"), ")");
 /// The built-in catalog, which a client's `database` may name.
 const CATALOG: &str = "lake";
+/// The schema that every tenant has from its beginning.
+const DEFAULT_SCHEMA: &str = "default";
 /// Startup parameters that are not settings.
 const NOT_SETTINGS: [&str; 4] = [METADATA_USER, METADATA_DATABASE, "options", "replication"];
 
@@ -53,6 +55,7 @@ impl Startup {
     {
         let AuthOutcome::Authenticated { identity, final_message } = outcome else { return Ok(()) };
         let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+        audit(&self.connection(), &*client, identity.as_ref()).await?;
         let identity = identity.ok_or(PgWireError::InvalidPassword(user))?;
         let connection = self.connection();
         let (_, engine) = connection.door.services.get().ok_or_else(not_ready)?;
@@ -92,12 +95,47 @@ impl StartupHandler for Startup {
                 self.driver.begin_authentication(client, mechanism).await?
             }
             PgWireFrontendMessage::PasswordMessageFamily(message) => {
-                self.driver.advance_authentication(client, message).await?
+                match self.driver.advance_authentication(client, message).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        audit(&connection, &*client, None).await?;
+                        return Err(error);
+                    }
+                }
             }
             _ => return Ok(()),
         };
         self.finish(client, outcome).await
     }
+}
+
+/// Puts into the audit who was let in, or that somebody was not.
+async fn audit<C: ClientInfo>(
+    connection: &Connection,
+    client: &C,
+    identity: Option<&Identity>,
+) -> PgWireResult<()> {
+    let (catalog, _) = connection.door.services.get().ok_or_else(not_ready)?;
+    let (action, outcome) = match identity {
+        Some(_) => ("auth_allow", AuditOutcome::Allow),
+        None => ("auth_deny", AuditOutcome::Deny),
+    };
+    let user = client.metadata().get(METADATA_USER).cloned();
+    let entry = AuditEntry {
+        caller: Caller {
+            actor: identity.map(|identity| identity.token.name.clone()),
+            address: Some(client.socket_addr().ip().to_string()),
+            protocol: "postgres".to_owned(),
+            request_id: None,
+        },
+        action: action.to_owned(),
+        object: user.map(|user| format!("user {user}")),
+        outcome,
+        reason: identity.is_none().then(|| "password authentication failed".to_owned()),
+        detail: None,
+    };
+    catalog.audit(identity.map(|identity| &identity.scope), entry).await;
+    Ok(())
 }
 
 /// The schema that a startup's `database` means: the catalog's own name, or none, means the token's; else a schema.
@@ -108,9 +146,13 @@ async fn schema_of(
 ) -> PgWireResult<Option<String>> {
     let Some(name) = database.filter(|name| name != CATALOG) else { return Ok(None) };
     let (catalog, _) = connection.door.services.get().ok_or_else(not_ready)?;
+    // One that the token may not know is not there for it.
+    let is_known = Some(&name) == identity.token.default_database.as_ref()
+        || name == DEFAULT_SCHEMA
+        || identity.allows(Privilege::Use, &name, None);
     match catalog.schema_id(&identity.scope, &name).await {
-        Ok(Some(_)) => Ok(Some(name)),
-        Ok(None) => Err(error::fatal("3D000", format!("database \"{name}\" does not exist"))),
+        Ok(Some(_)) if is_known => Ok(Some(name)),
+        Ok(_) => Err(error::fatal("3D000", format!("database \"{name}\" does not exist"))),
         Err(error) => Err(error::of_fault(&error)),
     }
 }

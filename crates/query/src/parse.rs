@@ -10,6 +10,7 @@ mod copy;
 mod depth;
 mod dialect;
 mod explain;
+mod grant;
 mod history;
 mod merge;
 mod parameters;
@@ -33,6 +34,7 @@ pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};
 
 pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupported};
+pub(crate) use grant::{Given, GrantStatement, Named, On, Who};
 pub(crate) use history::{At, History};
 pub(crate) use merge::{ALL, NOTHING};
 pub(crate) use pipeline::{

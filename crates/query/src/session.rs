@@ -1,6 +1,7 @@
 //! One client's state: search path, settings, transaction.
 
 mod assets;
+mod audit;
 mod inner;
 mod pipelines;
 mod statements;
@@ -101,7 +102,8 @@ impl Session {
             }
             prepared = prepared => prepared,
         };
-        if prepared.is_err() {
+        if let Err(error) = &prepared {
+            self.inner.audit_denied(error, None).await;
             self.fail_transaction();
         }
         prepared
@@ -147,10 +149,12 @@ impl Session {
         };
         match answer {
             Ok(answer) => {
+                self.inner.audit_statement(prepared, bounds.request_id.as_deref()).await;
                 running.enter("RUNNING");
                 Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
             }
             Err(error) => {
+                self.inner.audit_denied(&error, bounds.request_id.as_deref()).await;
                 engine.registry().end(&running, Some(&error));
                 self.inner.runs(None);
                 if !matches!(prepared.parsed(), Parsed::Command(Command::Commit | Command::Rollback)) {

@@ -14,6 +14,7 @@ mod delete;
 mod describe;
 mod drop;
 mod explain_pipeline;
+mod grant;
 mod history;
 mod insert;
 mod job;
@@ -171,6 +172,7 @@ async fn run_command(
         Command::Kill(id) => maintain::kill(session, id),
         Command::Pipeline(statement) => Box::pin(pipeline::run(session, statement, guard)).await,
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
+        Command::Grant(statement) => Box::pin(grant::run(session, statement, prepared, guard)).await,
         Command::Asset(statement) => Box::pin(asset::run(session, statement, prepared, guard)).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,
         Command::PublishMetadata => publish::publish(session).await,

@@ -1,5 +1,6 @@
 //! Tables that are made when they are asked for: `system.*`.
 
+mod access;
 mod maintenance;
 mod provider;
 mod runtime;
@@ -12,8 +13,8 @@ use arrow::array::{Array, AsArray, BooleanArray, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Identity, SystemTable};
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_catalog::{Identity, Object, Privilege, SystemTable, authorize};
+use cenote_vocab::ErrorKind;
 
 use crate::Error;
 use crate::engine::Engine;
@@ -47,7 +48,13 @@ pub(crate) fn tables() -> BTreeMap<&'static str, Vec<&'static str>> {
         groups.entry(group).or_default().push(name);
     }
     groups.entry(stream::GROUP).or_default().extend(stream::TABLES);
+    groups.entry(access::GROUP).or_default().extend(access::TABLES);
     groups
+}
+
+/// The columns of `system.access.grants`.
+pub(crate) fn grant_columns() -> SchemaRef {
+    access::columns("grants").unwrap_or_else(|_| SchemaRef::new(arrow::datatypes::Schema::empty()))
 }
 
 /// The columns of a system table that the identity may read.
@@ -55,28 +62,52 @@ pub(crate) fn columns(facts: &SessionFacts, group: &str, name: &str) -> Result<S
     if group == RUNTIME {
         return Ok(runtime::rows(facts, name)?.schema());
     }
+    if group == access::GROUP && access::TABLES.contains(&name) {
+        return access::columns(name);
+    }
+    let denied = |privilege| Err(denied(privilege, &format!("system.{group}.{name}")));
     if (group, name) == ("storage", maintenance::NAME) {
-        let full = format!("system.{group}.{name}");
-        return match facts.identity.allows_somewhere(Permission::Read) {
+        return match facts.identity.allows_somewhere(Privilege::Use) {
             true => Ok(maintenance::columns()),
-            false => Err(denied(Permission::Read, &full)),
+            false => denied(Privilege::Use),
         };
     }
     if group == stream::GROUP && stream::TABLES.contains(&name) {
-        return match facts.identity.allows_everywhere(Permission::Read) {
+        return match facts.identity.allows_everywhere(Privilege::ReadMetadata) {
             true => Ok(stream::empty(name)?.schema()),
-            false => Err(denied(Permission::Read, &format!("system.{group}.{name}"))),
+            false => denied(Privilege::ReadMetadata),
         };
     }
     let table = declared(group, name)?;
-    let permission = if table.private { Permission::Admin } else { Permission::Read };
-    let about_tables = table.columns.iter().any(|column| column.name == "table_name");
-    let allowed = if about_tables && !table.private {
-        facts.identity.allows_somewhere(permission)
+    let (privilege, allowed) = if table.private {
+        (Privilege::Manage, facts.identity.allows_everywhere(Privilege::Manage))
+    } else if Rows::of(&table.schema()) == Rows::Others {
+        (Privilege::ReadMetadata, facts.identity.allows_everywhere(Privilege::ReadMetadata))
     } else {
-        facts.identity.allows_everywhere(permission)
+        (Privilege::Use, facts.identity.allows_somewhere(Privilege::Use))
     };
-    if allowed { Ok(table.schema()) } else { Err(denied(permission, &format!("system.{group}.{name}"))) }
+    if allowed { Ok(table.schema()) } else { denied(privilege) }
+}
+
+/// What the rows of a system table are about, as its columns say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    Tables,
+    Pipelines,
+    Schemas,
+    Others,
+}
+
+impl Rows {
+    fn of(columns: &SchemaRef) -> Self {
+        let has = |name: &str| columns.field_with_name(name).is_ok();
+        match (has("schema_name"), has("table_name"), has("pipeline_id")) {
+            (true, true, _) => Self::Tables,
+            (true, false, true) if has("name") => Self::Pipelines,
+            (true, false, false) => Self::Schemas,
+            _ => Self::Others,
+        }
+    }
 }
 
 /// The rows that the identity may see.
@@ -87,6 +118,9 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
     }
     if group == stream::GROUP && stream::TABLES.contains(&name) {
         return stream::rows(facts, name).await;
+    }
+    if group == access::GROUP && access::TABLES.contains(&name) {
+        return access::rows(facts, name).await;
     }
     if (group, name) == ("storage", maintenance::NAME) {
         return visible(maintenance::rows(facts).await?, &facts.identity);
@@ -110,19 +144,31 @@ fn without_secrets(pipelines: &RecordBatch) -> Result<RecordBatch, Error> {
     RecordBatch::try_new(pipelines.schema(), columns).map_err(internal)
 }
 
-/// Only rows about tables that the identity may read.
+/// Only rows about objects on which the identity has any privilege, unless it may read all metadata.
 fn visible(batch: RecordBatch, identity: &Identity) -> Result<RecordBatch, Error> {
-    if identity.allows_everywhere(Permission::Read) {
+    if identity.allows_everywhere(Privilege::ReadMetadata) {
         return Ok(batch);
     }
     let text = |name: &str| {
         batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>().cloned())
     };
-    let (Some(schemas), Some(tables)) = (text("schema_name"), text("table_name")) else { return Ok(batch) };
+    let about = Rows::of(&batch.schema());
+    let named = match about {
+        Rows::Tables => text("table_name"),
+        Rows::Pipelines => text("name"),
+        Rows::Schemas => text("schema_name"),
+        Rows::Others => return Ok(batch),
+    };
+    let (Some(schemas), Some(names)) = (text("schema_name"), named) else { return Ok(batch) };
+    let is_known = |schema: &str, name: &str| match about {
+        Rows::Tables => identity.allows(Privilege::Use, schema, Some(name)),
+        Rows::Pipelines => authorize(identity, Privilege::Use, Object::Pipeline(schema, name)),
+        Rows::Schemas | Rows::Others => identity.allows(Privilege::Use, schema, None),
+    };
     let kept: BooleanArray = (0..batch.num_rows())
         .map(|row| {
-            let known = !schemas.is_null(row) && !tables.is_null(row);
-            Some(known && identity.allows(Permission::Read, schemas.value(row), Some(tables.value(row))))
+            let known = !schemas.is_null(row) && !names.is_null(row);
+            Some(known && is_known(schemas.value(row), names.value(row)))
         })
         .collect();
     filter_record_batch(&batch, &kept)

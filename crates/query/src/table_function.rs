@@ -14,9 +14,9 @@ mod snapshots;
 
 use std::sync::Arc;
 
-use cenote_catalog::{Identity, Names, TableDef, TableKind};
+use cenote_catalog::{Identity, Names, Privilege, TableDef, TableKind};
 use cenote_table::ChangePosition;
-use cenote_vocab::{ErrorKind, Permission, Scope, Txn};
+use cenote_vocab::{ErrorKind, Scope, Txn};
 use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{FunctionArg, ObjectName};
 
@@ -169,7 +169,7 @@ impl Context<'_> {
         let parts = object_name(name)?;
         let resolver =
             Resolver { names: &self.names, identity: self.identity, search_path: self.search_path };
-        match resolver.find(&parts, Permission::Read)? {
+        match resolver.find(&parts, Privilege::Select)? {
             Found::Table(table) if table.kind == TableKind::Table => Ok(table),
             Found::Table(table) => Err(unsupported(&format!("history of the view {}", table.full_name()))),
             Found::System { .. } | Found::Made { .. } => {

@@ -8,6 +8,7 @@ mod cut;
 mod objects;
 mod preview;
 mod progress;
+mod rights;
 mod room;
 mod sift;
 mod state;
@@ -29,6 +30,7 @@ use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::future::select_all;
 
 use self::progress::Watch;
+use self::rights::Asked;
 use self::sift::Taken;
 use crate::blocks::Block;
 use crate::checkpoint::{Held, SourceState, Standing, StateObject};
@@ -64,6 +66,7 @@ pub struct Run {
     scope: Scope,
     pipeline: Pipeline,
     actor: String,
+    asked: Asked,
     /// The script as everybody may see it.
     masked_script: String,
     plan: PipelinePlan,
@@ -163,12 +166,15 @@ impl Run {
 
     pub(crate) async fn of(services: Services, scope: &Scope, pipeline: Pipeline) -> Result<Self, Error> {
         let catalog = &services.lake.catalog;
+        let generation = catalog.rights_generation(scope);
         let owner = catalog.owner(scope, pipeline.owner).await?;
         let actor = owner.token.name.clone();
+        let asked = Asked { generation, expires: owner.token.expires };
         let plan = Box::pin(plan(&services.engine, owner, &pipeline, &services.reach, Purpose::Run)).await?;
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
         let mut run = Self::fresh(services, (scope, pipeline, actor), plan, (fence, epoch))?;
+        run.asked = asked;
         run.open_writers()?;
         let state = known.and_then(|(_, _, state)| state);
         match run.pipeline.reset.filter(|reset| epoch <= reset.upto) {
@@ -233,6 +239,7 @@ impl Run {
             scope: scope.clone(),
             pipeline,
             actor,
+            asked: Asked::default(),
             masked_script,
             plan,
         };

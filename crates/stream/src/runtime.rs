@@ -542,7 +542,10 @@ impl Inner {
                 run.rescale(parallelism);
             }
             let step = tokio::select! {
-                step = run.step() => step,
+                step = async {
+                    run.check_rights().await?;
+                    run.step().await
+                } => step,
                 // As after a crash: what was not committed is not there.
                 () = asked.abort.cancelled() => return Ok(End::Stopped),
             };

@@ -51,6 +51,7 @@ impl Node {
             pool_size: 4,
             statement_cache: 100,
             auto_migrate: None,
+            audit_keep: std::time::Duration::from_secs(90 * 86_400),
             holder: "bench".to_owned(),
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -52,6 +52,7 @@ impl TestLake {
             pool_size: 4,
             statement_cache: 100,
             auto_migrate: None,
+            audit_keep: std::time::Duration::from_secs(90 * 86_400),
             holder: "test".to_owned(),
         };
         let catalog = Catalog::open(options, clock.clone(), ids.clone(), &tasks, stop.clone()).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::step::Step;
 use super::writes::EventRow;
-use crate::{Cancel, FlowChange, SchemaDef, TableDef, TableKind, TaskOutcome};
+use crate::{AccessChange, Cancel, FlowChange, SchemaDef, TableDef, TableKind, TaskOutcome};
 
 impl Step<'_> {
     /// Tells what became of a table or view.
@@ -113,6 +113,27 @@ impl Step<'_> {
             }
         };
         self.tell(event);
+    }
+
+    /// Tells whose rights the commit changes; which they are now is asked elsewhere, by who may know it.
+    pub(super) fn tell_access(&mut self) {
+        let changes: Vec<AccessChange> =
+            self.writes.access.iter().map(|(_, change)| change.clone()).collect();
+        for change in &changes {
+            let (kind, object_type, object_id) = match change {
+                AccessChange::CreateRole(name) => ("role.created", "role", name.clone()),
+                AccessChange::DropRole(name) => ("role.dropped", "role", name.clone()),
+                AccessChange::AddMember { member, .. } | AccessChange::RemoveMember { member, .. } => {
+                    ("grant.changed", "grant", member.stored())
+                }
+                AccessChange::Grant(grant) | AccessChange::Revoke(grant) => {
+                    ("grant.changed", "grant", grant.principal.stored())
+                }
+                // With the object that it made.
+                AccessChange::Own(_) => continue,
+            };
+            self.tell(EventRow { kind, object_type, object_id, ..EventRow::default() });
+        }
     }
 
     fn tell(&mut self, event: EventRow) {

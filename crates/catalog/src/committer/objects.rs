@@ -9,7 +9,9 @@ use super::step::Step;
 use super::world::TableState;
 use crate::conflict::ops;
 use crate::evolution::{check_key, check_partition, check_sort};
-use crate::{Error, FlowChange, NewTable, ObjectChange, SchemaDef, TableDef, TableKind};
+use crate::{
+    AccessChange, Error, FlowChange, GrantTarget, NewTable, ObjectChange, SchemaDef, TableDef, TableKind,
+};
 
 /// The most columns of a table.
 pub(crate) const COLUMNS_PER_TABLE_MAX: usize = 2_000;
@@ -43,7 +45,35 @@ impl Step<'_> {
                 self.writes.flow.push((self.txn, change.as_ref().clone()));
                 Ok(())
             }
+            ObjectChange::Access(change) => {
+                let change = self.settled(change.as_ref().clone())?;
+                self.writes.access.extend(change.map(|change| (self.txn, change)));
+                Ok(())
+            }
         }
+    }
+
+    /// The change with the schema that its name means; `None` if it gives somebody what this commit did not make.
+    fn settled(&self, mut change: AccessChange) -> Result<Option<AccessChange>, Error> {
+        if let AccessChange::Own(grant) = &change {
+            let is_made = match &grant.target {
+                GrantTarget::Table(table) | GrantTarget::Asset(table) => !self.not_created.contains(table),
+                GrantTarget::Schema(name) => {
+                    self.committed.created_schemas.iter().any(|(made, _)| made == name)
+                }
+                _ => true,
+            };
+            if !is_made {
+                return Ok(None);
+            }
+        }
+        if let AccessChange::Grant(grant) | AccessChange::Own(grant) | AccessChange::Revoke(grant) =
+            &mut change
+            && let GrantTarget::Schema(name) = &grant.target
+        {
+            grant.target = GrantTarget::SchemaOf(self.world.names.schema(name)?.0.id);
+        }
+        Ok(Some(change))
     }
 
     fn create_schema(&mut self, name: &str, if_not_exists: bool) -> Result<(), Error> {

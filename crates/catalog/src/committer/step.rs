@@ -260,7 +260,8 @@ impl<'a> Step<'a> {
         let ddl = !self.schemas_touched.is_empty()
             || !self.writes.tables.is_empty()
             || !self.writes.table_ends.is_empty();
-        if self.tallies.is_empty() && !ddl && verdict.fresh.is_empty() && self.writes.flow.is_empty() {
+        let says_more = !self.writes.flow.is_empty() || !self.writes.access.is_empty();
+        if self.tallies.is_empty() && !ddl && verdict.fresh.is_empty() && !says_more {
             let head = self.world.head.txn;
             return Ok(Outcome::Nothing(Committed { txn: head, ..self.committed }));
         }
@@ -272,8 +273,12 @@ impl<'a> Step<'a> {
             Arc::make_mut(&mut self.world.names).ddl_txn = self.txn;
         }
         let committed_at = head.committed;
+        if (ddl || self.is_audited()) && self.commit.facts.actor.is_some() {
+            self.writes.audit.push(self.audited(committed_at));
+        }
         self.settle_tallies();
         self.tell_flow();
+        self.tell_access();
         self.settle_events();
         for at in &verdict.fresh {
             let producer = &self.commit.producers[*at];

@@ -4,7 +4,9 @@ use cenote_vocab::CatalogId;
 
 use super::world::World;
 use super::writes::Writes;
-use crate::sql::{Failure, Transaction, asset, event, file, head, history, lineage, object, producer, state};
+use crate::sql::{
+    Failure, Transaction, asset, audit, event, file, grant, head, history, lineage, object, producer, state,
+};
 
 /// Writes everything of the group into its transaction, the head last.
 pub(super) async fn store(
@@ -33,5 +35,10 @@ pub(super) async fn store(
     for (txn, change) in &writes.flow {
         asset::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
     }
+    for (txn, change) in &writes.access {
+        grant::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
+    }
+    let audited: Vec<_> = writes.audit.iter().map(|row| (catalog, row.clone())).collect();
+    audit::insert(transaction, &audited).await?;
     head::write(transaction, catalog, &world.head).await
 }

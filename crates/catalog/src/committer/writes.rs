@@ -11,7 +11,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{Facts, FlowChange, NewFile, SchemaDef, TableDef};
+use crate::{AccessChange, AuditRow, Facts, FlowChange, NewFile, SchemaDef, TableDef};
 
 /// `end_no` of a column that is current.
 pub(crate) const CURRENT_NO: i32 = i32::MAX;
@@ -183,6 +183,10 @@ pub(crate) struct Writes {
     pub(crate) epochs: Vec<(String, Epoch, Txn)>,
     /// What commits say of assets and runs, in order.
     pub(crate) flow: Vec<(Txn, FlowChange)>,
+    /// What commits say of roles and grants, in order.
+    pub(crate) access: Vec<(Txn, AccessChange)>,
+    /// What commits did to objects and grants, for the audit.
+    pub(crate) audit: Vec<AuditRow>,
     pub(crate) events: Vec<EventRow>,
 }
 
@@ -190,6 +194,8 @@ impl Writes {
     /// Adds what a later commit of the group writes; versions that are not stored yet are ended here, in memory.
     pub(crate) fn absorb(&mut self, later: Self) {
         self.flow.extend(later.flow);
+        self.access.extend(later.access);
+        self.audit.extend(later.audit);
         self.events.extend(later.events);
         for (table, file, begin, end) in later.vector_ends {
             let pending = self

@@ -576,6 +576,26 @@ const SYSTEM_TABLES: &[SystemTable] = &[
                 WHERE catalog_id = :catalog ORDER BY token_id",
     },
     SystemTable {
+        name: "access.audit",
+        columns: &[
+            time("at"),
+            text("id"),
+            text("actor"),
+            text("address"),
+            text("protocol"),
+            text("action"),
+            text("object"),
+            text("outcome"),
+            text("reason"),
+            text("request_id"),
+            text("detail"),
+            integer("times"),
+        ],
+        private: true,
+        query: "SELECT at_us, audit_id, actor, address, protocol, action, object, outcome, reason, request_id, detail, times \
+                FROM cn_audit WHERE catalog_id = :catalog ORDER BY at_us, audit_id",
+    },
+    SystemTable {
         name: "meta.events",
         columns: &[
             integer("txn"),

@@ -4,7 +4,8 @@ use cenote_vocab::{CatalogId, LIVE, Micros, TableId, Txn};
 
 use super::file::{object_hash, object_path};
 use super::hold::{self, LIVE_TAG};
-use super::{Cell, Database, Failure, Kind, Row, Statement, Transaction, event};
+use super::{Cell, Database, Failure, Kind, Row, Statement, Transaction, event, grant};
+use crate::GrantKind;
 use crate::registry::TRASH;
 
 /// The most rows that one transaction removes.
@@ -229,7 +230,8 @@ pub(crate) async fn purge_rest(
             transaction.statement(&format!("DELETE FROM {table} WHERE table_id = ?")).bind(purged.table);
         transaction.execute(statement).await?;
     }
-    Ok(())
+    grant::forget_object(transaction, catalog, GrantKind::Table, purged.table.into()).await?;
+    grant::forget_object(transaction, catalog, GrantKind::Asset, purged.table.into()).await
 }
 
 /// Paths that are due at `now`.

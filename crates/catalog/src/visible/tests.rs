@@ -30,6 +30,7 @@ impl Changing {
             pool_size: 2,
             statement_cache: 100,
             auto_migrate: None,
+            audit_keep: std::time::Duration::from_secs(90 * 86_400),
             holder: "test".into(),
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -205,6 +205,7 @@ fn options(url: &str, data_dir: &std::path::Path, holder: &str) -> CatalogOption
         pool_size: 8,
         statement_cache: 100,
         auto_migrate: None,
+        audit_keep: std::time::Duration::from_secs(90 * 86_400),
         holder: holder.to_owned(),
     }
 }

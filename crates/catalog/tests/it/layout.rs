@@ -8,6 +8,10 @@ use crate::fixture::Fixture;
 
 /// From the newest layout back to 1.
 const BACK_TO_1: &[&str] = &[
+    "DROP TABLE cn_role",
+    "DROP TABLE cn_role_member",
+    "DROP TABLE cn_grant",
+    "DROP TABLE cn_audit",
     "DROP TABLE cn_event",
     "DROP TABLE cn_publication",
     "DROP TABLE cn_signing_key",
@@ -53,6 +57,7 @@ pub(crate) async fn an_older_catalog_gets_what_it_lacks(fixture: Fixture) {
     let fixture = fixture.restart_after(BACK_TO_1).await;
     assert!(fixture.catalog.jobs(&fixture.scope).await.expect("the table is there").is_empty());
     assert!(fixture.catalog.pipelines(&fixture.scope).await.expect("the table is there").is_empty());
+    assert!(fixture.catalog.access(&fixture.scope).await.expect("the table is there").grants.is_empty());
     if fixture.durable {
         // What happened before is not told: readers of the feed begin here.
         let older = fixture.catalog.events(&fixture.scope, Txn(0), 10).await;

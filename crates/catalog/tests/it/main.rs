@@ -1,5 +1,6 @@
 //! One suite of promises, kept on every catalog database.
 
+mod audit;
 mod changes;
 mod commits;
 mod conflicts;
@@ -10,6 +11,7 @@ mod events;
 mod evolution;
 mod files;
 mod fixture;
+mod grants;
 mod history;
 mod holds;
 mod inline;
@@ -141,6 +143,11 @@ macro_rules! all_promises {
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,
+            audit::the_same_refusal_is_counted_and_old_rows_go,
+            grants::a_grant_follows_its_object_and_never_its_name,
+            grants::rights_of_roles_end_with_role_member_and_token,
+            grants::who_makes_an_object_manages_it_and_no_other,
+            grants::another_tenants_grants_are_none_of_mine,
             tokens::a_secret_proves_its_token_until_it_changes,
             tokens::the_last_admin_stays,
             tokens::scram_answers_the_same_for_unknown_users,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cenote_catalog::{Desired, Error, NewToken, Pipeline, Reset, ResetExtent};
+use cenote_catalog::{Desired, Error, NewToken, Pipeline, Privilege, Reset, ResetExtent};
 use cenote_vocab::{Epoch, ErrorKind, Fault, Micros, Permission, Permissions};
 
 use crate::fixture::{Fixture, producer};
@@ -89,7 +89,7 @@ pub(crate) async fn a_pipeline_runs_by_its_owner_while_there_is_one(fixture: Fix
     };
     let (token, _) = catalog.create_token(scope, new, None).await.expect("a token");
     let owner = catalog.owner(scope, token.id).await.expect("live");
-    assert!(owner.allows_everywhere(Permission::Read) && !owner.allows_everywhere(Permission::Write));
+    assert!(owner.allows_everywhere(Privilege::Select) && !owner.allows_everywhere(Privilege::Insert));
     assert_eq!(catalog.owner(scope, 0).await.expect("the node itself").token.name, "cenote");
     catalog.delete_token(scope, token.id).await.expect("deleted");
     let gone = catalog.owner(scope, token.id).await.expect_err("gone");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cenote_catalog::{Error, Grant, NewToken, TokenChange};
+use cenote_catalog::{Error, Grant, NewToken, Privilege, TokenChange};
 use cenote_vocab::{Micros, Permission, Permissions};
 
 use crate::fixture::Fixture;
@@ -32,8 +32,8 @@ pub(crate) async fn a_secret_proves_its_token_until_it_changes(fixture: Fixture)
     assert!(fixture.head().await > before, "a change of tokens takes a number");
     let identity = catalog.authenticate(&secret).await.expect("proven");
     assert_eq!((&identity.scope, &*identity.token), (&fixture.scope, &made));
-    assert!(identity.allows(Permission::Read, "production", Some("cpu")));
-    assert!(!identity.allows(Permission::Write, "production", Some("cpu")));
+    assert!(identity.allows(Privilege::Select, "production", Some("cpu")));
+    assert!(!identity.allows(Privilege::Insert, "production", Some("cpu")));
     assert!(!format!("{identity:?}").contains(&secret));
     assert!(catalog.is_valid(&identity).await.expect("read"));
     for wrong in [format!("{}x", &secret[..61]), secret.to_lowercase(), "x".repeat(40), String::new()] {

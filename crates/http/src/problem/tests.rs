@@ -10,12 +10,13 @@ async fn body(response: Response) -> Value {
 
 #[tokio::test]
 async fn clients_of_influxdb_get_their_words_and_media_type() {
-    let problem = Problem::denied(Permission::Write);
+    let problem = Problem::denied(Privilege::Insert, Object::Table("default", "cpu"));
     let response = problem.render("/api/v2/write", "r-1");
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let body = body(response).await;
     assert_eq!(body["code"], "forbidden");
     assert_eq!(body["error"], "Permission denied: write required");
+    assert_eq!((&body["privilege"], &body["object"]), (&json!("INSERT"), &json!("default.cpu")));
     assert_eq!((&body["detail"], &body["message"]), (&body["error"], &body["error"]));
     assert_eq!((&body["status"], &body["request_id"]), (&json!(403), &json!("r-1")));
     assert_eq!((&body["success"], &body["retryable"]), (&json!(false), &json!(false)));

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use cenote_catalog::{Publication, SystemKind, published_tables, system_tables};
+use cenote_catalog::{
+    AuditEntry, AuditOutcome, Privilege, Publication, SystemKind, published_tables, system_tables,
+};
 use cenote_table::{Manifest, ManifestFile, published_location};
-use cenote_vocab::Permission;
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ pub(super) async fn urls(State(app): State<App>, call: Call, body: Body) -> Resu
     let bytes = body::read(body, BODY_MAX, "browser_body_max").await?;
     let wanted: Wanted = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?;
-    let (chosen, signer) = booked(&app, &call, sign(&app, &call, &wanted).await)?;
+    let (chosen, signer) = booked(&app, &call, "metadata", sign(&app, &call, &wanted).await).await?;
     let location = published_location(&call.identity.scope);
     let urls = chosen.files.iter().map(|(table, file)| {
         json!({
@@ -100,9 +101,10 @@ pub(super) async fn urls(State(app): State<App>, call: Call, body: Body) -> Resu
     responses((status = 200, description = "`kid`, the public id of the new key", body = Object))
 )]
 pub(super) async fn rotate(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let key = app.services()?.catalog.rotate_signing_key(&call.identity.scope).await?;
+    call.audit_done(&app, "admin", format!("new signing key {}", key.kid)).await?;
     Ok(Json(json!({"kid": key.kid})))
 }
 
@@ -138,7 +140,7 @@ pub(super) async fn duckdb(
         ttl_seconds: number("ttl")?,
         ..Wanted::default()
     };
-    let (chosen, signer) = booked(&app, &call, sign(&app, &call, &wanted).await)?;
+    let (chosen, signer) = booked(&app, &call, "metadata", sign(&app, &call, &wanted).await).await?;
     let location = published_location(&call.identity.scope);
     let shown = |name: &str| wanted.all || wanted.tables.iter().any(|table| table == name);
     let mut script = format!(
@@ -164,20 +166,34 @@ pub(super) async fn duckdb(
     Ok(([(header::CONTENT_TYPE, "application/sql; charset=utf-8")], script))
 }
 
-/// Counts and logs what came of a request for URLs: never the URLs, nor what was asked for.
-pub(super) fn booked<T>(app: &App, call: &Call, result: Result<T, Refusal>) -> Result<T, Problem> {
+/// Counts, audits and logs what came of a request for URLs: never the URLs, nor what was asked for.
+pub(super) async fn booked<T>(
+    app: &App,
+    call: &Call,
+    object: &str,
+    result: Result<T, Refusal>,
+) -> Result<T, Problem> {
     let (outcome, reason) = match &result {
-        Ok(_) => ("allow", "signed"),
-        Err(Refusal(reason, _)) => ("deny", *reason),
+        Ok(_) => (AuditOutcome::Allow, "signed"),
+        Err(Refusal(reason, _)) => (AuditOutcome::Deny, *reason),
     };
-    app.metrics.url_minted(outcome, reason);
+    app.metrics.url_minted(outcome.word(), reason);
     tracing::info!(
         tenant = call.identity.scope.tenant(),
         token = call.identity.token.name,
-        outcome,
+        outcome = outcome.word(),
         reason,
         "signed urls asked for"
     );
+    let entry = AuditEntry {
+        caller: call.caller(),
+        action: format!("url_mint_{}", outcome.word()),
+        object: Some(object.to_owned()),
+        outcome,
+        reason: Some(reason.to_owned()),
+        detail: None,
+    };
+    app.services()?.catalog.audit(Some(&call.identity.scope), entry).await;
     result.map_err(|Refusal(_, problem)| problem)
 }
 
@@ -196,7 +212,7 @@ pub(super) fn check_rate(app: &App, call: &Call) -> Result<(), Refusal> {
 /// Everything that must hold before anything is signed, in its order.
 async fn sign(app: &App, call: &Call, wanted: &Wanted) -> Result<(Chosen, Signer), Refusal> {
     check_rate(app, call)?;
-    call.require(Permission::Read).map_err(|problem| Refusal("permission", problem))?;
+    call.require(Privilege::ReadMetadata).map_err(|problem| Refusal("permission", problem))?;
     check_known(wanted)?;
     if wanted.paths.iter().any(|path| !is_plain_path(path)) {
         return Err(refused(

@@ -6,6 +6,7 @@
 mod events;
 mod feed;
 
+use cenote_catalog::Privilege;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -14,7 +15,6 @@ use arrow::error::ArrowError;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use cenote_vocab::Permission;
 use http::{HeaderValue, header};
 use serde_json::json;
 
@@ -63,7 +63,7 @@ pub(super) async fn changes(
     Path(table): Path<String>,
     call: Call,
 ) -> Result<Response, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Select)?;
     call.parameters.only(&[
         "db",
         "database",

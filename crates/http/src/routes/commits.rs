@@ -9,9 +9,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use cenote_catalog::{
-    Commit, DataFile, Facts, FileChange, Op, Producer, ReadSet, RetireKind, RowChange, TableChange, TableDef,
+    Commit, DataFile, Facts, FileChange, Op, Privilege, Producer, ReadSet, RetireKind, RowChange,
+    TableChange, TableDef,
 };
-use cenote_vocab::{Epoch, FileId, Permission, Txn};
+use cenote_vocab::{Epoch, FileId, Txn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -167,7 +168,7 @@ pub(super) async fn one(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Use)?;
     let commit = id.parse().map_err(|_| Problem::bad_request(format!("commit id {id:?} is no UUID")))?;
     match app.services()?.catalog.transaction_of(&call.identity.scope, commit).await? {
         Some(known) => Ok(Json(json!({"txn": known.txn.0, "committed_at": known.committed.rfc3339()}))),
@@ -179,11 +180,11 @@ pub(super) async fn one(
 async fn permitted(app: &App, call: &Call, sent: &SentTable) -> Result<Arc<TableDef>, Problem> {
     let removes = !sent.retire.is_empty() || !sent.delete_rows.is_empty();
     let table = match removes {
-        true => find(app, call, &sent.table, Permission::Delete).await?,
-        false => find(app, call, &sent.table, Permission::Write).await?,
+        true => find(app, call, &sent.table, Privilege::Delete).await?,
+        false => find(app, call, &sent.table, Privilege::Insert).await?,
     };
     if removes && !sent.append.is_empty() {
-        find(app, call, &sent.table, Permission::Write).await?;
+        find(app, call, &sent.table, Privilege::Insert).await?;
     }
     Ok(table)
 }

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use cenote_catalog::{Commit, Facts, Names, ObjectChange, TableDef};
-use cenote_vocab::{Permission, Txn};
+use cenote_catalog::{Commit, Facts, Names, ObjectChange, Privilege, TableDef};
+use cenote_vocab::Txn;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ use crate::{Services, body};
 /// Bytes of a body of this API.
 const BODY_MAX: u64 = 1 << 20;
 
-/// Databases that the caller may read.
+/// Databases that the caller may know of.
 #[utoipa::path(get, path = "/api/v1/databases", tag = "databases", responses((status = 200, description = "names and sizes")))]
 pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
     let (names, _) = names(app.services()?, &call).await?;
@@ -43,7 +43,7 @@ pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Valu
     )
 )]
 pub(super) async fn create(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let bytes = body::read(body, BODY_MAX, "database_body_max").await?;
     let sent: Value = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?;
@@ -112,7 +112,7 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     call: Call,
 ) -> Result<Response, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let refused = |text: &str| Problem::new(StatusCode::FORBIDDEN, text).with("sqlstate", "42501");
     if !app.http.options.delete_enabled {
         return Err(
@@ -186,7 +186,7 @@ pub(super) async fn names(services: &Services, call: &Call) -> Result<(Arc<Names
     Ok((services.catalog.names(&call.identity.scope, head.txn).await?, head.txn))
 }
 
-/// Databases that the caller may read, with the tables of each that it may read.
+/// Databases that the caller may know of, with the tables of each that it may know of.
 pub(super) fn readable<'a>(
     names: &'a Names,
     call: &'a Call,
@@ -194,7 +194,7 @@ pub(super) fn readable<'a>(
     names
         .schemas
         .iter()
-        .filter(|(name, _)| call.identity.allows(Permission::Read, name, None))
+        .filter(|(name, _)| call.identity.allows(Privilege::Use, name, None))
         .map(|(name, (_, tables))| (name.as_str(), readable_tables(name, tables, call)))
 }
 
@@ -205,14 +205,14 @@ fn readable_tables<'a>(
 ) -> Vec<&'a Arc<TableDef>> {
     tables
         .values()
-        .filter(|table| call.identity.allows(Permission::Read, database, Some(&table.name)))
+        .filter(|table| call.identity.allows(Privilege::Use, database, Some(&table.name)))
         .collect()
 }
 
 /// The readable tables of one database; one that the caller may not read does not exist for it.
 fn find<'a>(names: &'a Names, call: &Call, name: &str) -> Result<Vec<&'a Arc<TableDef>>, Problem> {
     let missing = || Problem::not_found(format!("Database '{name}' not found")).with("sqlstate", "3F000");
-    if !call.identity.allows(Permission::Read, name, None) {
+    if !call.identity.allows(Privilege::Use, name, None) {
         return Err(missing());
     }
     let (_, tables) = names.schemas.get(name).ok_or_else(missing)?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use cenote_catalog::Event;
-use cenote_vocab::{Permission, Txn};
+use cenote_catalog::{Event, Privilege};
+use cenote_vocab::Txn;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -50,7 +50,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
     )
 )]
 pub(super) async fn events(State(app): State<App>, call: Call) -> Result<Response, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Use)?;
     call.parameters.only(&["after", "kinds", "object", "run_id", "limit", "wait_ms", "u", "p"])?;
     let as_stream = sse::is_asked(&call);
     let mut reader = Reader::of(&app, call, as_stream).await?;
@@ -198,12 +198,12 @@ impl Reader {
             && self.may_see(event)
     }
 
-    /// What the caller may read; what has no name, by the right to read everywhere.
+    /// What the caller may know of; what has no name, by the right to read all metadata.
     fn may_see(&self, event: &Event) -> bool {
         let identity = &self.call.identity;
         match (&event.schema, &event.name) {
-            (Some(schema), name) => identity.allows(Permission::Read, schema, name.as_deref()),
-            _ => identity.allows_everywhere(Permission::Read),
+            (Some(schema), name) => identity.allows(Privilege::Use, schema, name.as_deref()),
+            _ => identity.allows_everywhere(Privilege::ReadMetadata),
         }
     }
 }

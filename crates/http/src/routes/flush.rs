@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use cenote_vocab::Permission;
+use cenote_catalog::Privilege;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -31,7 +31,7 @@ pub(super) async fn flush_lines(State(app): State<App>, call: Call) -> Result<Js
 }
 
 async fn flush_buffers(app: &App, call: &Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let services = app.services()?;
     let scope = &call.identity.scope;
     let Some(measurement) = call.parameters.first(&["measurement", "table"]) else {

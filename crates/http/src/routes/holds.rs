@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use cenote_catalog::Hold;
-use cenote_vocab::{Permission, Txn};
+use cenote_catalog::{Hold, Privilege};
+use cenote_vocab::Txn;
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -62,9 +62,9 @@ pub(super) async fn create(
     call.parameters.only(&["db", "database", "u", "p"])?;
     let wanted: Wanted = sent(body).await?;
     let table = match &wanted.table {
-        Some(table) => Some(find(&app, &call, table, Permission::Read).await?.id),
+        Some(table) => Some(find(&app, &call, table, Privilege::Select).await?.id),
         None => {
-            call.require(Permission::Read)?;
+            call.require(Privilege::ReadMetadata)?;
             None
         }
     };
@@ -112,10 +112,10 @@ pub(super) async fn release(
 
 /// The id of a hold that the caller made; an admin may end anybody's. Tags are no holds.
 async fn own(app: &App, call: &Call, id: &str) -> Result<Uuid, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Select)?;
     let wanted: Uuid = id.parse().map_err(|_| Problem::bad_request(format!("hold id {id:?} is no UUID")))?;
     let holds = app.services()?.catalog.holds(&call.identity.scope).await?;
-    let admin = call.identity.allows_everywhere(Permission::Admin);
+    let admin = call.identity.allows_everywhere(Privilege::Manage);
     let own = |hold: &&Hold| {
         hold.id == wanted && hold.name.is_none() && (admin || hold.holder == call.identity.token.name)
     };

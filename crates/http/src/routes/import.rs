@@ -7,8 +7,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
+use cenote_catalog::Privilege;
 use cenote_ingest::{Ack, WriteRequest};
-use cenote_vocab::{Micros, Permission};
+use cenote_vocab::Micros;
 use serde_json::{Value, json};
 
 use super::write::csv_format;
@@ -36,7 +37,7 @@ const BODY_MAX: u64 = 512 << 20;
 )]
 pub(super) async fn csv(State(app): State<App>, call: Call, body: Body) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
-    call.require_somewhere(Permission::Write)?;
+    call.require_somewhere(Privilege::Insert)?;
     let bytes_max = app.http.options.import_max.min(BODY_MAX);
     let body = body::read(body, bytes_max, "limits.import_max").await?;
     let (file, fields) = fields(call.header("content-type").unwrap_or(""), &body)?;

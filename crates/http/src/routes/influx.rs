@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use cenote_vocab::Permission;
+use cenote_catalog::{Object, Privilege};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
@@ -102,8 +102,8 @@ async fn run(app: &App, call: &Call, parameters: &Parameters) -> Result<Json<Val
 /// A write makes its database too, so the right to write is enough; a database that is there is fine (InfluxQL).
 async fn create(app: &App, call: &Call, name: &str) -> Result<(), Problem> {
     let name = checked(name)?;
-    if !call.identity.allows(Permission::Write, &name, None) {
-        return Err(Problem::denied(Permission::Write));
+    if !call.identity.allows(Privilege::Create, &name, None) {
+        return Err(Problem::denied(Privilege::Create, Object::Schema(&name)));
     }
     make(app, call, &name).await
 }

@@ -2,23 +2,24 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use cenote_catalog::Job;
-use cenote_vocab::{Micros, Permission};
+use cenote_catalog::{Job, Object, Privilege, authorize};
+use cenote_vocab::{Micros, nearest};
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
 
-/// All jobs by name; their runs are `system.flow.runs`.
+/// The jobs that the caller may know of, by name; their runs are `system.flow.runs`.
 #[utoipa::path(
     get, path = "/api/v1/jobs", tag = "jobs",
-    responses((status = 200, description = "`data`, all of them", body = Object))
+    responses((status = 200, description = "`data`", body = Object))
 )]
 pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Read)?;
+    call.require_somewhere(Privilege::Use)?;
     call.parameters.only(&["u", "p"])?;
-    let jobs = app.services()?.catalog.jobs(&call.identity.scope).await?;
+    let mut jobs = app.services()?.catalog.jobs(&call.identity.scope).await?;
+    jobs.retain(|job| knows(&call, job));
     let data: Vec<Value> = jobs.iter().map(shown).collect();
     Ok(Json(json!({"data": data, "hasMore": false})))
 }
@@ -33,7 +34,6 @@ pub(super) async fn one(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Read)?;
     Ok(Json(shown(&find(&app, &call, &id).await?)))
 }
 
@@ -51,13 +51,13 @@ pub(super) async fn run(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
     call.parameters.only(&["dry_run", "u", "p"])?;
     let dry_run = call.parameters.flag("dry_run")?.unwrap_or(false);
-    let job = find(&app, &call, &id).await?;
+    let job = steered(&app, &call, &id, Privilege::Run).await?;
     let (scope, actor) = (&call.identity.scope, &call.identity.token.name);
     let outcomes = app.services()?.engine.run_job(scope, &job.name, actor, dry_run).await;
     let outcomes = outcomes.map_err(|error| Problem::of(&error))?;
+    call.audit_done(&app, "admin", format!("run job {}", job.name)).await?;
     let data: Vec<Value> = outcomes
         .iter()
         .map(|outcome| {
@@ -106,20 +106,40 @@ pub(super) async fn disable(
 }
 
 async fn set_paused(app: &App, call: &Call, id: &str, paused: bool) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
-    let job = find(app, call, id).await?;
+    let job = steered(app, call, id, Privilege::Manage).await?;
     let catalog = &app.services()?.catalog;
-    Ok(Json(shown(&catalog.set_job_paused(&call.identity.scope, &job.name, paused).await?)))
+    let job = catalog.set_job_paused(&call.identity.scope, &job.name, paused).await?;
+    let act = if paused { "disable" } else { "enable" };
+    call.audit_done(app, "admin", format!("{act} job {}", job.name)).await?;
+    Ok(Json(shown(&job)))
 }
 
-/// By id, else by name.
+/// By id, else by name; one that the caller may not know does not exist.
 async fn find(app: &App, call: &Call, id: &str) -> Result<Job, Problem> {
-    let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
-    let jobs = catalog.jobs(scope).await?;
-    match jobs.into_iter().find(|job| job.id.to_string() == id) {
-        Some(job) => Ok(job),
-        None => Ok(catalog.job(scope, id).await?),
+    let mut jobs = app.services()?.catalog.jobs(&call.identity.scope).await?;
+    jobs.retain(|job| knows(call, job));
+    match jobs.iter().position(|job| job.id.to_string() == id || job.name == id) {
+        Some(at) => Ok(jobs.swap_remove(at)),
+        None => {
+            let near = nearest(id, jobs.iter().map(|job| job.name.as_str())).map(str::to_owned);
+            Err(cenote_catalog::Error::JobNotFound { name: id.to_owned(), nearest: near }.into())
+        }
     }
+}
+
+async fn steered(app: &App, call: &Call, id: &str, privilege: Privilege) -> Result<Job, Problem> {
+    let job = find(app, call, id).await?;
+    let object = Object::Job(&job.name);
+    if !authorize(&call.identity, privilege, object) {
+        return Err(Problem::denied(privilege, object));
+    }
+    Ok(job)
+}
+
+/// Who may read all metadata knows all jobs, others those that they were granted.
+pub(super) fn knows(call: &Call, job: &Job) -> bool {
+    call.identity.allows_everywhere(Privilege::ReadMetadata)
+        || authorize(&call.identity, Privilege::Use, Object::Job(&job.name))
 }
 
 fn shown(job: &Job) -> Value {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::Json;
 use axum::extract::{Path, State};
 use cenote_catalog::{
-    ColumnEdge, Direction, LineageEdge, Names, TableDef, Walk, WalkedEdge, node_kind, node_name, walk,
+    ColumnEdge, Direction, LineageEdge, Names, Privilege, TableDef, Walk, WalkedEdge, node_kind, node_name,
+    walk,
 };
-use cenote_vocab::{FieldId, Permission, TableId, Txn};
+use cenote_vocab::{FieldId, TableId, Txn};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -162,7 +163,7 @@ async fn found(
     call: &Call,
     path: &str,
 ) -> Result<(std::sync::Arc<TableDef>, Txn, std::sync::Arc<Names>), Problem> {
-    let table = find(app, call, path, Permission::Read).await?;
+    let table = find(app, call, path, Privilege::Select).await?;
     let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
     let head = catalog.head(scope).await?.txn;
     let at = match call.parameters.first(&["as_of"]) {

@@ -1,10 +1,10 @@
 //! Measurements: tables, as their catalog entries show them.
 
+use cenote_catalog::Privilege;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use cenote_vocab::Permission;
 use serde_json::{Value, json};
 
 use super::databases::{names, readable};
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 
 const BYTES_PER_MB: f64 = 1024.0 * 1024.0;
 
-/// Tables that the caller may read, with rows and sizes from the catalog; no file is opened.
+/// Tables that the caller may know of, with rows and sizes from the catalog; no file is opened.
 #[utoipa::path(
     get, path = "/api/v1/measurements", tag = "databases", params(("database" = Option<String>, Query)),
     responses((status = 200, description = "measurements with file_count, total_size_mb, row_count, storage_path"))
@@ -69,7 +69,7 @@ pub(super) async fn schema(
     let database =
         database.as_deref().or(call.identity.token.default_database.as_deref()).unwrap_or("default");
     let (names, _) = names(app.services()?, &call).await?;
-    if !call.identity.allows(Permission::Read, database, Some(&name)) {
+    if !call.identity.allows(Privilege::Use, database, Some(&name)) {
         return Err(Problem::not_found(format!("table \"{name}\" does not exist")).with("sqlstate", "42P01"));
     }
     let table = names.table(database, &name)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use cenote_catalog::Publication;
-use cenote_vocab::{ErrorKind, Fault, Micros, Permission, Txn};
+use cenote_catalog::{Privilege, Publication};
+use cenote_vocab::{ErrorKind, Fault, Micros, Txn};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ const PUBLISHED_TXN: &str = "x-cenote-published-txn";
     )
 )]
 pub(super) async fn publish(State(app): State<App>, call: Call) -> Result<Response, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let (scope, actor) = (&call.identity.scope, &call.identity.token.name);
     match app.services()?.engine.run_job(scope, JOB, actor, false).await {
@@ -60,7 +60,7 @@ pub(super) async fn publish(State(app): State<App>, call: Call) -> Result<Respon
     )
 )]
 pub(super) async fn manifest(State(app): State<App>, call: Call) -> Result<Response, Problem> {
-    call.require(Permission::Read)?;
+    call.require(Privilege::ReadMetadata)?;
     let parameters = &call.parameters;
     parameters.only(&["manifest_id", "txn_at_least", "wait_ms", "as_of", "u", "p"])?;
     let number = |name: &str| -> Result<Option<i64>, Problem> {
@@ -90,7 +90,7 @@ pub(super) async fn manifest(State(app): State<App>, call: Call) -> Result<Respo
     responses((status = 200, description = "`manifests`", body = Object))
 )]
 pub(super) async fn manifests(State(app): State<App>, call: Call) -> Result<Response, Problem> {
-    call.require(Permission::Read)?;
+    call.require(Privilege::ReadMetadata)?;
     call.parameters.only(&["u", "p"])?;
     let all = app.services()?.catalog.publications(&call.identity.scope).await?;
     let shown: Vec<Value> = all

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use cenote_vocab::Permission;
+use cenote_catalog::Privilege;
 use http::header;
 
 use crate::app::App;
@@ -17,7 +17,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "Prometheus text 0.0.4", content_type = "text/plain"))
 )]
 pub(super) async fn metrics(State(app): State<App>, call: Call) -> Result<Response, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     match call.header("accept").unwrap_or("") {
         "application/json" => as_json(&app, &call),
         accept if accept.contains("application/openmetrics-text") => {
@@ -33,7 +33,7 @@ pub(super) async fn metrics(State(app): State<App>, call: Call) -> Result<Respon
     responses((status = 200, description = "one number per metric", body = Object))
 )]
 pub(super) async fn metrics_json(State(app): State<App>, call: Call) -> Result<Response, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     if call.header("accept").is_some_and(|accept| accept.contains("text/plain")) {
         return as_text(&app, &call, TEXT, exposition::text);
     }

@@ -1,5 +1,6 @@
 //! All routes, one file per noun, and the document that describes them.
 
+mod audit;
 mod browser;
 mod changes;
 mod commits;
@@ -139,6 +140,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tokens::rotate))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::permissions))
+        .routes(routes!(audit::list))
         .routes(routes!(databases::list, databases::create))
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))

@@ -10,9 +10,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use cenote_catalog::{Desired, Pipeline};
+use cenote_catalog::{Desired, Pipeline, Privilege};
 use cenote_query::{Error, Pausing, PipelineEdit, Session, SessionOptions, StateChoice};
-use cenote_vocab::{ErrorKind, Fault, Permission};
+use cenote_vocab::{ErrorKind, Fault};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ fn refuse_udfs(udfs: Option<&[Value]>) -> Result<(), Problem> {
     )
 )]
 pub(super) async fn create(State(app): State<App>, call: Call, body: Body) -> Result<Json<Value>, Problem> {
-    call.require_somewhere(Permission::Write)?;
+    call.require_somewhere(Privilege::Create)?;
     call.parameters.only(&["db", "database", "u", "p"])?;
     let new: NewPipeline = sent(body).await?;
     let mut options = new.common.options()?;
@@ -297,7 +297,7 @@ pub(super) async fn validate(app: State<App>, call: Call, body: Body) -> Result<
 }
 
 async fn checked(app: &App, call: &Call, body: Body) -> Result<Json<Value>, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Select)?;
     let script: Script = sent(body).await?;
     refuse_udfs(script.udfs.as_deref())?;
     let session = session(app, call).await?;
@@ -320,7 +320,7 @@ async fn checked(app: &App, call: &Call, body: Body) -> Result<Json<Value>, Prob
     )
 )]
 pub(super) async fn preview(State(app): State<App>, call: Call, body: Body) -> Result<Response, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Select)?;
     let script: Script = sent(body).await?;
     refuse_udfs(script.udfs.as_deref())?;
     if script.enable_sinks {
@@ -347,7 +347,7 @@ pub(super) async fn output(
 ) -> Result<Response, Problem> {
     let session = session(&app, &call).await?;
     let pipeline = session.pipeline(id::parse(&id)?).await.map_err(failed)?;
-    match session.pipeline_output(&pipeline) {
+    match session.pipeline_output(&pipeline).map_err(failed)? {
         Some(shown) => Ok(events::of_output(shown)),
         None => {
             let text = format!("pipeline {} does not run, or has no preview sink", pipeline.full_name());

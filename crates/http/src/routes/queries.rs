@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cenote_catalog::Privilege;
 use cenote_query::{Engine, QueryRecord};
-use cenote_vocab::Permission;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
@@ -94,7 +94,7 @@ pub(super) async fn cancel(
 
 fn visible(engine: &Engine, call: &Call) -> Vec<QueryRecord> {
     let mut records = engine.queries(&call.identity.scope);
-    if !call.identity.allows_everywhere(Permission::Admin) {
+    if !call.identity.allows_everywhere(Privilege::Monitor) {
         records.retain(|record| record.user == call.identity.token.name);
     }
     records

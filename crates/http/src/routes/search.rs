@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use cenote_catalog::{Pipeline, TableDef, TableKind};
+use cenote_catalog::{Pipeline, Privilege, TableDef, TableKind};
 use cenote_query::SessionOptions;
-use cenote_vocab::{ErrorKind, Fault, Permission};
+use cenote_vocab::{ErrorKind, Fault};
 use serde_json::{Value, json};
 
 use self::score::{Part, Wanted};
 use super::databases::names;
+use super::jobs::knows;
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -94,7 +95,7 @@ fn kind_name(kind: Kind) -> &'static str {
     )
 )]
 pub(super) async fn search(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Use)?;
     call.parameters.only(&["q", "types", "limit", "cursor", "u", "p"])?;
     let text = call.parameters.first(&["q"]).unwrap_or_default();
     if text.len() > TEXT_MAX {
@@ -164,15 +165,15 @@ impl Search {
         self.found.push(Found { kind, id: id(), name, path: path.to_owned(), matched, score });
     }
 
-    /// Schemas, tables, views and their columns that the caller may read.
+    /// Schemas, tables, views and their columns that the caller may know of.
     async fn tables(&mut self, app: &App, call: &Call) -> Result<(), Problem> {
         let (names, _) = names(app.services()?, call).await?;
         for (name, (schema, tables)) in &names.schemas {
-            if self.wants(Kind::Schema) && call.identity.allows(Permission::Read, name, None) {
+            if self.wants(Kind::Schema) && call.identity.allows(Privilege::Use, name, None) {
                 self.look(Kind::Schema, || schema.uuid.to_string(), name, &[(Part::Name, name.as_str())]);
             }
             for table in tables.values().filter(|table| !is_hidden(table)) {
-                if call.identity.allows(Permission::Read, name, Some(&table.name)) {
+                if call.identity.allows(Privilege::Use, name, Some(&table.name)) {
                     self.table(table);
                 }
             }
@@ -202,14 +203,12 @@ impl Search {
         }
     }
 
-    /// Jobs and pipelines, if the caller may read everything.
+    /// Jobs and pipelines that the caller may know of.
     async fn others(&mut self, app: &App, call: &Call) -> Result<(), Problem> {
-        if !call.identity.allows_everywhere(Permission::Read) {
-            return Ok(());
-        }
         let services = app.services()?;
         if self.wants(Kind::Job) {
-            for job in services.catalog.jobs(&call.identity.scope).await? {
+            let jobs = services.catalog.jobs(&call.identity.scope).await?;
+            for job in jobs.iter().filter(|job| knows(call, job)) {
                 self.look(Kind::Job, || job.id.to_string(), &job.name, &[(Part::Name, job.name.as_str())]);
             }
         }

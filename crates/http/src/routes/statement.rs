@@ -1,12 +1,12 @@
 //! One statement from a request to its answer: the body, the format, the bounds, the checks.
 
+use cenote_catalog::Privilege;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use cenote_query::{Bounds, Class, Session, SessionOptions};
-use cenote_vocab::Permission;
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -139,7 +139,7 @@ pub(super) async fn answer(
     takes: Takes,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
-    call.require_somewhere(Permission::Read)?;
+    call.require_somewhere(Privilege::Use)?;
     let sql = ask.text()?;
     let engine = &app.services()?.engine;
     let session = engine

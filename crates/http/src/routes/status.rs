@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use cenote_vocab::Permission;
+use cenote_catalog::Privilege;
 use serde_json::{Value, json};
 
 use super::health::{COMMIT, VERSION, spoken};
@@ -16,7 +16,7 @@ use crate::problem::Problem;
     responses((status = 200, description = "figures", body = Object), (status = 403, description = "not an admin"))
 )]
 pub(super) async fn status(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let services = app.services()?;
     let scope = &call.identity.scope;

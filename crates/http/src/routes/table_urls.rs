@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use cenote_catalog::Privilege;
 use cenote_query::SessionOptions;
 use cenote_table::{Predicate, Scan};
-use cenote_vocab::{Permission, Txn};
+use cenote_vocab::Txn;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -60,7 +61,7 @@ pub(super) async fn urls(
         false => serde_json::from_slice(&bytes)
             .map_err(|error| Problem::bad_request(format!("Invalid request body: {error}")))?,
     };
-    let (scan, signer) = booked(&app, &call, sign(&app, &call, &table, &wanted).await)?;
+    let (scan, signer) = booked(&app, &call, "data", sign(&app, &call, &table, &wanted).await).await?;
     let urls = scan.files.iter().map(|file| {
         let path = file.path.to_string();
         json!({
@@ -82,7 +83,7 @@ async fn sign(app: &App, call: &Call, table: &str, wanted: &Wanted) -> Result<(S
     check_rate(app, call)?;
     let services = app.services()?;
     let table =
-        find(app, call, table, Permission::Read).await.map_err(|problem| Refusal("permission", problem))?;
+        find(app, call, table, Privilege::Select).await.map_err(|problem| Refusal("permission", problem))?;
     let scope = &call.identity.scope;
     let at = match wanted.txn {
         Some(txn) => Txn(txn),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::{TableDef, TableKind};
-use cenote_vocab::Permission;
+use cenote_catalog::{Object, Privilege, TableDef, TableKind};
 use uuid::Uuid;
 
 use super::databases::names;
@@ -17,15 +16,12 @@ pub(super) async fn find(
     app: &App,
     call: &Call,
     path: &str,
-    permission: Permission,
+    privilege: Privilege,
 ) -> Result<Arc<TableDef>, Problem> {
     let (names, _) = names(app.services()?, call).await?;
-    let allowed = |table: &TableDef, permission| {
-        call.identity.allows(permission, &table.schema_name, Some(&table.name))
-    };
-    let known = |table: &TableDef| {
-        table.kind == TableKind::Table && (allowed(table, Permission::Read) || allowed(table, permission))
-    };
+    let allowed =
+        |table: &TableDef, privilege| call.identity.allows(privilege, &table.schema_name, Some(&table.name));
+    let known = |table: &TableDef| table.kind == TableKind::Table && allowed(table, Privilege::Use);
     let database = selected(&call.headers, &call.parameters)?;
     let database =
         database.as_deref().or(call.identity.token.default_database.as_deref()).unwrap_or("default");
@@ -38,8 +34,8 @@ pub(super) async fn find(
             .or_else(|| path.split_once('.').and_then(|(schema, name)| named(schema, name))),
     };
     match found {
-        Some(table) if allowed(table, permission) => Ok(table.clone()),
-        Some(_) => Err(Problem::denied(permission)),
+        Some(table) if allowed(table, privilege) => Ok(table.clone()),
+        Some(table) => Err(Problem::denied(privilege, Object::Table(&table.schema_name, &table.name))),
         None => Err(Problem::not_found(format!("table \"{path}\" does not exist")).with("sqlstate", "42P01")),
     }
 }

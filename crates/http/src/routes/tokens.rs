@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use cenote_catalog::{Catalog, Token};
-use cenote_vocab::Permission;
+use cenote_catalog::{Catalog, Privilege, Token};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +19,7 @@ const BODY_MAX: u64 = 1 << 20;
 /// All tokens, without their secrets.
 #[utoipa::path(get, path = "/api/v1/auth/tokens", tag = "tokens", responses((status = 200, description = "tokens and count")))]
 pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let tokens = app.services()?.catalog.tokens(&call.identity.scope).await?;
     let tokens: Vec<_> = tokens.iter().map(shown).collect();
     Ok(Json(json!({"success": true, "count": tokens.len(), "tokens": tokens})))
@@ -43,10 +42,11 @@ pub(super) async fn create(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let new = asked.into_new(&app.http.clock)?;
-    let (token, secret) = app.services()?.catalog.create_token(&call.identity.scope, new, None).await?;
+    let (token, secret) =
+        app.services()?.catalog.acting(call.caller()).create_token(&call.identity.scope, new, None).await?;
     let said = json!({
         "success": true,
         "token": secret,
@@ -81,11 +81,12 @@ pub(super) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let id = token_id(&id)?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let change = asked.into_change(&app.http.clock)?;
-    let token = app.services()?.catalog.change_token(&call.identity.scope, id, change).await?;
+    let token =
+        app.services()?.catalog.acting(call.caller()).change_token(&call.identity.scope, id, change).await?;
     Ok(Json(flat(&token, json!({"success": true, "message": "Token updated successfully"}))))
 }
 
@@ -99,9 +100,9 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let id = token_id(&id)?;
-    app.services()?.catalog.delete_token(&call.identity.scope, id).await?;
+    app.services()?.catalog.acting(call.caller()).delete_token(&call.identity.scope, id).await?;
     Ok(Json(json!({"success": true, "message": "Token deleted successfully", "token_id": id})))
 }
 
@@ -115,8 +116,13 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
-    let secret = app.services()?.catalog.rotate_token(&call.identity.scope, token_id(&id)?).await?;
+    call.require(Privilege::Manage)?;
+    let secret = app
+        .services()?
+        .catalog
+        .acting(call.caller())
+        .rotate_token(&call.identity.scope, token_id(&id)?)
+        .await?;
     let message = "Token rotated successfully. Save it: it is shown only once.";
     Ok(Json(json!({"success": true, "new_token": secret, "token": secret, "message": message})))
 }
@@ -131,9 +137,13 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let off = cenote_catalog::TokenChange { enabled: Some(false), ..Default::default() };
-    app.services()?.catalog.change_token(&call.identity.scope, token_id(&id)?, off).await?;
+    app.services()?
+        .catalog
+        .acting(call.caller())
+        .change_token(&call.identity.scope, token_id(&id)?, off)
+        .await?;
     Ok(Json(json!({"success": true, "message": "Token revoked successfully"})))
 }
 
@@ -166,7 +176,7 @@ pub(super) async fn permissions(
 }
 
 async fn find(catalog: &Catalog, call: &Call, id: &str) -> Result<Token, Problem> {
-    call.require(Permission::Admin)?;
+    call.require(Privilege::Manage)?;
     let id = token_id(id)?;
     let tokens = catalog.tokens(&call.identity.scope).await?;
     tokens.into_iter().find(|token| token.id == id).ok_or_else(|| Problem::not_found("Token not found"))

@@ -3,9 +3,9 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use cenote_catalog::Privilege;
 use cenote_codec::Precision;
 use cenote_ingest::{Error, Format, WriteOutcome, WriteRequest};
-use cenote_vocab::Permission;
 use http::{HeaderValue, StatusCode};
 
 use super::partial;
@@ -192,7 +192,7 @@ async fn write_lines(app: App, call: Call, body: Body, generation: Generation) -
 }
 
 async fn write(app: App, call: Call, body: Body, format: Format, v3: bool) -> Result<Response, Problem> {
-    call.require_somewhere(Permission::Write)?;
+    call.require_somewhere(Privilege::Insert)?;
     check_encoding(call.header("content-encoding"))?;
     let lines = matches!(format, Format::LineProtocol { .. });
     let token = call.identity.token.clone();

@@ -160,7 +160,7 @@ async fn each_act_needs_its_right() {
     for (secret, body, status) in [
         (&reader, &delete, 403),
         (&reader, &append, 403),
-        (&writer, &delete, 404), // what it may not read is not there
+        (&writer, &delete, 403), // it may write there, and so knows it
         (&writer, &append, 400), // the file is not there
         (&stranger, &delete, 404),
         (&stranger, &append, 404),

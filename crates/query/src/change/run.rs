@@ -9,10 +9,10 @@ use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Names, ReadSet, Region, Reruns, RowChange as Kind, TableDef};
+use cenote_catalog::{Names, Privilege, ReadSet, Region, Reruns, RowChange as Kind, TableDef};
 use cenote_datafile::DeletionVector;
 use cenote_table::{RowKey, Staging};
-use cenote_vocab::{ErrorKind, Field, FileId, Permission, TableId, Txn};
+use cenote_vocab::{ErrorKind, Field, FileId, TableId, Txn};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -51,7 +51,7 @@ pub(crate) struct Verb<'a> {
     /// In the history.
     pub(crate) operation: &'static str,
     pub(crate) target: Vec<Ident>,
-    pub(crate) permissions: Vec<Permission>,
+    pub(crate) privileges: Vec<Privilege>,
     /// Rows that it brings along.
     pub(crate) rows: NewRows<'a>,
     pub(crate) returning: Option<Returning<'a>>,
@@ -64,12 +64,11 @@ impl Verb<'_> {
         let path = session.search_path();
         let resolver = Resolver { names, identity: session.identity(), search_path: &path };
         let mut found = None;
-        for permission in &self.permissions {
-            found = Some(resolver.writable(&self.target, *permission)?);
+        for privilege in &self.privileges {
+            found = Some(resolver.writable(&self.target, *privilege)?);
         }
-        let table = found.ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "internal error: a change without a permission")
-        })?;
+        let table = found
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "internal error: a change without a privilege"))?;
         refuse_append_only(&table)?;
         Ok(table)
     }

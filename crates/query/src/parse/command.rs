@@ -10,6 +10,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::alter::{AlterSchema, AlterTable, Comment, alter_schema, alter_table, comment};
 use super::asset::{AssetStatement, asset};
 use super::clauses::list;
+use super::grant::{GrantStatement, On, Who, grant, on, who};
 use super::history::{History, history};
 use super::pipeline::{PipelineStatement, pipeline};
 use super::prepare;
@@ -95,6 +96,7 @@ pub(crate) enum Command {
     History(History),
     Pipeline(PipelineStatement),
     Asset(Box<AssetStatement>),
+    Grant(GrantStatement),
 }
 
 /// One table, or all of the tenant.
@@ -113,19 +115,34 @@ pub(crate) enum Show {
     Databases,
     Catalogs,
     Schemas,
-    Tables { database: Option<Ident>, like: Option<String> },
+    Tables {
+        database: Option<Ident>,
+        like: Option<String>,
+    },
     Columns(Vec<Ident>),
-    Create { name: Vec<Ident>, view: bool },
+    Create {
+        name: Vec<Ident>,
+        view: bool,
+    },
     Functions,
     Snapshots(Vec<Ident>),
     Tags,
     Jobs,
     Assets,
     Runs,
-    Pipelines { like: Option<String> },
+    Pipelines {
+        like: Option<String>,
+    },
     Pipeline(Vec<Ident>),
     CreatePipeline(Vec<Ident>),
-    MaterializedViews { like: Option<String> },
+    MaterializedViews {
+        like: Option<String>,
+    },
+    /// `SHOW GRANTS [ON …] [FOR …]`
+    Grants {
+        on: Option<On>,
+        who: Option<Who>,
+    },
     All,
     Setting(String),
 }
@@ -145,8 +162,6 @@ const LATER: &[&[&str]] = &[
     &["NOTIFY"],
     &["LOCK"],
     &["MATERIALIZE"],
-    &["GRANT"],
-    &["REVOKE"],
     &["CALL"],
     &["CREATE", "JOB"],
     &["DROP", "JOB"],
@@ -225,6 +240,10 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             if let Some(statement) = history(&mut words)? {
                 words.end()?;
                 return Ok(Some(Command::History(statement)));
+            }
+            if let Some(statement) = grant(&mut words)? {
+                words.end()?;
+                return Ok(Some(Command::Grant(statement)));
             }
             if let Some(statement) = pipeline(&mut words)? {
                 words.end()?;
@@ -402,6 +421,10 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
         Show::Assets
     } else if words.take(&["RUNS"]) {
         Show::Runs
+    } else if words.take(&["GRANTS"]) {
+        let on = if words.take(&["ON"]) { Some(on(words)?) } else { None };
+        let who = if words.take(&["FOR"]) { Some(who(words)?) } else { None };
+        Show::Grants { on, who }
     } else if words.take(&["TAGS"]) {
         Show::Tags
     } else if words.take(&["PARTITIONS"]) {

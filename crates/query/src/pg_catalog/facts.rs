@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use cenote_catalog::{Identity, Names, SchemaDef, TableDef};
-use cenote_vocab::Permission;
+use cenote_catalog::{Identity, Names, Privilege, SchemaDef, TableDef};
 
 /// One session's view of the server.
 #[derive(Clone, Debug)]
@@ -56,12 +55,17 @@ impl PgFacts {
 
     /// True if the asker may do everything in the tenant.
     pub(crate) fn is_admin(&self) -> bool {
-        self.identity.allows_everywhere(Permission::Admin)
+        self.identity.allows_everywhere(Privilege::Manage)
     }
 
     /// Schemas that the asker may know.
     pub(crate) fn schemas(&self) -> impl Iterator<Item = &SchemaDef> {
         self.names.schemas.values().map(|(schema, _)| schema).filter(|schema| self.knows(&schema.name, None))
+    }
+
+    /// True if there is such a schema, and the asker may know it.
+    pub(crate) fn has_schema(&self, name: &str) -> bool {
+        self.names.schemas.contains_key(name) && self.knows(name, None)
     }
 
     /// Tables and views that the asker may know.
@@ -109,10 +113,6 @@ impl PgFacts {
     }
 
     fn knows(&self, schema: &str, table: Option<&str>) -> bool {
-        let somewhere = |permission| match table {
-            Some(table) => self.identity.allows(permission, schema, Some(table)),
-            None => self.identity.allows(permission, schema, None),
-        };
-        [Permission::Read, Permission::Write, Permission::Delete].into_iter().any(somewhere)
+        self.identity.allows(Privilege::Use, schema, table)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use cenote_catalog::TableKind;
-use cenote_vocab::{Field, Permission};
+use cenote_catalog::{Privilege, TableKind};
+use cenote_vocab::Field;
 use datafusion::common::Result;
 
 use super::facts::{OWNER_NAME, PgFacts};
@@ -125,7 +125,7 @@ fn tables(facts: &PgFacts) -> Result<RecordBatch> {
     let rows = facts.tables().map(|table| -> Row {
         let is_table = table.kind == TableKind::Table;
         let writable =
-            is_table && facts.identity.allows(Permission::Write, &table.schema_name, Some(&table.name));
+            is_table && facts.identity.allows(Privilege::Insert, &table.schema_name, Some(&table.name));
         vec![
             ("table_catalog", facts.database.as_str().into()),
             ("table_schema", table.schema_name.as_str().into()),
@@ -206,22 +206,21 @@ fn views(facts: &PgFacts) -> Result<RecordBatch> {
 }
 
 fn privileges(facts: &PgFacts) -> Result<RecordBatch> {
-    let rights =
-        [(Permission::Read, "SELECT"), (Permission::Write, "INSERT"), (Permission::Delete, "DELETE")];
+    let rights = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::Delete];
     let rows = facts.tables().flat_map(|table| {
         let held = rights
             .iter()
-            .filter(|(right, _)| facts.identity.allows(*right, &table.schema_name, Some(&table.name)));
-        held.map(|(_, word)| -> Row {
+            .filter(|right| facts.identity.allows(**right, &table.schema_name, Some(&table.name)));
+        held.map(|right| -> Row {
             vec![
                 ("grantor", OWNER_NAME.into()),
                 ("grantee", facts.user().into()),
                 ("table_catalog", facts.database.as_str().into()),
                 ("table_schema", table.schema_name.as_str().into()),
                 ("table_name", table.name.as_str().into()),
-                ("privilege_type", (*word).into()),
+                ("privilege_type", right.word().into()),
                 ("is_grantable", yes_or_no(false)),
-                ("with_hierarchy", yes_or_no(*word == "SELECT")),
+                ("with_hierarchy", yes_or_no(*right == Privilege::Select)),
             ]
         })
     });

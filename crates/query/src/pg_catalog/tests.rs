@@ -86,6 +86,7 @@ fn facts(permissions: Permissions) -> PgFacts {
         identity: Identity {
             scope: Scope::from_authentication("default", CatalogId(1)),
             token: Arc::new(token),
+            access: Arc::default(),
         },
         search_path: vec!["default".into()],
         names: Arc::new(Names {

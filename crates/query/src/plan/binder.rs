@@ -7,8 +7,8 @@ use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Identity, Names, TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn};
+use cenote_catalog::{Identity, Names, Privilege, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Micros, TableId, Txn};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::{MemTable, ViewTable};
@@ -139,7 +139,7 @@ impl<'a> Binder<'a> {
             {
                 continue; // none of them reads the buffer
             }
-            if let Found::Table(table) = resolver.find(&reference.name, Permission::Read)? {
+            if let Found::Table(table) = resolver.find(&reference.name, Privilege::Select)? {
                 if table.kind != TableKind::Table {
                     return Ok(all_tables(resolver.names));
                 }
@@ -235,7 +235,7 @@ impl<'a> Binder<'a> {
         let mut sizes = BTreeMap::new();
         for table in self.snapshot.names.tables().filter(|table| table.kind == TableKind::Table) {
             let is_new = self.staged.get(&table.id).is_some_and(|staging| staging.is_new_table());
-            if !is_new && self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) {
+            if !is_new && self.identity.allows(Privilege::Select, &table.schema_name, Some(&table.name)) {
                 let files = catalog.visible_files(scope, table, self.snapshot.txn, None).await?.files;
                 sizes.insert(table.id.oid(), files.iter().map(|file| file.bytes).sum());
             }
@@ -258,7 +258,7 @@ impl<'a> Binder<'a> {
     async fn bind_addressed(&mut self, parts: &[Ident], search_path: &[String]) -> Result<ObjectName, Error> {
         let names = self.snapshot.names.clone();
         let resolver = Resolver { names: &names, identity: self.identity, search_path };
-        let table = resolver.writable(parts, Permission::Read)?;
+        let table = resolver.writable(parts, Privilege::Select)?;
         self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
         let provider = self.provider(&table, self.snapshot.txn, false).await?.addressed();
         let name = addressed_name(&table);
@@ -380,7 +380,7 @@ impl<'a> Binder<'a> {
         };
         let resolver = Resolver { names: &names, identity: self.identity, search_path };
         let found = resolver
-            .find(&reference.name, Permission::Read)
+            .find(&reference.name, Privilege::Select)
             .map_err(|error| error.or_place(reference.name.last().and_then(|ident| place(sql, ident))))?;
         let (found, version) = match (found, self.pinned_apart(reference)) {
             (Found::Table(table), Some(pins)) if pins.tables.contains_key(&table.id) => {
@@ -561,7 +561,7 @@ impl<'a> Binder<'a> {
                 // a table that is gone has the tags of the catalog
                 let names = &self.snapshot.names;
                 let resolver = Resolver { names, identity: self.identity, search_path };
-                let table = match resolver.find(name, Permission::Read) {
+                let table = match resolver.find(name, Privilege::Select) {
                     Ok(Found::Table(table)) => Some(table.id),
                     _ => None,
                 };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{Identity, Names, TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Permission, nearest};
+use cenote_catalog::{Identity, Names, Privilege, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, nearest};
 use sqlparser::ast::Ident;
 
 use super::state::{CATALOG, DEFAULT_SCHEMA, SYSTEM};
@@ -48,8 +48,8 @@ pub(crate) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// The object; a table or view of the lake must allow `permission`. What may not be read does not exist.
-    pub(crate) fn find(&self, parts: &[Ident], permission: Permission) -> Result<Found, Error> {
+    /// The object; a table or view of the lake must allow `privilege`. What may not be known does not exist.
+    pub(crate) fn find(&self, parts: &[Ident], privilege: Privilege) -> Result<Found, Error> {
         if let [.., schema, name] = parts
             && parts.len() <= 3
             && MADE_SCHEMAS.contains(&folded(schema).as_str())
@@ -58,7 +58,7 @@ impl<'a> Resolver<'a> {
         }
         match parts {
             [name] => match self.on_path(name)? {
-                Some(table) => self.authorised(table, parts, permission),
+                Some(table) => self.authorised(table, privilege),
                 None if folded(name).starts_with("pg_") => {
                     Ok(Found::Made { schema: "pg_catalog".into(), name: folded(name) })
                 }
@@ -67,13 +67,13 @@ impl<'a> Resolver<'a> {
             [schema, name] => {
                 if let Some(schema) = self.schema(schema)? {
                     return match self.in_schema(schema, name)? {
-                        Some(table) => self.authorised(table, parts, permission),
+                        Some(table) => self.authorised(table, privilege),
                         None => Err(self.missing(parts)),
                     };
                 }
                 match folded(schema).as_str() {
                     CATALOG => match self.in_schema(DEFAULT_SCHEMA, name)? {
-                        Some(table) => self.authorised(table, parts, permission),
+                        Some(table) => self.authorised(table, privilege),
                         None => Err(self.missing(parts)),
                     },
                     SYSTEM => self.system(None, name, parts),
@@ -87,7 +87,7 @@ impl<'a> Resolver<'a> {
                         None => None,
                     };
                     match found {
-                        Some(table) => self.authorised(table, parts, permission),
+                        Some(table) => self.authorised(table, privilege),
                         None => Err(self.missing(parts)),
                     }
                 }
@@ -103,8 +103,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// The table of the lake; views and made tables cannot be written.
-    pub(crate) fn writable(&self, parts: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
-        match self.find(parts, permission)? {
+    pub(crate) fn writable(&self, parts: &[Ident], privilege: Privilege) -> Result<Arc<TableDef>, Error> {
+        match self.find(parts, privilege)? {
             Found::Table(table) if table.materialized().is_some() => Err(of_its_query(&table)),
             Found::Table(table) if table.kind == TableKind::Table => Ok(table),
             Found::Table(table) => {
@@ -118,12 +118,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Schema and name of an object to be created; the schema must exist, and `permission` be held in it.
-    pub(crate) fn creatable(
-        &self,
-        parts: &[Ident],
-        permission: Permission,
-    ) -> Result<(String, String), Error> {
+    /// Schema and name of an object to be created; the schema must exist, and `privilege` be held in it.
+    pub(crate) fn creatable(&self, parts: &[Ident], privilege: Privilege) -> Result<(String, String), Error> {
         let (schema, name) = match parts {
             [name] => (None, name),
             [schema, name] => (Some(schema), name),
@@ -142,21 +138,22 @@ impl<'a> Resolver<'a> {
         };
         let name = folded(name);
         let wanted = schema.map_or_else(|| self.search_path.join(", "), folded);
-        let Some(schema) = found else {
+        let Some(schema) = found.filter(|schema| self.identity.allows(Privilege::Use, schema, None)) else {
             return Err(Error::new(ErrorKind::NotFound, format!("schema \"{wanted}\" does not exist"))
                 .with_sqlstate("3F000"));
         };
-        if !self.identity.allows(permission, schema, Some(&name)) {
-            return Err(denied(permission, &format!("{schema}.{name}")));
+        if !self.identity.allows(privilege, schema, Some(&name)) {
+            return Err(denied(privilege, &format!("{schema}.{name}")));
         }
         cenote_vocab::check_table(&name)?;
         Ok((schema.to_owned(), name))
     }
 
-    /// The schema of this name, by the rules of names.
+    /// The schema of this name, by the rules of names, if the identity may know it.
     pub(crate) fn schema(&self, ident: &Ident) -> Result<Option<&'a str>, Error> {
         let exact = folded(ident);
-        if let Some(found) = self.schema_named(&exact) {
+        let is_known = |name: &str| self.identity.allows(Privilege::Use, name, None);
+        if let Some(found) = self.schema_named(&exact).filter(|name| is_known(name)) {
             return Ok(Some(found));
         }
         if ident.quote_style.is_some() {
@@ -165,15 +162,17 @@ impl<'a> Resolver<'a> {
         one(
             "schema",
             &exact,
-            self.names.schemas.keys().map(String::as_str).filter(|name| name.to_lowercase() == exact),
+            self.names
+                .schemas
+                .keys()
+                .map(String::as_str)
+                .filter(|name| name.to_lowercase() == exact && is_known(name)),
         )
     }
 
     /// True if the identity may know the table.
     pub(crate) fn knows(&self, table: &TableDef) -> bool {
-        [Permission::Read, Permission::Write, Permission::Delete]
-            .iter()
-            .any(|permission| self.identity.allows(*permission, &table.schema_name, Some(&table.name)))
+        self.identity.allows(Privilege::Use, &table.schema_name, Some(&table.name))
     }
 
     fn schema_named(&self, name: &str) -> Option<&'a str> {
@@ -208,21 +207,12 @@ impl<'a> Resolver<'a> {
         Ok(found.and_then(|name| tables.get(name)))
     }
 
-    fn authorised(
-        &self,
-        table: &Arc<TableDef>,
-        parts: &[Ident],
-        permission: Permission,
-    ) -> Result<Found, Error> {
-        if self.identity.allows(permission, &table.schema_name, Some(&table.name)) {
-            return Ok(Found::Table(table.clone()));
+    /// The table, which the identity knows.
+    fn authorised(&self, table: &Arc<TableDef>, privilege: Privilege) -> Result<Found, Error> {
+        match self.identity.allows(privilege, &table.schema_name, Some(&table.name)) {
+            true => Ok(Found::Table(table.clone())),
+            false => Err(denied(privilege, &table.full_name())),
         }
-        if permission != Permission::Read
-            && self.identity.allows(Permission::Read, &table.schema_name, Some(&table.name))
-        {
-            return Err(denied(permission, &table.full_name()));
-        }
-        Err(self.missing(parts))
     }
 
     fn system(&self, group: Option<&Ident>, name: &Ident, parts: &[Ident]) -> Result<Found, Error> {
@@ -260,8 +250,8 @@ impl<'a> Resolver<'a> {
 }
 
 /// A right is missing on an object that the asker may know.
-pub(crate) fn denied(permission: Permission, object: &str) -> Error {
-    Error::new(ErrorKind::Denied, format!("permission denied: {permission} required on {object}"))
+pub(crate) fn denied(privilege: Privilege, object: &str) -> Error {
+    Error::new(ErrorKind::Denied, format!("permission denied: {privilege} required on {object}"))
 }
 
 fn not_found(parts: &[Ident], near: Option<&str>) -> Error {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use cenote_catalog::{
-    Asset, AssetRun, Check, Explained, MaterializeRequest, PartitionStatus, Planned, RunFilter,
+    Asset, AssetRun, Check, Explained, MaterializeRequest, PartitionStatus, Planned, Privilege, RunFilter,
 };
-use cenote_vocab::{ErrorKind, Micros, Permission, TableId};
+use cenote_vocab::{ErrorKind, Micros, TableId};
 use sqlparser::ast::Ident;
 use uuid::Uuid;
 
 use super::Session;
 use crate::Error;
 use crate::parse::object_name;
-use crate::statement::asset::{everywhere, find, run_id, select};
+use crate::statement::asset::{check_reach, everywhere, find, run_id, select};
 
 /// The most bytes of why a run is cancelled.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -28,7 +28,7 @@ pub struct AssetView {
     pub owner: Option<String>,
     /// `missing`, `running`, `failed`, `stale`, `fresh`
     pub status: &'static str,
-    /// Tables that it depends on and the asker may read: name, whether an asset makes it, and the mapping of partitions.
+    /// Tables that it depends on and the asker may know of: name, whether an asset makes it, and the mapping of partitions.
     pub upstream: Vec<Upstream>,
 }
 
@@ -78,6 +78,7 @@ impl Session {
         let assets = select(session, &names).await?;
         let actor = session.identity().token.name.clone();
         let asked = MaterializeRequest { assets, actor, ..asked };
+        check_reach(session, &asked).await?;
         session.engine().assets()?.materialize(&session.identity().scope, asked).await
     }
 
@@ -89,9 +90,9 @@ impl Session {
     ) -> Result<Vec<(AssetRun, BTreeMap<String, i64>)>, Error> {
         let session = self.inner();
         let asset = match asset {
-            Some(key) => Some(find(session, &named(key)?, Permission::Read).await?.0.id),
+            Some(key) => Some(find(session, &named(key)?, Privilege::Use).await?.0.id),
             None => {
-                everywhere(session, Permission::Read, "runs")?;
+                everywhere(session, Privilege::ReadMetadata, "runs")?;
                 None
             }
         };
@@ -102,14 +103,14 @@ impl Session {
     /// A run with its tasks.
     pub async fn run(&self, id: &str) -> Result<AssetRun, Error> {
         let session = self.inner();
-        everywhere(session, Permission::Read, "runs")?;
+        everywhere(session, Privilege::ReadMetadata, "runs")?;
         Ok(session.engine().lake().catalog.asset_run(&session.identity().scope, run_id(id)?).await?)
     }
 
     /// Ends a run early.
     pub async fn cancel_run(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
         let session = self.inner();
-        everywhere(session, Permission::Admin, "runs")?;
+        everywhere(session, Privilege::Manage, "runs")?;
         if reason.is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
             let text = format!("a reason has at most {REASON_BYTES_MAX} bytes");
             return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
@@ -122,14 +123,14 @@ impl Session {
     /// Lets no further task of a run begin, or lets them again.
     pub async fn pause_run(&self, id: &str, paused: bool) -> Result<(), Error> {
         let session = self.inner();
-        everywhere(session, Permission::Admin, "runs")?;
+        everywhere(session, Privilege::Manage, "runs")?;
         session.engine().assets()?.pause(&session.identity().scope, run_id(id)?, paused).await
     }
 
     /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
     pub async fn rerun(&self, id: &str, key: Option<String>) -> Result<Planned, Error> {
         let session = self.inner();
-        everywhere(session, Permission::Admin, "runs")?;
+        everywhere(session, Privilege::Manage, "runs")?;
         let actor = &session.identity().token.name;
         session.engine().assets()?.rerun(&session.identity().scope, run_id(id)?, key, actor).await
     }
@@ -137,11 +138,11 @@ impl Session {
     /// Why a run is as it is.
     pub async fn explain_run(&self, id: &str) -> Result<Vec<Explained>, Error> {
         let session = self.inner();
-        everywhere(session, Permission::Read, "runs")?;
+        everywhere(session, Privilege::ReadMetadata, "runs")?;
         session.engine().assets()?.explain_run(&session.identity().scope, run_id(id)?).await
     }
 
-    /// The assets that the asker may read, by name.
+    /// The assets that the asker may know of, by name.
     pub async fn assets(&self) -> Result<Vec<AssetView>, Error> {
         let session = self.inner();
         let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
@@ -152,33 +153,33 @@ impl Session {
 
     /// One of them. `NotFound` with the nearest name if there is none.
     pub async fn asset(&self, key: &str) -> Result<AssetView, Error> {
-        let (asset, _) = find(self.inner(), &named(key)?, Permission::Read).await?;
+        let (asset, _) = find(self.inner(), &named(key)?, Privilege::Use).await?;
         let of = Some(asset.id);
         self.views(vec![asset], of).await?.pop().ok_or_else(|| {
             cenote_catalog::Error::AssetNotFound { name: key.to_owned(), nearest: None }.into()
         })
     }
 
-    /// What is known of these assets, as far as the asker may read them. `of`: the one that they are.
+    /// What is known of these assets, as far as the asker may know of them. `of`: the one that they are.
     async fn views(&self, assets: Vec<Asset>, of: Option<Uuid>) -> Result<Vec<AssetView>, Error> {
         let session = self.inner();
         let (catalog, scope) = (&session.engine().lake().catalog, &session.identity().scope);
         let names = session.names().await?;
         let states: BTreeMap<Uuid, &'static str> =
             session.engine().assets()?.states(scope, of).await?.into_iter().collect();
-        let readable = |table: TableId| {
+        let known = |table: TableId| {
             let table = names.table_by_id(table)?;
-            let may = session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name));
+            let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
             may.then(|| (table.schema_name.clone(), table.name.clone()))
         };
         let owners: BTreeMap<i64, String> =
             catalog.tokens(scope).await?.into_iter().map(|token| (token.id, token.name)).collect();
         let mut views = Vec::with_capacity(assets.len());
         for asset in assets {
-            let Some(name) = readable(asset.table) else { continue };
+            let Some(name) = known(asset.table) else { continue };
             let upstream = asset.upstream.iter().filter_map(|table| {
                 let mapping = asset.spec.mapping(*table).text();
-                Some(Upstream { table: *table, name: readable(*table)?, mapping })
+                Some(Upstream { table: *table, name: known(*table)?, mapping })
             });
             views.push(AssetView {
                 upstream: upstream.collect(),
@@ -194,25 +195,25 @@ impl Session {
     /// Why an asset is as it is, or one partition of it.
     pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<Vec<Explained>, Error> {
         let session = self.inner();
-        let (asset, _) = find(session, &named(key)?, Permission::Read).await?;
+        let (asset, _) = find(session, &named(key)?, Privilege::Use).await?;
         session.engine().assets()?.explain_asset(&session.identity().scope, asset.id, partition).await
     }
 
     /// Every partition of an asset that is there or was ever tried, in order; and when that was so.
     pub async fn asset_partitions(&self, key: &str) -> Result<(Vec<PartitionStatus>, Micros), Error> {
         let session = self.inner();
-        let (asset, _) = find(session, &named(key)?, Permission::Read).await?;
+        let (asset, _) = find(session, &named(key)?, Privilege::Use).await?;
         session.engine().assets()?.partitions(&session.identity().scope, asset.id).await
     }
 
-    /// The checks of tables that the asker may read: each with schema and name of its table.
+    /// The checks of tables that the asker may know of: each with schema and name of its table.
     pub async fn checks(&self) -> Result<Vec<(Check, (String, String))>, Error> {
         let session = self.inner();
         let names = session.names().await?;
         let checks = session.engine().lake().catalog.checks(&session.identity().scope, None).await?;
         let known = checks.into_iter().filter_map(|check| {
             let table = names.table_by_id(check.table)?;
-            let may = session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name));
+            let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
             may.then(|| (check, (table.schema_name.clone(), table.name.clone())))
         });
         let mut checks: Vec<_> = known.collect();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Committed, Identity, Names, Producer, TableDef};
+use cenote_catalog::{Committed, Identity, Names, ObjectChange, Producer, TableDef};
 use cenote_table::FileNumbers;
 use cenote_vocab::{ErrorKind, Fault, Micros, TableId, Txn};
 use parking_lot::{Mutex, MutexGuard};
@@ -121,7 +121,7 @@ impl Inner {
             }
         }
         match name {
-            "is_superuser" => Ok(if self.identity.allows_everywhere(cenote_vocab::Permission::Admin) {
+            "is_superuser" => Ok(if self.identity.allows_everywhere(cenote_catalog::Privilege::Manage) {
                 "on"
             } else {
                 "off"
@@ -157,7 +157,7 @@ impl Inner {
     pub(super) fn take_reported(&self) -> Vec<(String, String)> {
         let mut state = self.state.lock();
         let mut now = state.settings.reported();
-        let superuser = self.identity.allows_everywhere(cenote_vocab::Permission::Admin);
+        let superuser = self.identity.allows_everywhere(cenote_catalog::Privilege::Manage);
         now.insert("is_superuser".into(), if superuser { "on" } else { "off" }.into());
         now.insert("session_authorization".into(), self.identity.token.name.clone());
         for name in ["in_hot_standby", "integer_datetimes", "server_encoding", "server_version"] {
@@ -666,6 +666,12 @@ impl Inner {
     /// From now on names in statements mean what these snapshots show, and not the present; `None`: the present again.
     pub(crate) fn read_at(&self, pins: Option<Pins>) {
         self.state.lock().pins = pins;
+    }
+
+    /// True if the open transaction has staged such a change.
+    pub(crate) fn has_staged(&self, is_meant: impl Fn(&ObjectChange) -> bool) -> bool {
+        let state = self.state.lock();
+        state.transaction.as_ref().is_some_and(|open| open.staged.objects.iter().any(is_meant))
     }
 
     /// What system tables are made from.

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{MATERIALIZED, Pipeline};
-use cenote_vocab::Permission;
+use cenote_catalog::{MATERIALIZED, Pipeline, Privilege};
 use futures::stream::BoxStream;
 use sqlparser::ast::Ident;
 use uuid::Uuid;
 
 use super::Session;
 use crate::Error;
+use crate::parse::masked;
 use crate::pipeline::{PartOfChange, Pausing, PipelineGraph, PipelineProgress, Preview, Shown, StateChoice};
-use crate::plan::denied;
-use crate::statement::pipeline::{named, new, of_no_view, own, refuse_reserved, runner, unnamed};
+use crate::session::Inner;
+use crate::statement::pipeline::{
+    authorized, may, may_write, named, new, of_no_view, refuse_reserved, runner, unnamed,
+};
 
 /// A change of a pipeline.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +28,12 @@ pub struct PipelineEdit {
 }
 
 impl PipelineEdit {
-    fn of(self, pipeline: Pipeline) -> Result<(Pipeline, StateChoice), Error> {
+    fn of(self, session: &Inner, pipeline: Pipeline) -> Result<(Pipeline, StateChoice), Error> {
         refuse_reserved(&self.options)?;
         let mut to = of_no_view(pipeline)?;
         to.options.extend(self.options);
         if let Some(script) = self.script {
+            may_write(session, &to)?;
             to.script = script;
         }
         Ok((to, self.state.unwrap_or(StateChoice::Keep)))
@@ -38,14 +41,13 @@ impl PipelineEdit {
 }
 
 impl Session {
-    /// All pipelines but those of views, oldest first. `Denied` without the right to read everything.
+    /// The pipelines that the asker may know of, but those of views, oldest first.
     pub async fn pipelines(&self) -> Result<Vec<Pipeline>, Error> {
         let session = self.inner();
-        if !session.identity().allows_everywhere(Permission::Read) {
-            return Err(denied(Permission::Read, "pipelines"));
-        }
         let mut all = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
-        all.retain(|pipeline| !pipeline.options.contains_key(MATERIALIZED));
+        all.retain(|pipeline| {
+            !pipeline.options.contains_key(MATERIALIZED) && may(session, pipeline, Privilege::Use)
+        });
         all.sort_by_key(|pipeline| (pipeline.created, pipeline.id));
         Ok(all)
     }
@@ -57,8 +59,8 @@ impl Session {
         found.ok_or_else(|| cenote_catalog::Error::PipelineNotFound { name, nearest: None }.into())
     }
 
-    async fn steered(&self, id: Uuid) -> Result<Pipeline, Error> {
-        own(self.inner(), self.pipeline(id).await?)
+    async fn steered(&self, id: Uuid, privilege: Privilege) -> Result<Pipeline, Error> {
+        authorized(self.inner(), self.pipeline(id).await?, privilege)
     }
 
     /// Makes a pipeline and starts it.
@@ -74,8 +76,9 @@ impl Session {
         if named(session, &pipeline).await?.is_some() {
             return Err(cenote_catalog::Error::PipelineExists(pipeline.full_name()).into());
         }
-        let id = pipeline.id;
+        let (id, name) = (pipeline.id, pipeline.full_name());
         runner(session)?.create(session.identity(), pipeline).await?;
+        audited(session, "create", &name).await;
         self.pipeline(id).await
     }
 
@@ -83,14 +86,17 @@ impl Session {
     pub async fn alter_pipeline(&self, id: Uuid, edit: PipelineEdit) -> Result<(), Error> {
         let session = self.inner();
         session.check_writable()?;
-        let (to, state) = edit.of(self.steered(id).await?)?;
-        runner(session)?.alter(&session.identity().scope, to, state).await
+        let (to, state) = edit.of(session, self.steered(id, Privilege::Manage).await?)?;
+        let name = to.full_name();
+        runner(session)?.alter(&session.identity().scope, to, state).await?;
+        audited(session, "alter", &name).await;
+        Ok(())
     }
 
     /// What a change would do to what a pipeline holds.
     pub async fn compare_pipeline(&self, id: Uuid, edit: PipelineEdit) -> Result<Vec<PartOfChange>, Error> {
         let session = self.inner();
-        let (to, state) = edit.of(self.steered(id).await?)?;
+        let (to, state) = edit.of(session, self.steered(id, Privilege::Manage).await?)?;
         runner(session)?.compare(&session.identity().scope, to, state).await
     }
 
@@ -98,21 +104,33 @@ impl Session {
     pub async fn pause_pipeline(&self, id: Uuid, pausing: Pausing) -> Result<(), Error> {
         let session = self.inner();
         session.check_writable()?;
-        runner(session)?.pause(&session.identity().scope, self.steered(id).await?, pausing).await
+        let pipeline = self.steered(id, Privilege::Run).await?;
+        let name = pipeline.full_name();
+        runner(session)?.pause(&session.identity().scope, pipeline, pausing).await?;
+        audited(session, "pause", &name).await;
+        Ok(())
     }
 
     /// Lets a pipeline go on.
     pub async fn resume_pipeline(&self, id: Uuid) -> Result<(), Error> {
         let session = self.inner();
         session.check_writable()?;
-        runner(session)?.resume(&session.identity().scope, self.steered(id).await?).await
+        let pipeline = self.steered(id, Privilege::Run).await?;
+        let name = pipeline.full_name();
+        runner(session)?.resume(&session.identity().scope, pipeline).await?;
+        audited(session, "resume", &name).await;
+        Ok(())
     }
 
     /// Forgets a pipeline.
     pub async fn drop_pipeline(&self, id: Uuid) -> Result<(), Error> {
         let session = self.inner();
         session.check_writable()?;
-        runner(session)?.remove(&session.identity().scope, self.steered(id).await?).await
+        let pipeline = self.steered(id, Privilege::Manage).await?;
+        let name = pipeline.full_name();
+        runner(session)?.remove(&session.identity().scope, pipeline).await?;
+        audited(session, "drop", &name).await;
+        Ok(())
     }
 
     /// What a pipeline runs.
@@ -139,9 +157,20 @@ impl Session {
         runner(session)?.preview(session.identity(), unnamed(session, script, &BTreeMap::new())).await
     }
 
-    /// What a pipeline shows from now on; `None` if it does not run, or has no sink that shows rows.
-    pub fn pipeline_output(&self, pipeline: &Pipeline) -> Option<BoxStream<'static, Shown>> {
-        runner(self.inner()).ok()?.output(pipeline)
+    /// What a pipeline shows from now on; `None` if it does not run, or has no sink that shows rows. They are read by the rights of its
+    /// owner: the asker needs SELECT on the pipeline.
+    pub fn pipeline_output(&self, pipeline: &Pipeline) -> Result<Option<BoxStream<'static, Shown>>, Error> {
+        let session = self.inner();
+        let pipeline = authorized(session, pipeline.clone(), Privilege::Select)?;
+        Ok(runner(session)?.output(&pipeline))
+    }
+
+    /// The script of a pipeline; without the secrets in it for who does not manage it.
+    pub fn shown_script(&self, pipeline: &Pipeline) -> String {
+        match may(self.inner(), pipeline, Privilege::Manage) {
+            true => pipeline.script.clone(),
+            false => masked(&pipeline.script),
+        }
     }
 
     /// How far the pipelines are that run in this process.
@@ -149,4 +178,9 @@ impl Session {
         let session = self.inner();
         runner(session).map(|runner| runner.progress(&session.identity().scope)).unwrap_or_default()
     }
+}
+
+/// Notes what was done to a pipeline.
+async fn audited(session: &Inner, act: &str, name: &str) {
+    session.audit_done(("ddl", &format!("pipeline {name}")), Some(act.to_owned()), None).await;
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Alter, ColumnPath, Commit, Committed, Error as CatalogError, Evolution, ObjectChange, Op, Place, ReadSet,
-    Reruns, SortColumn, TableChange, TableDef, TableKind,
+    Alter, ColumnPath, Commit, Committed, Error as CatalogError, Evolution, ObjectChange, Op, Place,
+    Privilege, ReadSet, Reruns, SortColumn, TableChange, TableDef, TableKind,
 };
 use cenote_table::Predicate;
-use cenote_vocab::{ErrorKind, Fault, Field, FieldId, FieldType, Permission, TableSchema, Txn};
+use cenote_vocab::{ErrorKind, Fault, Field, FieldId, FieldType, TableSchema, Txn};
 use futures::TryStreamExt;
 use sqlparser::ast::Ident;
 
@@ -89,9 +89,9 @@ fn check_may_lose(session: &Inner, table: &TableDef, actions: &[Action]) -> Resu
         }
         _ => false,
     };
-    let may = session.identity().allows(Permission::Delete, &table.schema_name, Some(&table.name));
+    let may = session.identity().allows(Privilege::Delete, &table.schema_name, Some(&table.name));
     match !may && actions.iter().any(loses) {
-        true => Err(denied(Permission::Delete, &table.full_name())),
+        true => Err(denied(Privilege::Delete, &table.full_name())),
         false => Ok(()),
     }
 }
@@ -106,7 +106,9 @@ async fn check_views(session: &Inner, table: &TableDef, actions: &[Action]) -> R
     if table.row_lineage() && actions.iter().any(touches) {
         let readers = dependents(&*session.names().await?, table);
         if !readers.is_empty() {
-            return Err(depended_on(table, &readers).with_hint("a materialized view needs row_lineage"));
+            return Err(
+                depended_on(session, table, &readers).with_hint("a materialized view needs row_lineage")
+            );
         }
     }
     Ok(())
@@ -199,7 +201,7 @@ async fn find(
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let found = resolver.find(name, Permission::Write).and_then(|found| match found {
+    let found = resolver.find(name, Privilege::Alter).and_then(|found| match found {
         Found::Table(table) => Ok(table),
         _ => Err(Error::new(ErrorKind::Denied, "system tables are read-only")),
     });
@@ -405,8 +407,8 @@ impl Change {
             (_, None) => (Some(schema.to_owned()), table.name.clone()),
         };
         let target = schema.as_deref().unwrap_or(&table.schema_name);
-        if !session.identity().allows(Permission::Write, target, Some(&name)) {
-            return Err(denied(Permission::Write, &format!("{target}.{name}")));
+        if !session.identity().allows(Privilege::Create, target, Some(&name)) {
+            return Err(denied(Privilege::Create, &format!("{target}.{name}")));
         }
         self.objects.push(ObjectChange::RenameTable { table: table.id, schema, name });
         Ok(())

@@ -7,10 +7,10 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
     ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, Explained,
-    FlowChange, Mapping, MaterializeRequest, Names, ObjectChange, Op, Planned, ReadSet, SliceRange,
-    TableChange, TableDef, TaskRecord,
+    FlowChange, Mapping, MaterializeRequest, Names, ObjectChange, Op, Planned, Privilege, ReadSet,
+    SliceRange, TableChange, TableDef, TaskRecord,
 };
-use cenote_vocab::{ErrorKind, Micros, Permission, TableId, Txn, nearest};
+use cenote_vocab::{ErrorKind, Micros, TableId, Txn, nearest};
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{Ident, Statement as SqlStatement};
 use uuid::Uuid;
@@ -57,11 +57,11 @@ pub(crate) async fn run(
     let scope = &session.identity().scope;
     match statement {
         AssetStatement::ExplainAsset { name, partition } => {
-            let (asset, _) = find(session, name, Permission::Read).await?;
+            let (asset, _) = find(session, name, Privilege::Use).await?;
             return explained(statement, assets.explain_asset(scope, asset.id, partition.as_deref()).await?);
         }
         AssetStatement::ExplainRun(id) => {
-            everywhere(session, Permission::Read, "runs")?;
+            everywhere(session, Privilege::ReadMetadata, "runs")?;
             return explained(statement, assets.explain_run(scope, run_id(id)?).await?);
         }
         _ => {}
@@ -77,18 +77,18 @@ pub(crate) async fn run(
         }
         AssetStatement::Materialize(asked) => steering.materialize(statement, asked).await,
         AssetStatement::CancelRun(id) => {
-            everywhere(session, Permission::Admin, "runs")?;
+            everywhere(session, Privilege::Manage, "runs")?;
             let reason = format!("cancelled by {}", session.identity().token.name);
             assets.cancel(scope, run_id(id)?, &reason).await?;
             Ok(Answer::done(statement.command()))
         }
         AssetStatement::PauseRun { id, paused } => {
-            everywhere(session, Permission::Admin, "runs")?;
+            everywhere(session, Privilege::Manage, "runs")?;
             assets.pause(scope, run_id(id)?, *paused).await?;
             Ok(Answer::done(statement.command()))
         }
         AssetStatement::Rerun(id) => {
-            everywhere(session, Permission::Admin, "runs")?;
+            everywhere(session, Privilege::Manage, "runs")?;
             let (key, actor) = (session.idempotency_key(), &session.identity().token.name);
             let planned = assets.rerun(scope, run_id(id)?, key, actor).await?;
             session.idempotency_key_used()?;
@@ -109,8 +109,8 @@ pub(crate) fn run_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| CatalogError::RunNotFound(text.to_owned()).into())
 }
 
-pub(crate) fn everywhere(session: &Inner, permission: Permission, what: &str) -> Result<(), Error> {
-    if session.identity().allows_everywhere(permission) { Ok(()) } else { Err(denied(permission, what)) }
+pub(crate) fn everywhere(session: &Inner, privilege: Privilege, what: &str) -> Result<(), Error> {
+    if session.identity().allows_everywhere(privilege) { Ok(()) } else { Err(denied(privilege, what)) }
 }
 
 fn explained(statement: &AssetStatement, rows: Vec<Explained>) -> Result<Answer, Error> {
@@ -188,10 +188,10 @@ impl<'a> Lookup<'a> {
         Ok(Self { session, names: session.names().await?, path: session.search_path(), assets })
     }
 
-    fn find(&self, name: &[Ident], permission: Permission) -> Result<(&Asset, Arc<TableDef>), Error> {
+    fn find(&self, name: &[Ident], privilege: Privilege) -> Result<(&Asset, Arc<TableDef>), Error> {
         let identity = self.session.identity();
         let resolver = Resolver { names: &self.names, identity, search_path: &self.path };
-        match resolver.find(name, permission) {
+        match resolver.find(name, privilege) {
             Ok(Found::Table(table)) => {
                 let asset = self.assets.iter().find(|asset| asset.table == table.id);
                 asset.map(|asset| (asset, table)).ok_or_else(|| self.not_found(name))
@@ -208,7 +208,7 @@ impl<'a> Lookup<'a> {
         let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
         let known = self.assets.iter().filter_map(|asset| self.names.table_by_id(asset.table));
         let readable = known.filter(|table| {
-            self.session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name))
+            self.session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name))
         });
         let last = name.last().map_or("", |part| part.value.as_str());
         let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
@@ -220,13 +220,13 @@ impl<'a> Lookup<'a> {
 pub(crate) async fn find(
     session: &Inner,
     name: &[Ident],
-    permission: Permission,
+    privilege: Privilege,
 ) -> Result<(Asset, Arc<TableDef>), Error> {
     let known = Lookup::load(session).await?;
-    known.find(name, permission).map(|(asset, table)| (asset.clone(), table))
+    known.find(name, privilege).map(|(asset, table)| (asset.clone(), table))
 }
 
-/// The assets of these names, which the asker may fill; those that are unknown are named.
+/// The assets of these names, which the asker may run; those that are unknown are named.
 pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<Uuid>, Error> {
     if names.len() > SELECTED_MAX {
         let text = format!("{} assets are named, at most {SELECTED_MAX} (selection_max)", names.len());
@@ -236,7 +236,7 @@ pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<
     let mut selected = BTreeSet::new();
     let mut unknown = Vec::new();
     for name in names {
-        match known.find(name, Permission::Write) {
+        match known.find(name, Privilege::Run) {
             Ok((asset, _)) => drop(selected.insert(asset.id)),
             Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
             Err(error) => return Err(error),
@@ -253,6 +253,43 @@ pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<
         Some(error) => Err(error),
         None => Ok(selected.into_iter().collect()),
     }
+}
+
+/// Fails unless the asker may run everything that the request reaches from the assets that it names.
+pub(crate) async fn check_reach(session: &Inner, asked: &MaterializeRequest) -> Result<(), Error> {
+    let identity = session.identity();
+    if !(asked.upstream || asked.downstream) || identity.allows_everywhere(Privilege::Run) {
+        return Ok(());
+    }
+    let names = session.names().await?;
+    let assets = session.engine().lake().catalog.assets(&identity.scope).await?;
+    let mut reached = BTreeSet::new();
+    if asked.upstream {
+        reached.extend(reach(&assets, &asked.assets, |asset, near| near.upstream.contains(&asset.table)));
+    }
+    if asked.downstream {
+        reached.extend(reach(&assets, &asked.assets, |asset, near| asset.upstream.contains(&near.table)));
+    }
+    for asset in assets.iter().filter(|asset| reached.contains(&asset.id)) {
+        let Some(table) = names.table_by_id(asset.table) else { continue };
+        let may = |privilege| identity.allows(privilege, &table.schema_name, Some(&table.name));
+        if !may(Privilege::Run) {
+            let known = may(Privilege::Use).then(|| table.full_name());
+            return Err(denied(Privilege::Run, &known.unwrap_or_else(|| "an asset that is reached".into())));
+        }
+    }
+    Ok(())
+}
+
+/// What is reached from some assets, over what `is_next` to one of them.
+fn reach(assets: &[Asset], from: &[Uuid], is_next: impl Fn(&Asset, &Asset) -> bool) -> BTreeSet<Uuid> {
+    let mut reached: BTreeSet<Uuid> = from.iter().copied().collect();
+    let mut open: Vec<&Asset> = assets.iter().filter(|asset| reached.contains(&asset.id)).collect();
+    while let Some(near) = open.pop() {
+        let next = assets.iter().filter(|asset| is_next(asset, near));
+        open.extend(next.filter(|asset| reached.insert(asset.id)));
+    }
+    reached
 }
 
 /// What statements that change something need.
@@ -287,12 +324,13 @@ impl Steering<'_> {
 
     /// An asset is steered by its owner, and by admins.
     async fn own(&self, name: &[Ident]) -> Result<(Asset, Arc<TableDef>), Error> {
-        let (asset, table) = find(self.session, name, Permission::Write).await?;
+        let (asset, table) = find(self.session, name, Privilege::Alter).await?;
         let identity = self.session.identity();
-        if asset.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {
+        let manages = identity.allows(Privilege::Manage, &table.schema_name, Some(&table.name));
+        if asset.owner == identity.token.id || manages {
             return Ok((asset, table));
         }
-        Err(denied(Permission::Admin, &format!("asset {}", table.full_name())))
+        Err(denied(Privilege::Manage, &format!("asset {}", table.full_name())))
     }
 
     async fn create(&self, create: &CreateAsset) -> Result<Answer, Error> {
@@ -308,7 +346,7 @@ impl Steering<'_> {
         let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
         let (names, path) = (snapshot.names.clone(), session.search_path());
         let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
-        let (schema, name) = resolver.creatable(&create.name, Permission::Write)?;
+        let (schema, name) = resolver.creatable(&create.name, Privilege::Create)?;
         let assets = lake.catalog.assets(scope).await?;
         let taken = names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)).cloned();
         let known = taken.as_ref().and_then(|taken| assets.iter().find(|asset| asset.table == taken.id));
@@ -318,8 +356,9 @@ impl Steering<'_> {
             }
             Some(known) if create.or_replace => {
                 let identity = session.identity();
-                if known.owner != identity.token.id && !identity.allows_everywhere(Permission::Admin) {
-                    return Err(denied(Permission::Admin, &format!("asset {schema}.{name}")));
+                let manages = identity.allows(Privilege::Manage, &schema, Some(&name));
+                if known.owner != identity.token.id && !manages {
+                    return Err(denied(Privilege::Manage, &format!("asset {schema}.{name}")));
                 }
             }
             Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
@@ -334,7 +373,7 @@ impl Steering<'_> {
         check_column(&spec, &outputs)?;
         let mut depends = Vec::with_capacity(create.depends.len());
         for (name, mapping) in &create.depends {
-            let table = resolver.writable(name, Permission::Read)?;
+            let table = resolver.writable(name, Privilege::Select)?;
             if depends.iter().any(|(other, _): &(Arc<TableDef>, Mapping)| other.id == table.id) {
                 let text = format!("DEPENDS ON names {} twice", table.full_name());
                 return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
@@ -369,6 +408,9 @@ impl Steering<'_> {
         if let Some(taken) = &taken {
             refuse_cycle(&assets, &asset, &names)?;
             if known.is_none() {
+                if !session.identity().allows(Privilege::Alter, &taken.schema_name, Some(&taken.name)) {
+                    return Err(denied(Privilege::Alter, &taken.full_name()));
+                }
                 fits(taken, &outputs)?;
             }
         }
@@ -380,7 +422,8 @@ impl Steering<'_> {
             None => {
                 let made = self.new_table(&query, (schema, name), &outputs, asset.id).await?;
                 asset.table = made.id;
-                objects.push(ObjectChange::CreateTable(Box::new(made)));
+                let made = vec![ObjectChange::CreateTable(Box::new(made))];
+                objects.extend(session.identity().owning(made));
             }
         }
         objects.push(flow(FlowChange::PutAsset(Box::new(asset))));
@@ -468,7 +511,7 @@ impl Steering<'_> {
         let (names, path) = (self.session.names().await?, self.session.search_path());
         let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
         let schema = Ident::with_quote('"', table.schema_name.as_str());
-        let (_, name) = resolver.creatable(&[schema, to.clone()], Permission::Write)?;
+        let (_, name) = resolver.creatable(&[schema, to.clone()], Privilege::Create)?;
         Ok(ObjectChange::RenameTable { table: table.id, schema: None, name })
     }
 
@@ -490,18 +533,27 @@ impl Steering<'_> {
         let mut objects = vec![flow(FlowChange::DropAsset(asset.id))];
         let mut tables = Vec::new();
         if cascade {
-            if !self.session.identity().allows(Permission::Delete, &table.schema_name, Some(&table.name)) {
-                return Err(denied(Permission::Delete, &table.full_name()));
+            if !self.session.identity().allows(Privilege::Drop, &table.schema_name, Some(&table.name)) {
+                return Err(denied(Privilege::Drop, &table.full_name()));
             }
             let names = self.session.names().await?;
             let all = lake.catalog.assets(scope).await?;
-            let readers: Vec<String> = all
+            let identity = self.session.identity();
+            let is_known = |other: &Asset| {
+                let table = names.table_by_id(other.table);
+                table.is_some_and(|of| identity.allows(Privilege::Use, &of.schema_name, Some(&of.name)))
+            };
+            let readers: BTreeSet<String> = all
                 .iter()
                 .filter(|other| other.id != asset.id && other.upstream.contains(&table.id))
-                .map(|other| other.full_name(&names))
+                .map(|other| if is_known(other) { other.full_name(&names) } else { "of others".to_owned() })
                 .collect();
             if !readers.is_empty() && !force {
-                let text = format!("assets {} read {}", readers.join(", "), table.full_name());
+                let text = format!(
+                    "assets {} read {}",
+                    readers.into_iter().collect::<Vec<_>>().join(", "),
+                    table.full_name()
+                );
                 return Err(Error::new(ErrorKind::Conflict, text)
                     .with_sqlstate("2BP01")
                     .with_hint("DROP ASSET … CASCADE FORCE drops it all the same"));
@@ -538,6 +590,7 @@ impl Steering<'_> {
             ..MaterializeRequest::default()
         };
         set_run_options(&mut request, &asked.options)?;
+        check_reach(session, &request).await?;
         let (assets, scope) = (session.engine().assets()?, &session.identity().scope);
         let planned = assets.materialize(scope, request).await?;
         session.idempotency_key_used()?;
@@ -610,7 +663,7 @@ impl Steering<'_> {
     async fn table(&self, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
         let (names, path) = (self.session.names().await?, self.session.search_path());
         let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
-        resolver.writable(name, Permission::Write)
+        resolver.writable(name, Privilege::Alter)
     }
 }
 

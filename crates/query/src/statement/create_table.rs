@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use cenote_catalog::{NewTable, ObjectChange, TableDef, TableKind};
+use cenote_catalog::{NewTable, ObjectChange, Privilege, TableDef, TableKind};
 use cenote_table::{Staging, Written};
 use cenote_vocab::{
-    ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, Permission, SchemaId, SortField,
-    SortOrder, TableSchema,
+    ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, SchemaId, SortField, SortOrder,
+    TableSchema,
 };
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as AnyStatement;
@@ -63,7 +63,7 @@ pub(crate) async fn create_table(
         })
         .await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let (schema, name) = resolver.creatable(&parts(&create.name), Permission::Write)?;
+    let (schema, name) = resolver.creatable(&parts(&create.name), Privilege::Create)?;
     let taken = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name));
     if let Some(taken) = taken
         && !create.or_replace
@@ -75,18 +75,18 @@ pub(crate) async fn create_table(
         return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
     }
     if let Some(taken) = taken {
-        if !session.identity().allows(Permission::Delete, &schema, Some(&name)) {
-            return Err(denied(Permission::Delete, &taken.full_name()));
+        if !session.identity().allows(Privilege::Drop, &schema, Some(&name)) {
+            return Err(denied(Privilege::Drop, &taken.full_name()));
         }
         refuse_materialized(taken)?;
         let readers = dependents(&snapshot.names, taken);
         if !readers.is_empty() {
-            return Err(depended_on(taken, &readers).with_hint("drop the view first"));
+            return Err(depended_on(session, taken, &readers).with_hint("drop the view first"));
         }
     }
     let like = match &create.like {
         Some(CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like)) => {
-            Some(resolver.writable(&parts(&like.name), Permission::Read)?)
+            Some(resolver.writable(&parts(&like.name), Privilege::Select)?)
         }
         None => None,
     };
@@ -127,7 +127,7 @@ pub(crate) async fn create_table(
         staged.rows = Staged::of_rows(Staging::of_new(target), written);
         staged.inputs = binder.inputs().clone();
     }
-    staged.objects.push(ObjectChange::CreateTable(Box::new(table)));
+    staged.objects = session.identity().owning(vec![ObjectChange::CreateTable(Box::new(table))]);
     let txn = session.finish(staged, guard).await?;
     let answer = match rows {
         Some(rows) => Answer::wrote("SELECT", rows),

@@ -1,6 +1,7 @@
 //! `DELETE FROM t [USING …] [WHERE …]`, `TRUNCATE`.
 
-use cenote_vocab::{ErrorKind, Fault, Permission};
+use cenote_catalog::Privilege;
+use cenote_vocab::{ErrorKind, Fault};
 use sqlparser::ast::{Delete, FromTable, Ident, ObjectName, SelectItem, TableFactor, Truncate};
 
 use super::create_table::parts;
@@ -32,7 +33,7 @@ pub(crate) fn verb(delete: &Delete) -> Result<Verb<'_>, Error> {
         command: "DELETE",
         operation: "delete",
         target: parts(name),
-        permissions: vec![Permission::Delete],
+        privileges: vec![Privilege::Delete],
         rows: NewRows::None,
         returning: returning(delete.returning.as_deref(), &target),
         change: Box::new(move |_| {
@@ -99,7 +100,7 @@ pub(crate) async fn truncate(
         command: "TRUNCATE TABLE",
         operation: "truncate",
         target: parts(&target.name),
-        permissions: vec![Permission::Delete],
+        privileges: vec![Privilege::Delete],
         rows: NewRows::None,
         returning: None,
         change: Box::new(|_| Ok(Change::DeleteAll)),

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow::array::StringArray;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::TableDef;
-use cenote_vocab::Permission;
+use cenote_catalog::{Privilege, TableDef};
 use sqlparser::ast::Ident;
 
 use super::Answer;
@@ -44,7 +43,7 @@ pub(crate) async fn describe(session: &Inner, name: &[Ident]) -> Result<Answer, 
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let rows = match resolver.find(name, Permission::Read)? {
+    let rows = match resolver.find(name, Privilege::Select)? {
         Found::Table(table) => of_table(&table),
         Found::System { .. } | Found::Made { .. } => {
             let text = name.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");

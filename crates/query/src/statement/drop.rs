@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::{MATERIALIZED_SOURCES, Names, ObjectChange, TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Fault, Permission};
+use cenote_catalog::{MATERIALIZED_SOURCES, Names, ObjectChange, Privilege, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Fault};
 use sqlparser::ast::{ObjectType, Statement};
 
 use super::create_table::parts;
@@ -39,7 +39,7 @@ pub(crate) async fn drop_tables(
     let mut cascaded: Vec<Arc<TableDef>> = Vec::new();
     for name in names {
         let name = parts(name);
-        let table = match resolver.find(&name, Permission::Delete) {
+        let table = match resolver.find(&name, Privilege::Drop) {
             Ok(Found::Table(table)) => table,
             Ok(_) => return Err(Error::new(ErrorKind::Denied, "system tables are read-only")),
             Err(error) if error.kind() == ErrorKind::NotFound && *if_exists => {
@@ -62,7 +62,7 @@ pub(crate) async fn drop_tables(
         }
         let readers = dependents(&names_left, &table);
         if !readers.is_empty() && !*cascade {
-            return Err(depended_on(&table, &readers));
+            return Err(depended_on(session, &table, &readers));
         }
         cascaded.extend(readers);
         names_left = without_table(&names_left, &table);
@@ -111,9 +111,15 @@ pub(crate) fn dependents(names: &Names, table: &TableDef) -> Vec<Arc<TableDef>> 
     readers.iter().filter_map(view_of).collect()
 }
 
-/// Says that others read what should go.
-pub(crate) fn depended_on(table: &TableDef, readers: &[Arc<TableDef>]) -> Error {
-    let readers: Vec<String> = readers.iter().map(|view| view.full_name()).collect();
-    let text = format!("materialized view {} reads \"{}\"", readers.join(", "), table.full_name());
+/// Says that others read what should go; of those that the asker may not know not which.
+pub(crate) fn depended_on(session: &Inner, table: &TableDef, readers: &[Arc<TableDef>]) -> Error {
+    let is_known = |view: &&Arc<TableDef>| {
+        session.identity().allows(Privilege::Use, &view.schema_name, Some(&view.name))
+    };
+    let mut named: Vec<String> = readers.iter().filter(is_known).map(|view| view.full_name()).collect();
+    if named.len() < readers.len() {
+        named.push("of others".to_owned());
+    }
+    let text = format!("materialized view {} reads \"{}\"", named.join(", "), table.full_name());
     Error::new(ErrorKind::Conflict, text).with_sqlstate("2BP01").with_hint("use CASCADE to drop it too")
 }

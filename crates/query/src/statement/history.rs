@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use cenote_catalog::{Commit, NewTag, ObjectChange, Reruns, TableDef};
-use cenote_vocab::{ErrorKind, Fault, Permission, TableId, Txn};
+use cenote_catalog::{Commit, NewTag, ObjectChange, Privilege, Reruns, TableDef};
+use cenote_vocab::{ErrorKind, Fault, TableId, Txn};
 use sqlparser::ast::Ident;
 
 use super::maintain::everywhere;
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         History::Restore { table, to } => restore(session, table, to, prepared, guard).await,
         History::Undrop(name) => undrop(session, name, prepared, guard).await,
         History::DropProducer(name) => {
-            everywhere(session, Permission::Admin)?;
+            everywhere(session, Privilege::Manage)?;
             if catalog.drop_producer(scope, name).await? {
                 return Ok(done);
             }
@@ -92,7 +92,7 @@ pub(super) async fn tags(session: &Inner) -> Result<Vec<ArrayRef>, Error> {
         let table = match hold.table {
             None => None,
             Some(id) => match by_id.get(&id) {
-                Some(table) if identity.allows(Permission::Read, &table.schema_name, Some(&table.name)) => {
+                Some(table) if identity.allows(Privilege::Use, &table.schema_name, Some(&table.name)) => {
                     Some(table.full_name())
                 }
                 _ => continue,
@@ -119,16 +119,16 @@ pub(super) async fn tags(session: &Inner) -> Result<Vec<ArrayRef>, Error> {
 /// The table that a tag is about; for the catalog the right to all of it.
 async fn kept(session: &Inner, name: Option<&[Ident]>) -> Result<Option<Arc<TableDef>>, Error> {
     match name {
-        Some(name) => table(session, name, Permission::Write).await.map(Some),
-        None => everywhere(session, Permission::Admin).map(|()| None),
+        Some(name) => table(session, name, Privilege::Alter).await.map(Some),
+        None => everywhere(session, Privilege::Manage).map(|()| None),
     }
 }
 
-async fn table(session: &Inner, name: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
+async fn table(session: &Inner, name: &[Ident], privilege: Privilege) -> Result<Arc<TableDef>, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    resolver.writable(name, permission)
+    resolver.writable(name, privilege)
 }
 
 /// The version that is meant, of a table or of the catalog.
@@ -164,10 +164,10 @@ async fn restore(
     let (lake, scope) = (session.engine().lake(), &session.identity().scope);
     let done = Answer::done("RESTORE TABLE");
     let mut reruns = Reruns::new(lake.ids.clone());
-    table(session, name, Permission::Write).await?;
+    table(session, name, Privilege::Alter).await?;
     loop {
         guard.check()?;
-        let table = table(session, name, Permission::Delete).await?;
+        let table = table(session, name, Privilege::Delete).await?;
         super::table_options::refuse_append_only(&table)?;
         let to = version(session, Some(&table), to).await?;
         session.engine().ingest().flush(scope, &table).await?;
@@ -202,7 +202,7 @@ async fn undrop(
     let path = session.search_path();
     let names = session.names().await?;
     let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
-    let (schema, name) = resolver.creatable(name, Permission::Write)?;
+    let (schema, name) = resolver.creatable(name, Privilege::Create)?;
     let lake = session.engine().lake();
     guard.check()?;
     let sql = std::slice::from_ref(&prepared.sql);

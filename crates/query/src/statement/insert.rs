@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::TableDef;
+use cenote_catalog::{Privilege, TableDef};
 use cenote_table::{Dedup, Staging};
-use cenote_vocab::{ErrorKind, Field, FieldType, Permission};
+use cenote_vocab::{ErrorKind, Field, FieldType};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, cast};
 use datafusion::sql::parser::Statement as AnyStatement;
@@ -105,7 +105,7 @@ async fn replaces(session: &Inner, insert: &Insert) -> Result<bool, Error> {
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let path = session.search_path();
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let table = resolver.writable(&parts(name), Permission::Write)?;
+    let table = resolver.writable(&parts(name), Privilege::Insert)?;
     Ok(Dedup::of(&table)? == Dedup::Last)
 }
 
@@ -131,7 +131,7 @@ pub(crate) async fn plan(
     let table = {
         let names = binder.names();
         Resolver { names: &names, identity: session.identity(), search_path: &path }
-            .writable(&parts, Permission::Write)?
+            .writable(&parts, Privilege::Insert)?
     };
     let mut statement = Insert { returning: None, on: None, table_alias: None, ..insert.clone() };
     statement.table = TableObject::TableName(ObjectName::from(vec![

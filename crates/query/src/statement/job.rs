@@ -1,17 +1,18 @@
 //! `RUN JOB`, `ALTER JOB`. What a job does is not known here: the node registers who runs it.
 
-use cenote_vocab::Permission;
+use cenote_catalog::{Object, Privilege, authorize};
 
 use super::Answer;
-use super::maintain::{everywhere, outcome_batch};
+use super::maintain::outcome_batch;
 use crate::Error;
+use crate::plan::denied;
 use crate::session::Inner;
 
 /// Runs a job now and answers what was done, or would be: one row per partition, or per reason.
 pub(crate) async fn run(session: &Inner, name: &str, dry_run: bool) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("RUN JOB")?;
     session.check_not_as_of()?;
-    everywhere(session, Permission::Admin)?;
+    authorized(session, Privilege::Run, name)?;
     let identity = session.identity();
     let engine = session.engine();
     let outcomes = engine.run_job(&identity.scope, name, &identity.token.name, dry_run).await?;
@@ -22,7 +23,15 @@ pub(crate) async fn run(session: &Inner, name: &str, dry_run: bool) -> Result<An
 /// Holds a job still, or lets it go on.
 pub(crate) async fn pause(session: &Inner, name: &str, paused: bool) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("ALTER JOB")?;
-    everywhere(session, Permission::Admin)?;
+    authorized(session, Privilege::Manage, name)?;
     session.engine().lake().catalog.set_job_paused(&session.identity().scope, name, paused).await?;
     Ok(Answer::done("ALTER JOB"))
+}
+
+fn authorized(session: &Inner, privilege: Privilege, job: &str) -> Result<(), Error> {
+    let object = Object::Job(job);
+    match authorize(session.identity(), privilege, object) {
+        true => Ok(()),
+        false => Err(denied(privilege, &object.to_string())),
+    }
 }

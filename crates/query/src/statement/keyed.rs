@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Commit, Committed, Error as CatalogError, Facts, Reruns, RunOf, TableDef};
+use cenote_catalog::{Commit, Committed, Error as CatalogError, Facts, Privilege, Reruns, RunOf, TableDef};
 use cenote_table::{Dedup, KeyedChange, KeyedRows, KeyedWrite, OptimizeOutcome, Written};
-use cenote_vocab::{ErrorKind, Fault, Permission, Reservation, TableId, Txn};
+use cenote_vocab::{ErrorKind, Fault, Reservation, TableId, Txn};
 use sqlparser::ast::Ident;
 
 use super::maintain::{outcome_batch, tables};
@@ -177,7 +177,7 @@ async fn commit(
 pub(crate) async fn dedup(session: &Inner, target: Option<&[Ident]>, dry_run: bool) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("OPTIMIZE")?;
     session.check_not_as_of()?;
-    let tables = tables(session, target, Permission::Delete).await?;
+    let tables = tables(session, target, Privilege::Delete).await?;
     let mut outcomes: Vec<OptimizeOutcome> = Vec::new();
     for table in &tables {
         if target.is_some() || Dedup::of(table)? == Dedup::Last {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{TableDef, TableKind};
+use cenote_catalog::{Privilege, TableDef, TableKind};
 use cenote_table::{Finding, OptimizeMode, OptimizeOutcome, Predicate, VacuumOptions};
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_vocab::ErrorKind;
 use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::Ident;
 
@@ -26,11 +26,11 @@ pub(crate) async fn flush(session: &Inner, target: Option<&[Ident]>) -> Result<A
     let (engine, scope) = (session.engine(), &session.identity().scope);
     let (mut txn, tables) = match target {
         Some(name) => {
-            let table = table(session, name, Permission::Write).await?;
+            let table = table(session, name, Privilege::Insert).await?;
             (engine.ingest().flush(scope, &table).await?, vec![table])
         }
         None => {
-            everywhere(session, Permission::Write)?;
+            everywhere(session, Privilege::Alter)?;
             let txn = engine.ingest().flush_all(scope).await?;
             let names = engine.lake().catalog.names(scope, txn).await?;
             (txn, names.tables().filter(|table| table.kind == TableKind::Table).cloned().collect())
@@ -69,7 +69,7 @@ pub(crate) async fn optimize(
 ) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("OPTIMIZE")?;
     session.check_not_as_of()?;
-    let tables = tables(session, target, Permission::Write).await?;
+    let tables = tables(session, target, Privilege::Alter).await?;
     let mut outcomes: Vec<OptimizeOutcome> = Vec::new();
     for table in &tables {
         let only = match only {
@@ -152,7 +152,7 @@ pub(crate) async fn verify(
     guard: &Guard,
 ) -> Result<Answer, Error> {
     session.check_not_as_of()?;
-    let tables = tables(session, target, Permission::Read).await?;
+    let tables = tables(session, target, Privilege::Select).await?;
     let (mut names, mut findings) = (Vec::new(), Vec::new());
     for table in &tables {
         let found = session.engine().lake().verify(&session.identity().scope, table, deep);
@@ -176,12 +176,12 @@ pub(crate) async fn verify(
 pub(super) async fn tables(
     session: &Inner,
     target: Option<&[Ident]>,
-    permission: Permission,
+    privilege: Privilege,
 ) -> Result<Vec<Arc<TableDef>>, Error> {
     match target {
-        Some(name) => Ok(vec![table(session, name, permission).await?]),
+        Some(name) => Ok(vec![table(session, name, privilege).await?]),
         None => {
-            everywhere(session, permission)?;
+            everywhere(session, privilege)?;
             let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
             Ok(snapshot.names.tables().filter(|table| table.kind == TableKind::Table).cloned().collect())
         }
@@ -208,12 +208,12 @@ pub(crate) async fn vacuum(
     let lake = session.engine().lake();
     let less = options.keep.is_some_and(|keep| keep < lake.options.history_keep);
     if options.force || less {
-        everywhere(session, Permission::Admin)?;
+        everywhere(session, Privilege::Manage)?;
     }
     let table = match target {
-        Some(name) => Some(table(session, name, Permission::Write).await?),
+        Some(name) => Some(table(session, name, Privilege::Alter).await?),
         None => {
-            everywhere(session, Permission::Write)?;
+            everywhere(session, Privilege::Alter)?;
             None
         }
     };
@@ -237,7 +237,7 @@ pub(crate) fn kill(session: &Inner, id: &str) -> Result<Answer, Error> {
         .list(&identity.scope)
         .iter()
         .any(|record| record.id == id && record.user == identity.token.name);
-    let known = own || identity.allows_everywhere(Permission::Admin);
+    let known = own || identity.allows_everywhere(Privilege::Monitor);
     let killed = known
         .then(|| registry.cancel(&identity.scope, id, cancelled("killed by an administrator")))
         .flatten();
@@ -249,17 +249,17 @@ pub(crate) fn kill(session: &Inner, id: &str) -> Result<Answer, Error> {
     }
 }
 
-async fn table(session: &Inner, name: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
+async fn table(session: &Inner, name: &[Ident], privilege: Privilege) -> Result<Arc<TableDef>, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path }
-        .writable(name, permission)
+        .writable(name, privilege)
 }
 
-pub(crate) fn everywhere(session: &Inner, permission: Permission) -> Result<(), Error> {
-    if session.identity().allows_everywhere(permission) {
+pub(crate) fn everywhere(session: &Inner, privilege: Privilege) -> Result<(), Error> {
+    if session.identity().allows_everywhere(privilege) {
         Ok(())
     } else {
-        Err(denied(permission, "all tables"))
+        Err(denied(privilege, "all tables"))
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
-use cenote_catalog::{Desired, Names, Pipeline, TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, Permission, TableSchema};
+use cenote_catalog::{Desired, Names, Pipeline, Privilege, TableDef, TableKind};
+use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, TableSchema};
 use sqlparser::ast::Ident;
 
 use super::Guard;
@@ -49,7 +49,7 @@ pub(crate) async fn create(
     let path = session.search_path();
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let (schema, name) = resolver.creatable(name, Permission::Write)?;
+    let (schema, name) = resolver.creatable(name, Privilege::Create)?;
     let taken = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)).cloned();
     let replaces = match (taken, if_taken) {
         (None, _) => None,
@@ -89,7 +89,7 @@ pub(crate) async fn create(
 
 /// Waits until the view has everything that was there when it was asked; `full`: builds it anew, and those that read its rows.
 pub(crate) async fn refresh(session: &Inner, name: &[Ident], full: bool, guard: &Guard) -> Result<(), Error> {
-    let view = find(session, name, Permission::Read).await?;
+    let view = find(session, name, Privilege::Select).await?;
     let pipelines = runner(session)?;
     let scope = &session.identity().scope;
     if !full {
@@ -139,7 +139,7 @@ pub(crate) async fn drop(
     if_exists: bool,
     readers: Readers,
 ) -> Result<Option<String>, Error> {
-    match find(session, name, Permission::Delete).await {
+    match find(session, name, Privilege::Drop).await {
         Ok(view) if readers == Readers::Too => {
             drop_cascading(session, &[view]).await?;
             Ok(None)
@@ -189,9 +189,8 @@ async fn refuse_if_read(session: &Inner, view: &TableDef) -> Result<(), Error> {
     let readers = dependents(&*session.names().await?, view);
     match readers.is_empty() {
         true => Ok(()),
-        false => {
-            Err(depended_on(view, &readers).with_hint("DROP MATERIALIZED VIEW … CASCADE drops them, too"))
-        }
+        false => Err(depended_on(session, view, &readers)
+            .with_hint("DROP MATERIALIZED VIEW … CASCADE drops them, too")),
     }
 }
 
@@ -210,7 +209,7 @@ pub(crate) async fn shown(session: &Inner, wanted: impl Fn(&str) -> bool) -> Res
     let runner = session.engine().pipelines();
     let mut rows: Vec<(&TableDef, &Pipeline)> = Vec::new();
     for view in names.tables().filter(|table| table.kind != TableKind::Table && wanted(&table.name)) {
-        if !identity.allows(Permission::Read, &view.schema_name, Some(&view.name)) {
+        if !identity.allows(Privilege::Select, &view.schema_name, Some(&view.name)) {
             continue;
         }
         let is_its = |pipeline: &&Pipeline| view.materialized() == Some(pipeline.id.to_string().as_str());
@@ -239,10 +238,10 @@ fn runner(session: &Inner) -> Result<Arc<dyn crate::Pipelines>, Error> {
     session.engine().pipelines().ok_or_else(|| unsupported("materialized views on a node that runs none"))
 }
 
-async fn find(session: &Inner, name: &[Ident], permission: Permission) -> Result<Arc<TableDef>, Error> {
+async fn find(session: &Inner, name: &[Ident], privilege: Privilege) -> Result<Arc<TableDef>, Error> {
     let (names, path) = (session.names().await?, session.search_path());
     let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
-    match resolver.find(name, permission)? {
+    match resolver.find(name, privilege)? {
         Found::Table(table) => materialized(table),
         Found::System { .. } | Found::Made { .. } => {
             Err(Error::new(ErrorKind::Denied, "system tables are read-only"))
@@ -272,10 +271,14 @@ fn lost(view: &TableDef) -> Error {
 async fn own(session: &Inner, view: Arc<TableDef>) -> Result<Arc<TableDef>, Error> {
     let identity = session.identity();
     let owner = pipeline_of(session, &view).await?.map(|pipeline| pipeline.owner);
-    if owner.is_none_or(|owner| owner == identity.token.id) || identity.allows_everywhere(Permission::Admin) {
+    if owner.is_none_or(|owner| owner == identity.token.id)
+        || identity.allows(Privilege::Manage, &view.schema_name, Some(&view.name))
+    {
         return Ok(view);
     }
-    Err(denied(Permission::Admin, &format!("materialized view {}", view.full_name())))
+    let is_known = identity.allows(Privilege::Use, &view.schema_name, Some(&view.name));
+    let name = if is_known { view.full_name() } else { "that reads it".to_owned() };
+    Err(denied(Privilege::Manage, &format!("materialized view {name}")))
 }
 
 /// Whether to wait for the first rows, and the options of the pipeline.

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use cenote_catalog::TableDef;
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_catalog::{Privilege, TableDef};
+use cenote_vocab::ErrorKind;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Expr, Ident, Merge, MergeAction, MergeClause, MergeClauseKind,
     MergeInsertExpr, MergeInsertKind, visit_expressions,
@@ -26,14 +26,22 @@ pub(crate) fn verb(merge: &Merge) -> Result<Verb<'_>, Error> {
     }
     let (name, target) = target(&merge.table, "MERGE")?;
     let source = source_name(&merge.source)?;
-    let deletes = merge.clauses.iter().any(|clause| matches!(clause.action, MergeAction::Delete { .. }));
-    let writes = merge.clauses.iter().any(|clause| !matches!(clause.action, MergeAction::Delete { .. }));
-    let permissions = [(writes || !deletes, Permission::Write), (deletes, Permission::Delete)];
+    let privilege = |clause: &MergeClause| match clause.action {
+        MergeAction::Insert(_) => Privilege::Insert,
+        MergeAction::Delete { .. } => Privilege::Delete,
+        _ => Privilege::Update,
+    };
+    let mut privileges: Vec<Privilege> = merge.clauses.iter().map(privilege).collect();
+    privileges.sort_unstable();
+    privileges.dedup();
+    if privileges.is_empty() {
+        privileges.push(Privilege::Insert);
+    }
     Ok(Verb {
         command: "MERGE",
         operation: "merge",
         target: parts(name),
-        permissions: permissions.into_iter().filter(|(needed, _)| *needed).map(|(_, one)| one).collect(),
+        privileges,
         rows: NewRows::None,
         returning: None,
         change: Box::new(move |table| {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Field;
-use cenote_catalog::{Desired, MATERIALIZED, Pipeline};
-use cenote_vocab::{ErrorKind, Permission, nearest};
+use cenote_catalog::{Desired, MATERIALIZED, Object, Pipeline, Privilege, authorize};
+use cenote_vocab::{ErrorKind, nearest};
 use sqlparser::ast::Ident;
 
 use super::materialized::{self, IfTaken, Readers};
@@ -45,6 +45,7 @@ pub(crate) async fn run(
                 }
                 Some(taken) if *or_replace => {
                     let taken = of_no_view(own(session, taken)?)?;
+                    may_write(session, &taken)?;
                     let Pipeline { search_path, script, options, .. } = pipeline;
                     let to = Pipeline { search_path, script, options, ..taken };
                     pipelines.alter(scope, to, StateChoice::Keep).await?;
@@ -72,11 +73,12 @@ pub(crate) async fn run(
             Err(error) => return Err(error),
         },
         PipelineStatement::Pause(name) => {
-            let pipeline = own(session, find(session, name).await?)?;
+            let pipeline = authorized(session, find(session, name).await?, Privilege::Run)?;
             pipelines.pause(scope, pipeline, Pausing::AfterEpoch).await?;
         }
         PipelineStatement::Resume(name) => {
-            pipelines.resume(scope, own(session, find(session, name).await?)?).await?;
+            let pipeline = authorized(session, find(session, name).await?, Privilege::Run)?;
+            pipelines.resume(scope, pipeline).await?;
         }
         PipelineStatement::CreateView { name, or_replace, if_not_exists, options, query } => {
             let if_taken = match (or_replace, if_not_exists) {
@@ -116,7 +118,7 @@ pub(crate) async fn new(
     let names = session.names().await?;
     let search_path = session.search_path();
     let resolver = Resolver { names: &names, identity: session.identity(), search_path: &search_path };
-    let (schema, name) = resolver.creatable(name, Permission::Write)?;
+    let (schema, name) = resolver.creatable(name, Privilege::Create)?;
     let mut pipeline = unnamed(session, script, options);
     (pipeline.schema, pipeline.name) = (schema, name);
     pipeline.desired = match options.get("desired").map(String::as_str) {
@@ -177,9 +179,10 @@ pub(crate) async fn altered(
             let resolver =
                 Resolver { names: &names, identity: session.identity(), search_path: &search_path };
             let schema = Ident::with_quote('"', to.schema.as_str());
-            (to.schema, to.name) = resolver.creatable(&[schema, name.clone()], Permission::Write)?;
+            (to.schema, to.name) = resolver.creatable(&[schema, name.clone()], Privilege::Create)?;
         }
         PipelineChange::As { script, state } => {
+            may_write(session, &to)?;
             (to.script, to.search_path) = (script.clone(), session.search_path());
             choice = *state;
         }
@@ -215,9 +218,11 @@ pub(crate) fn runner(session: &Inner) -> Result<Arc<dyn Pipelines>, Error> {
     session.engine().pipelines().ok_or_else(|| unsupported("pipelines on a node that runs none"))
 }
 
-/// The pipeline of a name with or without its schema; without one, the first on the search path.
+/// The pipeline of a name with or without its schema; without one, the first on the search path. One that the asker may not
+/// know does not exist.
 pub(crate) async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, Error> {
-    let pipelines = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
+    let mut pipelines = session.engine().lake().catalog.pipelines(&session.identity().scope).await?;
+    pipelines.retain(|pipeline| may(session, pipeline, Privilege::Use));
     let names: Vec<String> = parts.iter().map(folded).collect();
     let (schemas, name) = match names.as_slice() {
         [name] => (session.search_path(), name),
@@ -235,13 +240,38 @@ pub(crate) async fn find(session: &Inner, parts: &[Ident]) -> Result<Pipeline, E
     })
 }
 
-/// A pipeline is steered by its owner, and by admins; that of a view goes with the view.
+/// A pipeline is steered by its owner, and by who was granted it; that of a view goes with the view.
 pub(crate) fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error> {
+    authorized(session, pipeline, Privilege::Manage)
+}
+
+/// A script runs by the rights of the pipeline's owner, so nobody else writes it: but those who may do everything.
+pub(crate) fn may_write(session: &Inner, pipeline: &Pipeline) -> Result<(), Error> {
     let identity = session.identity();
-    if pipeline.owner == identity.token.id || identity.allows_everywhere(Permission::Admin) {
+    if pipeline.owner == identity.token.id || authorize(identity, Privilege::Manage, Object::Tenant) {
+        return Ok(());
+    }
+    let text = format!("script of pipeline {}, which runs by the rights of its owner", pipeline.full_name());
+    Err(denied(Privilege::Manage, &text))
+}
+
+/// The pipeline, if the asker may do this with it.
+pub(crate) fn authorized(
+    session: &Inner,
+    pipeline: Pipeline,
+    privilege: Privilege,
+) -> Result<Pipeline, Error> {
+    if may(session, &pipeline, privilege) {
         return Ok(pipeline);
     }
-    Err(denied(Permission::Admin, &format!("pipeline {}", pipeline.full_name())))
+    Err(denied(privilege, &format!("pipeline {}", pipeline.full_name())))
+}
+
+/// True if the asker may do this with the pipeline; its owner may do everything.
+pub(crate) fn may(session: &Inner, pipeline: &Pipeline, privilege: Privilege) -> bool {
+    let identity = session.identity();
+    let object = Object::Pipeline(&pipeline.schema, &pipeline.name);
+    pipeline.owner == identity.token.id || authorize(identity, privilege, object)
 }
 
 /// Columns of `system.stream.pipelines` that people look at first.

@@ -1,10 +1,10 @@
 //! `PUBLISH METADATA`: the job `publish` now, and the manifest that readers use then.
 
+use cenote_catalog::Privilege;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use cenote_vocab::Permission;
 
 use super::Answer;
 use super::maintain::everywhere;
@@ -31,7 +31,7 @@ pub(crate) fn columns() -> SchemaRef {
 pub(crate) async fn publish(session: &Inner) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("PUBLISH METADATA")?;
     session.check_not_as_of()?;
-    everywhere(session, Permission::Admin)?;
+    everywhere(session, Privilege::Manage)?;
     let (engine, identity) = (session.engine(), session.identity());
     engine.run_job(&identity.scope, JOB, &identity.token.name, false).await?;
     let newest = engine.lake().catalog.newest_publication(&identity.scope).await?;

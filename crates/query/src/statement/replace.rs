@@ -1,8 +1,8 @@
 //! `INSERT INTO t REPLACE WHERE p …`: the rows that match go, those of the statement come, in one commit.
 
+use cenote_catalog::Privilege;
 use std::ops::ControlFlow;
 
-use cenote_vocab::Permission;
 use sqlparser::ast::{Expr, Insert, TableObject, visit_expressions};
 
 use super::create_table::parts;
@@ -29,7 +29,7 @@ pub(crate) fn verb<'a>(insert: &'a Insert, predicate: &'a Expr) -> Result<Verb<'
         command: "INSERT",
         operation: "replace",
         target: parts(name),
-        permissions: vec![Permission::Write, Permission::Delete],
+        privileges: vec![Privilege::Insert, Privilege::Delete],
         rows: NewRows::Replacing(insert, predicate),
         returning: None,
         change: Box::new(move |_| {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{MATERIALIZED, ObjectChange, Pipeline, TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_catalog::{MATERIALIZED, ObjectChange, Pipeline, Privilege, TableDef, TableKind};
+use cenote_vocab::ErrorKind;
 use sqlparser::ast::{Ident, ObjectName, SchemaName, Statement};
 
 use super::create_table::parts;
@@ -50,8 +50,8 @@ pub(crate) async fn create(
     };
     let name = folded(&schema_part(name)?);
     cenote_vocab::check_database(&name)?;
-    if !session.identity().allows(Permission::Write, &name, None) {
-        return Err(denied(Permission::Write, &name));
+    if !session.identity().allows(Privilege::Create, &name, None) {
+        return Err(denied(Privilege::Create, &format!("schema {name}")));
     }
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     if snapshot.names.schemas.contains_key(&name) {
@@ -63,7 +63,7 @@ pub(crate) async fn create(
     }
     let staged = Staged {
         names: Some(Arc::new(with_schema(&snapshot.names, &name))),
-        objects: with_options(name, if_not_exists, options),
+        objects: session.identity().owning(with_options(name, if_not_exists, options)),
         sql: vec![prepared.sql.clone()],
         operation: "create_schema",
         ..Staged::default()
@@ -97,9 +97,9 @@ pub(crate) async fn alter(
         return Err(missing(&ident));
     };
     // their options let rows and versions of all its tables go
-    for right in [Permission::Write, Permission::Delete] {
+    for right in [Privilege::Alter, Privilege::Delete] {
         if !session.identity().allows_all_of(right, &name) {
-            return Err(denied(right, &name));
+            return Err(denied(right, &format!("schema {name}")));
         }
     }
     for (option, value) in &alter.options {
@@ -149,8 +149,8 @@ pub(crate) async fn drop(
             None if *if_exists => continue,
             None => return Err(missing(&ident)),
         };
-        if !session.identity().allows_all_of(Permission::Delete, &name) {
-            return Err(denied(Permission::Delete, &name));
+        if !session.identity().allows_all_of(Privilege::Drop, &name) {
+            return Err(denied(Privilege::Drop, &format!("schema {name}")));
         }
         if name == DEFAULT_SCHEMA {
             return Err(
@@ -166,7 +166,7 @@ pub(crate) async fn drop(
             }
             let readers = dependents(&snapshot.names, table);
             if !readers.is_empty() && !*cascade {
-                return Err(depended_on(table, &readers));
+                return Err(depended_on(session, table, &readers));
             }
             views.extend(readers);
         }
@@ -212,7 +212,7 @@ fn schema_part(name: &ObjectName) -> Result<Ident, Error> {
     part_of(&parts(name))
 }
 
-fn part_of(name: &[Ident]) -> Result<Ident, Error> {
+pub(super) fn part_of(name: &[Ident]) -> Result<Ident, Error> {
     match name {
         [name] => Ok(name.clone()),
         [catalog, name] if folded(catalog) == CATALOG => Ok(name.clone()),

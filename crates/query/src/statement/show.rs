@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use cenote_catalog::{TableDef, TableKind};
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_catalog::{Privilege, TableDef, TableKind};
+use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 
-use super::{Answer, describe, history, materialized, pipeline};
+use super::{Answer, describe, grant, history, materialized, pipeline};
 use crate::Error;
 use crate::parse::{Show, literal, quote};
 use crate::plan::{CATALOG, Found, Resolver};
@@ -40,6 +40,7 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Runs => shown_fields("flow.runs", &RUN_COLUMNS),
         Show::Pipelines { .. } | Show::Pipeline(_) => pipeline::shown_columns(),
         Show::MaterializedViews { .. } => materialized::shown_columns(),
+        Show::Grants { .. } => grant::shown_columns(),
         Show::CreatePipeline(_) => vec![text("pipeline_name"), text("create_statement")],
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
@@ -69,15 +70,7 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
                 .names
                 .schemas
                 .iter()
-                .filter(|(name, (_, tables))| {
-                    let somewhere = [Permission::Read, Permission::Write, Permission::Delete];
-                    somewhere.iter().any(|permission| {
-                        identity.allows(*permission, name, None)
-                            || tables
-                                .values()
-                                .any(|table| identity.allows(*permission, name, Some(&table.name)))
-                    })
-                })
+                .filter(|(name, _)| identity.allows(Privilege::Use, name, None))
                 .map(|(name, _)| name.as_str())
                 .collect();
             vec![texts(names)]
@@ -106,6 +99,7 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
             let wanted = |name: &str| like.as_deref().is_none_or(|pattern| is_like(name, pattern));
             materialized::shown(session, wanted).await?
         }
+        Show::Grants { on, who } => grant::shown(session, on.as_ref(), who.as_ref()).await?,
         Show::Pipeline(name) => pipeline::shown_one(session, name).await?,
         Show::CreatePipeline(name) => {
             let (name, statement) = pipeline::create_statement(session, name).await?;
@@ -210,7 +204,7 @@ async fn tables(
         .tables()
         .filter(|table| databases.contains(&table.schema_name) && table.kind == TableKind::Table)
         .filter(|table| !table.name.starts_with(['.', '_']))
-        .filter(|table| session.identity().allows(Permission::Read, &table.schema_name, Some(&table.name)))
+        .filter(|table| session.identity().allows(Privilege::Select, &table.schema_name, Some(&table.name)))
         .filter(|table| like.is_none_or(|pattern| is_like(&table.name, pattern)))
         .collect();
     let mut counts = Vec::with_capacity(shown.len());
@@ -240,7 +234,7 @@ async fn snapshots(session: &Inner, name: &[Ident]) -> Result<Answer, Error> {
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let Found::Table(table) = resolver.find(name, Permission::Read)? else {
+    let Found::Table(table) = resolver.find(name, Privilege::Select)? else {
         return Err(crate::parse::unsupported("SHOW SNAPSHOTS of a system table"));
     };
     let (lake, scope) = (session.engine().lake(), &session.identity().scope);
@@ -251,7 +245,7 @@ async fn create(session: &Inner, name: &[Ident], view: bool) -> Result<Vec<Array
     let path = session.search_path();
     let snapshot = session.snapshot(false, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let Found::Table(table) = resolver.find(name, Permission::Read)? else {
+    let Found::Table(table) = resolver.find(name, Privilege::Select)? else {
         return Err(crate::parse::unsupported("SHOW CREATE of a system table"));
     };
     if view && table.kind == TableKind::Table {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::TableDef;
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_catalog::{Privilege, TableDef};
+use cenote_vocab::ErrorKind;
 use sqlparser::ast::{Assignment, AssignmentTarget, Expr, Ident, ObjectName, Update, UpdateTableFromKind};
 
 use super::create_table::parts;
@@ -31,7 +31,7 @@ pub(crate) fn verb(update: &Update) -> Result<Verb<'_>, Error> {
         command: "UPDATE",
         operation: "update",
         target: parts(name),
-        permissions: vec![Permission::Write],
+        privileges: vec![Privilege::Update],
         rows: NewRows::None,
         returning: returning(update.returning.as_deref(), &target),
         change: Box::new(move |table| {

@@ -2,9 +2,9 @@
 //!
 //! Of new rows with one key the last counts where it replaces what is there, the first where nothing is replaced.
 
-use cenote_catalog::TableDef;
+use cenote_catalog::{Privilege, TableDef};
 use cenote_table::RowKey;
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_vocab::ErrorKind;
 use sqlparser::ast::{
     BinaryOperator, ConflictTarget, Expr, Ident, Insert, OnConflict, OnConflictAction, OnInsert, TableFactor,
     TableObject,
@@ -103,7 +103,7 @@ fn merging<'a>(insert: &'a Insert, operation: &'static str, merger: Merger<'a>) 
         command: "INSERT",
         operation,
         target: parts(name),
-        permissions: vec![Permission::Write],
+        privileges: vec![Privilege::Insert, Privilege::Update],
         rows: NewRows::Merged(insert),
         returning: returning(insert.returning.as_deref(), &target),
         change: Box::new(move |table| {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{NewTable, ObjectChange, TableKind};
-use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, Permission, SortOrder, TableSchema};
+use cenote_catalog::{NewTable, ObjectChange, Privilege, TableKind};
+use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, SortOrder, TableSchema};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{CreateTableOptions, CreateView, Statement as SqlStatement};
@@ -14,7 +14,7 @@ use super::drop::{depended_on, dependents};
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
-use crate::plan::{Binder, Resolver, fault, refuse_materialized, visible};
+use crate::plan::{Binder, Resolver, denied, fault, refuse_materialized, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, with_table};
 
@@ -45,7 +45,7 @@ pub(crate) async fn create_view(
     let query = AnyStatement::Statement(Box::new(SqlStatement::Query(create.query.clone())));
     let snapshot = session.snapshot(true, |_| Ok(Vec::new())).await?;
     let resolver = Resolver { names: &snapshot.names, identity: session.identity(), search_path: &path };
-    let (schema, name) = resolver.creatable(&parts(&create.name), Permission::Write)?;
+    let (schema, name) = resolver.creatable(&parts(&create.name), Privilege::Create)?;
     let taken = snapshot.names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name));
     if let Some(taken) = taken {
         if create.if_not_exists {
@@ -56,9 +56,14 @@ pub(crate) async fn create_view(
         if !create.or_replace {
             return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
         }
+        if !session.identity().allows(Privilege::Alter, &schema, Some(&name)) {
+            return Err(denied(Privilege::Alter, &taken.full_name()));
+        }
         let readers = dependents(&snapshot.names, taken);
         if !readers.is_empty() && taken.materialized().is_none() {
-            return Err(depended_on(taken, &readers).with_hint("drop what reads it, then replace it"));
+            return Err(
+                depended_on(session, taken, &readers).with_hint("drop what reads it, then replace it")
+            );
         }
         if taken.kind == TableKind::Table {
             return Err(Error::new(
@@ -102,7 +107,7 @@ pub(crate) async fn create_view(
     };
     let staged = Staged {
         names: Some(Arc::new(with_table(&snapshot.names, &view))),
-        objects: vec![ObjectChange::CreateTable(Box::new(view))],
+        objects: session.identity().owning(vec![ObjectChange::CreateTable(Box::new(view))]),
         sql: vec![sql.to_owned()],
         operation: "create_view",
         ..Staged::default()

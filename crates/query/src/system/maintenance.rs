@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{TableDef, TableKind};
+use cenote_catalog::{Privilege, TableDef, TableKind};
 use cenote_table::{OptimizeMode, OptimizeOutcome, Predicate};
-use cenote_vocab::{ErrorKind, Permission};
+use cenote_vocab::ErrorKind;
 
 use super::SessionFacts;
 use crate::Error;
@@ -37,7 +37,7 @@ pub(crate) async fn rows(facts: &SessionFacts) -> Result<RecordBatch, Error> {
     let names = lake.catalog.names(scope, head.txn).await?;
     let readable = |table: &&Arc<TableDef>| {
         table.kind == TableKind::Table
-            && facts.identity.allows(Permission::Read, &table.schema_name, Some(&table.name))
+            && facts.identity.allows(Privilege::Use, &table.schema_name, Some(&table.name))
     };
     let mut found: Vec<(Arc<TableDef>, OptimizeOutcome)> = Vec::new();
     for table in names.tables().filter(readable) {

@@ -41,7 +41,7 @@ pub(crate) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
 
 fn queries(engine: &Engine, identity: &Identity) -> Result<RecordBatch, Error> {
     let mut records = engine.queries(&identity.scope);
-    if !identity.allows_everywhere(cenote_vocab::Permission::Admin) {
+    if !identity.allows_everywhere(cenote_catalog::Privilege::Monitor) {
         records.retain(|record| record.user == identity.token.name);
     }
     batch(vec![

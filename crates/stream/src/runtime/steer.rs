@@ -3,9 +3,9 @@
 //! A change is one write of the pipeline's row, after the epoch that ran: what is held stands beside that epoch in the ledger, and
 //! either fits the new plan, or the row says that it is given up. So a crash finds the change made or not.
 
-use cenote_catalog::{Identity, Pipeline, Reset, ResetExtent};
+use cenote_catalog::{Identity, Pipeline, Privilege, Reset, ResetExtent};
 use cenote_query::{PartOfChange, PipelineGraph, RestartSinks, StateChoice};
-use cenote_vocab::{ErrorKind, Permission, Scope};
+use cenote_vocab::{ErrorKind, Scope};
 
 use super::{Desired, Ending, Rescaled, Streams};
 use crate::checkpoint::Stored;
@@ -255,8 +255,8 @@ fn may_truncate(identity: &Identity, plan: &PipelinePlan) -> Result<(), Error> {
         if matches!(output.writes, Writes::View { .. }) {
             return Err(Error::Unsupported("RESTART of the pipeline of a materialized view".to_owned()));
         }
-        if !identity.allows(Permission::Delete, &table.schema_name, Some(&table.name)) {
-            let text = format!("permission denied: delete required on {}", table.full_name());
+        if !identity.allows(Privilege::Delete, &table.schema_name, Some(&table.name)) {
+            let text = format!("permission denied: DELETE required on {}", table.full_name());
             return Err(cenote_query::Error::new(ErrorKind::Denied, text).into());
         }
     }

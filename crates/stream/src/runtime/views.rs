@@ -179,7 +179,7 @@ impl Streams {
                 ..Facts::default()
             },
             tables: tables.collect(),
-            objects,
+            objects: identity.owning(objects),
         };
         lake.catalog.apply(commit).await?;
         Ok(())

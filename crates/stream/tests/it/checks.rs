@@ -112,8 +112,8 @@ async fn a_pipeline_reads_and_writes_by_the_rights_of_its_owner() {
     let writer = session_of("writer", Permissions::NONE.with(Permission::Write)).await;
     assert_eq!(
         writer.error(sql).await.kind(),
-        ErrorKind::NotFound,
-        "what it may not read is not there for it"
+        ErrorKind::Denied,
+        "it may write to what it may not read, and so knows it"
     );
     let both = session_of("both", Permissions::NONE.with(Permission::Read).with(Permission::Write)).await;
     both.rows(sql).await;

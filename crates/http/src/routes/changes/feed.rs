@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use cenote_catalog::TableDef;
+use cenote_catalog::{Privilege, TableDef};
 use cenote_query::{Bounds, SessionOptions};
 use cenote_table::{CHANGE_COLUMNS, ChangePosition};
-use cenote_vocab::{FileId, Micros, Permission, Txn};
+use cenote_vocab::{FileId, Micros, Txn};
 use futures::StreamExt;
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ pub(super) struct Page {
 impl Feed {
     /// The reader that a request describes. 404 for a table that the caller may not read.
     pub(super) async fn of(app: &App, call: Call, table: &str, resumes: bool) -> Result<Self, Problem> {
-        let table = find(app, &call, table, Permission::Read).await?.uuid;
+        let table = find(app, &call, table, Privilege::Select).await?.uuid;
         let last = call.header("last-event-id").filter(|_| resumes).map(str::to_owned);
         let Some(from) = last.or_else(|| call.parameters.first(&["from"]).map(str::to_owned)) else {
             return Err(Problem::bad_request("from is required: a transaction, a position, or a time")
@@ -107,7 +107,7 @@ impl Feed {
     /// The next changes, `limit` rows at most.
     pub(super) async fn page(&mut self, app: &App, limit: u64) -> Result<Page, Problem> {
         let failed = |error: cenote_query::Error| Problem::of(&error);
-        let table = find(app, &self.call, &self.table.to_string(), Permission::Read).await?;
+        let table = find(app, &self.call, &self.table.to_string(), Privilege::Select).await?;
         let engine = &app.services()?.engine;
         let options = SessionOptions {
             protocol: "http",

@@ -77,7 +77,7 @@ struct Change {
     options: BTreeMap<String, Value>,
 }
 
-/// The assets that the caller may read, by name.
+/// The assets that the caller may know of, by name.
 #[utoipa::path(
     get, path = "/api/v1/assets", tag = "flow",
     params(

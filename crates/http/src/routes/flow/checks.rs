@@ -36,7 +36,7 @@ struct Change {
     rule: Option<String>,
 }
 
-/// The checks of tables that the caller may read.
+/// The checks of tables that the caller may know of.
 #[utoipa::path(
     get, path = "/api/v1/checks", tag = "flow",
     params(

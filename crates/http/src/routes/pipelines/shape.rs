@@ -32,7 +32,7 @@ pub(super) async fn shown(session: &Session, pipeline: &Pipeline) -> Result<Valu
     Ok(json!({
         "id": id::shown(pipeline.id),
         "name": pipeline.name,
-        "query": pipeline.script,
+        "query": session.shown_script(pipeline),
         "udfs": [],
         "checkpoint_interval_micros": checkpoint_interval(pipeline),
         "stop": if pipeline.desired == Desired::Running { "none" } else { "checkpoint" },

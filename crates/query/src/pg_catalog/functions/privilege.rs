@@ -1,9 +1,9 @@
 //! `has_…_privilege`: what the asker may do. A question about another role is about nobody: no.
 
+use cenote_catalog::Privilege;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use cenote_vocab::Permission;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
@@ -99,13 +99,14 @@ fn on_table(facts: &PgFacts, table: &str, rights: &str) -> Result<Option<bool>> 
         }
     };
     Ok(Some(any_of(rights, |right| {
-        let permission = match right {
-            "SELECT" => Permission::Read,
-            "INSERT" => Permission::Write,
-            "DELETE" | "TRUNCATE" => Permission::Delete,
-            _ => Permission::Admin,
+        let privilege = match right {
+            "SELECT" => Privilege::Select,
+            "INSERT" => Privilege::Insert,
+            "UPDATE" => Privilege::Update,
+            "DELETE" | "TRUNCATE" => Privilege::Delete,
+            _ => Privilege::Manage,
         };
-        facts.identity.allows(permission, &found.schema_name, Some(&found.name))
+        facts.identity.allows(privilege, &found.schema_name, Some(&found.name))
     })))
 }
 
@@ -118,7 +119,7 @@ fn on_schema(facts: &PgFacts, schema: &str, rights: &str) -> Result<Option<bool>
         return Ok(Some(any_of(rights, |right| right == "USAGE"))); // Postgres's own
     };
     Ok(Some(any_of(rights, |right| match right {
-        "CREATE" => facts.identity.allows(Permission::Write, &name, None),
+        "CREATE" => facts.identity.allows(Privilege::Create, &name, None),
         _ => true,
     })))
 }

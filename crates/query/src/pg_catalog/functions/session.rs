@@ -42,8 +42,7 @@ pub(super) fn functions(facts: &Arc<PgFacts>) -> Vec<Arc<ScalarUDF>> {
         function(name, &[], 0, DataType::Utf8, move |_| Ok(value.clone()))
     };
     let (session, paths, pid) = (facts.clone(), facts.clone(), facts.backend_pid);
-    let schema =
-        facts.search_path.iter().find(|schema| facts.names.schemas.contains_key(facts.meant(schema)));
+    let schema = facts.search_path.iter().find(|schema| facts.has_schema(facts.meant(schema)));
     vec![
         constant("version", Some(VERSION)),
         constant("current_database", Some(&facts.database)),
@@ -58,7 +57,7 @@ pub(super) fn functions(facts: &Arc<PgFacts>) -> Vec<Arc<ScalarUDF>> {
         function("current_schemas", &[Kind::Bool], 1, names_type(), move |values| {
             let implied = matches!(values[0], ScalarValue::Boolean(Some(true))).then_some("pg_catalog");
             let path = paths.search_path.iter().map(|schema| paths.meant(schema));
-            let known = path.filter(|schema| paths.names.schemas.contains_key(*schema));
+            let known = path.filter(|schema| paths.has_schema(schema));
             let names: Vec<_> = implied.into_iter().chain(known).map(text).collect();
             Ok(Some(ScalarValue::List(ScalarValue::new_list_nullable(&names, &DataType::Utf8))))
         }),

@@ -1,0 +1,92 @@
+//! The audit: who did what, and what was refused (admin).
+
+use axum::Json;
+use axum::extract::State;
+use cenote_catalog::{AuditFilter, AuditOutcome, AuditRow, Privilege};
+use cenote_vocab::Micros;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// Rows of one answer, at most (`audit_page_max`).
+const LIMIT_MAX: u64 = 1_000;
+const LIMIT_DEFAULT: u64 = 100;
+
+/// Entries of the audit, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/audit", tag = "tokens",
+    params(
+        ("since" = Option<String>, Query, description = "RFC 3339"), ("actor" = Option<String>, Query),
+        ("action" = Option<String>, Query, description = "auth_deny, grant, ddl, url_mint_deny, …"),
+        ("outcome" = Option<String>, Query, description = "allow or deny"),
+        ("limit" = Option<u64>, Query, description = "1 to 1000, default 100"), ("cursor" = Option<String>, Query),
+    ),
+    responses((status = 200, description = "`entries` and `next_cursor`", body = Object))
+)]
+pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
+    call.require(Privilege::Manage)?;
+    call.parameters.only(&["since", "actor", "action", "outcome", "limit", "cursor", "u", "p"])?;
+    let limit = call.parameters.number("limit")?.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}, got {limit}")));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let text = |name: &str| call.parameters.first(&[name]).map(str::to_owned);
+    let filter = AuditFilter {
+        since: call.parameters.first(&["since"]).map(since).transpose()?,
+        actor: text("actor"),
+        action: text("action"),
+        outcome: call.parameters.first(&["outcome"]).map(outcome).transpose()?,
+        after: call.parameters.first(&["cursor"]).map(place).transpose()?,
+        // one more tells whether there is more
+        limit: limit + 1,
+    };
+    let mut rows = app.services()?.catalog.audit_rows(&call.identity.scope, &filter).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.at.0, row.id));
+    let entries: Vec<Value> = rows.iter().map(shown).collect();
+    Ok(Json(json!({"success": true, "count": entries.len(), "entries": entries, "next_cursor": next})))
+}
+
+fn shown(row: &AuditRow) -> Value {
+    let entry = &row.entry;
+    json!({
+        "id": row.id,
+        "at": row.at.rfc3339(),
+        "actor": entry.caller.actor,
+        "address": entry.caller.address,
+        "protocol": entry.caller.protocol,
+        "action": entry.action,
+        "object": entry.object,
+        "outcome": entry.outcome.word(),
+        "reason": entry.reason,
+        "request_id": entry.caller.request_id,
+        "detail": entry.detail,
+        "times": row.times,
+    })
+}
+
+fn since(text: &str) -> Result<Micros, Problem> {
+    match chrono::DateTime::parse_from_rfc3339(text) {
+        Ok(at) => Ok(Micros(at.timestamp_micros())),
+        Err(_) => Err(Problem::bad_request(format!("invalid since {text:?}: expected RFC 3339"))),
+    }
+}
+
+fn outcome(text: &str) -> Result<AuditOutcome, Problem> {
+    match text {
+        "allow" => Ok(AuditOutcome::Allow),
+        "deny" => Ok(AuditOutcome::Deny),
+        other => Err(Problem::bad_request(format!("outcome must be allow or deny, got {other:?}"))),
+    }
+}
+
+fn place(cursor: &str) -> Result<(Micros, Uuid), Problem> {
+    let parts =
+        cursor.split_once('.').and_then(|(at, id)| Some((Micros(at.parse().ok()?), id.parse().ok()?)));
+    parts.ok_or_else(|| Problem::bad_request("cursor is not one that this path has given out"))
+}
