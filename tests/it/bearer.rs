@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 const ISSUER: &str = "https://issuer.test";
 /// Seconds since 1970: no test runs as late.
@@ -19,13 +20,14 @@ fn key(seed: u8) -> EncodingKey {
 }
 
 /// The issuer's keys at an address of their own.
-async fn serve_keys(seed: u8) -> String {
+async fn serve_keys(seed: u8) -> (String, JoinSet<()>) {
     let mut jwk = Jwk::from_encoding_key(&key(seed), Algorithm::EdDSA).expect("a key");
     jwk.common.key_id = Some("one".to_owned());
     let body = json!({"keys": [jwk]}).to_string();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
+    let mut answers = JoinSet::new();
+    answers.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4096];
             if stream.read(&mut request).await.is_ok() {
@@ -36,7 +38,7 @@ async fn serve_keys(seed: u8) -> String {
             }
         }
     });
-    format!("http://{address}/keys")
+    (format!("http://{address}/keys"), answers)
 }
 
 fn claims(subject: &str, roles: &[&str]) -> Value {
@@ -55,7 +57,8 @@ async fn status(client: &Client, sql: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
     let directory = tempfile::tempdir().expect("a directory");
-    let keys = format!("jwt.jwks_url={}", serve_keys(1).await);
+    let (keys, _answers) = serve_keys(1).await;
+    let keys = format!("jwt.jwks_url={keys}");
     let issuer = format!("jwt.issuer={ISSUER}");
     let settings = [issuer.as_str(), "jwt.audience=cenote", keys.as_str()];
     let process = Process::start(&directory.path().join("data"), &settings);
@@ -102,7 +105,8 @@ async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bearer_token_that_proves_nothing_lets_nobody_in() {
     let directory = tempfile::tempdir().expect("a directory");
-    let keys = format!("jwt.jwks_url={}", serve_keys(1).await);
+    let (keys, _answers) = serve_keys(1).await;
+    let keys = format!("jwt.jwks_url={keys}");
     let issuer = format!("jwt.issuer={ISSUER}");
     let settings = [issuer.as_str(), "jwt.audience=cenote", keys.as_str(), "auth.failures_per_minute=100"];
     let process = Process::start(&directory.path().join("data"), &settings);

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::{Bearer, Error, Issuer, KeySource, Options};
 
@@ -162,6 +163,7 @@ struct Server {
     address: String,
     keys: Arc<Mutex<Option<Value>>>,
     asked: Arc<AtomicU32>,
+    _answers: JoinSet<()>,
 }
 
 impl Server {
@@ -169,8 +171,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("bound"));
         let (keys, asked) = (Arc::new(Mutex::new(None::<Value>)), Arc::new(AtomicU32::new(0)));
-        let server = Self { address: address.clone(), keys: Arc::clone(&keys), asked: Arc::clone(&asked) };
-        tokio::spawn(async move {
+        let (own_address, own_keys, own_asked) = (address.clone(), Arc::clone(&keys), Arc::clone(&asked));
+        let mut answers = JoinSet::new();
+        answers.spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 4096];
                 let read = stream.read(&mut request).await.unwrap_or(0);
@@ -188,10 +191,11 @@ impl Server {
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
                 );
-                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+                let answer = format!("{head}{body}");
+                stream.write_all(answer.as_bytes()).await.expect("the issuer is asked to its end");
             }
         });
-        server
+        Self { address: own_address, keys: own_keys, asked: own_asked, _answers: answers }
     }
 
     fn holds(&self, keys: &[(&str, u8)]) {
