@@ -48,10 +48,12 @@ bench:
 	bench/.venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	bench/.venv/bin/python bench/run.py $(SUITE) --size $(SIZE)
 
-# Tests at the size that their page asks for: races of 10,000, epochs of 1,000, partition values and steps of 1,000,000.
+# Tests at the size that their page asks for: races of 10,000, epochs of 1,000, partition values and steps of 1,000,000; Nexmark over 10,000,000
+# events, windows of an hour each second over 1,000 keys, a backfill of 100,000,000 rows, a sink that is down for a minute. About an hour.
 scale:
-	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 CENOTE_TEST_PROFILE=quick \
-		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when)'
+	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 \
+	CENOTE_NEXMARK_EVENTS=10000000 CENOTE_HOP_KEYS=1000 CENOTE_BACKFILL_ROWS=100000000 CENOTE_DOWN_SECONDS=60 CENOTE_TEST_PROFILE=quick \
+		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when) + test(as_many_events_as_are_asked_for) + test(windows_of_an_hour_that_begin_each_second) + test(a_backfill_in_pieces) + test(a_webhook_that_is_down)'
 
 # Random statements beside an oracle, STEPS of them on each catalog database, from the seed SEED (a new one if it is not given).
 model:

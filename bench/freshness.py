@@ -1,20 +1,29 @@
-"""How soon a row is in a materialized view, how soon a pipeline goes on after kill -9, and what pipelines cost.
+"""How soon a row is in a materialized view, how soon a pipeline goes on after kill -9, how fast it catches up, and what pipelines cost.
 
 Latency: a thousand rows a second over the line protocol, acknowledged when durable; of one row of each batch, the time from sending
 it until a reader on the Postgres wire sees it in the view. Recovery: kill -9 of a node whose pipeline holds so many keys; the time
 from the start of the process until the pipeline runs, and until a row written then is in its result. Memory: a join that forgets
-after 10 s, at so many rows a second; and a state of ten times its memory.
+after 10 s, at so many rows a second; and a state, or open windows, of ten times its memory. Catching up: rows that were there before the
+pipeline, beside one statement that adds up the same. An epoch: Nexmark's q5 with one row in each, the steps of it.
 """
 
+import pathlib
 import threading
 import time
 
 import figures
 from node import Node
 
+HERE = pathlib.Path(__file__).parent
+
 BATCH, PAUSE = 10, 0.01
 SECONDS, SECONDS_SMALL = 60, 5
-KEYS, KEYS_SMALL = (100_000, 1_000_000), (10_000,)
+#: The last is a state of about 1 GB.
+KEYS, KEYS_SMALL = (100_000, 1_000_000, 14_000_000), (10_000,)
+KEYS_OF_INSERT = 1_000_000
+BACKLOG, BACKLOG_SMALL = 50_000_000, 200_000
+BACKLOG_OF_INSERT = 5_000_000
+EPOCHS, EPOCHS_SMALL = 500, 20
 IDLE, IDLE_SMALL = 1_000, 20
 IDLE_SECONDS = 20
 JOIN_RATE, JOIN_RATE_SMALL = 50_000, 2_000
@@ -85,7 +94,9 @@ def _recovery(keys: int) -> dict:
     with Node() as node:
         node.sql("CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)")
         node.sql("CREATE TABLE out (k BIGINT, n BIGINT, total BIGINT, PRIMARY KEY (k) NOT ENFORCED)")
-        node.sql(f"INSERT INTO src SELECT now()::TIMESTAMP, value, value % 100 FROM range(0, {keys})")
+        for first in range(0, keys, KEYS_OF_INSERT):
+            last = min(first + KEYS_OF_INSERT, keys)
+            node.sql(f"INSERT INTO src SELECT now()::TIMESTAMP, value, value % 100 FROM range({first}, {last})")
         node.sql(
             "CREATE PIPELINE p WITH (updating_ttl = 'off') AS INSERT INTO out SELECT k, count(*), sum(v) FROM src GROUP BY k"
         )
@@ -159,10 +170,106 @@ def _spilling(keys: int, memory: str) -> dict:
         }
 
 
+def _windows(keys: int, memory: str) -> dict:
+    """The same of windows that are all open until the last row: four of each key."""
+    with Node() as node:
+        node.sql("CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)")
+        node.sql("CREATE TABLE out (start TIMESTAMP, k BIGINT, n BIGINT, total BIGINT)")
+        for window in range(4):
+            node.sql(f"INSERT INTO src SELECT TIMESTAMP '2026-01-01 00:{window:02}:30', value * 7 % {keys}, value FROM range(0, {keys})")
+        node.sql(
+            f"CREATE PIPELINE p WITH (watermark_delay = '1 hour', state_memory = '{memory}') AS INSERT INTO out "
+            "SELECT w.start, k, n, total FROM (SELECT tumble(INTERVAL '1 minute') AS w, k, count(*) AS n, sum(v) AS total FROM src GROUP BY 1, 2)"
+        )
+        began = time.perf_counter()
+        _until(node, f"SELECT sum(state_rows) >= {4 * keys} FROM system.stream.operators", True)
+        read = time.perf_counter() - began
+        held, spilled = node.sql("SELECT sum(state_bytes), sum(spilled_bytes) FROM system.stream.operators")[0]
+        resident = node.resident_mib()
+        node.sql("INSERT INTO src VALUES (TIMESTAMP '2026-01-02', 0, 0)")
+        began = time.perf_counter()
+        _until(node, "SELECT sum(n) FROM out", 4 * keys)
+        return {
+            "what": f"windows of {4 * keys:,} groups with state_memory = {memory}", "rows/s": 4 * keys / read,
+            "state MiB": int(held) / 1024 / 1024, "spilled MiB": int(spilled) / 1024 / 1024, "MiB": resident,
+            "closed after s": time.perf_counter() - began, "MiB at most": node.peak_mib(),
+        }
+
+
+def _backlog(rows: int) -> dict:
+    with Node() as node:
+        node.sql("CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)")
+        for first in range(0, rows, BACKLOG_OF_INSERT):
+            last = min(first + BACKLOG_OF_INSERT, rows)
+            node.sql(f"INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '100 microseconds', value % 1000, value FROM range({first}, {last})")
+        node.sql("INSERT INTO src VALUES (TIMESTAMP '2026-01-03', -1, 0)")
+        node.wait_for_merges()
+        for name in ("drained", "bounded"):
+            node.sql(f"CREATE TABLE {name} (start TIMESTAMP, k BIGINT, n BIGINT, total BIGINT)")
+        began = time.perf_counter()
+        node.sql(
+            "CREATE PIPELINE p AS INSERT INTO drained SELECT w.start, k, n, total FROM ("
+            "SELECT tumble(INTERVAL '10 seconds') AS w, k, count(*) AS n, sum(v) AS total FROM src GROUP BY 1, 2)"
+        )
+        _until(node, "SELECT sum(n) FROM drained", rows)
+        drained = time.perf_counter() - began
+        node.sql("PAUSE PIPELINE p")
+        began = time.perf_counter()
+        node.sql(
+            "INSERT INTO bounded SELECT date_bin(INTERVAL '10 seconds', time), k, count(*), sum(v) FROM src WHERE k >= 0 GROUP BY 1, 2"
+        )
+        bounded = time.perf_counter() - began
+        differ = "SELECT count(*) FROM (SELECT * FROM bounded EXCEPT SELECT * FROM drained)"
+        if int(node.sql(differ)[0][0]):
+            raise RuntimeError("the windows are not those of the statement")
+        return {
+            "what": f"backlog of {rows:,} rows", "rows/s": rows / drained, "statement rows/s": rows / bounded,
+            "share of the statement": bounded / drained,
+        }
+
+
+def _epochs(epochs: int) -> dict:
+    """Steps of an epoch that reads one row, of the plan of q5."""
+    parts = (part.split("\n", 1) for part in (HERE / "nexmark" / "q5.sql").read_text().split("--- ")[1:])
+    parts = {name.strip(): body.strip() for name, body in parts}
+    with Node() as node:
+        node.sql("CREATE TABLE bid (time TIMESTAMP, auction BIGINT)")
+        node.sql(parts["setup"])
+        node.sql(f"CREATE PIPELINE p AS $$ {parts['views']}; INSERT INTO out {parts['query']} $$")
+        counted = "SELECT count(*) FROM system.stream.epochs"
+        before = {}
+        for number in range(epochs + 1):
+            node.sql(f"INSERT INTO bid VALUES (TIMESTAMP '2026-01-01' + {number} * INTERVAL '1 millisecond', {number % 10})")
+            _until(node, counted, number + 1)
+            if number == 0:
+                before = _phases(node)
+        after = _phases(node)
+        took = {
+            f"{phase} ms": 1000 * (after[phase][0] - before[phase][0]) / (after[phase][1] - before[phase][1])
+            for phase in ("cut", "run", "stage", "commit", "finish")
+        }
+        return {"what": f"epoch of one row, q5, mean of {epochs}", **took}
+
+
+def _phases(node: Node) -> dict[str, list[float]]:
+    """Of the steps of epochs the time of all, and how many there were."""
+    _, answer = node.request("GET", "/metrics", None, {"Authorization": f"Bearer {node.token}"})
+    phases = {}
+    for line in answer.decode().splitlines():
+        for at, name in enumerate(("sum", "count")):
+            if line.startswith(f"cenote_pipeline_epoch_phase_seconds_{name}{{"):
+                phase = line.split('phase="')[1].split('"')[0]
+                phases.setdefault(phase, [0.0, 0.0])[at] = float(line.rsplit(" ", 1)[1])
+    return phases
+
+
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     rows = [_latency(SECONDS_SMALL if small else SECONDS)]
     rows += [_recovery(keys) for keys in (KEYS_SMALL if small else KEYS)]
     rows.append(_idle(IDLE_SMALL if small else IDLE))
     rows.append(_forgetting(*((JOIN_RATE_SMALL, JOIN_SECONDS_SMALL) if small else (JOIN_RATE, JOIN_SECONDS))))
     rows.append(_spilling(*((SPILLED_KEYS_SMALL, SPILLED_MEMORY_SMALL) if small else (SPILLED_KEYS, SPILLED_MEMORY))))
+    rows.append(_windows(*((SPILLED_KEYS_SMALL // 4, SPILLED_MEMORY_SMALL) if small else (SPILLED_KEYS // 2, SPILLED_MEMORY))))
+    rows.append(_backlog(BACKLOG_SMALL if small else BACKLOG))
+    rows.append(_epochs(EPOCHS_SMALL if small else EPOCHS))
     return rows, {}

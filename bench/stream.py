@@ -2,7 +2,8 @@
 
 Per query the two take turns. Ours is a process of `cenote run` from its start to its end; Flink runs all its jobs in one local
 cluster that is warm by then, and only the job is timed. Then ours again with its own generator, without files. `equal` is for
-tests (crates/stream/tests/it/nexmark.rs compares each query with the batch answer); here only speed counts.
+tests (crates/stream/tests/it/nexmark.rs compares each query with the batch answer); here only speed counts. At the end what windows cost
+that overlap more and more, by a generator of ours.
 """
 
 import json
@@ -25,6 +26,9 @@ QUERIES = [number for number in range(23) if number != 6]
 WITHOUT_PEER = (10, 13)
 #: Needs a table of the lake beside it.
 IN_A_LAKE = (13,)
+#: Seconds of windows that begin each second.
+HOPS = (6, 60, 600, 3_600)
+HOP_KEYS = 1_000
 PEER_VERSION = "2.3.0"
 KINDS = ("person", "auction", "bid")
 
@@ -103,6 +107,17 @@ class Flink:
         self.process.wait()
 
 
+def _hop(width: int, events: int) -> str:
+    """200 s of event time, whatever the windows are; each of the keys is in each window."""
+    return (
+        f"CREATE TABLE i WITH (connector = 'impulse', event_rate = 0, event_time_interval = '{200_000_000 // events} microseconds', "
+        f"message_count = {events}, start_time = 1767225600000000);\n"
+        "CREATE TABLE nowhere WITH (connector = 'blackhole');\n"
+        f"INSERT INTO nowhere SELECT k, n, total, w.start FROM (SELECT hop(INTERVAL '1 second', INTERVAL '{width} seconds') AS w, "
+        f"counter % {HOP_KEYS} AS k, count(*) AS n, sum(counter) AS total FROM i GROUP BY 1, 2);"
+    )
+
+
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     events = EVENTS_SMALL if small else EVENTS
     cores = figures.machine()["cores"]
@@ -130,6 +145,11 @@ def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
             print(row, flush=True)
             rows.append(row)
         flink.end()
+        for width in HOPS:
+            rate = events / figures.median([_run(_hop(width, events)) for _ in range(rounds)])
+            row = {"query": f"hop, width/slide {width}", "events/s": rate, "own generator, events/s per core": rate / cores}
+            print(row, flush=True)
+            rows.append(row)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     ratios = [row["ratio"] for row in rows if row.get("ratio")]

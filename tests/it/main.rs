@@ -2,6 +2,7 @@
 
 mod assets;
 mod audit;
+mod bearer;
 mod changes;
 mod clients;
 mod crash;

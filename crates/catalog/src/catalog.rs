@@ -1,7 +1,7 @@
 //! The handle by which all other crates use the catalog.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -84,6 +84,7 @@ impl Catalog {
             holder: options.holder,
             metrics: Metrics::new(),
             credentials: CredentialCache::new(secret.into_bytes()),
+            issuer: OnceLock::new(),
             active: Mutex::new(Active::Never),
             memories: Mutex::default(),
             access: Mutex::default(),
@@ -171,7 +172,14 @@ impl Catalog {
         Ok(!access::any(&self.inner.database).await?)
     }
 
-    /// Who has this secret. Cached for 30 s; a change of the token by this process ends the cache entry at once.
+    /// Takes bearer tokens of this issuer from now on. Only the first one counts.
+    pub fn trust(&self, issuer: cenote_jwt::Issuer) {
+        if self.inner.issuer.set(issuer).is_err() {
+            tracing::warn!("an issuer of bearer tokens is trusted already");
+        }
+    }
+
+    /// Who has this secret, or bearer token of a trusted issuer. Cached for 30 s; a change of the token by this process ends the cache entry at once.
     pub async fn authenticate(&self, secret: &str) -> Result<Identity, Error> {
         tokens::authenticate(&self.inner, secret).await
     }

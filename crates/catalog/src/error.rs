@@ -246,6 +246,9 @@ pub enum Error {
     /// A missing or wrong token. The text is the same for unknown and wrong.
     #[error("invalid or expired token")]
     Unauthenticated,
+    /// Bearer tokens cannot be proven now.
+    #[error("{0}")]
+    Issuer(String),
     /// No such token.
     #[error("token not found")]
     TokenNotFound,
@@ -334,7 +337,7 @@ impl Fault for Error {
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
             Self::OwnerGone(_) => ErrorKind::Denied,
-            Self::Unavailable(_) | Self::OutcomeUnknown(_) => ErrorKind::Unavailable,
+            Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Issuer(_) => ErrorKind::Unavailable,
             Self::Layout { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::DataFile(error) => error.kind(),

@@ -1,7 +1,7 @@
 //! What all handles and tasks of one catalog database have in common.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cenote_vocab::{CatalogId, Clock, Fence, Ids, TableId, Txn};
 use parking_lot::Mutex;
@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) holder: String,
     pub(crate) metrics: Metrics,
     pub(crate) credentials: CredentialCache,
+    /// Whose bearer tokens are taken, if anybody's.
+    pub(crate) issuer: OnceLock<cenote_jwt::Issuer>,
     pub(crate) active: Mutex<Active>,
     pub(crate) memories: Mutex<HashMap<CatalogId, Arc<Memory>>>,
     pub(crate) access: Mutex<HashMap<CatalogId, Arc<Access>>>,

@@ -45,6 +45,7 @@
 mod access;
 mod asset;
 mod audit;
+mod bearer;
 mod catalog;
 mod changes;
 mod collection;

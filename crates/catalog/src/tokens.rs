@@ -7,6 +7,7 @@ use cenote_vocab::{Micros, Permission, Permissions, Scope, Txn};
 use uuid::Uuid;
 
 use crate::audit::{self, AuditEntry, AuditOutcome, AuditRow, Caller};
+use crate::bearer::{self, BEARER_PREFIX};
 use crate::committer::{EventRow, HeadRow, check_active, next_txn};
 use crate::credential::{self, Verifier};
 use crate::grants;
@@ -26,15 +27,15 @@ const GRANTS_MAX: usize = 1_000;
 const DEFAULT_TENANT: &str = "default";
 
 /// A change of tokens: under the head lock, with a number of its own.
-struct Control {
-    transaction: Transaction,
+pub(crate) struct Control {
+    pub(crate) transaction: Transaction,
     head: HeadRow,
-    txn: Txn,
+    pub(crate) txn: Txn,
 }
 
 impl Control {
     /// Begins it, with its row of the audit.
-    async fn begin(
+    pub(crate) async fn begin(
         inner: &Inner,
         scope: &Scope,
         (operation, token): (&str, &str),
@@ -72,7 +73,7 @@ impl Control {
         Ok(event::insert(&mut self.transaction, scope.catalog(), &[told]).await?)
     }
 
-    async fn commit(mut self, inner: &Inner, scope: &Scope) -> Result<(), Error> {
+    pub(crate) async fn commit(mut self, inner: &Inner, scope: &Scope) -> Result<(), Error> {
         head::write(&mut self.transaction, scope.catalog(), &self.head).await?;
         self.transaction.commit().await?;
         let head = Head { txn: self.head.txn, committed: self.head.committed, ddl_txn: self.head.ddl_txn };
@@ -92,6 +93,11 @@ impl Control {
 fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::Invalid("token name is empty".into()));
+    }
+    if name.starts_with(BEARER_PREFIX) {
+        return Err(Error::Invalid(format!(
+            "names with {BEARER_PREFIX} are those that the issuer of bearer tokens vouches for"
+        )));
     }
     if name.chars().count() > NAME_CHARS_MAX || name.contains('@') || name.chars().any(char::is_control) {
         return Err(Error::Invalid(format!(
@@ -143,6 +149,17 @@ pub(crate) async fn create(
     caller: Option<&Caller>,
 ) -> Result<(Token, String), Error> {
     check_name(&new.name)?;
+    create_named(inner, scope, new, secret, caller).await
+}
+
+/// The same, of a name that was checked.
+pub(crate) async fn create_named(
+    inner: &Inner,
+    scope: &Scope,
+    new: NewToken,
+    secret: Option<&str>,
+    caller: Option<&Caller>,
+) -> Result<(Token, String), Error> {
     check_grants(&new.grants)?;
     check_texts([Some(&new.description), new.default_database.as_deref()])?;
     let secret = match secret {
@@ -242,7 +259,9 @@ pub(crate) async fn delete(
     let (tokens, _) = control.tokens(scope, id).await?;
     check_last_admin(&tokens, id, None, inner.clock.now())?;
     access::delete(&mut control.transaction, scope.catalog(), id).await?;
-    grant::forget(&mut control.transaction, scope.catalog(), &Principal::Token(id)).await?;
+    for principal in [Principal::Token(id), Principal::Claims(id)] {
+        grant::forget(&mut control.transaction, scope.catalog(), &principal).await?;
+    }
     control.tell(scope, "token.revoked", id).await?;
     control.commit(inner, scope).await?;
     inner.credentials.forget(scope.catalog(), id);
@@ -280,7 +299,8 @@ pub(crate) async fn list(inner: &Inner, scope: &Scope) -> Result<Vec<Token>, Err
 }
 
 pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Identity, Error> {
-    if !credential::may_be_valid(secret) {
+    let is_bearer = inner.issuer.get().is_some() && cenote_jwt::Issuer::is_token(secret);
+    if !credential::may_be_valid(secret) && !is_bearer {
         return Err(Error::Unauthenticated);
     }
     let (hash, now) = (credential::hash(secret), inner.clock.now());
@@ -288,8 +308,11 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
     let identity = match known {
         Some(identity) => identity,
         None => {
-            let (scope, token) =
-                access::by_hash(&inner.database, &hash).await?.ok_or(Error::Unauthenticated)?;
+            let (scope, token) = match access::by_hash(&inner.database, &hash).await? {
+                Some(found) => found,
+                None if is_bearer => bearer::sign_in(inner, secret).await?,
+                None => return Err(Error::Unauthenticated),
+            };
             let access = inner.access(scope.catalog());
             let identity = Identity { scope, token: Arc::new(token), access };
             if is_live(&identity.token, now) {
@@ -345,6 +368,9 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
     let (catalog, id, now) = (identity.scope.catalog(), identity.token.id, inner.clock.now());
     if id == INTERNAL_TOKEN {
         return Ok(true);
+    }
+    if !is_live(&identity.token, now) {
+        return Ok(false); // a bearer token ends before its principal does
     }
     grants::fresh(inner, catalog).await?;
     if let Some(known) = inner.credentials.is_proven(catalog, id, now) {

@@ -9,6 +9,7 @@ use cenote_catalog::{Catalog, CatalogOptions, NewToken};
 use cenote_flow::{Flow, FlowOptions};
 use cenote_http::{Http, HttpOptions, NodeState, Services};
 use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
+use cenote_jwt::{Issuer, KeySource};
 use cenote_postgres::{Postgres, PostgresOptions};
 use cenote_query::{Engine, QueryOptions};
 use cenote_store::{Secret, StorageOptions, Store};
@@ -53,6 +54,9 @@ pub enum NodeError {
     /// Storage cannot be opened.
     #[error(transparent)]
     Store(#[from] cenote_store::Error),
+    /// Bearer tokens could not be proven.
+    #[error(transparent)]
+    Issuer(#[from] cenote_jwt::Error),
     /// The catalog cannot be opened.
     #[error(transparent)]
     Catalog(#[from] cenote_catalog::Error),
@@ -176,6 +180,9 @@ impl Node {
             parts_stop.clone(),
         )
         .await?;
+        if let Some(issuer) = issuer(config)? {
+            catalog.trust(Issuer::new(issuer, clock.clone())?);
+        }
         let (http_services, postgres_services) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let http = Http {
             options: http_options(config),
@@ -453,6 +460,26 @@ fn empty_spill_directory(config: &Config) -> Result<(), NodeError> {
         Err(error) => return Err(io(error)),
     }
     std::fs::create_dir_all(&path).map_err(io)
+}
+
+/// Whose bearer tokens are taken; the configuration was checked to name one key.
+fn issuer(config: &Config) -> Result<Option<cenote_jwt::Options>, cenote_jwt::Error> {
+    let text = |key| Some(config.text(key)).filter(|text| !text.is_empty()).map(str::to_owned);
+    let Some(issuer) = text("jwt.issuer") else { return Ok(None) };
+    let key = match (text("jwt.jwks_url"), text("jwt.public_key"), text("jwt.hs256_secret")) {
+        (Some(url), _, _) => KeySource::Jwks(url.parse().map_err(|_| cenote_jwt::Error::Address(url))?),
+        (_, Some(pem), _) => KeySource::Pem(pem.into_bytes()),
+        (_, _, Some(secret)) => KeySource::Secret(secret.into_bytes()),
+        _ => KeySource::Discovery,
+    };
+    Ok(Some(cenote_jwt::Options {
+        issuer,
+        audience: config.text("jwt.audience").to_owned(),
+        key,
+        tenant_claim: config.text("jwt.tenant_claim").to_owned(),
+        roles_claim: config.text("jwt.roles_claim").to_owned(),
+        default_tenant: text("jwt.default_tenant"),
+    }))
 }
 
 fn catalog_options(config: &Config, data_dir: &DataDir) -> CatalogOptions {

@@ -56,6 +56,8 @@ pub enum RecordFormat {
 pub struct DecodedRecords {
     /// Rows of neighbouring records, by the number of the first.
     pub batches: Vec<(usize, RecordBatch)>,
+    /// Of changes, of which a record says none, one or two: for each batch the records of its rows. Empty where a record is a row.
+    pub records: Vec<Vec<usize>>,
     /// Records that do not fit, by number, and why.
     pub bad: Vec<(usize, String)>,
 }
@@ -86,11 +88,6 @@ impl Decoder {
         check(&format, &schema)?;
         let cells = (0..schema.fields().len()).map(Some).collect();
         Ok(Self { format, schema, cells })
-    }
-
-    /// True if rows come with [`CHANGE`] behind their columns, not one for each record.
-    pub fn is_changelog(&self) -> bool {
-        matches!(self.format, RecordFormat::DebeziumJson(_))
     }
 
     /// CSV: the columns stand where this first record of a file says.
@@ -126,12 +123,12 @@ impl Decoder {
         decoded
     }
 
-    fn rows(&self, records: &[&[u8]]) -> Result<RecordBatch, String> {
+    fn rows(&self, records: &[&[u8]]) -> Result<Rows, String> {
         let columns: Vec<ArrayRef> = match &self.format {
             RecordFormat::Json(options) => json::columns(records, &self.schema, options)?,
             RecordFormat::DebeziumJson(options) => {
-                let changes = debezium::rows(records)?;
-                let rows: Vec<&[u8]> = changes.iter().map(|(_, row)| *row).collect();
+                let changes = debezium::changes(records)?;
+                let rows: Vec<&[u8]> = changes.iter().map(|change| change.row).collect();
                 let columns = match rows.is_empty() {
                     true => RecordBatch::new_empty(self.schema.clone()).columns().to_vec(),
                     false => json::columns(&rows, &self.schema, options)?,
@@ -148,7 +145,21 @@ impl Decoder {
                 vec![std::sync::Arc::new(BinaryArray::from_iter_values(records.iter()))]
             }
         };
-        batch(&self.schema, columns)
+        batch(&self.schema, columns).map(Rows::each)
+    }
+}
+
+/// Rows of neighbouring records.
+struct Rows {
+    batch: RecordBatch,
+    /// The record of each, counted from the first, if records are not rows.
+    records: Option<Vec<usize>>,
+}
+
+impl Rows {
+    /// Each is a record.
+    fn each(batch: RecordBatch) -> Self {
+        Self { batch, records: None }
     }
 }
 
@@ -157,11 +168,13 @@ fn by_halves(
     range: Range<usize>,
     at_bad: AtBad,
     decoded: &mut DecodedRecords,
-    rows: &impl Fn(Range<usize>) -> Result<RecordBatch, String>,
+    rows: &impl Fn(Range<usize>) -> Result<Rows, String>,
 ) -> bool {
     match rows(range.clone()) {
-        Ok(batch) => {
+        Ok(Rows { batch, records }) => {
             decoded.batches.push((range.start, batch));
+            let records = records.map(|records| records.iter().map(|record| range.start + record).collect());
+            decoded.records.extend(records);
             true
         }
         Err(reason) if range.len() == 1 => {

@@ -209,7 +209,7 @@ impl FileReader {
                 let records: Vec<&[u8]> = ranges.into_iter().map(|range| &all[range]).collect();
                 this.decode(&records, at_bad)
             });
-            let DecodedRecords { batches, bad } =
+            let DecodedRecords { batches, records: rows_of, bad } =
                 decoded.await.map_err(|error| self.unreadable(path, error.to_string()))?;
             let place = |number: usize| RowPlace {
                 partition: partition.clone(),
@@ -220,10 +220,17 @@ impl FileReader {
             for (number, reason) in bad {
                 part.bad.push(BadRow::new(place(number), &chunk[records[number].clone()], reason));
             }
+            let mut rows_of = rows_of.into_iter();
             for (number, batch) in batches {
-                let place = place(number);
-                part.batches.push(self.complete(&batch, &place, now)?);
-                part.places.push(RowPlaces::behind(place));
+                let places = match rows_of.next() {
+                    Some(rows_of) => {
+                        let offsets = rows_of.iter().map(|record| part.place.rows + *record as u64);
+                        RowPlaces::each(partition.clone(), offsets.collect())
+                    }
+                    None => RowPlaces::behind(place(number)),
+                };
+                part.batches.push(self.complete(&batch, &places, now)?);
+                part.places.push(places);
             }
             rows += if says_something { records.len() } else { 0 };
             part.place.rows += records.len() as u64;
@@ -344,27 +351,28 @@ impl FileReader {
                 .collect::<Result<Vec<_>, _>>()
                 .and_then(|columns| RecordBatch::try_new(self.stored.clone(), columns))
                 .map_err(|error| self.unreadable(path, error.to_string()))?;
+            let places = RowPlaces::behind(place);
             part.place.rows += batch.num_rows() as u64;
-            part.batches.push(self.complete(&columns, &place, now)?);
-            part.places.push(RowPlaces::behind(place));
+            part.batches.push(self.complete(&columns, &places, now)?);
+            part.places.push(places);
         }
         part.at_end = part.place.rows >= total;
         Ok(part)
     }
 
     /// The stored columns with what the file tells between them, and the event time behind.
-    fn complete(&self, batch: &RecordBatch, place: &RowPlace, now: Micros) -> Result<RecordBatch, Error> {
+    fn complete(&self, batch: &RecordBatch, places: &RowPlaces, now: Micros) -> Result<RecordBatch, Error> {
         let rows = batch.num_rows();
         let mut stored = batch.columns().iter();
         let told = |metadata: Metadata| -> ArrayRef {
             match metadata {
                 Metadata::Path => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                    place.partition.as_ref(),
+                    places.partition().as_ref(),
                     rows,
                 ))),
                 Metadata::Row => {
-                    let first = i64::try_from(place.offset).unwrap_or(i64::MAX);
-                    Arc::new((first..first.saturating_add(rows as i64)).collect::<Int64Array>())
+                    let numbers = (0..rows).map(|at| i64::try_from(places.offset(at)).unwrap_or(i64::MAX));
+                    Arc::new(Int64Array::from_iter_values(numbers))
                 }
             }
         };

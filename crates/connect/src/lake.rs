@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{
@@ -30,7 +31,7 @@ use futures::TryStreamExt;
 use crate::source::{ROW_ID, changed};
 use crate::{Error, Pulled, Source, Wanted, stamped};
 
-/// How often the buffer of the table is looked at: rows wait no longer than this for their flush.
+/// Rows that come one after the other are flushed together, this often: none waits longer.
 const FEED_DELAY: Duration = Duration::from_millis(250);
 /// How long a hold lives without being renewed.
 const HOLD_TTL: Duration = Duration::from_secs(3 * 86_400);
@@ -131,6 +132,8 @@ pub struct LakeSource {
     hold: Option<(Hold, Micros)>,
     /// Files of the snapshot, by their smallest time.
     files: Option<(Txn, Vec<ScanFile>)>,
+    /// When buffered rows were last told of, in µs.
+    woken: AtomicI64,
 }
 
 impl LakeSource {
@@ -162,7 +165,8 @@ impl LakeSource {
             LakeMode::Append => stamped(&columns),
             LakeMode::Changes => changed(&columns),
         };
-        Self { lake, ingest, scope, table, mode, times, schema, read, holder, hold: None, files: None }
+        let (hold, files, woken) = (None, None, AtomicI64::new(0));
+        Self { lake, ingest, scope, table, mode, times, schema, read, holder, hold, files, woken }
     }
 
     fn name(&self) -> String {
@@ -491,10 +495,17 @@ impl Source for LakeSource {
                         return;
                     }
                 }
-                () = self.lake.clock.pause(FEED_DELAY) => {}
-            }
-            if self.ingest.buffered(self.table.id).0 > 0 {
-                return;
+                () = self.ingest.until_buffered(self.table.id) => {
+                    // Rows after a silence are read at once, others together.
+                    let now = self.lake.clock.now();
+                    let before = Micros(self.woken.swap(now.0, Ordering::Relaxed));
+                    let rest = FEED_DELAY.saturating_sub(now.since(before));
+                    if !rest.is_zero() {
+                        self.lake.clock.pause(rest).await;
+                        self.woken.store(self.lake.clock.now().0, Ordering::Relaxed);
+                    }
+                    return;
+                }
             }
         }
     }

@@ -44,7 +44,6 @@ impl RowPlaces {
     }
 
     /// Rows with numbers of their own.
-    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "for messages"))]
     pub(crate) fn each(partition: Arc<str>, offsets: Vec<u64>) -> Self {
         let follow = offsets.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
         let numbers = match offsets.first() {
@@ -61,11 +60,15 @@ impl RowPlaces {
 
     /// Where a row of the batch stands.
     pub fn row(&self, at: usize) -> RowPlace {
-        let offset = match &self.numbers {
+        RowPlace { partition: self.partition.clone(), offset: self.offset(at) }
+    }
+
+    /// Its number there.
+    pub(crate) fn offset(&self, at: usize) -> u64 {
+        match &self.numbers {
             Numbers::From(first) => first + at as u64,
             Numbers::Each(offsets) => offsets.get(at).copied().unwrap_or(u64::MAX),
-        };
-        RowPlace { partition: self.partition.clone(), offset }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use cenote_vocab::{Lsn, Micros, TableId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::BufferedBatch;
 use crate::admission::Held;
@@ -48,6 +49,8 @@ struct TableRows {
     /// Rows and bytes above `flushed`.
     rows: u64,
     bytes: u64,
+    /// Rings when rows come.
+    grown: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -136,6 +139,11 @@ impl Buffer {
         self.0.lock().tables.get(&table).map_or((0, 0), |rows| (rows.rows, rows.bytes))
     }
 
+    /// Rings when rows of `table` come.
+    pub(crate) fn grown(&self, table: TableId) -> Arc<Notify> {
+        Arc::clone(&self.0.lock().tables.entry(table).or_default().grown)
+    }
+
     /// The tables with rows that are not in files.
     pub(crate) fn waiting(&self) -> Vec<Waiting> {
         let inner = self.0.lock();
@@ -190,6 +198,7 @@ impl Inner {
         table.bytes += new.held.bytes();
         let batch = BufferedBatch { lsn, ..new.batch };
         table.batches.push_back(Buffered { batch, received: new.received, held: new.held });
+        table.grown.notify_waiters();
         !was_large && is_large(table)
     }
 }

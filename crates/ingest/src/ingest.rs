@@ -150,6 +150,19 @@ impl Ingest {
         self.inner.buffer.unflushed(table)
     }
 
+    /// Waits until a table has buffered rows; not at all if it has.
+    pub async fn until_buffered(&self, table: TableId) {
+        let grown = self.inner.buffer.grown(table);
+        loop {
+            let mut grew = std::pin::pin!(grown.notified());
+            grew.as_mut().enable(); // or rows that come between the look and the wait would be missed
+            if self.buffered(table).0 > 0 {
+                return;
+            }
+            grew.await;
+        }
+    }
+
     /// The oldest and newest place of the log and its size in bytes.
     pub fn log_status(&self) -> (u64, u64, u64) {
         let (oldest, newest, bytes) = self.inner.log.get().map(Log::status).unwrap_or_default();

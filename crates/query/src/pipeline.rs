@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cenote_catalog::{Identity, Pipeline, TableDef};
 use cenote_vocab::{ErrorKind, Scope, Txn};
 use datafusion::catalog::TableProvider;
+use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
@@ -215,12 +216,12 @@ impl Session {
 }
 
 impl Engine {
-    /// The rows of a plan of `state`, on the engine's threads and with a memory pool of its own.
+    /// The rows of a plan that runs in such a task, on the engine's threads and with a memory pool of its own.
     pub fn run_plan(
         &self,
-        state: &SessionState,
+        task: TaskContext,
         plan: Arc<dyn ExecutionPlan>,
     ) -> datafusion::common::Result<SendableRecordBatchStream> {
-        self.base().stream(state, plan)
+        self.base().run(task, plan)
     }
 }

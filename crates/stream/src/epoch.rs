@@ -1,11 +1,13 @@
 //! Parts of an epoch: what runs its plans, and how far event time is when it ends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_query::Engine;
 use cenote_vocab::Txn;
+use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -16,7 +18,7 @@ use crate::Error;
 use crate::checkpoint::SourceState;
 use crate::feed::{Feed, Feeds};
 use crate::lookups::Lookups;
-use crate::pieces::{Pieces, by_row};
+use crate::pieces::{Pieces, only_leaf};
 
 /// What came of looking for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +46,11 @@ impl Executor<'_> {
         plan: &Arc<dyn ExecutionPlan>,
         feeds: &Feeds,
     ) -> Result<Vec<RecordBatch>, Error> {
-        let pieces = match by_row(plan) {
-            true => self.pieces.of(feeds.rows_max()),
-            false => 1,
+        let pieces = match only_leaf(plan) {
+            Some(leaf) if self.pieces.of(feeds.rows_max()) > 1 => {
+                self.pieces.of(self.rows(leaf, feeds).await?)
+            }
+            _ => 1,
         };
         if pieces == 1 {
             return Box::pin(self.run_piece(plan, feeds)).await;
@@ -62,13 +66,28 @@ impl Executor<'_> {
         plan: &Arc<dyn ExecutionPlan>,
         feeds: &Feeds,
     ) -> Result<Vec<RecordBatch>, Error> {
-        let mut state = self.state.clone();
-        state.config_mut().set_extension(Arc::new(feeds.clone()));
         // Some nodes keep what they saw, such as the rows that a join has loaded.
         let plan = reset_plan_states(plan.clone())?;
-        let mut rows: Vec<RecordBatch> = self.engine.run_plan(&state, plan)?.try_collect().await?;
+        let mut rows: Vec<RecordBatch> =
+            self.engine.run_plan(self.task(feeds), plan)?.try_collect().await?;
         rows.retain(|batch| batch.num_rows() > 0);
         Ok(rows)
+    }
+
+    /// How many rows a leaf gives.
+    async fn rows(&self, leaf: &Arc<dyn ExecutionPlan>, feeds: &Feeds) -> Result<usize, Error> {
+        let batches: Vec<RecordBatch> = leaf.execute(0, Arc::new(self.task(feeds)))?.try_collect().await?;
+        Ok(batches.iter().map(RecordBatch::num_rows).sum())
+    }
+
+    /// What plans find their rows in. They know their functions, of which a task would have a copy of the names each time.
+    fn task(&self, feeds: &Feeds) -> TaskContext {
+        let mut config = self.state.config().clone();
+        config.set_extension(Arc::new(feeds.clone()));
+        let (scalar, higher, aggregate, window) =
+            (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        let session = self.state.session_id().to_owned();
+        TaskContext::new(None, session, config, scalar, higher, aggregate, window, self.state.runtime_env().clone())
     }
 }
 

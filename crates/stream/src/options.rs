@@ -260,6 +260,8 @@ pub struct Limits {
     pub full_block_bytes: usize,
     /// State in memory at most, though there may be more memory.
     pub state_bytes: u64,
+    /// Open windows of an operator up to this are written whole with each epoch; of more, what an epoch changes.
+    pub open_bytes: u64,
     /// Rows of a piece that is worked on beside others, at least.
     pub piece_rows: usize,
     /// Fewer rows than these stay together.
@@ -280,6 +282,7 @@ impl Default for Limits {
             inline_state_bytes: 64 << 10,
             full_block_bytes: 16 << 20,
             state_bytes: u64::MAX,
+            open_bytes: 32 << 20,
             piece_rows: 8192,
             wide_rows: 20_000,
             lookup_bytes: 64 << 20,

@@ -44,26 +44,26 @@ pub(crate) fn cores() -> usize {
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
-/// True if the rows of a plan follow from those of its only feed one by one, or add up as many of them as there are.
-pub(crate) fn by_row(plan: &Arc<dyn ExecutionPlan>) -> bool {
+/// The only leaf of a plan whose rows follow from those of it one by one, or add up as many of them as there are.
+pub(crate) fn only_leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
     let adds_up = |plan: &Arc<dyn ExecutionPlan>| {
         let aggregate = plan.downcast_ref::<AggregateExec>();
         aggregate.is_some_and(|aggregate| *aggregate.mode() == AggregateMode::Partial)
     };
     if plan.fetch().is_some() {
-        return false;
+        return None;
     }
     match plan.children().as_slice() {
-        [] => plan.is::<StreamingTableExec>(),
+        [] => Some(plan).filter(|plan| plan.is::<StreamingTableExec>()),
         [input] => {
             let is_such = plan.is::<ProjectionExec>()
                 || plan.is::<FilterExec>()
                 || plan.is::<UnnestExec>()
                 || plan.is::<CooperativeExec>()
                 || adds_up(plan);
-            is_such && by_row(input)
+            if is_such { only_leaf(input) } else { None }
         }
-        _ => false,
+        _ => None,
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             ("SELECT v FROM t UNION ALL SELECT v FROM t", false),
         ] {
             let plan = context.sql(sql).await.expect(sql).create_physical_plan().await.expect(sql);
-            assert_eq!(by_row(&plan), expected, "{sql}");
+            assert_eq!(only_leaf(&plan).is_some(), expected, "{sql}");
         }
     }
 }

@@ -23,6 +23,7 @@ mod keyed;
 mod lineage;
 mod lookup;
 mod operator;
+mod parked;
 mod phases;
 mod stage;
 mod table;

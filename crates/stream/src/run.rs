@@ -333,7 +333,7 @@ impl Run {
         watch.lap(|took| &mut took.cut);
         fail::fail_point!("epoch.cut", |_| Err(Error::FailPoint("epoch.cut")));
         let epoch = Epoch(self.epoch.0 + 1);
-        let Ran { rows, sunk, advanced } = Box::pin(self.run_without_bad(&mut cut)).await?;
+        let Ran { rows, sunk, advanced } = Box::pin(self.run_within(&mut cut)).await?;
         watch.lap(|took| &mut took.run);
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
@@ -341,7 +341,6 @@ impl Run {
         standing.rows_forgotten += advanced.iter().map(|advanced| advanced.forgotten).sum::<u64>();
         let outputs = rows.iter().chain(&sunk).flatten();
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
-        self.make_room_for(&advanced)?;
         let closing = if standing.finished { Closing::Close } else { Closing::Open };
         self.stage_writers(epoch, &mut standing, &sunk, closing).await?;
         fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));

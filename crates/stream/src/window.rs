@@ -42,11 +42,6 @@ pub(crate) enum WindowKind {
 }
 
 impl WindowKind {
-    /// True for windows that follow each other: each instant is in one.
-    pub(crate) fn is_tumbling(self) -> bool {
-        matches!(self, Self::Fixed(windows) if windows.slide == windows.width)
-    }
-
     /// How long each is, µs, if all are as long.
     pub(crate) fn width(self) -> Option<i64> {
         match self {
@@ -67,7 +62,7 @@ impl WindowKind {
 impl std::fmt::Display for WindowKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Fixed(windows) if self.is_tumbling() => write!(f, "tumble of {}", length(windows.width)),
+            Self::Fixed(windows) if windows.is_tumbling() => write!(f, "tumble of {}", length(windows.width)),
             Self::Fixed(windows) => {
                 write!(f, "hop of {} every {}", length(windows.width), length(windows.slide))
             }
@@ -111,6 +106,11 @@ impl Windows {
         Ok(windows)
     }
 
+    /// True for windows that follow each other: each instant is in one.
+    pub(crate) fn is_tumbling(self) -> bool {
+        self.slide == self.width
+    }
+
     /// Every window begins and ends where a pane does.
     pub(crate) fn pane_width(self) -> i64 {
         let (mut a, mut b) = (self.slide, self.width);
@@ -135,6 +135,11 @@ impl Windows {
         floor(pane, self.slide, self.offset).saturating_add(self.width)
     }
 
+    /// The end of the last window that holds an instant.
+    pub(crate) fn last_end_of(self, time: i64) -> i64 {
+        self.last_end(self.pane(time))
+    }
+
     /// Starts of the windows of a pane that end after `after` and at or before `upto`.
     fn closing(self, pane: i64, after: i64, upto: i64) -> impl Iterator<Item = i64> {
         let last = floor(pane, self.slide, self.offset);
@@ -144,6 +149,38 @@ impl Windows {
             let end = start.saturating_add(self.width);
             end > after && end <= upto
         })
+    }
+
+    /// True if some window ends behind one instant and not behind another.
+    pub(crate) fn some_end(self, (after, upto): (i64, i64)) -> bool {
+        let last = floor(upto.saturating_sub(self.width), self.slide, self.offset);
+        last.saturating_add(self.width) > after
+    }
+
+    /// True if some window of a pane ends behind one instant and not behind another.
+    pub(crate) fn closes(self, pane: i64, (after, upto): (i64, i64)) -> bool {
+        self.closing(pane, after, upto).next().is_some()
+    }
+
+    /// True if no window needs a pane any more.
+    pub(crate) fn is_over(self, pane: i64, watermark: i64) -> bool {
+        self.last_end(pane) <= watermark
+    }
+
+    /// How many windows of a pane end behind one instant and not behind another.
+    fn count(self, pane: i64, (after, upto): (i64, i64)) -> u64 {
+        // The windows that begin up to here, whichever the first is.
+        let begun =
+            |end: i64| end.saturating_sub(self.width).saturating_sub(self.offset).div_euclid(self.slide);
+        let last = begun(upto.min(self.last_end(pane)));
+        u64::try_from(last.saturating_sub(begun(after.max(pane)))).unwrap_or(0)
+    }
+
+    /// An end of windows about in the middle between two instants, if there is one.
+    fn middle(self, (after, upto): (i64, i64)) -> Option<i64> {
+        let middle = after.midpoint(upto).saturating_sub(self.width);
+        let middle = floor(middle, self.slide, self.offset).saturating_add(self.width);
+        (middle > after && middle < upto).then_some(middle)
     }
 
     /// The panes of instants.
@@ -241,6 +278,25 @@ pub(crate) fn closing(
     Ok(RecordBatch::try_new(taken.schema(), columns)?)
 }
 
+/// The time from one place of the watermark to another in two parts, if the rows of closing windows were more than so many.
+pub(crate) fn halves(
+    panes: &[RecordBatch],
+    column: usize,
+    windows: Windows,
+    (after, upto): (i64, i64),
+    rows_max: u64,
+) -> Option<[(i64, i64); 2]> {
+    let all = || panes.iter().flat_map(|panes| starts(panes, column).values());
+    let rows: u64 = all().map(|pane| windows.count(*pane, (after, upto))).sum();
+    if rows <= rows_max {
+        return None;
+    }
+    let first = all().copied().min()?.max(after);
+    let last = all().map(|pane| windows.last_end(*pane)).max()?.min(upto);
+    let middle = windows.middle((first, last))?;
+    Some([(after, middle), (middle, upto)])
+}
+
 /// The rows of panes that a window which is still open needs.
 pub(crate) fn open(
     panes: &RecordBatch,
@@ -248,7 +304,7 @@ pub(crate) fn open(
     windows: Windows,
     watermark: i64,
 ) -> Result<RecordBatch, Error> {
-    let kept = starts(panes, column).values().iter().map(|pane| Some(windows.last_end(*pane) > watermark));
+    let kept = starts(panes, column).values().iter().map(|pane| Some(!windows.is_over(*pane, watermark)));
     let kept: BooleanArray = kept.collect();
     if kept.true_count() == panes.num_rows() {
         return Ok(panes.clone());
@@ -299,8 +355,50 @@ mod tests {
         assert_eq!(close(2, 4), [(0, 0, 4), (1, 0, 4)]);
         assert_eq!(close(4, 5), []);
         assert_eq!(close(5, i64::MAX), [(1, 2, 6)]);
+        assert!(windows.some_end((i64::MIN, i64::MAX)) && windows.some_end((3, 4)));
+        assert!(!windows.some_end((4, 5)) && !windows.some_end((4, 4)));
         let left = |watermark| open(&panes, 1, windows, watermark).expect("filters").num_rows();
         assert_eq!([left(3), left(4), left(5), left(6)], [2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn many_windows_close_in_parts_that_are_all_of_them() {
+        let windows = Windows::hop(2, 60).expect("fits");
+        let panes = [rows(windows, &[1, 3, 40, 41, 90]), rows(windows, &[-7, 5])];
+        for whole in [(i64::MIN, i64::MAX), (10, 77), (i64::MIN, 4), (60, i64::MAX)] {
+            let close = |part| -> Vec<(i64, i64, i64)> {
+                panes
+                    .iter()
+                    .flat_map(|run| spans_of(&closing(run, 1, windows, part).expect("closes")))
+                    .collect()
+            };
+            let (mut parts, mut closed) = (vec![whole], Vec::new());
+            while let Some(part) = parts.pop() {
+                match halves(&panes, 1, windows, part, 20) {
+                    Some([first, second]) => parts.extend([second, first]),
+                    None => {
+                        let rows = close(part);
+                        let counted: u64 = panes
+                            .iter()
+                            .flat_map(|run| starts(run, 1).values())
+                            .map(|pane| windows.count(*pane, part))
+                            .sum();
+                        assert_eq!(rows.len() as u64, counted);
+                        assert!(rows.len() <= 20, "{part:?}");
+                        closed.extend(rows);
+                    }
+                }
+            }
+            let mut all = close(whole);
+            all.sort_unstable();
+            closed.sort_unstable();
+            assert_eq!(closed, all);
+        }
+        assert_eq!(
+            halves(&panes, 1, Windows::tumble(60, 0).expect("fits"), (0, 60), 1),
+            None,
+            "one window stays whole"
+        );
     }
 
     #[test]

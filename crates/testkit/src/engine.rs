@@ -1,20 +1,25 @@
 //! An engine over the lake and the log of a test, without doors.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray as _};
+use arrow::datatypes::Float64Type;
 use arrow::util::display::array_value_to_string;
 use cenote_catalog::Identity;
 use cenote_codec::Precision;
 use cenote_ingest::{Format, Ingest, WriteRequest};
 use cenote_query::{Bounds, Engine, Error, Outcome, QueryOptions, Session, SessionOptions};
 use cenote_table::Lake;
-use cenote_vocab::{Fault, MemoryPool, Scope};
+use cenote_vocab::{Clock, Fault, MemoryPool, Scope};
 use futures::TryStreamExt;
 
 use crate::ingest::{TestIngest, line_protocol};
 use crate::lake::{MEMORY_BYTES, TestLake};
+
+/// Bytes on disk for what is spilled, where a test does not say.
+const SPILL_BYTES: u64 = 1 << 30;
 
 /// An engine and what it stands on.
 pub struct TestEngine {
@@ -39,16 +44,20 @@ pub async fn node() -> TestEngine {
 
 /// A node without doors, on a new lake, with so many bytes for queries.
 pub async fn node_with(query_memory_bytes: u64) -> TestEngine {
-    node_of(query_memory_bytes, 1 << 30).await
+    node_of(TestLake::new().await, query_memory_bytes, SPILL_BYTES).await
 }
 
 /// A node without doors, on a new lake, with so many bytes on disk for what is spilled.
 pub async fn node_with_disk(spill_bytes_max: u64) -> TestEngine {
-    node_of(MEMORY_BYTES, spill_bytes_max).await
+    node_of(TestLake::new().await, MEMORY_BYTES, spill_bytes_max).await
 }
 
-async fn node_of(query_memory_bytes: u64, spill_bytes_max: u64) -> TestEngine {
-    let disk = TestLake::new().await;
+/// A node without doors, on a new lake, by a clock that the test may move.
+pub async fn node_with_clock(clock: Clock) -> TestEngine {
+    node_of(TestLake::with_clock(clock).await, MEMORY_BYTES, SPILL_BYTES).await
+}
+
+async fn node_of(disk: TestLake, query_memory_bytes: u64, spill_bytes_max: u64) -> TestEngine {
     let log = disk.open().await;
     let options = QueryOptions {
         timeout: Duration::from_secs(60),
@@ -135,6 +144,30 @@ impl TestSession {
             }
         }
         Ok((rows, execution.outcome()))
+    }
+
+    /// How many rows a statement gives that succeeds, and a number that is the same in whatever order they come; floats count with
+    /// nine digits.
+    pub async fn digest(&self, sql: &str) -> (u64, u64) {
+        let prepared = self.session.prepare(sql, &[]).await.expect("a statement");
+        let execution = self.session.execute(&prepared, Vec::new(), Bounds::default()).await;
+        let mut batches = execution.unwrap_or_else(|error| panic!("{sql}: {error}")).batches;
+        let (mut rows, mut sum) = (0, 0_u64);
+        while let Some(batch) = batches.try_next().await.unwrap_or_else(|error| panic!("{sql}: {error}")) {
+            rows += batch.num_rows() as u64;
+            for row in 0..batch.num_rows() {
+                let mut hasher = DefaultHasher::new();
+                for column in batch.columns() {
+                    match column.as_primitive_opt::<Float64Type>().filter(|floats| floats.is_valid(row)) {
+                        Some(floats) => format!("{:.8e}", floats.value(row)).hash(&mut hasher),
+                        None if column.is_null(row) => 0_u8.hash(&mut hasher),
+                        None => array_value_to_string(column, row).expect("it prints").hash(&mut hasher),
+                    }
+                }
+                sum = sum.wrapping_add(hasher.finish());
+            }
+        }
+        (rows, sum)
     }
 
     /// The rows of a statement that succeeds, each with `|` between its cells.

@@ -145,16 +145,17 @@ impl AccessBook {
         for (at, grant) in grants.iter().enumerate() {
             match &grant.principal {
                 Principal::Role(name) => of_roles.entry(name).or_default().push(at),
-                Principal::Token(id) => of_tokens.entry(*id).or_default().push(at),
+                Principal::Token(id) | Principal::Claims(id) => of_tokens.entry(*id).or_default().push(at),
             }
         }
         let in_roles = members.iter().filter_map(|one| match &one.member {
-            Principal::Token(id) => Some(*id),
+            Principal::Token(id) | Principal::Claims(id) => Some(*id),
             Principal::Role(_) => None,
         });
         let tokens: BTreeSet<i64> = in_roles.chain(of_tokens.keys().copied()).collect();
         let holder = |id: i64| {
-            let roles = roles_of(&members, &Principal::Token(id));
+            let mut roles = roles_of(&members, &Principal::Token(id));
+            roles.extend(roles_of(&members, &Principal::Claims(id)));
             let built_in = roles.iter().filter_map(|role| Privileges::of_role(role));
             let everywhere = built_in.flat_map(Privileges::iter).collect();
             let mut held = of_tokens.get(&id).cloned().unwrap_or_default();
@@ -168,6 +169,12 @@ impl AccessBook {
     /// Roles that a token's owner has, by itself or through other roles.
     pub fn roles_of(&self, token: i64) -> impl Iterator<Item = &str> {
         self.by_token.get(&token).into_iter().flat_map(|holder| holder.roles.iter().map(String::as_str))
+    }
+
+    /// Roles that the claims of its bearer tokens give to a token's owner.
+    pub(crate) fn claimed(&self, token: i64) -> BTreeSet<&str> {
+        let claims = Principal::Claims(token);
+        self.members.iter().filter(|one| one.member == claims).map(|one| one.role.as_str()).collect()
     }
 
     /// True if whoever has `role` has `other` too.

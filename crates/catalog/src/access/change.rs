@@ -13,6 +13,8 @@ use crate::Error;
 pub enum Principal {
     /// The owner of a token, by its number.
     Token(i64),
+    /// The owner of a token, as far as the issuer of its bearer tokens vouches for it: the roles of its claims.
+    Claims(i64),
     /// Everybody who has a role.
     Role(String),
 }
@@ -22,6 +24,7 @@ impl Principal {
     pub(crate) fn stored(&self) -> String {
         match self {
             Self::Token(id) => format!("token:{id}"),
+            Self::Claims(id) => format!("claims:{id}"),
             Self::Role(name) => format!("role:{name}"),
         }
     }
@@ -29,6 +32,7 @@ impl Principal {
     pub(crate) fn of_stored(text: &str) -> Result<Self, Error> {
         let found = match text.split_once(':') {
             Some(("token", id)) => id.parse().ok().map(Self::Token),
+            Some(("claims", id)) => id.parse().ok().map(Self::Claims),
             Some(("role", name)) => Some(Self::Role(name.to_owned())),
             _ => None,
         };
@@ -107,6 +111,7 @@ impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(id) => write!(f, "token {id}"),
+            Self::Claims(id) => write!(f, "claims of token {id}"),
             Self::Role(name) => write!(f, "role {name}"),
         }
     }
@@ -118,7 +123,7 @@ mod tests {
 
     #[test]
     fn principals_are_stored_as_words() {
-        for principal in [Principal::Token(16_385), Principal::Role("a:b".into())] {
+        for principal in [Principal::Token(16_385), Principal::Claims(7), Principal::Role("a:b".into())] {
             assert_eq!(Principal::of_stored(&principal.stored()).expect("its own words"), principal);
         }
         assert!(Principal::of_stored("token:x").is_err());

@@ -1,5 +1,7 @@
 //! Rows of roles, their members and grants.
 
+use std::collections::BTreeSet;
+
 use cenote_vocab::{CatalogId, LIVE, Micros, Txn};
 use uuid::Uuid;
 
@@ -135,6 +137,19 @@ pub(crate) async fn forget(
         transaction.execute(statement).await?;
     }
     Ok(())
+}
+
+/// Gives a principal these roles and no others.
+pub(crate) async fn set_roles(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    (member, roles): (&Principal, &BTreeSet<&str>),
+    txn: Txn,
+) -> Result<(), Failure> {
+    forget(transaction, catalog, member).await?;
+    let row = |role: &&str| vec![catalog.0.into(), (*role).into(), member.stored().into(), txn.into()];
+    let rows: Vec<Vec<Cell>> = roles.iter().map(row).collect();
+    transaction.insert_missing(&ROLE_MEMBER, &rows).await
 }
 
 /// Ends all that was granted on an object that is gone for good.

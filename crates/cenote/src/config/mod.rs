@@ -199,6 +199,21 @@ impl Config {
                 "auth.enabled = false with a listener that is not on loopback needs auth.allow_insecure = true".into(),
             ));
         }
+        let keys = [
+            !self.text("jwt.jwks_url").is_empty(),
+            self.flag("jwt.discovery"),
+            !self.text("jwt.public_key").is_empty(),
+            !self.text("jwt.hs256_secret").is_empty(),
+        ];
+        let keys = keys.into_iter().filter(|given| *given).count();
+        match (self.text("jwt.issuer").is_empty(), self.text("jwt.audience").is_empty()) {
+            (true, true) if keys == 0 => {}
+            (false, false) if keys == 1 => {}
+            _ => mistakes.push(Mistake::plain(
+                "bearer tokens need jwt.issuer, jwt.audience, and one of jwt.jwks_url, jwt.discovery, jwt.public_key, jwt.hs256_secret"
+                    .into(),
+            )),
+        }
         let token = self.text("auth.bootstrap_token");
         if !token.is_empty() && token.chars().count() < 32 {
             mistakes.push(Mistake::plain("auth.bootstrap_token needs at least 32 characters".into()));

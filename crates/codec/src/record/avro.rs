@@ -24,7 +24,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::framed::framed;
-use super::{AtBad, DecodedRecords, VALUE, batch, by_halves, fit, is_json, said};
+use super::{AtBad, DecodedRecords, Rows, VALUE, batch, by_halves, fit, is_json, said};
 use crate::Error;
 
 /// Bytes of an UUID, which Avro has as a type of its own.
@@ -67,7 +67,7 @@ impl AvroDecoder {
     pub fn decode(&self, records: &[&[u8]], at_bad: AtBad) -> DecodedRecords {
         let mut decoded = DecodedRecords::default();
         let number = |record: &&[u8]| framed(record).ok().map(|(number, _)| number);
-        let rows = |range: Range<usize>| self.rows(&records[range]);
+        let rows = |range: Range<usize>| self.rows(&records[range]).map(Rows::each);
         let mut start = 0;
         while let Some(first) = records.get(start) {
             let of = number(first);

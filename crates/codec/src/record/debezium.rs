@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::encode::json;
-use super::{JsonOptions, said};
+use super::{JsonOptions, Rows, said};
 
 /// The last column of rows that come and go: [`COMES`], [`GOES`], or [`REPLACED`] and behind it [`REPLACES`].
 pub const CHANGE: &str = "\u{1f}change";
@@ -54,10 +54,19 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D:
     <&RawValue>::deserialize(from).map(Some)
 }
 
+/// A row that a record names.
+pub(super) struct Change<'a> {
+    /// Which record it is.
+    record: usize,
+    /// What becomes of the row.
+    kind: i64,
+    pub(super) row: &'a [u8],
+}
+
 /// The rows that records name, each with what becomes of it. A record that is `null` says nothing.
-pub(super) fn rows<'a>(records: &[&'a [u8]]) -> Result<Vec<(i64, &'a [u8])>, String> {
-    let mut rows = Vec::with_capacity(records.len());
-    for record in records.iter().copied() {
+pub(super) fn changes<'a>(records: &[&'a [u8]]) -> Result<Vec<Change<'a>>, String> {
+    let mut changes = Vec::with_capacity(records.len());
+    for (number, record) in records.iter().copied().enumerate() {
         let envelope: Option<Envelope<'a>> = read(record)?;
         let inner = match &envelope {
             Some(Envelope { op: None, payload: Some(payload), .. }) => read(payload.get().as_bytes())?,
@@ -69,25 +78,31 @@ pub(super) fn rows<'a>(records: &[&'a [u8]]) -> Result<Vec<(i64, &'a [u8])>, Str
             row.map(|row| row.get().as_bytes())
                 .ok_or_else(|| format!("a change with op '{op}' without {name:?}"))
         };
+        let mut add = |kind: i64, row: &'a [u8]| changes.push(Change { record: number, kind, row });
         match op.as_ref() {
-            "c" | "r" => rows.push((COMES, row(after, "after")?)),
-            "u" => rows.extend([(REPLACED, row(before, "before")?), (REPLACES, row(after, "after")?)]),
-            "d" => rows.push((GOES, row(before, "before")?)),
+            "c" | "r" => add(COMES, row(after, "after")?),
+            "u" => {
+                let (before, after) = (row(before, "before")?, row(after, "after")?);
+                add(REPLACED, before);
+                add(REPLACES, after);
+            }
+            "d" => add(GOES, row(before, "before")?),
             other => return Err(format!("op '{other}' of a change is none of c, r, u, d")),
         }
     }
-    Ok(rows)
+    Ok(changes)
 }
 
 fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
-/// The rows with what becomes of them.
-pub(super) fn with_changes(rows: &RecordBatch, changes: &[(i64, &[u8])]) -> Result<RecordBatch, String> {
+/// The rows with what becomes of them, and the record of each.
+pub(super) fn with_changes(rows: &RecordBatch, changes: &[Change<'_>]) -> Result<Rows, String> {
     let mut columns = rows.columns().to_vec();
-    columns.push(Arc::new(changes.iter().map(|(change, _)| *change).collect::<Int64Array>()));
-    RecordBatch::try_new(Arc::new(changing(&rows.schema())), columns).map_err(said)
+    columns.push(Arc::new(changes.iter().map(|change| change.kind).collect::<Int64Array>()));
+    let batch = RecordBatch::try_new(Arc::new(changing(&rows.schema())), columns).map_err(said)?;
+    Ok(Rows { batch, records: Some(changes.iter().map(|change| change.record).collect()) })
 }
 
 /// Adds a record for each change. Rows without [`CHANGE`] all come.

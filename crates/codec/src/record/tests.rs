@@ -177,6 +177,12 @@ fn changes_go_both_ways() {
     ];
     let read = decoded(debezium.clone(), fields.clone(), &wrapped);
     assert_eq!((read.batches[0].1.num_rows(), read.bad.len()), (1, 0), "{read:?}");
+    // each row knows its record, also where a neighbour is bad
+    let all = ["null", lines[1], "{", lines[0], lines[2], lines[1]];
+    let read = decoded(debezium.clone(), fields.clone(), &all);
+    let rows: usize = read.batches.iter().map(|(_, batch)| batch.num_rows()).sum();
+    assert_eq!((read.records.concat(), rows), (vec![1, 1, 3, 4, 5, 5], 6), "{read:?}");
+    assert_eq!((read.batches.len(), read.bad.len(), read.bad[0].0), (read.records.len(), 1, 2));
     for (line, reason) in [
         (r#"{"after":{"id":1},"op":"u"}"#, "a change with op 'u' without \"before\""),
         (r#"{"before":{"id":1},"after":{"id":1},"op":"t"}"#, "op 't' of a change is none of c, r, u, d"),

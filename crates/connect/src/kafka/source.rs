@@ -185,7 +185,7 @@ impl KafkaSource {
         let (values, at_bad) = (self.values.clone(), self.at_bad);
         let (messages, decoded) = self
             .blocking(move || {
-                let decoded = values.decode(&messages, at_bad)?;
+                let decoded = values.decode(&messages, at_bad);
                 Ok((messages, decoded))
             })
             .await?;

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use cenote_codec::record::{AtBad, AvroDecoder, DecodedRecords, Decoder, RecordFormat, framed};
 
@@ -78,25 +76,24 @@ impl Values {
     }
 
     /// Rows of messages.
-    pub(super) fn decode(&self, messages: &Messages, at_bad: AtBad) -> Result<DecodedValues, ArrowError> {
+    pub(super) fn decode(&self, messages: &Messages, at_bad: AtBad) -> DecodedValues {
         let mut decoded = DecodedValues::default();
         let of_message = |at| self.records(messages.value(at)).map(move |record| (at, record));
         let (of, records): (Vec<usize>, Vec<&[u8]>) = (0..messages.len()).flat_map(of_message).unzip();
         for from in (0..records.len()).step_by(BATCH_ROWS) {
             let to = records.len().min(from + BATCH_ROWS);
             let (records, of) = (&records[from..to], &of[from..to]);
-            let part = match self.is_changelog() {
-                true => self.decode_changes(records, of, at_bad, &mut decoded)?,
-                false => {
-                    let part = self.decode_records(records, at_bad);
-                    for (at, rows) in part.batches {
-                        decoded.batches.push((of[at..at + rows.num_rows()].to_vec(), rows));
-                    }
-                    part.bad
-                }
-            };
-            let is_over = at_bad == AtBad::Stop && !part.is_empty();
-            decoded.bad.extend(part.into_iter().map(|(at, reason)| BadValue {
+            let DecodedRecords { batches, records: rows_of, bad } = self.decode_records(records, at_bad);
+            let mut rows_of = rows_of.into_iter();
+            for (at, rows) in batches {
+                let messages = match rows_of.next() {
+                    Some(rows_of) => rows_of.into_iter().map(|record| of[record]).collect(),
+                    None => of[at..at + rows.num_rows()].to_vec(),
+                };
+                decoded.batches.push((messages, rows));
+            }
+            let is_over = at_bad == AtBad::Stop && !bad.is_empty();
+            decoded.bad.extend(bad.into_iter().map(|(at, reason)| BadValue {
                 message: of[at],
                 raw: records[at].to_vec(),
                 reason,
@@ -105,38 +102,7 @@ impl Values {
                 break;
             }
         }
-        Ok(decoded)
-    }
-
-    /// Changes: a record says none, one or two rows, so each is decoded alone to know whose they are. Those that are bad.
-    fn decode_changes(
-        &self,
-        records: &[&[u8]],
-        of: &[usize],
-        at_bad: AtBad,
-        decoded: &mut DecodedValues,
-    ) -> Result<Vec<(usize, String)>, ArrowError> {
-        let (mut batches, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, record) in records.iter().enumerate() {
-            let part = self.decode_records(&[record], at_bad);
-            for (_, rows) in part.batches {
-                messages.extend(std::iter::repeat_n(of[at], rows.num_rows()));
-                batches.push(rows);
-            }
-            bad.extend(part.bad.into_iter().map(|(_, reason)| (at, reason)));
-            if at_bad == AtBad::Stop && !bad.is_empty() {
-                break;
-            }
-        }
-        if let Some(first) = batches.first() {
-            let rows = concat_batches(&first.schema(), &batches)?;
-            decoded.batches.push((messages, rows));
-        }
-        Ok(bad)
-    }
-
-    fn is_changelog(&self) -> bool {
-        matches!(self, Self::Records(decoder) | Self::Lines(decoder) if decoder.is_changelog())
+        decoded
     }
 
     /// The records of a value.

@@ -90,9 +90,18 @@ impl BaseState {
         state: &SessionState,
         plan: Arc<dyn ExecutionPlan>,
     ) -> datafusion::common::Result<SendableRecordBatchStream> {
-        let shared = state.runtime_env();
+        self.run(TaskContext::from(state), plan)
+    }
+
+    /// The rows of a plan that runs in such a task, with a memory pool of its own.
+    pub(crate) fn run(
+        &self,
+        task: TaskContext,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> datafusion::common::Result<SendableRecordBatchStream> {
+        let shared = task.runtime_env();
         let runtime = RuntimeEnv { memory_pool: query_pool(&self.memory), ..shared.as_ref().clone() };
-        self.cpu.stream(plan, Arc::new(TaskContext::from(state).with_runtime(Arc::new(runtime))))
+        self.cpu.stream(plan, Arc::new(task.with_runtime(Arc::new(runtime))))
     }
 
     /// Names of all functions, with their kind.

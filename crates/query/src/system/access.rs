@@ -134,7 +134,7 @@ struct GrantRow<'a> {
 impl Seen<'_> {
     fn is_own(&self, principal: &Principal) -> bool {
         match principal {
-            Principal::Token(id) => *id == self.identity.token.id,
+            Principal::Token(id) | Principal::Claims(id) => *id == self.identity.token.id,
             Principal::Role(name) => self.roles.contains(name),
         }
     }
@@ -143,6 +143,7 @@ impl Seen<'_> {
     fn named<'a>(&'a self, principal: &'a Principal) -> Option<(&'static str, &'a str)> {
         match principal {
             Principal::Token(id) => self.token(*id).map(|name| ("token", name)),
+            Principal::Claims(id) => self.token(*id).map(|name| ("claims", name)),
             Principal::Role(name) => Some(("role", name)),
         }
     }

@@ -22,7 +22,7 @@ use super::functions::{PaneOf, WindowsOf, is_window, windows};
 use super::hidden::{columns, hidden_column, with_hidden, with_row_time};
 use super::interval_cut::IntervalCut;
 use super::lookup::{LookupCut, lookup_of};
-use super::updating::{GroupedCut, KeyedCut, Over, group_columns};
+use super::updating::{GroupedCut, KeyedCut, LateOf, Over, group_columns};
 use crate::feed::Feed;
 use crate::streams::Streams;
 use crate::window::WindowKind;
@@ -336,23 +336,26 @@ impl<'a> Cut<'a> {
                 other => other,
             },
         };
-        if self.keeps_late {
-            return Err(Error::Unsupported(
-                "option 'late_rows' for windows of rows that may be taken back".to_owned(),
-            ));
-        }
         if self.streams.is_view() && self.forget_windows && matches!(windows, WindowKind::Session(_)) {
             let what = "session windows of a materialized view with a watermark";
             return Err(Error::Unsupported(what.to_owned()));
         }
-        let over = Over { name, window: Some(window_at), width: windows.width(), forget };
         let mut input = with_hidden(&input, &[EVENT_TIME, WEIGHT])?;
         let time = hidden_column(&input, 2)?;
+        let late = match (forget, windows) {
+            (Forget::Closed(_), WindowKind::Fixed(windows)) if self.keeps_late || !windows.is_tumbling() => {
+                let mut names = told_apart(&input);
+                names.truncate(names.len() - 2);
+                Some(LateOf { windows, names, keeps: self.keeps_late })
+            }
+            _ => None,
+        };
+        let over = Over { name, window: Some(window_at), width: windows.width(), forget, late };
         aggregate.group_expr[window_at] = match windows {
             WindowKind::Session(_) => {
                 return self.session_keys(aggregate, input, (PaneOf::call(windows, time), over));
             }
-            WindowKind::Fixed(_) if windows.is_tumbling() => PaneOf::call(windows, time),
+            WindowKind::Fixed(fixed) if fixed.is_tumbling() => PaneOf::call(windows, time),
             WindowKind::Fixed(windows) => {
                 let mut all: Vec<Expr> = columns(&input).collect();
                 let weight = all.pop();

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use arrow::array::{AsArray, BooleanArray};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 
 use super::operator::Moment;
+use super::stage;
 use crate::Error;
 use crate::idle::{Idle, Stamp};
+use crate::kept::LateRows;
 use crate::multiset::{Delta, Layout, Multiset};
-use crate::window;
+use crate::window::{self, Windows};
 
 /// When what is held of a key is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +28,39 @@ pub(super) enum Forget {
     Closed(usize),
 }
 
+/// Columns behind those of an operator by which rows that come too late are told; the last is the event time.
+pub(super) struct LateColumns {
+    pub(super) windows: Windows,
+    /// How many stand before them.
+    pub(super) width: usize,
+    /// What people call the columns, of all but the event time, if late rows are kept.
+    pub(super) names: Option<Vec<String>>,
+}
+
+/// Rows that came too late for their windows.
+#[derive(Default)]
+pub(super) struct TooLate {
+    pub(super) count: u64,
+    /// The same, if they are kept.
+    pub(super) rows: Vec<LateRows>,
+}
+
 /// The same for the keys of an operator.
 pub(super) struct Forgetting {
     forget: Forget,
     pub(super) idle: Idle,
+}
+
+impl LateColumns {
+    /// Which rows stand for their last window, and that is over.
+    fn late(&self, rows: &RecordBatch, ends: &[i64], watermark: i64) -> Result<BooleanArray, Error> {
+        let times =
+            rows.columns().last().and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+        let times = times.ok_or_else(|| Error::Invalid("windows without an event time".to_owned()))?;
+        let is_late =
+            |(end, time): (&i64, &i64)| *end <= watermark && self.windows.last_end_of(*time) == *end;
+        Ok(ends.iter().zip(times.values()).map(|row| Some(is_late(row))).collect())
+    }
 }
 
 /// A key as bytes.
@@ -75,22 +106,35 @@ impl Forgetting {
         matches!(self.forget, Forget::Quiet(_))
     }
 
-    /// The rows of windows that are not over, and how many are too late.
+    /// The rows of windows that are not over, and those that are too late. A row of several windows is too late when the last is over.
     pub(super) fn on_time(
         &self,
         rows: Vec<RecordBatch>,
         watermark: i64,
-    ) -> Result<(Vec<RecordBatch>, u64), Error> {
-        let Forget::Closed(at) = self.forget else { return Ok((rows, 0)) };
-        let (mut kept, mut late) = (Vec::new(), 0);
+        columns: Option<&LateColumns>,
+    ) -> Result<(Vec<RecordBatch>, TooLate), Error> {
+        let Forget::Closed(at) = self.forget else { return Ok((rows, TooLate::default())) };
+        let (mut kept, mut too_late) = (Vec::new(), TooLate::default());
         for batch in rows {
-            let open = window::ends(&batch, at).values().iter().map(|end| Some(*end > watermark));
-            let open: BooleanArray = open.collect();
-            late += (batch.num_rows() - open.true_count()) as u64;
+            let ends = window::ends(&batch, at).values();
+            let open: BooleanArray = ends.iter().map(|end| Some(*end > watermark)).collect();
+            if open.true_count() < batch.num_rows() {
+                let late = match columns {
+                    Some(columns) => columns.late(&batch, ends, watermark)?,
+                    None => not(&open)?,
+                };
+                too_late.count += late.true_count() as u64;
+                if let Some(names) = columns.and_then(|columns| columns.names.as_ref())
+                    && late.true_count() > 0
+                {
+                    let late = filter_record_batch(&batch, &late)?;
+                    too_late.rows.push(stage::late_rows(&late, names, watermark)?);
+                }
+            }
             kept.push(filter_record_batch(&batch, &open)?);
         }
         kept.retain(|batch| batch.num_rows() > 0);
-        Ok((kept, late))
+        Ok((kept, too_late))
     }
 
     /// Keys that are forgotten now. One that was touched in this epoch is not: it waits for the next.

@@ -16,7 +16,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::forget::Forgetting;
+use super::forget::{Forgetting, LateColumns, TooLate};
 use super::operator::{Advanced, Moment};
 use super::phases::Phases;
 use super::updating::GroupedCut;
@@ -38,6 +38,7 @@ pub(crate) struct Grouped {
     states: Layout,
     results: Layout,
     forgetting: Option<Forgetting>,
+    late: Option<LateColumns>,
     output: Feed,
 }
 
@@ -68,6 +69,7 @@ impl Grouped {
             states,
             results,
             forgetting,
+            late: cut.late,
             output: cut.output,
         })
     }
@@ -117,9 +119,9 @@ impl Grouped {
             return Err(Error::Invalid("state of two tables".to_owned()));
         };
         let mut rows = self.phases.rows(executor, feeds).await?;
-        let mut late = 0;
+        let mut late = TooLate::default();
         if let Some(forgetting) = &self.forgetting {
-            (rows, late) = forgetting.on_time(rows, moment.watermark.0)?;
+            (rows, late) = forgetting.on_time(rows, moment.watermark.0, self.late.as_ref())?;
         }
         let is_asked = !rows.is_empty() || (moment.is_first && self.is_whole());
         let touched = if is_asked { self.phases.partial(executor, rows).await? } else { Vec::new() };
@@ -168,7 +170,8 @@ impl Grouped {
         }
         feeds.set(self.output.id, vec![self.emitted(emitted.as_ref().unwrap_or(&delta_results))?]);
         deltas.splice(0..0, [delta_states, delta_results]);
-        Ok(Advanced { deltas, late, forgotten, ..Advanced::default() })
+        let (late, late_rows) = (late.count, late.rows);
+        Ok(Advanced { deltas, late, late_rows, forgotten, ..Advanced::default() })
     }
 
     /// Leaves out groups without rows; answers how many rows too many were taken back of those that had been forgotten.

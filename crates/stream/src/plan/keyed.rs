@@ -19,7 +19,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::check;
-use super::forget::{Forget, Forgetting};
+use super::forget::{Forget, Forgetting, LateColumns};
 use super::operator::{Advanced, Moment};
 use super::phases::types;
 use super::updating::KeyedCut;
@@ -64,6 +64,8 @@ struct Input {
     rows: Layout,
     /// As they are held: with when they came behind, if they are forgotten one by one.
     layout: Layout,
+    /// Columns behind those and the weight.
+    late: Option<LateColumns>,
 }
 
 /// The last column of rows that are forgotten one by one: when they came.
@@ -83,7 +85,7 @@ impl Keyed {
                 false => Layout::new(input.rows.columns(), cut.keys)?,
             };
             layouts.push(format!("{:?}", types(layout.schema())));
-            inputs.push(Input { plan, feed: input.rows, rows, layout });
+            inputs.push(Input { plan, feed: input.rows, rows, layout, late: input.late });
         }
         let answer = state.create_physical_plan(&state.optimize(&cut.answer)?).await?;
         let answers = Layout::new(cut.output.columns(), if cut.is_kept { cut.keys } else { 0 })?;
@@ -166,8 +168,13 @@ impl Keyed {
         for (input, held) in self.inputs.iter().zip(rows) {
             let mut batches = executor.run(&input.plan, feeds).await?;
             if let Some(forgetting) = &self.forgetting {
-                let (on_time, late) = forgetting.on_time(batches, moment.watermark.0)?;
-                (batches, advanced.late) = (on_time, advanced.late + late);
+                let (on_time, late) = forgetting.on_time(batches, moment.watermark.0, input.late.as_ref())?;
+                (batches, advanced.late) = (on_time, advanced.late + late.count);
+                advanced.late_rows.extend(late.rows);
+            }
+            if let Some(late) = &input.late {
+                let own: Vec<usize> = (0..late.width).collect();
+                batches = batches.iter().map(|batch| batch.project(&own)).collect::<Result<_, _>>()?;
             }
             let mut delta = input.rows.weighted_delta(&batches)?;
             keys.extend(input.rows.keys(&delta)?);

@@ -58,6 +58,8 @@ pub(crate) struct Moment {
     pub(crate) latest: i64,
     /// Open windows are shown, where they are shown early.
     pub(crate) shows_early: bool,
+    /// Bytes of open windows that an operator may keep in memory as they are; more become rows of tables.
+    pub(crate) room: u64,
 }
 
 /// What becomes of an operator in an epoch. Nothing has changed yet.
@@ -235,7 +237,7 @@ impl Operator {
     /// True if it would do something without any rows.
     pub(crate) fn is_due(&self, held: &Held, moment: Moment) -> Result<bool, Error> {
         match &self.kind {
-            Kind::Windows(stage) => stage.closes(&held.runs, moment.watermark),
+            Kind::Windows(stage) => stage.closes(held, moment.watermark),
             Kind::Grouped(grouped) => grouped.is_due(&held.tables, moment),
             Kind::Keyed(keyed) => keyed.is_due(&held.tables, moment),
             Kind::Interval(interval) => interval.is_due(&held.tables, moment),

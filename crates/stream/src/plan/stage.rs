@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::cut::StageCut;
 use super::operator::{Advanced, Moment};
+use super::parked::Parked;
 use super::phases::Phases;
 use crate::Error;
 use crate::checkpoint::Held;
@@ -25,6 +26,8 @@ use crate::window::{self, WindowKind};
 
 /// Runs of panes that are kept apart; more are merged into one.
 const RUNS_MAX: usize = 8;
+/// Rows of panes for windows that close together: of a pane there is one for each of its windows. More are closed in parts.
+const CLOSING_ROWS_MAX: u64 = 1 << 20;
 
 /// A windowed aggregate with the plans of its parts: stock aggregation, its states kept between epochs as batches.
 pub(crate) struct Stage {
@@ -42,6 +45,8 @@ pub(crate) struct Stage {
     late: Option<Vec<String>>,
     /// Results that were shown of windows that are still open, if they are shown early.
     early: Option<Layout>,
+    /// Open windows for which there is no memory; `None` if their states cannot be rows of a table.
+    parked: Option<Parked>,
     output: Feed,
 }
 
@@ -53,15 +58,22 @@ impl Stage {
             false => None,
         };
         let shown = if early.is_some() { " shown early" } else { "" };
+        let groups = Groups { count: cut.groups, window: cut.window_at };
+        let parked = match Parked::new(cut.windows, phases.states(), groups) {
+            Ok(parked) => Some(parked),
+            Err(Error::Unsupported(_)) => None,
+            Err(error) => return Err(error),
+        };
         Ok(Self {
             fingerprint: format!("{:?} {}{shown}", cut.windows, phases.fingerprint),
             name: cut.name,
             windows: cut.windows,
             lag: cut.lag,
-            groups: Groups { count: cut.groups, window: cut.window_at },
+            groups,
             phases,
             late: cut.late,
             early,
+            parked,
             output: cut.output,
         })
     }
@@ -88,18 +100,29 @@ impl Stage {
 
     /// Its tables.
     pub(crate) fn tables(&self) -> Vec<&Layout> {
-        self.early.iter().collect()
+        self.early.iter().chain(self.parked.iter().flat_map(Parked::tables)).collect()
+    }
+
+    /// Of its tables, that of results that were shown and those of open windows.
+    fn parts<'a>(&self, tables: &'a [Multiset]) -> (&'a [Multiset], &'a [Multiset]) {
+        tables.split_at(tables.len().min(usize::from(self.early.is_some())))
     }
 
     /// True if some window would close when the watermark goes from one place to another.
-    pub(crate) fn closes(&self, held: &[RecordBatch], watermark: (i64, i64)) -> Result<bool, Error> {
+    pub(crate) fn closes(&self, held: &Held, watermark: (i64, i64)) -> Result<bool, Error> {
         let watermark = self.own(watermark);
-        for run in held {
+        if !self.may_end(watermark) {
+            return Ok(false);
+        }
+        for run in &held.runs {
             if self.closing(run, watermark)?.num_rows() > 0 {
                 return Ok(true);
             }
         }
-        Ok(false)
+        match &self.parked {
+            Some(parked) => parked.closes(self.parts(&held.tables).1, watermark),
+            None => Ok(false),
+        }
     }
 
     /// Takes the rows of an epoch whose watermark goes from one place to another; closed windows become a feed, and those that
@@ -112,40 +135,60 @@ impl Stage {
         moment: Moment,
     ) -> Result<Advanced, Error> {
         let watermark = self.own(moment.watermark);
+        let (shown, tables) = self.parts(&held.tables);
+        let mut deltas = vec![Delta::default(); tables.len()];
         let rows = self.phases.rows(executor, feeds).await?;
-        let (rows, late) = self.on_time(rows, &held.runs, watermark.0)?;
         let mut runs = held.runs.clone();
+        if let Some(parked) = &self.parked {
+            runs.extend(parked.taken(tables, &rows, &mut deltas)?);
+        }
+        let (rows, late) = self.on_time(rows, &runs, watermark.0)?;
         if !rows.is_empty() {
-            runs.extend(self.phases.partial(executor, rows).await?);
+            runs.extend(self.one_run(self.phases.partial(executor, rows).await?)?);
         }
         if matches!(self.windows, WindowKind::Session(_)) && runs.len() > 1 {
             // New sessions may touch those that are open.
             let joined = session::joined(&concat_batches(self.held_schema(), &runs)?, self.groups)?;
-            runs = self.phases.merge(executor, vec![joined]).await?;
+            let merged = self.phases.merge(executor, vec![joined]).await?;
+            runs = self.one_run(merged)?.into_iter().collect();
         }
-        let (mut closed, mut open) = (Vec::new(), Vec::new());
-        for run in &runs {
-            closed.push(self.closing(run, watermark)?);
-            open.push(self.open(run, watermark.1)?);
+        let mut open = runs.clone();
+        if self.may_end(watermark) {
+            open = runs.iter().map(|run| self.open(run, watermark.1)).collect::<Result<_, _>>()?;
+            open.retain(|run| run.num_rows() > 0);
         }
-        closed.retain(|run| run.num_rows() > 0);
-        open.retain(|run| run.num_rows() > 0);
-        let results = self.phases.finish(executor, closed).await?;
-        let mut deltas = Vec::new();
-        if let (Some(layout), [shown]) = (&self.early, &held.tables[..]) {
+        if let Some(parked) = &self.parked {
+            runs.splice(0..0, parked.closed(tables, watermark, &mut deltas)?);
+        }
+        let results = self.results(executor, &runs, watermark).await?;
+        drop(runs);
+        if let (Some(layout), [shown]) = (&self.early, shown) {
             let unfinished = match moment.shows_early {
-                true => Some(self.unfinished(executor, &open, watermark.1).await?),
+                true => {
+                    let mut all = open.clone();
+                    if let Some(parked) = &self.parked {
+                        all.insert(0, parked.open(tables, &deltas)?);
+                    }
+                    Some(self.unfinished(executor, all, watermark.1).await?)
+                }
                 false => None,
             };
             let (emitted, delta) = self.shown(layout, shown, &results, unfinished, watermark.1)?;
             feeds.set(self.output.id, vec![layout.weighted_batch(&emitted)?]);
-            deltas.push(delta);
+            deltas.insert(0, delta);
         } else {
             let results = results.iter().map(|rows| self.result(rows)).collect::<Result<_, _>>()?;
             feeds.set(self.output.id, results);
         }
-        if open.len() > RUNS_MAX {
-            open = self.phases.merge(executor, open).await?;
+        match &self.parked {
+            Some(parked) if bytes(&open) > moment.room => {
+                let deltas = &mut deltas[shown.len()..];
+                parked.put((executor, &self.phases), tables, std::mem::take(&mut open), deltas).await?;
+            }
+            _ if open.len() > RUNS_MAX => {
+                open = self.one_run(self.phases.merge(executor, open).await?)?.into_iter().collect();
+            }
+            _ => {}
         }
         let count = late.iter().map(|rows| rows.num_rows() as u64).sum();
         let late_rows = match &self.late {
@@ -157,6 +200,20 @@ impl Stage {
         Ok(Advanced { runs: open, deltas, late: count, late_rows, ..Advanced::default() })
     }
 
+    /// States as one run: what came as parts of a batch would count its memory several times.
+    fn one_run(&self, states: Vec<RecordBatch>) -> Result<Option<RecordBatch>, Error> {
+        let run = concat_batches(self.held_schema(), &states)?;
+        Ok(Some(run).filter(|run| run.num_rows() > 0))
+    }
+
+    /// False if no window ends when the watermark goes from one place to another.
+    fn may_end(&self, watermark: (i64, i64)) -> bool {
+        match self.windows {
+            WindowKind::Fixed(windows) => windows.some_end(watermark),
+            WindowKind::Session(_) => watermark.0 < watermark.1,
+        }
+    }
+
     /// The watermark as it is for rows that come later than others.
     fn own(&self, watermark: (i64, i64)) -> (i64, i64) {
         behind(watermark, self.lag)
@@ -166,18 +223,42 @@ impl Stage {
     async fn unfinished(
         &self,
         executor: &Executor<'_>,
-        open: &[RecordBatch],
+        open: Vec<RecordBatch>,
         watermark: i64,
     ) -> Result<Vec<RecordBatch>, Error> {
-        let mut windows = Vec::new();
-        for run in open {
-            windows.push(match self.windows {
-                WindowKind::Fixed(_) => self.closing(run, (watermark, i64::MAX))?,
-                WindowKind::Session(_) => run.clone(),
-            });
+        match self.windows {
+            WindowKind::Fixed(_) => self.results(executor, &open, (watermark, i64::MAX)).await,
+            WindowKind::Session(_) => self.phases.finish(executor, open).await,
         }
-        windows.retain(|run| run.num_rows() > 0);
-        self.phases.finish(executor, windows).await
+    }
+
+    /// The answers of the windows that close when the watermark goes from one place to another.
+    async fn results(
+        &self,
+        executor: &Executor<'_>,
+        runs: &[RecordBatch],
+        watermark: (i64, i64),
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let (mut results, mut parts) = (Vec::new(), vec![watermark]);
+        while let Some(part) = parts.pop() {
+            if !self.may_end(part) {
+                continue;
+            }
+            if let WindowKind::Fixed(windows) = self.windows
+                && let Some([first, second]) =
+                    window::halves(runs, self.groups.window, windows, part, CLOSING_ROWS_MAX)
+            {
+                parts.extend([second, first]);
+                continue;
+            }
+            let mut closed = Vec::new();
+            for run in runs {
+                closed.push(self.closing(run, part)?);
+            }
+            closed.retain(|run| run.num_rows() > 0);
+            results.extend(self.phases.finish(executor, closed).await?);
+        }
+        Ok(results)
     }
 
     /// What is emitted where open windows are shown early, and what changes in what was shown. `unfinished`: the answers of open
@@ -264,6 +345,11 @@ impl Stage {
             rows.columns().iter().cloned().chain([Arc::new(times) as ArrayRef]).collect();
         Ok(RecordBatch::try_new(self.output.batches().clone(), columns)?)
     }
+}
+
+/// Memory of runs, about.
+fn bytes(runs: &[RecordBatch]) -> u64 {
+    runs.iter().map(|run| run.get_array_memory_size() as u64).sum()
 }
 
 /// Rows that came too late, by these names, with the event time as their last column. A column without a name is not shown.

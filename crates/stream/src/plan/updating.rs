@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cenote_connect::WEIGHT;
+use cenote_connect::{EVENT_TIME, WEIGHT};
 use datafusion::common::{JoinType, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::expr::AggregateFunction;
@@ -22,13 +22,17 @@ use super::check;
 use super::cut::{
     Cut, OperatorCut, Rows, call, columns_of, named, over_columns, over_ordered_columns, place,
 };
-use super::forget::Forget;
+use super::forget::{Forget, LateColumns};
 use super::functions::key_part;
 use super::hidden::{columns, hidden_column, with_hidden};
 use super::key::{key_of, with_keys};
 use crate::Error;
 use crate::feed::Feed;
 use crate::session::Groups;
+use crate::window::Windows;
+
+/// How often a late row comes, or goes, among its columns.
+const LATE_WEIGHT: &str = "_weight";
 
 /// An aggregate whose states of a group add up.
 pub(super) struct GroupedCut {
@@ -42,6 +46,8 @@ pub(super) struct GroupedCut {
     /// Results are only added, since they never change.
     pub(super) is_append: bool,
     pub(super) forget: Forget,
+    /// Columns of the input behind those.
+    pub(super) late: Option<LateColumns>,
     pub(super) output: Feed,
     pub(super) name: String,
 }
@@ -79,6 +85,8 @@ pub(super) struct KeyedInput {
     pub(super) plan: LogicalPlan,
     /// What the answer reads: the same without the weight.
     pub(super) rows: Feed,
+    /// Columns behind the weight.
+    pub(super) late: Option<LateColumns>,
 }
 
 /// What is known of an aggregate beside what it says.
@@ -90,6 +98,38 @@ pub(super) struct Over {
     /// How wide all of these are.
     pub(super) width: Option<i64>,
     pub(super) forget: Forget,
+    pub(super) late: Option<LateOf>,
+}
+
+/// Rows of windows, of which some may come too late.
+pub(super) struct LateOf {
+    pub(super) windows: Windows,
+    /// What people call their columns, which are the first of the input; the event time is behind them.
+    pub(super) names: Vec<String>,
+    /// They are kept.
+    pub(super) keeps: bool,
+}
+
+impl LateOf {
+    /// Adds columns by which late rows are told to those of an operator. `input`: its last column is the weight.
+    fn add_to(&self, columns: &mut Vec<Expr>, input: &LogicalPlan) -> Result<LateColumns, Error> {
+        let width = columns.len();
+        let mut all = super::hidden::columns(input);
+        let own: Vec<Expr> = all.by_ref().take(self.names.len()).collect();
+        let time = all.next().ok_or_else(|| Error::Invalid("windows without an event time".to_owned()))?;
+        let mut names = None;
+        if self.keeps {
+            let told = vec![String::new(); width].into_iter().chain(self.names.iter().cloned());
+            names = Some(told.chain([LATE_WEIGHT.to_owned()]).collect());
+            columns.extend(own.into_iter().enumerate().map(|(at, column)| column.alias(format!("r{at}"))));
+            let weight = hidden_column(input, 1)?;
+            // One row that comes is told by its columns alone.
+            let weight = when(weight.clone().not_eq(lit(1_i64)), weight).end()?;
+            columns.push(weight.alias("rw"));
+        }
+        columns.push(time.alias(EVENT_TIME));
+        Ok(LateColumns { windows: self.windows, width, names })
+    }
 }
 
 impl Cut<'_> {
@@ -103,7 +143,7 @@ impl Cut<'_> {
         check::no_window(&input)?;
         check::volatile(&input)?;
         let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
-        let over = Over { name, window: None, width: None, forget: self.forget };
+        let over = Over { name, window: None, width: None, forget: self.forget, late: None };
         if matches!(rows, Rows::Updating) {
             let input = with_hidden(&input, &[WEIGHT])?;
             return self.grouped_over(aggregate, input, over);
@@ -119,7 +159,7 @@ impl Cut<'_> {
         let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
         check::volatile(&input)?;
         check::no_window(&input)?;
-        self.add_grouped(&aggregate, (input, functions, None), over)
+        self.add_grouped(&aggregate, (input, functions, None), (over, None))
     }
 
     /// The same over rows whose last column is their weight.
@@ -142,11 +182,12 @@ impl Cut<'_> {
             }
         }
         columns.extend(sums.columns);
+        let late = over.late.as_ref().map(|late| late.add_to(&mut columns, &input)).transpose()?;
         let input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
         check::steady(&input)?;
         check::no_window(&input)?;
         let meaning = self.meaning(&aggregate, &input, &sums.functions, values)?;
-        self.add_grouped(&aggregate, (input, sums.functions, Some(meaning)), over)
+        self.add_grouped(&aggregate, (input, sums.functions, Some(meaning)), (over, late))
     }
 
     fn meaning(
@@ -180,7 +221,7 @@ impl Cut<'_> {
         &mut self,
         aggregate: &Aggregate,
         (input, functions, meaning): (LogicalPlan, Vec<Expr>, Option<Meaning>),
-        over: Over,
+        (over, late): (Over, Option<LateColumns>),
     ) -> Result<(LogicalPlan, Rows), Error> {
         let groups = aggregate.group_expr.len();
         let is_append = functions.is_empty() && meaning.is_none();
@@ -190,7 +231,7 @@ impl Cut<'_> {
         }
         let plan = named(&output, 0, &aggregate.schema)?;
         let Over { name, forget, .. } = over;
-        let cut = GroupedCut { input, groups, functions, meaning, is_append, forget, output, name };
+        let cut = GroupedCut { input, groups, functions, meaning, is_append, forget, late, output, name };
         self.operators.push(OperatorCut::Grouped(Box::new(cut)));
         Ok((plan, if is_append { Rows::Open } else { Rows::Updating }))
     }
@@ -209,10 +250,12 @@ impl Cut<'_> {
         let functions = functions.map(|(at, function)| over_ordered_columns(function, at, &mut columns));
         let functions = functions.collect::<Result<Vec<_>, _>>()?;
         columns.push(weight.alias(WEIGHT));
+        let width = columns.len();
+        let late = over.late.as_ref().map(|late| late.add_to(&mut columns, &input)).transpose()?;
         let plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
         check::steady(&plan)?;
         check::no_window(&plan)?;
-        let rows = self.rows_of(&plan);
+        let rows = self.first_columns(&plan, width - 1);
         let groups = (0..keys).map(|at| col(format!("g{at}"))).collect();
         let answer = Aggregate::try_new(Arc::new(scan(&rows)?), groups, functions)?;
         let mut output = self.output(columns_of(&aggregate.schema), false, Some((0..keys).collect()));
@@ -221,7 +264,7 @@ impl Cut<'_> {
         }
         let named = named(&output, 0, &aggregate.schema)?;
         self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
-            inputs: vec![KeyedInput { plan, rows }],
+            inputs: vec![KeyedInput { plan, rows, late }],
             answer: LogicalPlan::Aggregate(answer),
             keys,
             sessions: None,
@@ -274,7 +317,7 @@ impl Cut<'_> {
         });
         let named = LogicalPlan::Projection(Projection::try_new(named.collect(), Arc::new(shown))?);
         self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
-            inputs: vec![KeyedInput { plan, rows }],
+            inputs: vec![KeyedInput { plan, rows, late: None }],
             answer,
             keys,
             sessions: Some(Groups { count: groups, window: keys }),
@@ -506,13 +549,16 @@ impl Cut<'_> {
             rows = rows.with_key((count + width - ids..count + width).collect());
         }
         let named = named(&rows, count, input.schema())?;
-        Ok((KeyedInput { plan, rows }, named))
+        Ok((KeyedInput { plan, rows, late: None }, named))
     }
 
     /// A feed of a plan's columns but the last, the weight.
     fn rows_of(&self, plan: &LogicalPlan) -> Feed {
-        let fields = plan.schema().fields();
-        let columns: Vec<Arc<Field>> = fields.iter().take(fields.len() - 1).cloned().collect();
+        self.first_columns(plan, plan.schema().fields().len() - 1)
+    }
+
+    fn first_columns(&self, plan: &LogicalPlan, count: usize) -> Feed {
+        let columns: Vec<Arc<Field>> = plan.schema().fields().iter().take(count).cloned().collect();
         Feed::exact(self.streams.next_feed(), Arc::new(Schema::new(columns)))
     }
 

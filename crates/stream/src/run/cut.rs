@@ -86,7 +86,7 @@ impl Run {
         if shows_early {
             (standing.shown_early, standing.is_unshown) = (Some(now.0), false);
         }
-        let moment = Moment { watermark, is_first: self.is_first(), latest, shows_early };
+        let moment = Moment { watermark, is_first: self.is_first(), latest, shows_early, room: self.room() };
         let is_news = rows > 0 || ended || starts || standing.rows_skipped > self.standing.rows_skipped;
         let is_due = shows_early
             || self.is_due(moment)?

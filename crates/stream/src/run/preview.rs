@@ -32,9 +32,8 @@ impl Run {
         if self.standing.finished {
             return Ok(Step::Finished);
         }
-        let Some(cut) = Box::pin(self.cut()).await? else { return Ok(Step::Idle) };
-        let Ran { sunk, advanced, .. } = Box::pin(self.run(&cut)).await?;
-        self.make_room_for(&advanced)?;
+        let Some(mut cut) = Box::pin(self.cut()).await? else { return Ok(Step::Idle) };
+        let Ran { sunk, advanced, .. } = Box::pin(self.run_within(&mut cut)).await?;
         let shown = sunk.iter().enumerate();
         let shown =
             shown.map(|(at, rows)| self.piece(at, rows, cut.standing.now)).collect::<Result<Vec<_>, _>>()?;

@@ -3,17 +3,42 @@
 use std::cmp::Reverse;
 
 use arrow::record_batch::RecordBatch;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::Run;
+use super::{Cut, Ran, Run};
 use crate::Error;
 use crate::checkpoint::Held;
 use crate::multiset::{Delta, Multiset};
 use crate::plan::Advanced;
 
+/// Open windows may have one part in so many of the memory.
+const OPEN: u64 = 4;
 /// Where there is no room, one part in so many of what tables have in memory stays there.
 const STAYS: u64 = 4;
 
 impl Run {
+    /// What the epoch gives, with memory for what is held then: open windows that find none become rows of tables, which go to disk.
+    pub(super) async fn run_within(&mut self, cut: &mut Cut) -> Result<Ran, Error> {
+        let ran = Box::pin(self.run_without_bad(cut)).await?;
+        match self.make_room_for(&ran.advanced) {
+            Err(Error::StateMemory { .. }) if cut.moment.room > 0 => {}
+            outcome => return outcome.map(|()| ran),
+        }
+        drop(ran);
+        cut.moment.room = 0;
+        let ran = Box::pin(self.run(cut)).await?;
+        self.make_room_for(&ran.advanced)?;
+        Ok(ran)
+    }
+
+    /// Bytes of open windows that an operator may keep in memory as they are.
+    pub(super) fn room(&self) -> u64 {
+        let limits = self.services.limits;
+        let operators = self.plan.operators.iter().filter(|operator| operator.runs_schema().is_some());
+        let most = self.plan.options.state_memory.unwrap_or(u64::MAX).min(limits.state_bytes) / OPEN;
+        limits.open_bytes.min(most / (operators.count() as u64).max(1))
+    }
+
     /// Sees to it that there is memory for what is held. `StateMemory` if not even for what cannot go to disk.
     pub(super) fn make_room(&mut self) -> Result<(), Error> {
         if self.is_within(self.held_bytes()) && self.reserve(self.held_bytes()).is_ok() {
@@ -54,15 +79,17 @@ impl Run {
         tables.sort_by_key(|table| Reverse(table.bytes()));
         let mut left: u64 = tables.iter().map(|table| table.bytes()).sum();
         let stays = (left / parts).min(self.services.limits.state_bytes / parts);
-        for table in tables {
-            if left <= stays {
-                break;
+        aside(|| {
+            for table in tables {
+                if left <= stays {
+                    break;
+                }
+                let before = table.bytes();
+                table.spill(&disk)?;
+                left = left.saturating_sub(before);
             }
-            let before = table.bytes();
-            table.spill(&disk)?;
-            left = left.saturating_sub(before);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
@@ -84,6 +111,14 @@ impl Run {
         let bytes = |held: &Held| memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..])));
         let operators = self.plan.operators.iter().zip(&self.held);
         operators.max_by_key(|(_, held)| bytes(held)).map(|(operator, _)| operator.name())
+    }
+}
+
+/// Does what compresses, and waits for the disk, where it holds up none of the tasks that this thread runs.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

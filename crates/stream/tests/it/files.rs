@@ -5,9 +5,11 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use cenote_connect::Reach;
 use cenote_stream::{Limits, Run};
+use cenote_testkit::number_of;
 use cenote_vocab::{ErrorKind, Fault, MemoryPool};
 use parking_lot::Mutex;
 
@@ -360,6 +362,12 @@ impl Hook {
     }
 }
 
+/// Memory of this process, MiB.
+fn resident_mib() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    Some(pages.split(' ').nth(1)?.parse::<u64>().ok()? * 4096 / (1 << 20))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_that_is_down_for_long_loses_no_row_and_no_more_than_an_epoch_waits() {
     let world = World::new().await;
@@ -373,13 +381,22 @@ async fn a_webhook_that_is_down_for_long_loses_no_row_and_no_more_than_an_epoch_
     let mut run = world.open("p", epochs_of(20)).await.expect("opens");
     run.step().await.expect("an epoch");
     hook.is_down.store(true, Ordering::SeqCst);
-    for _ in 0..20 {
+    let (began, seconds) = (Instant::now(), number_of("CENOTE_DOWN_SECONDS", 0));
+    let (mut attempts, mut resident) = (0, Vec::new());
+    while attempts < 20 || began.elapsed().as_secs() < seconds {
+        attempts += 1;
+        resident.extend(resident_mib());
         let error = run.step().await.expect_err("it is down");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(error.to_string().contains("503"), "{error}");
         run = world.open("p", epochs_of(20)).await.expect("opens again");
         assert_eq!(run.counts().0, 20, "nothing more was read for good");
     }
+    let most = resident.iter().max().copied().unwrap_or(0);
+    assert!(
+        resident.get(attempts / 4).is_none_or(|early| most <= early + 32),
+        "memory grows: {resident:?} MiB"
+    );
     let waiting = hook.refused.lock().len();
     assert!((1..=20).contains(&waiting), "{waiting} rows wait");
     hook.is_down.store(false, Ordering::SeqCst);

@@ -45,12 +45,12 @@ async fn a_join_holds_no_more_than_the_rows_of_its_time_to_live() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_state_than_there_may_be_is_a_failure_that_names_the_operator_and_changes_nothing() {
+async fn memory_that_is_too_small_for_what_is_known_of_files_is_a_failure_that_names_the_operator() {
     let world = World::new().await;
     for sql in [
         "CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)",
         "CREATE TABLE out (k BIGINT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED)",
-        "CREATE PIPELINE p WITH (desired = 'paused', state_memory = '100kB') AS INSERT INTO out \
+        "CREATE PIPELINE p WITH (desired = 'paused', state_memory = '20kB') AS INSERT INTO out \
          SELECT k, n FROM (SELECT tumble(INTERVAL '1 hour') AS w, k, count(*) AS n FROM src GROUP BY 1, 2)",
         "INSERT INTO src SELECT TIMESTAMP '2026-01-01', value, value FROM range(0, 10)",
     ] {
@@ -58,17 +58,14 @@ async fn more_state_than_there_may_be_is_a_failure_that_names_the_operator_and_c
     }
     let mut run = world.open("p", Limits::default()).await.expect("opens");
     drain(&mut run).await;
-    let held = run.held();
     world
         .client
         .rows("INSERT INTO src SELECT TIMESTAMP '2026-01-01', value, value FROM range(0, 5000)")
         .await;
-    // Windows that are open do not go to disk.
     let error = run.step().await.expect_err("too much");
     assert_eq!(error.kind(), ErrorKind::Exhausted);
     let text = error.to_string();
     assert!(text.contains("needs more than state_memory, most of it for Aggregate: groupBy="), "{text}");
-    assert_eq!(run.held(), held);
     world.client.rows("ALTER PIPELINE p SET (state_memory = '10MB')").await;
     world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-02', 0, 0)").await;
     let mut run = world.open("p", Limits::default()).await.expect("opens");

@@ -142,6 +142,23 @@ impl Case {
     }
 }
 
+/// Straight, over more rows than could be compared one by one.
+pub(crate) async fn equals_its_batch(world: &World, text: &str) {
+    let case = Case::parse(text);
+    world.all(&case.setup).await;
+    let script = case.script.replace("{directory}", &world.outside());
+    world.client.rows(&format!("CREATE PIPELINE p WITH (desired = 'paused') AS $${script}$$")).await;
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    drain(&mut run).await;
+    assert_eq!(run.counts().2, 0, "no row is late");
+    drop(run);
+    world.client.rows("DROP PIPELINE p").await;
+    case.run_after(world).await;
+    let got = world.client.digest(&case.table).await;
+    assert_eq!(got, world.client.digest(&case.batch).await, "{}", case.script);
+    assert!(got.0 > 0, "nothing came out: {}", case.script);
+}
+
 /// Equal, floats within 1e-9.
 fn is_same(a: &str, b: &str) -> bool {
     let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {

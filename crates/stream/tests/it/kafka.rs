@@ -2,11 +2,12 @@
 
 #[cfg(feature = "failpoints")]
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cenote_stream::{Limits, Run};
 use cenote_testkit::kafka::{Cluster, Registry};
 use cenote_testkit::{PATIENCE, settles};
-use cenote_vocab::{ErrorKind, Fault};
+use cenote_vocab::{Clock, ErrorKind, Fault, Micros};
 
 use crate::world::{World, epochs_of};
 
@@ -224,6 +225,47 @@ async fn a_silent_partition_lets_go_when_it_is_idle() {
         run.counts().2 == 1
     })
     .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_of_an_hour_makes_no_partition_idle() {
+    let cluster = Cluster::start();
+    cluster.topic("t", 2);
+    cluster.produce("t", 0, (0..25).map(|second| row(1, second)));
+    cluster.produce("t", 1, [row(1, 1)]);
+    let clock = Clock::manual(Micros(1_767_225_600_000_000));
+    let world = World::with_clock(clock.clone()).await;
+    windows(&world, ", idle_timeout = '5 minutes'", &cluster).await;
+    let read = async |run: &mut Run, rows: u64| {
+        settles("the rows", PATIENCE, async || {
+            run.step().await.expect("an epoch");
+            run.counts().0 == rows
+        })
+        .await;
+    };
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    read(&mut run, 26).await;
+    let held = run.watermark();
+    assert_eq!(held, 1_767_225_601_000_000, "by partition 1");
+    drop(run);
+    clock.advance(Duration::from_secs(3600));
+    let catalog = &world.node.lake.catalog;
+    catalog.take_active(Duration::from_secs(7200)).await.expect("a lease").expect("nobody else has it");
+    let mut run = world.open("p", Limits::default()).await.expect("opens after an hour");
+    cluster.produce("t", 0, [row(1, 30)]);
+    read(&mut run, 27).await;
+    assert_eq!(run.watermark(), held, "it is waited for from the start on");
+    assert!(world.client.rows(ALL).await.is_empty());
+    clock.advance(Duration::from_secs(299));
+    cluster.produce("t", 0, [row(1, 31)]);
+    read(&mut run, 28).await;
+    assert_eq!(run.watermark(), held, "not silent for long enough");
+    clock.advance(Duration::from_secs(1));
+    cluster.produce("t", 0, [row(1, 32)]);
+    read(&mut run, 29).await;
+    let expected = ["2026-01-01T00:00:00|11", "2026-01-01T00:00:10|10", "2026-01-01T00:00:20|5"];
+    assert_eq!(world.client.rows(ALL).await, expected);
     world.stop().await;
 }
 

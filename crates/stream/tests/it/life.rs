@@ -1,7 +1,7 @@
 //! The life of a pipeline: made, running, paused, gone; and what a start finds.
 
 use cenote_stream::Limits;
-use cenote_testkit::{PATIENCE, settles};
+use cenote_testkit::{PATIENCE, number_of, settles};
 use cenote_vocab::{ErrorKind, Fault};
 
 use crate::world::{World, drain, epochs_of};
@@ -180,28 +180,88 @@ async fn rows_that_are_too_late_are_kept_in_the_commit_of_their_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_too_late_for_windows_of_changes_are_kept_too() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE src (id BIGINT, time TIMESTAMP, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)",
+        "CREATE TABLE sums (start TIMESTAMP, n BIGINT, total BIGINT, PRIMARY KEY (start) NOT ENFORCED)",
+        "CREATE TABLE most (start TIMESTAMP, v BIGINT, PRIMARY KEY (start) NOT ENFORCED)",
+        "CREATE TABLE visits (start TIMESTAMP, n BIGINT, PRIMARY KEY (start) NOT ENFORCED)",
+        "CREATE PIPELINE p WITH (desired = 'paused', watermark_delay = '5s', late_rows = 'late') AS $$
+         INSERT INTO sums SELECT w.start, n, total FROM (SELECT tumble(INTERVAL '10 seconds') AS w, count(*) AS n, sum(v) AS total FROM src GROUP BY 1);
+         INSERT INTO most SELECT w.start, v FROM (SELECT hop(INTERVAL '10 seconds', INTERVAL '20 seconds') AS w, max(v) AS v FROM src GROUP BY 1);
+         INSERT INTO visits SELECT w.start, n FROM (SELECT session(INTERVAL '3 seconds') AS w, count(*) AS n FROM src GROUP BY 1) $$",
+        "INSERT INTO src VALUES (1, TIMESTAMP '2026-01-01 00:00:01', 1), (2, TIMESTAMP '2026-01-01 00:00:36', 2)",
+    ] {
+        world.client.rows(sql).await;
+    }
+    let mut run = world.open("p", Limits::default()).await.expect("opens");
+    drain(&mut run).await;
+    // W is 31 then. Of the windows that hop, one that 21 is in is open; sessions of changes take what comes.
+    for sql in [
+        "INSERT INTO src VALUES (3, TIMESTAMP '2026-01-01 00:00:09', 3), (4, TIMESTAMP '2026-01-01 00:00:21', 4), (5, TIMESTAMP '2026-01-01 00:00:30', 5)",
+        "UPDATE src SET v = 10 WHERE id = 1",
+    ] {
+        world.client.rows(sql).await;
+    }
+    drain(&mut run).await;
+    let row = |id: u32, second: u32, more: &str| {
+        format!("{{\"id\":{id},\"time\":\"2026-01-01T00:00:{second:02}\",{more}}}")
+    };
+    let late = [
+        format!("22000000|{}", row(3, 9, "\"v\":3")),
+        format!("30000000|{}", row(1, 1, "\"v\":1,\"_weight\":-1")),
+        format!("30000000|{}", row(1, 1, "\"v\":10")),
+    ];
+    let mut expected = [late.clone(), late].concat();
+    expected.push(format!("10000000|{}", row(4, 21, "\"v\":4")));
+    expected.sort();
+    let mut told = world.client.rows("SELECT _late_by, row FROM late").await;
+    told.sort();
+    assert_eq!(told, expected);
+    assert_eq!(run.counts().2, 7, "the metric");
+    let sums =
+        world.client.rows("SELECT date_part('second', start)::BIGINT, n, total FROM sums ORDER BY 1").await;
+    assert_eq!(sums, ["0|1|1", "30|2|7"]);
+    let most = "SELECT date_part('second', start)::BIGINT, v FROM most WHERE start >= TIMESTAMP '2026-01-01' ORDER BY 1";
+    assert_eq!(world.client.rows(most).await, ["0|1", "20|5", "30|5"]);
+    assert_eq!(world.client.rows("SELECT sum(n) FROM visits").await, ["5"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backfill_in_pieces_makes_no_row_late() {
+    // In files of a million at most, over eight minutes of event time however many there are.
+    let rows = number_of("CENOTE_BACKFILL_ROWS", 800);
+    let files = (rows / 1_000_000).max(4);
+    let each = rows / files;
+    let micros = 500_000_000 / rows;
     let world = World::new().await;
     world.client.rows("CREATE TABLE src (time TIMESTAMP, v BIGINT)").await;
     world.client.rows("CREATE TABLE out (start TIMESTAMP, n BIGINT)").await;
-    // The newest rows are in the first file, and the files overlap.
-    for from in [300, 0, 150, 140] {
-        let rows = format!(
-            "SELECT to_timestamp_micros(1767225600000000 + (value + {from}) * 1000000), value FROM range(0, 200)"
+    // The newest rows are in the first file, and each overlaps with others.
+    for file in 0..files {
+        let from = if file == 0 { rows - each } else { (file - 1) * each };
+        let stride = if file == 0 { 1 } else { 2 - file % 2 };
+        let select = format!(
+            "SELECT to_timestamp_micros(1767225600000000 + least({from} + value * {stride}, {rows} - 1) * {micros}), value FROM range(0, {each})"
         );
-        world.client.rows(&format!("INSERT INTO src {rows}")).await;
+        world.client.rows(&format!("INSERT INTO src {select}")).await;
     }
     world.client.rows("DELETE FROM src WHERE v = 17").await;
     world.client
         .rows(
-            "CREATE PIPELINE p WITH (desired = 'paused') AS INSERT INTO out
+            "CREATE PIPELINE p WITH (desired = 'paused', watermark_delay = '1s') AS INSERT INTO out
              SELECT w.start, n FROM (SELECT tumble(INTERVAL '10 seconds') AS w, count(*) AS n FROM src GROUP BY 1)",
         )
         .await;
-    let mut run = world.open("p", epochs_of(30)).await.expect("opens");
+    let limits = if rows < 10_000 { epochs_of(30) } else { Limits::default() };
+    let mut run = world.open("p", limits).await.expect("opens");
     assert!(drain(&mut run).await > 20);
     assert_eq!(run.counts().2, 0, "late rows");
-    let batch = "SELECT date_bin(INTERVAL '10 seconds', time) AS s, count(*) FROM src WHERE time < TIMESTAMP '2026-01-01 00:08:10' GROUP BY 1 ORDER BY 1";
+    // The window of the last row is open.
+    let batch = "SELECT * FROM (SELECT date_bin(INTERVAL '10 seconds', time) AS s, count(*) FROM src GROUP BY 1) \
+                 WHERE s < (SELECT date_bin(INTERVAL '10 seconds', max(time) - INTERVAL '1 second') FROM src) ORDER BY 1";
     assert_eq!(world.client.rows("SELECT * FROM out ORDER BY 1").await, world.client.rows(batch).await);
     world.stop().await;
 }

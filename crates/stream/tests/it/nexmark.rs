@@ -1,6 +1,10 @@
 //! Nexmark's queries (`bench/nexmark`): each equals the batch answer over tables with the same events.
 
-use crate::golden::{Sizes, runs};
+use cenote_stream::Limits;
+use cenote_testkit::number_of;
+
+use crate::golden::{Sizes, equals_its_batch, runs};
+use crate::world::{World, drain};
 
 /// 50 people, 150 auctions, 2,300 bids.
 const EVENTS: &str = "2500";
@@ -19,8 +23,14 @@ const COPIES: &str = "INSERT INTO people SELECT * FROM person; INSERT INTO aucti
 const BATCH: &str =
     "WITH person AS (SELECT * FROM people), auction AS (SELECT * FROM auctions), bid AS (SELECT * FROM bids)";
 
-/// Runs the query of a file as a golden script.
-async fn nexmark(text: &str) {
+/// The streams of so many events.
+fn events(count: &str, rate: &str) -> String {
+    let events = include_str!("../../../../bench/nexmark/events.sql").trim();
+    events.replace("{rate}", rate).replace("{count}", count)
+}
+
+/// The query of a file as a golden script over these streams; `setup` and `copies` come before its own.
+fn golden(text: &str, events: &str, setup: &str, copies: &str) -> String {
     let part = |name: &str| {
         let mut parts = text.split("--- ").filter_map(|part| part.split_once('\n'));
         parts.find(|(found, _)| *found == name).map(|(_, body)| body.trim())
@@ -29,9 +39,8 @@ async fn nexmark(text: &str) {
     let views = part("views").map(|views| format!("{views};")).unwrap_or_default();
     let sink = if part("after").is_some() { "files" } else { "out" };
     let mut golden = format!(
-        "--- setup\n{TABLES};\n{}\n--- pipeline\n{};\n{views}\n{COPIES};\nINSERT INTO {sink} {query}\n--- batch\n{BATCH} {}\n",
+        "--- setup\n{setup}\n{}\n--- pipeline\n{events};\n{views}\n{copies}\nINSERT INTO {sink} {query}\n--- batch\n{BATCH} {}\n",
         part("setup").expect("its table"),
-        include_str!("../../../../bench/nexmark/events.sql").trim(),
         part("batch").unwrap_or(query),
     );
     for name in ["table", "after"] {
@@ -39,8 +48,62 @@ async fn nexmark(text: &str) {
             golden.push_str(&format!("--- {name}\n{body}\n"));
         }
     }
-    let golden = golden.replace("{rate}", RATE).replace("{count}", EVENTS);
+    golden
+}
+
+/// Runs the query of a file as a golden script.
+async fn nexmark(text: &str) {
+    let golden = golden(text, &events(EVENTS, RATE), &format!("{TABLES};"), &format!("{COPIES};"));
     Box::pin(runs(&golden, &SIZES)).await;
+}
+
+/// All queries.
+const QUERIES: [&str; 22] = [
+    include_str!("../../../../bench/nexmark/q0.sql"),
+    include_str!("../../../../bench/nexmark/q1.sql"),
+    include_str!("../../../../bench/nexmark/q2.sql"),
+    include_str!("../../../../bench/nexmark/q3.sql"),
+    include_str!("../../../../bench/nexmark/q4.sql"),
+    include_str!("../../../../bench/nexmark/q5.sql"),
+    include_str!("../../../../bench/nexmark/q7.sql"),
+    include_str!("../../../../bench/nexmark/q8.sql"),
+    include_str!("../../../../bench/nexmark/q9.sql"),
+    include_str!("../../../../bench/nexmark/q10.sql"),
+    include_str!("../../../../bench/nexmark/q11.sql"),
+    include_str!("../../../../bench/nexmark/q12.sql"),
+    include_str!("../../../../bench/nexmark/q13.sql"),
+    include_str!("../../../../bench/nexmark/q14.sql"),
+    include_str!("../../../../bench/nexmark/q15.sql"),
+    include_str!("../../../../bench/nexmark/q16.sql"),
+    include_str!("../../../../bench/nexmark/q17.sql"),
+    include_str!("../../../../bench/nexmark/q18.sql"),
+    include_str!("../../../../bench/nexmark/q19.sql"),
+    include_str!("../../../../bench/nexmark/q20.sql"),
+    include_str!("../../../../bench/nexmark/q21.sql"),
+    include_str!("../../../../bench/nexmark/q22.sql"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_equal_the_batch_answer_over_as_many_events_as_are_asked_for() {
+    let count = number_of("CENOTE_NEXMARK_EVENTS", 5_000);
+    // Of event time: some minutes either way.
+    let events = events(&count.to_string(), &(count / 1_000).max(10).to_string());
+    let world = World::with_memory(8 << 30).await;
+    let tables = TABLES.split(';').map(|sql| sql.trim().to_owned()).collect::<Vec<_>>();
+    world.all(&tables).await;
+    let copy = format!("CREATE PIPELINE copy WITH (desired = 'paused') AS $${events}; {COPIES}$$");
+    world.client.rows(&copy).await;
+    drain(&mut world.open("copy", Limits::default()).await.expect("opens")).await;
+    let all = "SELECT (SELECT count(*) FROM people) + (SELECT count(*) FROM auctions) + (SELECT count(*) FROM bids)";
+    assert_eq!(world.client.rows(all).await, [count.to_string()]);
+    world.client.rows("DROP PIPELINE copy").await;
+    for query in QUERIES {
+        Box::pin(equals_its_batch(&world, &golden(query, &events, "", ""))).await;
+        for table in ["out", "side"] {
+            world.client.rows(&format!("DROP TABLE IF EXISTS {table}")).await;
+        }
+    }
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cenote_stream::Limits;
+use cenote_stream::{Limits, Step};
 use serde_json::Value;
 
 use crate::world::{World, drain, epochs_of};
@@ -71,6 +71,19 @@ impl Script {
         let mut run = world.open("p", limits).await.expect("opens");
         drain(&mut run).await;
         self.compare(&path, run_name);
+        world.stop().await;
+    }
+
+    /// After each epoch the pipeline is restored with another parallelism; every row is a piece of its own.
+    async fn rescaled(&self) {
+        let (world, output) = self.world().await;
+        let limits = Limits { wide_rows: 0, piece_rows: 1, ..epochs_of(20) };
+        for parallelism in [2, 3, 8].into_iter().cycle() {
+            world.client.rows(&format!("ALTER PIPELINE p SET (parallelism = {parallelism})")).await;
+            let mut run = world.open("p", limits).await.expect("opens");
+            let Step::Committed(_) = run.step().await.expect("an epoch") else { break };
+        }
+        self.compare(&output.path().join("out.json"), "rescaled");
         world.stop().await;
     }
 
@@ -155,6 +168,9 @@ async fn golden(name: &str) {
     for rows in [1, 7, 32] {
         Box::pin(script.straight(epochs_of(rows), &format!("epochs of {rows}"))).await;
     }
+    let spilling = Limits { state_bytes: 0, full_block_bytes: 10 << 10, ..epochs_of(20) };
+    Box::pin(script.straight(spilling, "all state on disk")).await;
+    Box::pin(script.rescaled()).await;
     Box::pin(script.crashing()).await;
 }
 

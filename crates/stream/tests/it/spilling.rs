@@ -72,6 +72,69 @@ async fn state_of_ten_times_its_memory_gives_the_same_results_within_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_windows_of_ten_times_their_memory_give_the_same_results_within_it() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)",
+        "CREATE TABLE hops (start TIMESTAMP, k BIGINT, n BIGINT, least BIGINT, vs BIGINT[])",
+        "CREATE TABLE visits (start TIMESTAMP, until TIMESTAMP, k BIGINT, n BIGINT)",
+        "CREATE PIPELINE p WITH (desired = 'paused', state_memory = '2MiB', watermark_delay = '1 hour') AS $$
+         INSERT INTO hops SELECT w.start, k, n, least, vs FROM (
+           SELECT hop(INTERVAL '20 seconds', INTERVAL '1 minute') AS w, k, count(*) AS n, min(v) AS least, array_agg(v) AS vs FROM src GROUP BY 1, 2);
+         INSERT INTO visits SELECT w.start, w.end, k, n FROM (
+           SELECT k, session(INTERVAL '5 seconds') AS w, count(*) AS n FROM src GROUP BY 1, 2) $$",
+    ] {
+        world.client.rows(sql).await;
+    }
+    for round in [1, 7, 13] {
+        let rows = format!(
+            "INSERT INTO src SELECT TIMESTAMP '2026-01-01' + (value * {round} % 600) * INTERVAL '1 second', value % 10000, value + {round} FROM range(0, 60000)"
+        );
+        world.client.rows(&rows).await;
+        let mut run = world.open("p", limits()).await.expect("opens");
+        assert!(run.held().1 <= MEMORY, "{} bytes are read back", run.held().1);
+        assert!(drain_within(&mut run).await > 0, "nothing is on disk");
+    }
+    world.client.rows("ALTER PIPELINE p SET (state_memory = '60MiB')").await;
+    let all = world.open("p", limits()).await.expect("opens with all in memory");
+    assert_eq!(all.spilled(), 0);
+    assert!(all.held().1 >= 10 * MEMORY, "{} bytes would be held", all.held().1);
+    drop(all);
+    world.client.rows("ALTER PIPELINE p SET (state_memory = '2MiB')").await;
+    let mut run = world.open("p", limits()).await.expect("opens again");
+    // A part of the windows close, then all but those of the last row.
+    for end in ["2026-01-01 01:05:00", "2026-01-02"] {
+        world.client.rows(&format!("INSERT INTO src VALUES (TIMESTAMP '{end}', -1, 0)")).await;
+        drain_within(&mut run).await;
+    }
+    assert_eq!(run.counts().2, 0, "late rows");
+    let ours = "SELECT * FROM src WHERE k >= 0";
+    for (table, batch) in [
+        (
+            "SELECT start, k, n, least, array_to_string(array_sort(vs), ',') FROM hops WHERE k >= 0",
+            format!(
+                "SELECT s, k, count(*), min(v), array_to_string(array_agg(v ORDER BY v), ',') FROM (
+                   SELECT date_bin(INTERVAL '20 seconds', time) - value * INTERVAL '20 seconds' AS s, k, v FROM ({ours}), range(0, 3)) GROUP BY 1, 2"
+            ),
+        ),
+        (
+            "SELECT * FROM visits WHERE k >= 0",
+            format!(
+                "SELECT min(time), max(time) + INTERVAL '5 seconds', k, count(*) FROM (
+                   SELECT k, time, sum(begins) OVER (PARTITION BY k ORDER BY time, v) AS number FROM (
+                     SELECT k, v, time, CASE WHEN time <= lag(time) OVER (PARTITION BY k ORDER BY time, v) + INTERVAL '5 seconds' THEN 0 ELSE 1 END AS begins
+                     FROM ({ours}))) GROUP BY k, number"
+            ),
+        ),
+    ] {
+        let got = world.client.digest(table).await;
+        assert!(got.0 > 40_000, "{} rows of {table}", got.0);
+        assert_eq!(got, world.client.digest(&batch).await, "{table}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_without_room_is_waited_for() {
     // Enough for the state of one, twice: while runs are merged.
     let world = World::with_disk(700 << 10).await;

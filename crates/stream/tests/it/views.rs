@@ -1,5 +1,9 @@
 //! Materialized views: after REFRESH each equals its query, whatever happened to what it reads.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use cenote_vocab::{ErrorKind, Fault, Permission, Permissions};
 
 use crate::world::World;
@@ -133,10 +137,24 @@ async fn a_view_of_a_view_joined_with_itself_never_shows_rows_of_two_transaction
         .client
         .rows("CREATE MATERIALIZED VIEW pairs WITH (wait = true) AS SELECT a.k, a.total AS a, b.total AS b FROM sums a JOIN sums b ON a.k = b.k")
         .await;
+    let (reader, stop) = (world.node.session().await, Arc::new(AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let mut reading = tokio::task::JoinSet::new();
+    reading.spawn(async move {
+        let mut seen = BTreeSet::new();
+        while !stopped.load(Ordering::SeqCst) {
+            let rows = "SELECT count(*) FILTER (WHERE a <> b), sum(a) FROM pairs";
+            seen.extend(reader.rows(rows).await);
+        }
+        seen
+    });
     for round in 0..20 {
         world.client.rows(&format!("INSERT INTO src SELECT value % 3, {round} FROM range(0, 9)")).await;
         assert_eq!(world.client.rows("SELECT count(*) FROM pairs WHERE a <> b").await, ["0"]);
     }
+    stop.store(true, Ordering::SeqCst);
+    let seen = reading.join_next().await.expect("one").expect("every statement succeeds");
+    assert!(seen.iter().all(|row| row.starts_with("0|")), "{seen:?}");
     for view in ["sums", "pairs"] {
         world.client.rows(&format!("REFRESH MATERIALIZED VIEW {view}")).await;
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use cenote_catalog::Pipeline;
 use cenote_connect::Reach;
 use cenote_stream::{Error, Limits, Run, Step, Streams};
-use cenote_testkit::engine::{TestEngine, TestSession, node, node_with_disk};
-use cenote_vocab::MemoryPool;
+use cenote_testkit::engine::{TestEngine, TestSession, node, node_with, node_with_clock, node_with_disk};
+use cenote_vocab::{Clock, MemoryPool};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,16 @@ impl World {
     /// With so many bytes for what is spilled.
     pub(crate) async fn with_disk(bytes: u64) -> Self {
         Self::over(node_with_disk(bytes).await).await
+    }
+
+    /// By a clock that the test may move.
+    pub(crate) async fn with_clock(clock: Clock) -> Self {
+        Self::over(node_with_clock(clock).await).await
+    }
+
+    /// With so many bytes for queries.
+    pub(crate) async fn with_memory(bytes: u64) -> Self {
+        Self::over(node_with(bytes).await).await
     }
 
     async fn over(node: TestEngine) -> Self {

@@ -1,0 +1,74 @@
+//! Who an issuer of bearer tokens vouches for becomes a principal: a token without a secret that anybody knows, which owns what it makes
+//! and is granted rights like others, and has the roles of its claims as they were when it last came.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cenote_vocab::{ErrorKind, Fault, Micros, Permissions, Scope};
+
+use crate::access::Principal;
+use crate::inner::Inner;
+use crate::sql::{access, grant};
+use crate::tokens::{Control, create_named};
+use crate::{Error, NewToken, Token, grants, tenant};
+
+/// What the names of such principals begin with; no other token's name does.
+pub(crate) const BEARER_PREFIX: &str = "jwt:";
+/// The most bytes of a subject.
+const SUBJECT_BYTES_MAX: usize = 256;
+
+/// Proves a bearer token. Its principal, with the token's own end; `Unauthenticated` if it proves nothing or the principal may not
+/// come in; `Issuer` if the issuer's keys cannot be had.
+pub(crate) async fn sign_in(inner: &Arc<Inner>, secret: &str) -> Result<(Scope, Token), Error> {
+    let issuer = inner.issuer.get().ok_or(Error::Unauthenticated)?;
+    let bearer = issuer.verify(secret).await.map_err(|error| {
+        tracing::debug!(%error, "a bearer token is refused");
+        match error.kind() {
+            ErrorKind::Unauthenticated => Error::Unauthenticated,
+            _ => Error::Issuer(error.to_string()),
+        }
+    })?;
+    let is_name = bearer.subject.len() <= SUBJECT_BYTES_MAX && !bearer.subject.chars().any(char::is_control);
+    let scope = tenant::scopes(inner).await?.remove(&bearer.tenant).filter(|_| is_name);
+    let scope = scope.ok_or(Error::Unauthenticated)?;
+    let name = format!("{BEARER_PREFIX}{}", bearer.subject);
+    let mut token = match find(inner, &scope, &name).await? {
+        Some(token) => token,
+        None => create(inner, &scope, &name).await?,
+    };
+    let book = grants::fresh(inner, scope.catalog()).await?.book();
+    let roles: BTreeSet<&str> =
+        bearer.roles.iter().map(String::as_str).filter(|role| book.has_role(role)).collect();
+    if roles != book.claimed(token.id) {
+        let mut control = Control::begin(inner, &scope, ("claim_roles", &name), None).await?;
+        let member = Principal::Claims(token.id);
+        let txn = control.txn;
+        grant::set_roles(&mut control.transaction, scope.catalog(), (&member, &roles), txn).await?;
+        control.commit(inner, &scope).await?;
+        grants::refresh(inner, scope.catalog()).await;
+    }
+    token.expires = Some(token.expires.map_or(bearer.expires, |own: Micros| own.min(bearer.expires)));
+    Ok((scope, token))
+}
+
+async fn find(inner: &Inner, scope: &Scope, name: &str) -> Result<Option<Token>, Error> {
+    let found = access::by_name(&inner.database, scope.tenant(), name).await?;
+    Ok(found.map(|(_, token, _)| token))
+}
+
+/// Of two that come at once for the first time one makes it.
+async fn create(inner: &Inner, scope: &Scope, name: &str) -> Result<Token, Error> {
+    let new = NewToken {
+        name: name.to_owned(),
+        description: "of the issuer of bearer tokens".to_owned(),
+        permissions: Permissions::default(),
+        grants: Vec::new(),
+        default_database: None,
+        expires: None,
+    };
+    match create_named(inner, scope, new, None, None).await {
+        Ok((token, _)) => Ok(token),
+        Err(Error::TokenExists(_)) => find(inner, scope, name).await?.ok_or(Error::Unauthenticated),
+        Err(error) => Err(error),
+    }
+}
