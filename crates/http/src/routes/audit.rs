@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::call::Call;
+use crate::parameters::instant;
 use crate::problem::Problem;
 
 /// Rows of one answer, at most (`audit_page_max`).
@@ -36,7 +37,7 @@ pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Valu
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let text = |name: &str| call.parameters.first(&[name]).map(str::to_owned);
     let filter = AuditFilter {
-        since: call.parameters.first(&["since"]).map(since).transpose()?,
+        since: call.parameters.first(&["since"]).map(|text| instant("since", text)).transpose()?,
         actor: text("actor"),
         action: text("action"),
         outcome: call.parameters.first(&["outcome"]).map(outcome).transpose()?,
@@ -68,13 +69,6 @@ fn shown(row: &AuditRow) -> Value {
         "detail": entry.detail,
         "times": row.times,
     })
-}
-
-fn since(text: &str) -> Result<Micros, Problem> {
-    match chrono::DateTime::parse_from_rfc3339(text) {
-        Ok(at) => Ok(Micros(at.timestamp_micros())),
-        Err(_) => Err(Problem::bad_request(format!("invalid since {text:?}: expected RFC 3339"))),
-    }
 }
 
 fn outcome(text: &str) -> Result<AuditOutcome, Problem> {
