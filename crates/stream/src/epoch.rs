@@ -68,8 +68,7 @@ impl Executor<'_> {
     ) -> Result<Vec<RecordBatch>, Error> {
         // Some nodes keep what they saw, such as the rows that a join has loaded.
         let plan = reset_plan_states(plan.clone())?;
-        let mut rows: Vec<RecordBatch> =
-            self.engine.run_plan(self.task(feeds), plan)?.try_collect().await?;
+        let mut rows: Vec<RecordBatch> = self.engine.run_plan(self.task(feeds), plan)?.try_collect().await?;
         rows.retain(|batch| batch.num_rows() > 0);
         Ok(rows)
     }
@@ -87,7 +86,16 @@ impl Executor<'_> {
         let (scalar, higher, aggregate, window) =
             (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
         let session = self.state.session_id().to_owned();
-        TaskContext::new(None, session, config, scalar, higher, aggregate, window, self.state.runtime_env().clone())
+        TaskContext::new(
+            None,
+            session,
+            config,
+            scalar,
+            higher,
+            aggregate,
+            window,
+            self.state.runtime_env().clone(),
+        )
     }
 }
 
