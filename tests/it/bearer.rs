@@ -71,7 +71,7 @@ async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
     ] {
         admin.sql(sql).await;
     }
-    let as_bearer = |claims: &Value| admin.with_token(&signed(claims, 1));
+    let as_bearer = |claims: &Value| admin.with_token(signed(claims, 1));
 
     let ada = as_bearer(&claims("ada@example.org", &["analysts", "nobody_made_this"]));
     assert_eq!(ada.number("SELECT count(*) FROM t").await, 0);
@@ -116,7 +116,7 @@ async fn a_bearer_token_that_proves_nothing_lets_nobody_in() {
         claims[name] = value;
         claims
     };
-    assert_eq!(status(&admin.with_token(&signed(&claims("ada", &["admin"]), 1)), "SELECT 1").await, 200);
+    assert_eq!(status(&admin.with_token(signed(&claims("ada", &["admin"]), 1)), "SELECT 1").await, 200);
     let good = signed(&claims("eve", &["admin"]), 1);
     let payload = good.split('.').nth(1).expect("three parts");
     // {"alg":"none"}

@@ -1,3 +1,5 @@
+//! Why a bearer token proves nothing, or cannot be looked at.
+
 use cenote_vocab::{ErrorKind, Fault};
 use jsonwebtoken::errors::ErrorKind as Reason;
 

@@ -113,8 +113,10 @@ async fn open_windows_of_ten_times_their_memory_give_the_same_results_within_it(
         (
             "SELECT * FROM hops WHERE k >= 0",
             format!(
-                "SELECT s, k, count(*), min(v), max(v), avg(v) FROM (
-                   SELECT date_bin(INTERVAL '20 seconds', time) - value * INTERVAL '20 seconds' AS s, k, v FROM ({ours}), range(0, 3)) GROUP BY 1, 2"
+                "WITH panes AS (SELECT date_bin(INTERVAL '20 seconds', time) AS s, k, v FROM ({ours}))
+                 SELECT s, k, count(*), min(v), max(v), avg(v) FROM (
+                   SELECT * FROM panes UNION ALL SELECT s - INTERVAL '20 seconds', k, v FROM panes
+                   UNION ALL SELECT s - INTERVAL '40 seconds', k, v FROM panes) GROUP BY 1, 2"
             ),
         ),
         (
