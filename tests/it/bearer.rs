@@ -75,6 +75,8 @@ async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
 
     let ada = as_bearer(&claims("ada@example.org", &["analysts", "nobody_made_this"]));
     assert_eq!(ada.number("SELECT count(*) FROM t").await, 0);
+    let signed_in = "SELECT count(*) FROM system.access.audit WHERE actor = 'jwt:ada@example.org' AND action = 'claim_roles'";
+    assert_eq!(admin.number(signed_in).await, 1);
     assert_eq!(status(&ada, "SELECT * FROM other").await, 404);
     assert_eq!(status(&ada, "INSERT INTO t VALUES (1)").await, 403);
     // Another token of hers, with other roles: they are hers from then on, and what she makes is hers.

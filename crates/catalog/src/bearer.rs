@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cenote_vocab::{ErrorKind, Fault, Micros, Permissions, Scope};
 
 use crate::access::Principal;
+use crate::audit::Caller;
 use crate::inner::Inner;
 use crate::sql::{access, grant};
 use crate::tokens::{Control, create_named};
@@ -36,11 +37,12 @@ pub(crate) async fn sign_in(inner: &Arc<Inner>, secret: &str) -> Result<(Scope, 
         Some(token) => token,
         None => create(inner, &scope, &name).await?,
     };
+    let caller = Caller { actor: Some(name.clone()), protocol: "http".to_owned(), ..Caller::default() };
     let book = grants::fresh(inner, scope.catalog()).await?.book();
     let roles: BTreeSet<&str> =
         bearer.roles.iter().map(String::as_str).filter(|role| book.has_role(role)).collect();
     if roles != book.claimed(token.id) {
-        let mut control = Control::begin(inner, &scope, ("claim_roles", &name), None).await?;
+        let mut control = Control::begin(inner, &scope, ("claim_roles", &name), Some(&caller)).await?;
         let member = Principal::Claims(token.id);
         let txn = control.txn;
         grant::set_roles(&mut control.transaction, scope.catalog(), (&member, &roles), txn).await?;
@@ -66,7 +68,8 @@ async fn create(inner: &Inner, scope: &Scope, name: &str) -> Result<Token, Error
         default_database: None,
         expires: None,
     };
-    match create_named(inner, scope, new, None, None).await {
+    let caller = Caller { actor: Some(name.to_owned()), protocol: "http".to_owned(), ..Caller::default() };
+    match create_named(inner, scope, new, None, Some(&caller)).await {
         Ok((token, _)) => Ok(token),
         Err(Error::TokenExists(_)) => find(inner, scope, name).await?.ok_or(Error::Unauthenticated),
         Err(error) => Err(error),
