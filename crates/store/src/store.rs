@@ -145,6 +145,21 @@ impl Store {
         listed.boxed()
     }
 
+    /// Deletes what uploads below `prefix` left on a local disk when their process died, if it was last written at `before` or earlier;
+    /// answers it by path and bytes. In a dry run nothing is deleted. These are no objects: [`Store::list`] does not show them, and
+    /// nothing can name them. Other stores keep unfinished uploads apart.
+    pub async fn clear_cut_off(
+        &self,
+        prefix: &Path,
+        before: Micros,
+        dry_run: bool,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        match &self.local {
+            Some(local) => Arc::clone(local).clear_cut_off(prefix, before, dry_run).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     pub(crate) async fn put_payload(&self, path: &Path, payload: PutPayload) -> Result<(), Error> {
         self.objects.put(path, payload).await.map_err(|source| Error::from_store(path, source))?;
         self.make_durable(path).await

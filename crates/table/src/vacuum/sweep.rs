@@ -59,7 +59,7 @@ impl Lake {
     }
 
     /// Objects in the store that no row names and none is queued for, older than `orphan_grace`: uploads whose commit never
-    /// came. Deleted unless it is a dry run.
+    /// came, or that a crash cut off. Deleted unless it is a dry run.
     pub async fn collect_orphans(
         &self,
         scope: &Scope,
@@ -87,12 +87,13 @@ impl Lake {
                 candidates.push((path, object.bytes));
             }
         }
-        let orphans = self.unreferenced(scope, candidates).await?;
+        let mut orphans = self.unreferenced(scope, candidates).await?;
         if !dry_run {
             for (path, _) in &orphans {
                 self.delete_object(path).await?;
             }
         }
+        orphans.extend(self.store.clear_cut_off(&root, before, dry_run).await?);
         Ok(orphans.into_iter().map(|object| VacuumOutcome::new(object, "orphan")).collect())
     }
 
