@@ -1,53 +1,23 @@
 //! Bearer tokens of an issuer: who has one comes in with the roles of its claims, and what is wrong with one keeps everybody out.
 
 use cenote_testkit::client::Client;
+use cenote_testkit::issuer::{Issuer, signed, signed_by_secret};
 use cenote_testkit::process::Process;
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 const ISSUER: &str = "https://issuer.test";
+/// Id and seed of the issuer's key.
+const KEY: (&str, u8) = ("one", 1);
 /// Seconds since 1970: no test runs as late.
 const LATE: u64 = 32_503_680_000;
-
-/// An Ed25519 key of a seed (PKCS #8: RFC 8410, 7).
-fn key(seed: u8) -> EncodingKey {
-    let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    EncodingKey::from_ed_der(&[head.as_slice(), &[seed; 32]].concat())
-}
-
-/// The issuer's keys at an address of their own.
-async fn serve_keys(seed: u8) -> (String, JoinSet<()>) {
-    let mut jwk = Jwk::from_encoding_key(&key(seed), Algorithm::EdDSA).expect("a key");
-    jwk.common.key_id = Some("one".to_owned());
-    let body = json!({"keys": [jwk]}).to_string();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let mut answers = JoinSet::new();
-    answers.spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            if stream.read(&mut request).await.is_ok() {
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                let sent = stream.write_all(format!("{head}{body}").as_bytes()).await;
-                sent.expect("the node reads what it asked for");
-            }
-        }
-    });
-    (format!("http://{address}/keys"), answers)
-}
 
 fn claims(subject: &str, roles: &[&str]) -> Value {
     json!({"iss": ISSUER, "aud": "cenote", "sub": subject, "exp": LATE, "tenant": "default", "groups": roles})
 }
 
-fn signed(claims: &Value, seed: u8) -> String {
-    let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::EdDSA) };
-    encode(&header, claims, &key(seed)).expect("signed")
+/// By the issuer's key.
+fn ours(claims: &Value) -> String {
+    signed(claims, KEY)
 }
 
 async fn status(client: &Client, sql: &str) -> u16 {
@@ -57,8 +27,9 @@ async fn status(client: &Client, sql: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (keys, _answers) = serve_keys(1).await;
-    let keys = format!("jwt.jwks_url={keys}");
+    let double = Issuer::start();
+    double.holds(&[KEY]);
+    let keys = format!("jwt.jwks_url={}/keys", double.url);
     let issuer = format!("jwt.issuer={ISSUER}");
     let settings = [issuer.as_str(), "jwt.audience=cenote", keys.as_str()];
     let process = Process::start(&directory.path().join("data"), &settings);
@@ -71,7 +42,7 @@ async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
     ] {
         admin.sql(sql).await;
     }
-    let as_bearer = |claims: &Value| admin.with_token(signed(claims, 1));
+    let as_bearer = |claims: &Value| admin.with_token(ours(claims));
 
     let ada = as_bearer(&claims("ada@example.org", &["analysts", "nobody_made_this"]));
     assert_eq!(ada.number("SELECT count(*) FROM t").await, 0);
@@ -107,8 +78,9 @@ async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bearer_token_that_proves_nothing_lets_nobody_in() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (keys, _answers) = serve_keys(1).await;
-    let keys = format!("jwt.jwks_url={keys}");
+    let double = Issuer::start();
+    double.holds(&[KEY]);
+    let keys = format!("jwt.jwks_url={}/keys", double.url);
     let issuer = format!("jwt.issuer={ISSUER}");
     let settings = [issuer.as_str(), "jwt.audience=cenote", keys.as_str(), "auth.failures_per_minute=100"];
     let process = Process::start(&directory.path().join("data"), &settings);
@@ -118,25 +90,21 @@ async fn a_bearer_token_that_proves_nothing_lets_nobody_in() {
         claims[name] = value;
         claims
     };
-    assert_eq!(status(&admin.with_token(signed(&claims("ada", &["admin"]), 1)), "SELECT 1").await, 200);
-    let good = signed(&claims("eve", &["admin"]), 1);
+    assert_eq!(status(&admin.with_token(ours(&claims("ada", &["admin"]))), "SELECT 1").await, 200);
+    let good = ours(&claims("eve", &["admin"]));
     let payload = good.split('.').nth(1).expect("three parts");
     // {"alg":"none"}
     let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
-    let by_secret = |claims: &Value| {
-        let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::HS256) };
-        encode(&header, claims, &EncodingKey::from_secret(&[1; 32])).expect("signed")
-    };
     for (what, token) in [
         ("no algorithm", unsigned),
-        ("an HMAC where the key is public", by_secret(&claims("eve", &["admin"]))),
-        ("another key", signed(&claims("eve", &["admin"]), 2)),
-        ("another audience", signed(&with("aud", json!("others")), 1)),
-        ("another issuer", signed(&with("iss", json!("https://other.test")), 1)),
-        ("expired", signed(&with("exp", json!(1_700_000_000)), 1)),
-        ("not yet", signed(&with("nbf", json!(LATE)), 1)),
-        ("no tenant", signed(&with("tenant", Value::Null), 1)),
-        ("a tenant that is not there", signed(&with("tenant", json!("acme")), 1)),
+        ("an HMAC where the key is public", signed_by_secret(&claims("eve", &["admin"]), &[1; 32])),
+        ("another key", signed(&claims("eve", &["admin"]), (KEY.0, 2))),
+        ("another audience", ours(&with("aud", json!("others")))),
+        ("another issuer", ours(&with("iss", json!("https://other.test")))),
+        ("expired", ours(&with("exp", json!(1_700_000_000)))),
+        ("not yet", ours(&with("nbf", json!(LATE)))),
+        ("no tenant", ours(&with("tenant", Value::Null))),
+        ("a tenant that is not there", ours(&with("tenant", json!("acme")))),
     ] {
         let answer = admin.with_token(&token).try_sql("SELECT 1").await.expect("an answer");
         assert_eq!(

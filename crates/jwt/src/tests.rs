@@ -1,15 +1,8 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use cenote_testkit::issuer::{Issuer as Double, signed, signed_by_secret};
 use cenote_vocab::{Clock, Micros};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use crate::{Bearer, Error, Issuer, KeySource, Options};
 
@@ -50,21 +43,6 @@ fn with(name: &str, value: Value) -> Value {
     claims
 }
 
-fn by_secret(claims: &Value, secret: &[u8]) -> String {
-    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret)).expect("signed")
-}
-
-/// An Ed25519 key of a seed (PKCS #8: RFC 8410, 7).
-fn private_key(seed: u8) -> EncodingKey {
-    let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    EncodingKey::from_ed_der(&[head.as_slice(), &[seed; 32]].concat())
-}
-
-fn by_key(id: &str, seed: u8) -> String {
-    let header = Header { kid: Some(id.to_owned()), ..Header::new(Algorithm::EdDSA) };
-    encode(&header, &claims(), &private_key(seed)).expect("signed")
-}
-
 async fn refusal(issuer: &Issuer, token: &str) -> &'static str {
     match issuer.verify(token).await {
         Err(Error::Refused(reason)) => reason,
@@ -93,7 +71,7 @@ async fn no_algorithm_and_an_hmac_under_the_public_key_prove_nothing() {
     let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
     assert!(Issuer::is_token(&unsigned));
     assert!(refusal(&issuer, &unsigned).await.contains("header"));
-    let confused = by_secret(&claims(), PUBLIC_KEY.as_bytes());
+    let confused = signed_by_secret(&claims(), PUBLIC_KEY.as_bytes());
     assert!(refusal(&issuer, &confused).await.contains("no key"));
     let (signed, signature) = SIGNED.rsplit_once('.').expect("three parts");
     let other = if signature.starts_with('A') { "B" } else { "A" };
@@ -104,7 +82,7 @@ async fn no_algorithm_and_an_hmac_under_the_public_key_prove_nothing() {
 #[tokio::test]
 async fn each_claim_is_looked_at_and_refused_by_name() {
     let issuer = issuer(KeySource::Secret(SECRET.to_vec()));
-    assert!(issuer.verify(&by_secret(&claims(), SECRET)).await.is_ok());
+    assert!(issuer.verify(&signed_by_secret(&claims(), SECRET)).await.is_ok());
     let cases = [
         ("iss", json!("https://other.test"), "another issuer"),
         ("aud", json!(["other"]), "another audience"),
@@ -116,22 +94,25 @@ async fn each_claim_is_looked_at_and_refused_by_name() {
         ("tenant", json!(""), "no tenant"),
     ];
     for (name, value, words) in cases {
-        let reason = refusal(&issuer, &by_secret(&with(name, value.clone()), SECRET)).await;
+        let reason = refusal(&issuer, &signed_by_secret(&with(name, value.clone()), SECRET)).await;
         assert!(reason.contains(words), "{name} = {value}: {reason}");
     }
     for name in ["iss", "aud", "exp", "sub"] {
         let mut claims = claims();
         claims.as_object_mut().expect("claims").remove(name);
-        let reason = refusal(&issuer, &by_secret(&claims, SECRET)).await;
+        let reason = refusal(&issuer, &signed_by_secret(&claims, SECRET)).await;
         assert!(reason.contains("lacks"), "{name}: {reason}");
     }
     for claims in
         [with("exp", json!(NOW - 29)), with("nbf", json!(NOW + 30)), with("exp", json!(NOW as f64 + 0.5))]
     {
-        assert!(issuer.verify(&by_secret(&claims, SECRET)).await.is_ok(), "within the leeway: {claims}");
+        assert!(
+            issuer.verify(&signed_by_secret(&claims, SECRET)).await.is_ok(),
+            "within the leeway: {claims}"
+        );
     }
     assert!(
-        refusal(&issuer, &by_secret(&claims(), b"another secret of 32 bytes or more"))
+        refusal(&issuer, &signed_by_secret(&claims(), b"another secret of 32 bytes or more"))
             .await
             .contains("signature")
     );
@@ -145,7 +126,7 @@ async fn a_token_without_a_tenant_is_of_the_default_one_if_there_is_one() {
     let issuer = Issuer::new(options, clock()).expect("options");
     let mut claims = claims();
     claims.as_object_mut().expect("claims").remove("tenant");
-    assert_eq!(issuer.verify(&by_secret(&claims, SECRET)).await.expect("proven").tenant, "acme");
+    assert_eq!(issuer.verify(&signed_by_secret(&claims, SECRET)).await.expect("proven").tenant, "acme");
 }
 
 #[test]
@@ -158,72 +139,14 @@ fn what_is_no_key_and_no_safe_address_is_named() {
     assert!(!Issuer::is_token("cenote_..x") && !Issuer::is_token("a. .c"));
 }
 
-/// An issuer that answers what it is told, or nothing.
-struct Server {
-    address: String,
-    keys: Arc<Mutex<Option<Value>>>,
-    asked: Arc<AtomicU32>,
-    _answers: JoinSet<()>,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("bound"));
-        let (keys, asked) = (Arc::new(Mutex::new(None::<Value>)), Arc::new(AtomicU32::new(0)));
-        let (own_address, own_keys, own_asked) = (address.clone(), Arc::clone(&keys), Arc::clone(&asked));
-        let mut answers = JoinSet::new();
-        answers.spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = vec![0; 4096];
-                let read = stream.read(&mut request).await.unwrap_or(0);
-                let discovery = String::from_utf8_lossy(&request[..read]).contains("openid-configuration");
-                let body = match discovery {
-                    true => Some(json!({"issuer": address, "jwks_uri": format!("{address}/keys")})),
-                    false => {
-                        asked.fetch_add(1, Ordering::SeqCst);
-                        keys.lock().clone()
-                    }
-                };
-                let (status, body) =
-                    body.map_or(("503 No", String::new()), |body| ("200 OK", body.to_string()));
-                let head = format!(
-                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                    body.len()
-                );
-                let answer = format!("{head}{body}");
-                stream.write_all(answer.as_bytes()).await.expect("the issuer is asked to its end");
-            }
-        });
-        Self { address: own_address, keys: own_keys, asked: own_asked, _answers: answers }
-    }
-
-    fn holds(&self, keys: &[(&str, u8)]) {
-        let jwk = |(id, seed): &(&str, u8)| {
-            let mut jwk = Jwk::from_encoding_key(&private_key(*seed), Algorithm::EdDSA).expect("a key");
-            jwk.common.key_id = Some((*id).to_owned());
-            jwk
-        };
-        *self.keys.lock() = Some(json!({"keys": keys.iter().map(jwk).collect::<Vec<_>>()}));
-    }
-
-    fn asked(&self) -> u32 {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
 #[tokio::test]
 async fn keys_that_change_are_found_and_those_that_are_known_outlive_an_issuer_that_is_away() {
-    let (server, clock) = (Server::start().await, clock());
-    let key = KeySource::Jwks(format!("{}/keys", server.address).parse().expect("url"));
-    let day = Options { issuer: ISSUER.into(), ..options(key) };
-    let issuer = Issuer::new(day, clock.clone()).expect("options");
+    let (server, clock) = (Double::start(), clock());
+    let key = KeySource::Jwks(format!("{}/keys", server.url).parse().expect("url"));
+    let issuer = Issuer::new(options(key), clock.clone()).expect("options");
     let later = |seconds| clock.advance(Duration::from_secs(seconds));
     // expired tokens are not what this is about
-    let token = |id: &str, seed: u8| {
-        let header = Header { kid: Some(id.to_owned()), ..Header::new(Algorithm::EdDSA) };
-        encode(&header, &with("exp", json!(NOW + 1_000_000)), &private_key(seed)).expect("signed")
-    };
+    let token = |id: &str, seed: u8| signed(&with("exp", json!(NOW + 1_000_000)), (id, seed));
     assert!(matches!(issuer.verify(&token("one", 1)).await, Err(Error::Unreachable(_))), "never seen");
     server.holds(&[("one", 1)]);
     assert!(matches!(issuer.verify(&token("one", 1)).await, Err(Error::Unreachable(_))), "asked just now");
@@ -239,7 +162,7 @@ async fn keys_that_change_are_found_and_those_that_are_known_outlive_an_issuer_t
     assert_eq!(server.asked(), 3);
     assert!(refusal(&issuer, &token("one", 1)).await.contains("no key"), "taken out of use");
     assert!(refusal(&issuer, &token("two", 3)).await.contains("signature"));
-    *server.keys.lock() = None;
+    server.goes_away();
     later(3600);
     assert!(issuer.verify(&token("two", 2)).await.is_ok(), "known keys hold");
     assert_eq!(server.asked(), 4, "it was asked");
@@ -249,12 +172,11 @@ async fn keys_that_change_are_found_and_those_that_are_known_outlive_an_issuer_t
 
 #[tokio::test]
 async fn an_issuer_says_where_its_keys_are() {
-    let server = Server::start().await;
+    let server = Double::start();
     server.holds(&[("one", 1)]);
-    let options = Options { issuer: server.address.clone(), ..options(KeySource::Discovery) };
+    let options = Options { issuer: server.url.clone(), ..options(KeySource::Discovery) };
     let issuer = Issuer::new(options, clock()).expect("options");
-    let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::EdDSA) };
-    let token = encode(&header, &with("iss", json!(server.address)), &private_key(1)).expect("signed");
+    let token = signed(&with("iss", json!(server.url)), ("one", 1));
     assert_eq!(issuer.verify(&token).await.expect("proven").subject, "ada");
-    assert!(refusal(&issuer, &by_key("one", 1)).await.contains("another issuer"));
+    assert!(refusal(&issuer, &signed(&claims(), ("one", 1))).await.contains("another issuer"));
 }

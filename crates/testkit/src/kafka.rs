@@ -4,8 +4,6 @@
 //! failures, without transactions. A partition keeps 5 MiB; older messages are gone, as retention would have it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 use crate::PATIENCE;
+use crate::double::{Request, serve};
 
 /// Bytes that a partition keeps.
 pub const PARTITION_BYTES: usize = 5 << 20;
@@ -196,16 +195,11 @@ struct Schemas {
 impl Registry {
     /// Starts it.
     pub fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("its address"));
         let state: Arc<Mutex<Schemas>> = Arc::default();
         let shared = state.clone();
-        // it ends with the process
-        std::thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
-                // who hangs up gets no answer
-                drop(serve(&socket, &shared));
-            }
+        let url = serve(move |request| {
+            let (status, text) = shared.lock().unwrap_or_else(PoisonError::into_inner).answer(request);
+            (status.to_owned(), text)
         });
         Self { url, state }
     }
@@ -255,18 +249,16 @@ impl Schemas {
         u32::try_from(at + 1).expect("few schemas")
     }
 
-    fn answer(&mut self, line: &str, login: Option<&str>, body: &[u8]) -> (&'static str, String) {
+    fn answer(&mut self, request: &Request) -> (&'static str, String) {
         self.calls += 1;
         if self.is_down {
             return ("503 Service Unavailable", "{}".to_owned());
         }
-        if self.login.is_some() && self.login.as_deref() != login {
+        if self.login.is_some() && self.login.as_deref() != request.header("authorization") {
             return ("401 Unauthorized", r#"{"error_code":401}"#.to_owned());
         }
-        let mut words = line.split(' ');
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let parts: Vec<&str> = path.split('/').skip(1).collect();
-        match (method, &parts[..]) {
+        let parts: Vec<&str> = request.path.split('/').skip(1).collect();
+        match (request.method.as_str(), &parts[..]) {
             ("GET", ["schemas", "ids", number]) => {
                 let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
                 match at.and_then(|at| self.all.get(at)) {
@@ -277,7 +269,7 @@ impl Schemas {
                 }
             }
             ("POST", ["subjects", subject, "versions"]) if !self.refuses => {
-                let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+                let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
                 let schema = body["schema"].as_str().unwrap_or_default();
                 let number = self.add(subject, body["schemaType"].as_str().unwrap_or("AVRO"), schema);
                 ("200 OK", serde_json::json!({"id": number}).to_string())
@@ -286,27 +278,4 @@ impl Schemas {
             _ => ("404 Not Found", "{}".to_owned()),
         }
     }
-}
-
-/// Answers one request.
-fn serve(mut socket: &TcpStream, state: &Mutex<Schemas>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(socket);
-    let mut first = String::new();
-    reader.read_line(&mut first)?;
-    let (mut login, mut length) = (None, 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        match name.to_lowercase().as_str() {
-            "authorization" => login = Some(value.to_owned()),
-            "content-length" => length = value.parse().unwrap_or(0),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let answer = state.lock().unwrap_or_else(PoisonError::into_inner).answer(&first, login.as_deref(), &body);
-    let (status, text) = answer;
-    write!(socket, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len())
 }

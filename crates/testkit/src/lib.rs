@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lake (catalog, store) ─► ingest (log, buffer) ─► engine (sessions)      parts, without doors
-//! kafka (a cluster and a schema registry, both doubles)
+//! double (a server that answers what it is told): issuer (of bearer tokens) · kafka (a cluster and a schema registry)
 //! node (all of it, with its doors) · process (the real binary) · services (PostgreSQL, S3)
 //! ```
 //!
@@ -10,10 +10,13 @@
 //! the test is skipped and says what is missing.
 
 pub mod client;
+pub mod double;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "ingest")]
 pub mod ingest;
+#[cfg(feature = "issuer")]
+pub mod issuer;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod keeper;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use cenote_connect::Reach;
 use cenote_stream::{Limits, Run};
+use cenote_testkit::double::serve;
 use cenote_testkit::number_of;
 use cenote_vocab::{ErrorKind, Fault, MemoryPool};
 use parking_lot::Mutex;
@@ -325,40 +326,21 @@ struct Hook {
 
 impl Hook {
     fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("bound"));
-        let hook = Self { url, is_down: Arc::default(), refused: Arc::default(), taken: Arc::default() };
-        let (is_down, refused, taken) = (hook.is_down.clone(), hook.refused.clone(), hook.taken.clone());
-        std::thread::spawn(move || {
-            for call in listener.incoming() {
-                let mut call = call.expect("a call");
-                let mut reader = std::io::BufReader::new(call.try_clone().expect("a socket"));
-                let (mut line, mut length) = (String::new(), 0);
-                while reader.read_line(&mut line).expect("a line") > 2 {
-                    if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
-                        length = text.trim().parse().expect("a length");
-                    }
-                    line.clear();
-                }
-                let mut body = vec![0; length];
-                reader.read_exact(&mut body).expect("a body");
-                let body = String::from_utf8(body).expect("text");
-                if body.is_empty() {
-                    // The caller has given up.
-                    continue;
-                }
-                let status = if is_down.load(Ordering::SeqCst) {
-                    refused.lock().insert(body);
-                    "503 Down\r\nretry-after: 0"
-                } else {
-                    taken.lock().push(body);
-                    "200 OK"
-                };
-                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                call.write_all(answer.as_bytes()).expect("answers");
-            }
+        let (is_down, refused, taken) =
+            <(Arc<AtomicBool>, Arc<Mutex<BTreeSet<_>>>, Arc<Mutex<Vec<_>>>)>::default();
+        let (down, not_taken, rows) = (is_down.clone(), refused.clone(), taken.clone());
+        let url = serve(move |request| {
+            let body = String::from_utf8(request.body.clone()).expect("text");
+            let status = if down.load(Ordering::SeqCst) {
+                not_taken.lock().insert(body);
+                "503 Down\r\nretry-after: 0"
+            } else {
+                rows.lock().push(body);
+                "200 OK"
+            };
+            (status.to_owned(), String::new())
         });
-        hook
+        Self { url: format!("{url}/"), is_down, refused, taken }
     }
 }
 
