@@ -67,24 +67,8 @@ impl Node {
     }
 
     async fn create(&self) {
-        let uuid = self.ids.uuid();
-        let new = NewTable {
-            id: self.table,
-            uuid,
-            schema: "default".into(),
-            name: "t".into(),
-            kind: TableKind::Table,
-            columns: TableSchema { no: 1, fields: vec![Field::new(FieldId(1), "v", FieldType::Int64)] },
-            spec: Default::default(),
-            sort: Default::default(),
-            time_field: None,
-            key_fields: Vec::new(),
-            location: format!("default/tables/{uuid}"),
-            properties: Default::default(),
-            comment: None,
-            if_not_exists: false,
-            or_replace: false,
-        };
+        let columns = TableSchema { no: 1, fields: vec![Field::new(FieldId(1), "v", FieldType::Int64)] };
+        let new = NewTable::plain("default", (self.table, self.ids.uuid()), ("default", "t"), columns);
         let change = ObjectChange::CreateTable(Box::new(new));
         self.catalog.apply(Commit { objects: vec![change], ..self.empty() }).await.expect("created");
     }

@@ -367,6 +367,34 @@ pub struct NewTable {
     pub or_replace: bool,
 }
 
+impl NewTable {
+    /// A table of these columns at its own place, and nothing more: no partitions, order, key or options.
+    pub fn plain(
+        tenant: &str,
+        (id, uuid): (TableId, Uuid),
+        (schema, name): (impl Into<String>, impl Into<String>),
+        columns: TableSchema,
+    ) -> Self {
+        Self {
+            id,
+            uuid,
+            schema: schema.into(),
+            name: name.into(),
+            kind: TableKind::Table,
+            columns,
+            spec: PartitionSpec::default(),
+            sort: SortOrder::default(),
+            time_field: None,
+            key_fields: Vec::new(),
+            location: cenote_store::table_location(tenant, uuid),
+            properties: BTreeMap::new(),
+            comment: None,
+            if_not_exists: false,
+            or_replace: false,
+        }
+    }
+}
+
 /// What came of a commit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Committed {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{
-    Alter, Commit, Facts, NewTable, ObjectChange, Op, ReadSet, TableChange, TableDef, TableKind,
-};
+use cenote_catalog::{Commit, Facts, NewTable, ObjectChange, TableDef};
 use cenote_datafile::{Level, arrow_schema};
 use cenote_testkit::lake::TestLake;
 use cenote_vocab::{Field, FieldId, FieldType, TableSchema, TimeUnit};
@@ -19,51 +17,31 @@ use tokio::runtime::Runtime;
 const ROWS: i64 = 1_000_000;
 const BATCH: i64 = 20_000;
 
-async fn table(lake: &TestLake) -> Arc<TableDef> {
+async fn table(world: &TestLake) -> Arc<TableDef> {
     let columns = [
         ("time", FieldType::Timestamp(TimeUnit::Micro)),
         ("host", FieldType::String),
         ("n", FieldType::Int64),
     ];
     let fields = columns.into_iter().zip(1..).map(|((name, kind), id)| Field::new(FieldId(id), name, kind));
-    let uuid = lake.lake.ids.uuid();
+    let columns = TableSchema { no: 1, fields: fields.collect() };
+    let (TestLake { lake, scope, .. }, options) = (world, [("tags", "host"), ("dedup", "last")]);
+    let ids = (lake.catalog.reserve_table(scope).await.expect("an id"), lake.ids.uuid());
     let new = NewTable {
-        id: lake.lake.catalog.reserve_table(&lake.scope).await.expect("an id"),
-        uuid,
-        schema: "default".into(),
-        name: "points".into(),
-        kind: TableKind::Table,
-        columns: TableSchema { no: 1, fields: fields.collect() },
-        spec: Default::default(),
-        sort: Default::default(),
         time_field: Some(FieldId(1)),
-        key_fields: Vec::new(),
-        location: format!("default/tables/{uuid}"),
-        properties: Default::default(),
-        comment: None,
-        if_not_exists: false,
-        or_replace: false,
+        properties: options.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..NewTable::plain(scope.tenant(), ids, ("default", "points"), columns)
     };
-    let id = new.id;
-    apply(lake, Vec::new(), vec![ObjectChange::CreateTable(Box::new(new))]).await;
-    let options = [("tags", "host"), ("dedup", "last")];
-    let options = options.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
-    let ops = vec![Op::Alter(Alter::SetProperties(options.into_iter().collect()))];
-    let base = lake.lake.catalog.head(&lake.scope).await.expect("head").txn;
-    apply(lake, vec![TableChange { table: id, base, read: ReadSet::None, ops }], Vec::new()).await;
-    lake.table("points").await
-}
-
-async fn apply(lake: &TestLake, tables: Vec<TableChange>, objects: Vec<ObjectChange>) {
     let commit = Commit {
-        commit_id: lake.lake.ids.uuid(),
-        scope: lake.scope.clone(),
+        commit_id: lake.ids.uuid(),
+        scope: scope.clone(),
         producers: Vec::new(),
         facts: Facts { operation: "bench".into(), ..Facts::default() },
-        tables,
-        objects,
+        tables: Vec::new(),
+        objects: vec![ObjectChange::CreateTable(Box::new(new))],
     };
-    lake.lake.catalog.apply(commit).await.expect("committed");
+    lake.catalog.apply(commit).await.expect("committed");
+    world.table("points").await
 }
 
 /// Batches of rows by number; `of` answers microsecond and host.

@@ -98,23 +98,11 @@ impl Node {
             .into_iter()
             .zip(1..)
             .map(|((name, field_type), id)| Field::new(FieldId(id), name, field_type));
-        let uuid = self.lake.ids.uuid();
+        let columns = TableSchema { no: 1, fields: fields.collect() };
+        let ids = (self.lake.catalog.reserve_table(&self.scope).await.expect("an id"), self.lake.ids.uuid());
         let new = NewTable {
-            id: self.lake.catalog.reserve_table(&self.scope).await.expect("an id"),
-            uuid,
-            schema: "default".into(),
-            name: "cpu".into(),
-            kind: TableKind::Table,
-            columns: TableSchema { no: 1, fields: fields.collect() },
-            spec: Default::default(),
-            sort: Default::default(),
             time_field: Some(FieldId(1)),
-            key_fields: Vec::new(),
-            location: format!("default/tables/{uuid}"),
-            properties: Default::default(),
-            comment: None,
-            if_not_exists: false,
-            or_replace: false,
+            ..NewTable::plain(self.scope.tenant(), ids, ("default", "cpu"), columns)
         };
         self.apply(vec![], vec![ObjectChange::CreateTable(Box::new(new))]).await;
         self.table().await

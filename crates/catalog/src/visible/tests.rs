@@ -54,23 +54,8 @@ impl Changing {
 
     async fn create(&self) -> Arc<TableDef> {
         let time = Field::new(FieldId(1), "time", FieldType::Timestamp(TimeUnit::Micro));
-        let new = NewTable {
-            id: self.table,
-            uuid: self.ids.uuid(),
-            schema: "default".into(),
-            name: "cpu".into(),
-            kind: TableKind::Table,
-            columns: TableSchema { no: 1, fields: vec![time] },
-            spec: Default::default(),
-            sort: Default::default(),
-            time_field: None,
-            key_fields: Vec::new(),
-            location: "default/tables/cpu".into(),
-            properties: Default::default(),
-            comment: None,
-            if_not_exists: false,
-            or_replace: false,
-        };
+        let columns = TableSchema { no: 1, fields: vec![time] };
+        let new = NewTable::plain("default", (self.table, self.ids.uuid()), ("default", "cpu"), columns);
         let objects = vec![ObjectChange::CreateTable(Box::new(new))];
         self.catalog.apply(Commit { objects, ..self.commit_of(vec![]) }).await.unwrap();
         let names = self.catalog.names(&self.scope, self.head().await).await.unwrap();

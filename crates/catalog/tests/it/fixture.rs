@@ -217,31 +217,21 @@ pub(crate) fn field(id: i32, name: &str, field_type: FieldType) -> Field {
 /// `time`, `host` and `value`, in the order that ingest makes.
 pub(crate) fn new_table(id: TableId, uuid: uuid::Uuid, tenant: &str, name: &str) -> NewTable {
     let sorted = |source| SortField { source: FieldId(source), descending: false, nulls_first: false };
+    let columns = TableSchema {
+        no: 1,
+        fields: vec![
+            field(1, "time", FieldType::Timestamp(TimeUnit::Micro)),
+            field(2, "host", FieldType::String),
+            field(3, "value", FieldType::Int64),
+        ],
+    };
     NewTable {
-        id,
-        uuid,
-        schema: "default".into(),
-        name: name.into(),
-        kind: TableKind::Table,
-        columns: TableSchema {
-            no: 1,
-            fields: vec![
-                field(1, "time", FieldType::Timestamp(TimeUnit::Micro)),
-                field(2, "host", FieldType::String),
-                field(3, "value", FieldType::Int64),
-            ],
-        },
-        spec: PartitionSpec::default(),
         sort: SortOrder { no: 1, fields: vec![sorted(2), sorted(1)] },
         time_field: Some(FieldId(1)),
-        key_fields: Vec::new(),
-        location: format!("{tenant}/tables/{uuid}"),
         properties: [("row_lineage", "off"), ("tags", "host")]
             .map(|(option, value)| (option.to_owned(), value.to_owned()))
             .into(),
-        comment: None,
-        if_not_exists: false,
-        or_replace: false,
+        ..NewTable::plain(tenant, (id, uuid), ("default", name), columns)
     }
 }
 

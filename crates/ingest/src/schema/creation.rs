@@ -44,7 +44,6 @@ impl Creation<'_> {
         let ascending = |source| SortField { source, descending: false, nulls_first: false };
         let tag_ids = tags.iter().filter_map(|tag| schema.field(tag)).map(|field| field.id);
         let sort = SortOrder { no: 1, fields: tag_ids.chain([time]).map(ascending).collect() };
-        let uuid = self.ids.uuid();
         let mut properties = BTreeMap::from([("row_lineage".to_owned(), "false".to_owned())]);
         if self.dedup == Dedup::Last {
             properties.insert("dedup".to_owned(), "last".to_owned());
@@ -53,21 +52,12 @@ impl Creation<'_> {
             properties.insert("tags".to_owned(), tags.join(","));
         }
         Ok(NewTable {
-            id,
-            uuid,
-            schema: self.database.to_owned(),
-            name: name.to_owned(),
-            kind: TableKind::Table,
-            columns: schema,
             spec: spec(self.partition, time)?,
             sort,
             time_field: Some(time),
-            key_fields: Vec::new(),
-            location: cenote_store::table_location(self.scope.tenant(), uuid),
             properties,
-            comment: None,
             if_not_exists: true,
-            or_replace: false,
+            ..NewTable::plain(self.scope.tenant(), (id, self.ids.uuid()), (self.database, name), schema)
         })
     }
 }

@@ -142,31 +142,19 @@ async fn tables_made_by_sql_keep_their_types_and_required_columns() {
         required,
         ..Field::new(FieldId(id), name, field_type)
     };
-    let uuid = disk.lake.ids.uuid();
+    let columns = TableSchema {
+        no: 1,
+        fields: vec![
+            field(1, "time", FieldType::Timestamp(TimeUnit::Nano), true),
+            field(2, "small", FieldType::Int16, true),
+            field(3, "price", FieldType::Decimal { precision: 9, scale: 2 }, false),
+            field(4, "at", FieldType::TimestampTz(TimeUnit::Milli), false),
+        ],
+    };
+    let ids = (disk.lake.catalog.reserve_table(&disk.scope).await.expect("id"), disk.lake.ids.uuid());
     let table = NewTable {
-        id: disk.lake.catalog.reserve_table(&disk.scope).await.expect("id"),
-        uuid,
-        schema: "default".to_owned(),
-        name: "declared".to_owned(),
-        kind: TableKind::Table,
-        columns: TableSchema {
-            no: 1,
-            fields: vec![
-                field(1, "time", FieldType::Timestamp(TimeUnit::Nano), true),
-                field(2, "small", FieldType::Int16, true),
-                field(3, "price", FieldType::Decimal { precision: 9, scale: 2 }, false),
-                field(4, "at", FieldType::TimestampTz(TimeUnit::Milli), false),
-            ],
-        },
-        spec: PartitionSpec::default(),
-        sort: SortOrder::default(),
         time_field: Some(FieldId(1)),
-        key_fields: Vec::new(),
-        location: cenote_store::table_location(disk.scope.tenant(), uuid),
-        properties: BTreeMap::new(),
-        comment: None,
-        if_not_exists: false,
-        or_replace: false,
+        ..NewTable::plain(disk.scope.tenant(), ids, ("default", "declared"), columns)
     };
     let commit = Commit {
         commit_id: disk.lake.ids.uuid(),

@@ -231,24 +231,18 @@ pub(super) async fn new_table(
     let time_field = time_field(&columns, &spec, &sort, &properties)?;
     check_tags(&columns, &properties)?;
     let lake = session.engine().lake();
-    let uuid = lake.ids.uuid();
     let scope = &session.identity().scope;
+    let ids = (lake.catalog.reserve_table(scope).await?, lake.ids.uuid());
     let mut table = NewTable {
-        id: lake.catalog.reserve_table(scope).await?,
-        uuid,
-        schema,
-        name,
-        kind: TableKind::Table,
-        columns,
         spec,
         sort,
         time_field,
         key_fields,
-        location: cenote_store::table_location(scope.tenant(), uuid),
         properties,
         comment,
         if_not_exists: create.if_not_exists,
         or_replace: create.or_replace,
+        ..NewTable::plain(scope.tenant(), ids, (schema, name), columns)
     };
     table_options::default_dedup(&mut table, lake.options.dedup);
     cenote_table::check_dedup(&definition(&table, SchemaId(0)))?;

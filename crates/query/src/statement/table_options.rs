@@ -148,22 +148,12 @@ mod tests {
 
     fn new_table(key: Option<i32>, time: Option<i32>, options: &[(&str, &str)]) -> NewTable {
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let ids = (TableId(1), Uuid::nil());
         NewTable {
-            id: TableId(1),
-            uuid: Uuid::nil(),
-            schema: "default".to_owned(),
-            name: "t".to_owned(),
-            kind: TableKind::Table,
-            columns: TableSchema::default(),
-            spec: PartitionSpec::default(),
-            sort: SortOrder::default(),
             time_field: time.map(FieldId),
             key_fields: key.map(FieldId).into_iter().collect(),
-            location: String::new(),
             properties: options.collect(),
-            comment: None,
-            if_not_exists: false,
-            or_replace: false,
+            ..NewTable::plain("default", ids, ("default", "t"), TableSchema::default())
         }
     }
 

@@ -88,22 +88,14 @@ pub(crate) async fn create_view(
 
     let lake = session.engine().lake();
     let scope = &session.identity().scope;
+    let ids = (lake.catalog.reserve_table(scope).await?, lake.ids.uuid());
     let view = NewTable {
-        id: lake.catalog.reserve_table(scope).await?,
-        uuid: lake.ids.uuid(),
-        schema,
-        name,
         kind: TableKind::View { sql: query_text(sql)?, search_path: path.join(", ") },
-        columns,
-        spec: PartitionSpec::default(),
-        sort: SortOrder::default(),
-        time_field: None,
-        key_fields: Vec::new(),
         location: String::new(),
-        properties: BTreeMap::new(),
         comment: create.comment.clone(),
         if_not_exists: create.if_not_exists,
         or_replace: create.or_replace,
+        ..NewTable::plain(scope.tenant(), ids, (schema, name), columns)
     };
     let staged = Staged {
         names: Some(Arc::new(with_table(&snapshot.names, &view))),

@@ -49,48 +49,29 @@ impl Streams {
         let name = std::mem::take(&mut pipeline.name);
         let short = pipeline.id.simple().to_string();
         pipeline.name = format!("_{name}_{}", &short[short.len() - 8..]);
-        let rows = NewTable {
-            id: catalog.reserve_table(scope).await?,
-            uuid: services.lake.ids.uuid(),
-            schema: pipeline.schema.clone(),
-            name: pipeline.name.clone(),
-            kind: TableKind::Table,
-            columns: shape.columns,
-            spec: PartitionSpec::default(),
-            sort: SortOrder::default(),
-            time_field: None,
-            key_fields: vec![shape.key],
-            location: String::new(),
-            properties: BTreeMap::new(),
-            comment: None,
-            if_not_exists: false,
-            or_replace: false,
-        };
         let marked = |more: Option<(&str, String)>| {
             let id = (MATERIALIZED.to_owned(), pipeline.id.to_string());
             let more = more.map(|(name, value)| (name.to_owned(), value));
             [id].into_iter().chain(more).collect::<BTreeMap<_, _>>()
         };
         let sources: Vec<String> = shape.sources.iter().map(ToString::to_string).collect();
+        let ids = (catalog.reserve_table(scope).await?, services.lake.ids.uuid());
+        let names = (&pipeline.schema, &pipeline.name);
         let rows = NewTable {
-            location: cenote_store::table_location(scope.tenant(), rows.uuid),
+            key_fields: vec![shape.key],
             properties: marked(Some((SOURCES, sources.join(",")))),
-            ..rows
+            ..NewTable::plain(scope.tenant(), ids, names, shape.columns)
         };
         let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let shown: Vec<String> = shape.shown.fields.iter().map(|field| quote(&field.name)).collect();
         let sql = format!("SELECT {} FROM {}.{}", shown.join(", "), quote(&rows.schema), quote(&rows.name));
+        let ids = (catalog.reserve_table(scope).await?, services.lake.ids.uuid());
         let new = NewTable {
-            id: catalog.reserve_table(scope).await?,
-            uuid: services.lake.ids.uuid(),
-            name,
             kind: TableKind::View { sql, search_path: pipeline.schema.clone() },
-            columns: shape.shown,
-            key_fields: Vec::new(),
             location: String::new(),
             properties: marked(None),
             or_replace: replaces.is_some(),
-            ..rows.clone()
+            ..NewTable::plain(scope.tenant(), ids, (&pipeline.schema, name), shape.shown)
         };
         pipeline.options.insert(MATERIALIZED.to_owned(), rows.id.to_string());
 

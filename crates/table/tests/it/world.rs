@@ -91,32 +91,23 @@ impl World {
         let field =
             |id, name: &str, field_type, required| Field { required, ..Field::new(id, name, field_type) };
         let sort = |source| SortField { source, descending: false, nulls_first: false };
+        let columns = TableSchema {
+            no: 1,
+            fields: vec![
+                field(TIME, "time", FieldType::Timestamp(TimeUnit::Micro), true),
+                field(HOST, "host", FieldType::String, false),
+                field(VALUE, "value", FieldType::Double, false),
+            ],
+        };
         let table = NewTable {
-            id,
-            uuid,
-            schema: "default".into(),
-            name: name.into(),
-            kind: TableKind::Table,
-            columns: TableSchema {
-                no: 1,
-                fields: vec![
-                    field(TIME, "time", FieldType::Timestamp(TimeUnit::Micro), true),
-                    field(HOST, "host", FieldType::String, false),
-                    field(VALUE, "value", FieldType::Double, false),
-                ],
-            },
             spec: PartitionSpec {
                 no: 1,
                 fields: vec![PartitionField { part_field_id: 1000, source: TIME, transform: Transform::Day }],
             },
             sort: SortOrder { no: 1, fields: vec![sort(HOST), sort(TIME)] },
             time_field: Some(TIME),
-            key_fields: Vec::new(),
-            location: cenote_store::table_location(self.scope.tenant(), uuid),
             properties,
-            comment: None,
-            if_not_exists: false,
-            or_replace: false,
+            ..NewTable::plain(self.scope.tenant(), (id, uuid), ("default", name), columns)
         };
         self.commit(Vec::new(), vec![ObjectChange::CreateTable(Box::new(table))]).await.unwrap()
     }
