@@ -64,13 +64,18 @@ def _pyiceberg(writers: int, seconds: float) -> tuple[float, int]:
     return _peer("iceberg", sys.executable, writers, seconds)
 
 
-def _ducklake(writers: int, seconds: float) -> tuple[float, int]:
+def ducklake_python() -> pathlib.Path:
+    """The Python of an environment with a DuckDB that DuckLake is there for; made if it is not there."""
     python = PEERS / ".venv-ducklake" / "bin" / "python"
     if not python.exists():
         requirements = PEERS / "requirements-ducklake.txt"
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], check=True)
-    return _peer("ducklake", python, writers, seconds)
+    return python
+
+
+def _ducklake(writers: int, seconds: float) -> tuple[float, int]:
+    return _peer("ducklake", ducklake_python(), writers, seconds)
 
 
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:

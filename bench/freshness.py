@@ -104,7 +104,7 @@ def _recovery(keys: int) -> dict:
         state = node.sql("SELECT sum(state_bytes) FROM system.stream.operators")[0][0]
         node.kill()
         began = time.perf_counter()
-        node._start()
+        node.start()
         running = _until(node, "SELECT state FROM system.stream.pipelines WHERE name = 'p'", "running") - began
         node.sql("INSERT INTO src VALUES (now()::TIMESTAMP, 7, 1)")
         seen = _until(node, "SELECT n FROM out WHERE k = 7", 2) - began

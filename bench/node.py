@@ -38,18 +38,18 @@ class Node:
         if cores:
             command = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
         self.command, self.log = command, open(f"{self.directory}.log", "ab")
-        self._start()
+        self.start()
         self.token = (self.directory / "admin.token").read_text().strip()
 
-    def _start(self) -> None:
+    def start(self) -> None:
         began = time.perf_counter()
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
         self.ready_seconds = self._wait_until_ready(began)
 
     def restart(self) -> None:
         """Ends the process in order and starts another on the same directory."""
-        self._end()
-        self._start()
+        self.stop()
+        self.start()
 
     def _wait_until_ready(self, began: float) -> float:
         while time.perf_counter() - began < READY_SECONDS_MAX:
@@ -133,13 +133,13 @@ class Node:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def _end(self) -> None:
+    def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(timeout=120)
 
     def close(self, keep: bool = False) -> None:
-        self._end()
+        self.stop()
         self.log.close()
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
