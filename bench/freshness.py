@@ -1,7 +1,7 @@
 """How soon a row is in a materialized view, how soon a pipeline goes on after kill -9, how fast it catches up, and what pipelines cost.
 
 Latency: a thousand rows a second over the line protocol, acknowledged when durable; of one row of each batch, the time from sending
-it until a reader on the Postgres wire sees it in the view. Recovery: kill -9 of a node whose pipeline holds so many keys; the time
+it until a reader on the Postgres wire sees it in the view; and in its table, from the acknowledgement. Recovery: kill -9 of a node whose pipeline holds so many keys; the time
 from the start of the process until the pipeline runs, and until a row written then is in its result. Memory: a join that forgets
 after 10 s, at so many rows a second; and a state, or open windows, of ten times its memory. Catching up: rows that were there before the
 pipeline, beside one statement that adds up the same. An epoch: Nexmark's q5 with one row in each, the steps of it.
@@ -18,6 +18,7 @@ HERE = pathlib.Path(__file__).parent
 
 BATCH, PAUSE = 10, 0.01
 SECONDS, SECONDS_SMALL = 60, 5
+PROBES, PROBES_SMALL = 2_000, 50
 #: The last is a state of about 1 GB.
 KEYS, KEYS_SMALL = (100_000, 1_000_000, 14_000_000), (10_000,)
 KEYS_OF_INSERT = 1_000_000
@@ -78,6 +79,37 @@ def _latency(seconds: float) -> dict:
             "what": "row sent to row seen in a view, ms", "rows/s": total / seconds,
             "p50": figures.median(waits), "p99": _quantile(waits, 0.99),
         }
+
+
+def _visible(probes: int) -> dict:
+    """From the acknowledgement of a row, which is durable, to the end of the first query that answers it; a hundred batches of ten rows
+    a second go into the table beside it."""
+    with Node() as node:
+        path = "/api/v1/write/line-protocol?db=default&precision=us"
+        node.write(path, b"src,k=a v=0i 1767225600000000\n")
+        stop = threading.Event()
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                number += BATCH
+                lines = (f"src,k=b v=-1i {1767225600000000 + number + row}" for row in range(BATCH))
+                node.write(path, "\n".join(lines).encode())
+                time.sleep(PAUSE)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        waits = []
+        with node.connect() as connection:
+            for probe in range(1, probes + 1):
+                node.write(path, f"src,k=a v={probe}i {1767225600000000 + probe}\n".encode())
+                acknowledged = time.perf_counter()
+                while connection.execute(f"SELECT count(*) FROM src WHERE k = 'a' AND v = {probe}").fetchone()[0] != 1:
+                    pass
+                waits.append((time.perf_counter() - acknowledged) * 1000)
+        stop.set()
+        writer.join()
+        return {"what": "row acknowledged to row in an answer, ms", "probes": probes, "p50": figures.median(waits), "p99": _quantile(waits, 0.99)}
 
 
 def _until(node: Node, sql: str, expected) -> float:
@@ -264,7 +296,7 @@ def _phases(node: Node) -> dict[str, list[float]]:
 
 
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
-    rows = [_latency(SECONDS_SMALL if small else SECONDS)]
+    rows = [_visible(PROBES_SMALL if small else PROBES), _latency(SECONDS_SMALL if small else SECONDS)]
     rows += [_recovery(keys) for keys in (KEYS_SMALL if small else KEYS)]
     rows.append(_idle(IDLE_SMALL if small else IDLE))
     rows.append(_forgetting(*((JOIN_RATE_SMALL, JOIN_SECONDS_SMALL) if small else (JOIN_RATE, JOIN_SECONDS))))

@@ -8,6 +8,7 @@ own commits, Cenote and DuckLake by rows of their database, copied from that of 
 import contextlib
 import datetime
 import json
+import pathlib
 import random
 import sqlite3
 import subprocess
@@ -82,22 +83,29 @@ def fill_cenote(node: Node, files: int) -> None:
     node.start()
 
 
-def cenote(files: int, rounds: int) -> list[list[float]]:
+def bytes_read(process: int | str = "self") -> int:
+    """What a process has read so far, from files and sockets, cached or not."""
+    text = pathlib.Path(f"/proc/{process}/io").read_text()
+    return int(text.split("rchar: ")[1].split("\n")[0])
+
+
+def cenote(files: int, rounds: int) -> tuple[list[list[float]], float]:
     with Node() as node:
         fill_cenote(node, files)
         times = []
         with node.connect() as connection:
             for number in range(rounds + 1):
-                taken = []
+                taken, before = [], bytes_read(node.process.pid)
                 for hour in hours(files, number):
                     text = question(hour).format("cpu")
                     began = time.perf_counter()
                     plan = connection.execute(f"EXPLAIN {text}").fetchall()
                     taken.append((time.perf_counter() - began) * 1000)
                 times.append(taken)
+                read = (bytes_read(node.process.pid) - before) / HOURS
         # All have the statistics of the first file, so the one that begins where the hour ends is not left out by its own.
         check("cenote", f"files={EXPECTED + 1}," in "".join(map(str, plan)), plan)
-        return times[1:]
+        return times[1:], read
 
 
 def check(system: str, holds: bool, plan) -> None:
@@ -105,7 +113,7 @@ def check(system: str, holds: bool, plan) -> None:
         raise RuntimeError(f"{system}: the plan is not over {EXPECTED} files: {str(plan)[-600:]}")
 
 
-def pyiceberg(files: int, rounds: int) -> list[list[float]]:
+def pyiceberg(files: int, rounds: int) -> tuple[list[list[float]], float]:
     from pyiceberg import types
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.conversions import to_bytes
@@ -143,7 +151,7 @@ def pyiceberg(files: int, rounds: int) -> list[list[float]]:
                     append.append_data_file(file(number))
         times = []
         for number in range(rounds + 1):
-            taken = []
+            taken, before = [], bytes_read()
             for hour in hours(files, number)[:HOURS_OF_SLOW]:
                 end = datetime.datetime.fromisoformat(hour) + datetime.timedelta(hours=1)
                 within = And(GreaterThanOrEqual("time", hour.replace(" ", "T")), LessThan("time", end.isoformat()))
@@ -151,11 +159,12 @@ def pyiceberg(files: int, rounds: int) -> list[list[float]]:
                 plan = list(catalog.load_table("bench.cpu").scan(row_filter=within).plan_files())
                 taken.append((time.perf_counter() - began) * 1000)
             times.append(taken)
+            read = (bytes_read() - before) / HOURS_OF_SLOW
         check("pyiceberg", len(plan) == EXPECTED, len(plan))
-        return times[1:]
+        return times[1:], read
 
 
-def ducklake(files: int, rounds: int) -> list[list[float]]:
+def ducklake(files: int, rounds: int) -> tuple[list[list[float]], float]:
     with tempfile.TemporaryDirectory(prefix="ducklake-plan-") as directory:
         asked = {
             "columns": COLUMNS, "files": files, "expected": EXPECTED, "start": str(START), "step_seconds": STEP_SECONDS,
@@ -164,14 +173,16 @@ def ducklake(files: int, rounds: int) -> list[list[float]]:
         }
         command = [ducklake_python(), PEERS / "ducklake_plan.py", directory]
         answer = subprocess.run(command, input=json.dumps(asked).encode(), check=True, stdout=subprocess.PIPE)
-        return json.loads(answer.stdout)[1:]
+        told = json.loads(answer.stdout)
+        return told["times"][1:], told["read"]
 
 
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     files = FILES["small" if small else "full"]
-    times = {}
+    times, read = {}, {}
     for name, system in {"cenote": cenote, "ducklake": ducklake, "pyiceberg": pyiceberg}.items():
-        times[name] = [figures.median(taken) for taken in system(files, rounds)]
+        taken, read[name] = system(files, rounds)
+        times[name] = [figures.median(round) for round in taken]
         print(f"{name}: {figures.median(times[name]):.2f} ms", flush=True)
     rows = [
         {
@@ -179,6 +190,7 @@ def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
             "plan_ms": figures.median(taken),
             "lowest": min(taken),
             "highest": max(taken),
+            "kib_read": read[name] / 1024,
             "ratio": figures.ratio(taken, times["cenote"]),
         }
         for name, taken in times.items()

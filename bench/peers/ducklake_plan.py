@@ -7,6 +7,7 @@ Run by `plan.py` in an environment of its own. Standard input: what is asked, se
 
 import contextlib
 import json
+import pathlib
 import re
 import sqlite3
 import sys
@@ -27,6 +28,10 @@ def attached():
         load(connection, "ducklake")
         connection.execute(f"ATTACH 'ducklake:sqlite:{directory}/catalog.sqlite' AS lake (DATA_PATH '{directory}/data')")
         yield connection
+
+
+def bytes_read() -> int:
+    return int(pathlib.Path("/proc/self/io").read_text().split("rchar: ")[1].split("\n")[0])
 
 
 def seconds(n: str) -> str:
@@ -65,7 +70,7 @@ with attached() as lake:
     lake.execute("USE lake")
     times = []
     for questions in asked["rounds"]:
-        taken = []
+        taken, before = [], bytes_read()
         for text, first in questions:
             # EXPLAIN asks for no files; a query does, then misses the object of the first.
             began = time.perf_counter()
@@ -78,4 +83,5 @@ with attached() as lake:
             if missed not in range(first, first + asked["expected"]):
                 sys.exit(f"{text}: file {missed} was asked for, expected one from {first} on")
         times.append(taken)
-print(json.dumps(times))
+        read = (bytes_read() - before) / len(questions)
+print(json.dumps({"times": times, "read": read}))
