@@ -1,30 +1,40 @@
-//! Two processes on one catalog: one stands still until its lease is over, the other takes its pipelines, the first wakes up.
+//! Two processes on one catalog: one stands still until its lease is over, the other takes over, the first wakes up.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cenote_testkit::client::Client;
 use cenote_testkit::process::Process;
 use cenote_testkit::{needs, services, settles};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// Longer than the lease lives, and a start.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Rows of the counter, a thousand a second: it ends after the first process has woken up.
 const COUNTED: i64 = 40_000;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_slept_through_its_lease_commits_nothing_more() {
+/// Settings of processes that share a catalog and a lake, and the directory for all of them.
+fn one_catalog() -> Option<(TempDir, Vec<String>)> {
     let Some(database) = services::postgres_database() else {
         needs("PostgreSQL", false);
-        return;
+        return None;
     };
     let directory = tempfile::tempdir().expect("a directory");
     let lake = directory.path().join("lake");
     std::fs::create_dir_all(&lake).expect("a directory");
-    let settings = [
+    let settings = vec![
         format!("catalog.url={database}"),
         "catalog.auto_migrate=true".to_owned(),
         format!("storage.url={}", lake.display()),
     ];
+    Some((directory, settings))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_slept_through_its_lease_commits_nothing_more() {
+    let Some((directory, settings)) = one_catalog() else { return };
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let mut first = Process::start(&directory.path().join("first"), &settings);
     let client = first.client();
@@ -61,3 +71,96 @@ async fn a_process_that_slept_through_its_lease_commits_nothing_more() {
 }
 
 const EPOCHS: &str = "SELECT count(*) FROM system.stream.epochs";
+
+/// What one writer sends at once.
+const BATCH: i64 = 10;
+/// Acknowledged batches after which something happens.
+const BATCHES: usize = 60;
+
+/// Numbers of the batches that were acknowledged, by any process.
+type Acknowledged = Arc<Mutex<BTreeSet<i64>>>;
+
+fn acknowledged_of(batches: &Acknowledged) -> BTreeSet<i64> {
+    batches.lock().expect("not poisoned").clone()
+}
+
+/// Four writers that send rows, each batch once, until their task is ended.
+fn load(client: &Client, next: &Arc<Mutex<i64>>, acknowledged: &Acknowledged) -> JoinSet<()> {
+    let mut writers = JoinSet::new();
+    for _ in 0..4 {
+        let (client, next, acknowledged) = (client.clone(), next.clone(), acknowledged.clone());
+        writers.spawn(async move {
+            loop {
+                let batch = {
+                    let mut next = next.lock().expect("not poisoned");
+                    *next += 1;
+                    *next
+                };
+                let rows = batch * BATCH..(batch + 1) * BATCH;
+                let lines: String = rows.map(|n| format!("load n={n}i {n}\n")).collect();
+                let answer = client.try_write(&lines).await;
+                if answer.is_ok_and(|answer| answer.status == 204) {
+                    acknowledged.lock().expect("not poisoned").insert(batch);
+                }
+            }
+        });
+    }
+    writers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_row_that_was_acknowledged_before_or_after_a_takeover_is_there_once() {
+    let Some((directory, mut settings)) = one_catalog() else { return };
+    // Some rows are flushed at once, others are in the log alone for as long as their process lives.
+    settings.extend(
+        ["ingest.flush_size=16KiB", "ingest.flush_age=24h", "ingest.flush_interval=24h"].map(str::to_owned),
+    );
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let (next, acknowledged) = (Arc::new(Mutex::new(0)), Acknowledged::default());
+    let first_directory = directory.path().join("first");
+    let mut first = Process::start(&first_directory, &settings);
+    let client = first.client();
+    let mut writers = load(&client, &next, &acknowledged);
+    settles("rows of the first", PATIENCE, async || acknowledged_of(&acknowledged).len() > BATCHES).await;
+
+    let second = Process::start_unready(&directory.path().join("second"), &settings);
+    first.freeze();
+    writers.shutdown().await; // who waits for an answer will never know
+    let by_first = acknowledged_of(&acknowledged).len();
+    let second = second.wait_until_ready();
+    let client = Client::new(format!("http://127.0.0.1:{}", second.http), &client.token);
+    let mut writers = load(&client, &next, &acknowledged);
+    settles("rows of the second", PATIENCE, async || {
+        acknowledged_of(&acknowledged).len() > by_first + BATCHES
+    })
+    .await;
+    first.thaw();
+    settles("the first to end", PATIENCE, async || first.ended().is_some()).await;
+    let alone = client.number("SELECT count(*) FROM load").await;
+
+    // It brings the rows of its log, and waits for its turn.
+    let first = Process::start_unready(&first_directory, &settings);
+    let found = async || -> BTreeSet<i64> {
+        let rows =
+            client.sql(&format!("SELECT n / {BATCH} FROM load GROUP BY 1 HAVING count(*) = {BATCH}")).await;
+        rows.iter().map(|row| row[0].as_i64().expect("a number")).collect()
+    };
+    settles("all rows", PATIENCE, async || found().await.is_superset(&acknowledged_of(&acknowledged))).await;
+    writers.shutdown().await;
+    settles("the last rows", PATIENCE, async || found().await.is_superset(&acknowledged_of(&acknowledged)))
+        .await;
+    let count = "SELECT count(*) - count(DISTINCT n) FROM load";
+    assert_eq!(client.number(count).await, 0, "a row is there twice");
+    assert!(client.number("SELECT count(*) FROM load").await > alone, "rows came back with the first");
+
+    assert!(second.terminate().success(), "a stop in order");
+    let first = first.wait_until_ready();
+    let client = Client::new(format!("http://127.0.0.1:{}", first.http), &client.token);
+    let rows = client
+        .sql(&format!("SELECT n / {BATCH}, count(*) FROM load GROUP BY 1 HAVING count(*) <> {BATCH}"))
+        .await;
+    assert!(rows.is_empty(), "in part or twice: {rows:?}");
+    let all = client.sql(&format!("SELECT DISTINCT n / {BATCH} FROM load")).await;
+    let all: BTreeSet<i64> = all.iter().map(|row| row[0].as_i64().expect("a number")).collect();
+    assert!(all.is_superset(&acknowledged_of(&acknowledged)));
+}

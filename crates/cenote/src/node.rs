@@ -15,7 +15,7 @@ use cenote_query::{Engine, QueryOptions};
 use cenote_store::{Secret, StorageOptions, Store};
 use cenote_stream::{Limits, Reach, Streams};
 use cenote_table::{Changing, Dedup, Lake, TableOptions};
-use cenote_vocab::{Clock, Ids, MemoryPool, Permissions};
+use cenote_vocab::{Clock, ErrorKind, Fault, Ids, MemoryPool, Permissions};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -204,12 +204,6 @@ impl Node {
             .announce(url)
             .map_err(|source| NodeError::Io { path: data_dir.path().join("LOCK"), source })?;
 
-        wait_for_lease(&catalog, &state, &stop).await?;
-        let lost = CancellationToken::new();
-        tasks.spawn(keep_lease(catalog.clone(), parts_stop.clone(), lost.clone()));
-        let admin_token = first_admin_token(config, &catalog, &data_dir).await?;
-
-        state.send_replace(NodeState::Replaying);
         let memory = MemoryPool::node(config.bytes("server.memory_limit"));
         let ingest_memory = memory.share("ingest", config.bytes("ingest.buffer_memory"));
         let query_memory = memory.share("query", config.bytes("query.memory_limit"));
@@ -222,15 +216,17 @@ impl Node {
             options: table_options(config),
             changing: Changing::default(),
         };
-        let ingest = Ingest::open(
-            lake.clone(),
-            ingest_options(config),
-            wal_options(config),
-            ingest_memory,
-            &tasks,
-            parts_stop.clone(),
-        )
-        .await?;
+        if !may_be_active(&catalog).await? {
+            state.send_replace(NodeState::Replaying);
+            empty_log(&lake, config, ingest_memory.clone()).await?;
+            wait_for_lease(&catalog, &state, &stop).await?;
+        }
+        let lost = CancellationToken::new();
+        tasks.spawn(keep_lease(catalog.clone(), parts_stop.clone(), lost.clone()));
+        let admin_token = first_admin_token(config, &catalog, &data_dir).await?;
+
+        state.send_replace(NodeState::Replaying);
+        let ingest = open_ingest(&lake, config, ingest_memory, &tasks, parts_stop.clone()).await?;
         let compaction = query_memory.share("compaction", config.bytes("compaction.memory_limit"));
         let stream_memory = memory.share("stream", memory.limit() / STREAM_MEMORY_PART);
         let engine = Engine::new(lake.clone(), ingest.clone(), query_options(config), query_memory)?;
@@ -328,21 +324,56 @@ impl Node {
     }
 }
 
+async fn open_ingest(
+    lake: &Lake,
+    config: &Config,
+    memory: MemoryPool,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Result<Ingest, NodeError> {
+    let (options, wal) = (ingest_options(config), wal_options(config));
+    Ok(Ingest::open(lake.clone(), options, wal, memory, tasks, stop).await?)
+}
+
+/// Makes the rows of this node's log part of the lake while another process is active: they were acknowledged, and nobody else
+/// has them. What cannot be flushed stays in the log.
+async fn empty_log(lake: &Lake, config: &Config, memory: MemoryPool) -> Result<(), NodeError> {
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let ingest = open_ingest(lake, config, memory, &tasks, stop.clone()).await?;
+    let closed = ingest.shutdown(config.duration("server.shutdown_timeout")).await;
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    Ok(closed?)
+}
+
+/// Takes the lease `active` if nobody else has it.
+async fn may_be_active(catalog: &Catalog) -> Result<bool, NodeError> {
+    match catalog.take_active(LEASE_TTL).await {
+        Ok(lease) => Ok(lease.is_some()),
+        // The other may stand still with the row locked, or the database be on its way back.
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            tracing::warn!(%error, "cannot ask for the lease `active`");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn wait_for_lease(
     catalog: &Catalog,
     state: &watch::Sender<NodeState>,
     stop: &CancellationToken,
 ) -> Result<(), NodeError> {
+    state.send_replace(NodeState::Standby);
+    tracing::info!("another process is active on this catalog: waiting as standby");
     loop {
-        if catalog.take_active(LEASE_TTL).await?.is_some() {
-            return Ok(());
-        }
-        if state.send_replace(NodeState::Standby) != NodeState::Standby {
-            tracing::info!("another process is active on this catalog: waiting as standby");
-        }
         tokio::select! {
             () = tokio::time::sleep(LEASE_RENEW) => {}
             () = stop.cancelled() => return Err(NodeError::Stopped),
+        }
+        if may_be_active(catalog).await? {
+            return Ok(());
         }
     }
 }

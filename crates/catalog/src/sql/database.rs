@@ -78,7 +78,9 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
-            .pragma("journal_size_limit", SQLITE_LOG_BYTES_MAX);
+            .pragma("journal_size_limit", SQLITE_LOG_BYTES_MAX)
+            // What is deleted is overwritten, not only forgotten.
+            .pragma("secure_delete", "ON");
         let pool = || {
             SqlitePoolOptions::new()
                 .idle_timeout(None)
@@ -108,7 +110,8 @@ impl Database {
             .options([
                 ("lock_timeout", "5s"),
                 ("statement_timeout", "30s"),
-                ("idle_in_transaction_session_timeout", "30s"),
+                // A process that stands still in the middle of a commit holds locks that whoever takes over needs.
+                ("idle_in_transaction_session_timeout", "10s"),
                 ("synchronous_commit", "on"),
             ]);
         let pool = PgPoolOptions::new()
@@ -140,6 +143,19 @@ impl Database {
             Self::Sqlite { writer, .. } => Transaction::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Self::Postgres(pool) => Transaction::postgres(pool.begin().await?),
         })
+    }
+
+    /// Takes the rows that were deleted off the disk: SQLite's log still has their pages. What PostgreSQL keeps of them is its own
+    /// vacuum's.
+    pub(crate) async fn scrub(&self) -> Result<(), Failure> {
+        let Self::Sqlite { writer, .. } = self else { return Ok(()) };
+        let outcome = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(writer).await?;
+        let busy: i64 = sqlx::Row::try_get(&outcome, 0)?;
+        if busy == 0 {
+            Ok(())
+        } else {
+            Err(Failure::Busy("readers still need pages of the catalog's log".into()))
+        }
     }
 
     /// A transaction that reads one state of the database.
