@@ -103,6 +103,12 @@ impl Catalog {
         self.inner.database.dialect().name()
     }
 
+    /// Takes what was deleted from the catalog off its disk. `Unavailable` while a statement still reads it. PostgreSQL does so by
+    /// itself, in its own time.
+    pub async fn scrub(&self) -> Result<(), Error> {
+        Ok(self.inner.database.scrub().await?)
+    }
+
     // ---- leases ----
 
     /// Takes or renews the lease `active` for `ttl`; `None` if another process holds it. From then on every commit checks its fence.
@@ -564,6 +570,11 @@ impl Catalog {
     /// Tags and holds that have not expired, by version.
     pub async fn holds(&self, scope: &Scope) -> Result<Vec<Hold>, Error> {
         hold::all(&self.inner, scope).await
+    }
+
+    /// What keeps history from collection: the tags, and the holds, each from the version on from which it counts.
+    pub async fn keepers(&self, scope: &Scope) -> Result<Vec<Hold>, Error> {
+        hold::keepers(&self.inner, scope).await
     }
 
     /// Keeps all of a table (`None`: of the catalog) from `txn` on, for `ttl` (at most a week) unless it is renewed, and a

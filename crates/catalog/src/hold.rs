@@ -58,6 +58,14 @@ impl Hold {
         self.name.is_some() && self.concerns(table) && begin <= self.txn && self.txn < end
     }
 
+    /// True if what a table showed from `begin` to before `end` stays because of this: a tag within, or a hold before the end.
+    pub fn keeps(&self, table: TableId, begin: Txn, end: Txn) -> bool {
+        match &self.name {
+            Some(_) => self.tags(table, begin, end),
+            None => self.concerns(table) && self.txn < end,
+        }
+    }
+
     pub(crate) fn concerns(&self, table: TableId) -> bool {
         self.table.is_none_or(|own| own == table)
     }
@@ -67,6 +75,18 @@ impl Hold {
 pub(crate) fn floor_under(holds: &[Hold], table: TableId, wanted: Txn, week_ago: Txn) -> Txn {
     let holds = holds.iter().filter(|hold| hold.name.is_none() && hold.concerns(table));
     holds.map(|hold| hold.txn.max(week_ago)).fold(wanted, Txn::min)
+}
+
+/// Tags, and holds from where they count.
+pub(crate) async fn keepers(inner: &Inner, scope: &Scope) -> Result<Vec<Hold>, Error> {
+    let mut holds = all(inner, scope).await?;
+    if holds.iter().any(|hold| hold.name.is_none()) {
+        let week_ago = week_ago(inner, scope).await.map_err(Error::from)?;
+        for hold in holds.iter_mut().filter(|hold| hold.name.is_none()) {
+            hold.txn = hold.txn.max(week_ago);
+        }
+    }
+    Ok(holds)
 }
 
 /// The version of a week ago, as far as the catalog is that old.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cenote_catalog::{
     Catalog, CatalogOptions, Commit, Content, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet,
-    TableChange, TableDef, TableKind,
+    TableChange, TableDef,
 };
 use cenote_datafile::{ColumnStatistics, FileStatistics, Value};
 use cenote_store::{Secret, Store};

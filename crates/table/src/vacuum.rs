@@ -46,6 +46,17 @@ impl VacuumOutcome {
     }
 }
 
+/// An object that would have gone, were it not for a tag or a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptObject {
+    /// Below the storage root.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// `tag "x"` or `a hold of "who"`
+    pub by: String,
+}
+
 /// How far back one table's history goes after this call.
 struct Floor {
     txn: Txn,
@@ -56,7 +67,7 @@ impl Lake {
     /// Raises the history floor, forgets versions below it, and deletes objects that are due. `None`: all tables of the tenant.
     ///
     /// Every version from the newest one that is older than `keep` on stays readable. With `force`, statements that began
-    /// before must have ended: their files may go. A dry run does not see the files of dropped tables.
+    /// before must have ended: their files may go, and what was deleted from the catalog leaves its disk. A dry run does not see the files of dropped tables.
     pub async fn vacuum(
         &self,
         scope: &Scope,
@@ -89,6 +100,9 @@ impl Lake {
             queued.extend(self.purge_dropped(scope, options).await?);
         }
         let deleted = self.sweep(scope, table).await?;
+        if options.force {
+            self.catalog.scrub().await?;
+        }
         let waits = |object: &(String, u64)| !deleted.iter().any(|(path, _)| path == &object.0);
         let queued: Vec<_> =
             queued.into_iter().filter(waits).map(|o| VacuumOutcome::new(o, "queued")).collect();

@@ -197,7 +197,7 @@ pub(crate) fn vacuum_columns() -> SchemaRef {
     ]))
 }
 
-/// Deletes objects that no readable version needs, one row each.
+/// Deletes objects that no readable version needs, and names those that only a tag or a hold keeps: one row each.
 pub(crate) async fn vacuum(
     session: &Inner,
     target: Option<&[Ident]>,
@@ -217,13 +217,18 @@ pub(crate) async fn vacuum(
             None
         }
     };
-    let outcomes = lake.vacuum(&session.identity().scope, table.as_deref(), options).await?;
+    let (scope, table) = (&session.identity().scope, table.as_deref());
+    let went = lake.vacuum(scope, table, options).await?.into_iter();
+    let went = went.map(|object| (object.path, object.bytes, object.reason.to_owned()));
+    let kept = lake.kept(scope, table, options).await?.into_iter();
+    let kept = kept.map(|object| (object.path, object.bytes, format!("kept by {}", object.by)));
+    let objects: Vec<(String, u64, String)> = went.chain(kept).collect();
     let batch = table_batch(
         vacuum_columns(),
         vec![
-            Arc::new(StringArray::from_iter_values(outcomes.iter().map(|outcome| outcome.path.as_str()))),
-            Arc::new(UInt64Array::from_iter_values(outcomes.iter().map(|outcome| outcome.bytes))),
-            Arc::new(StringArray::from_iter_values(outcomes.iter().map(|outcome| outcome.reason))),
+            Arc::new(StringArray::from_iter_values(objects.iter().map(|(path, ..)| path))),
+            Arc::new(UInt64Array::from_iter_values(objects.iter().map(|(_, bytes, _)| *bytes))),
+            Arc::new(StringArray::from_iter_values(objects.iter().map(|(.., reason)| reason))),
         ],
     )?;
     Ok(Answer::batch("VACUUM", batch))

@@ -8,7 +8,6 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
     Alter, Commit, Committed, Facts, NewTable, ObjectChange, Op, ReadSet, RowChange, TableChange, TableDef,
-    TableKind,
 };
 use cenote_datafile::{DeletionVector, Level, RowSet, arrow_schema};
 use cenote_table::{Lake, OptimizeMode, OptimizeOutcome, Predicate, Scan, ScanFile};
