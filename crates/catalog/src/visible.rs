@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cenote_datafile::DeletionVector;
-use cenote_vocab::{FileId, PartitionId, Scope, TableId, Tuple, Txn};
+use cenote_vocab::{ErrorKind, Fault, FileId, PartitionId, Scope, TableId, Tuple, Txn};
 
 use crate::committer::TableState;
 use crate::file_index::{TableIndex, View};
@@ -102,7 +102,7 @@ async fn visible_of(
     {
         return Ok(view.visible(at, window));
     }
-    let found = state::state(&inner.database, table.id).await?.ok_or_else(|| expired(table, at, None))?;
+    let found = state::state(&inner.database, table.id).await?.ok_or_else(|| purged(table, at))?;
     let cold = window != TimeWindow::ALL
         && found.live_files > asked_first_files
         && inner.files.reached(table.id).is_none();
@@ -270,12 +270,23 @@ async fn fetch(
     let missing = missing.filter(|(file, begin, _)| !vectors.contains_key(&(*file, *begin)));
     let missing: Vec<(FileId, Txn, u64)> = missing.collect();
     if !missing.is_empty() {
-        let found = file::vectors_named(&mut transaction, table.id, &missing).await?;
+        let found = file::vectors_named(&mut transaction, table.id, &missing).await;
+        let found = found.map_err(|failure| named(table, Error::from(failure)))?;
         inner.recent.keep_vectors(table.id, &found);
         vectors.extend(found);
     }
     inner.note_files();
     Ok(transaction.rollback().await?)
+}
+
+/// A damaged vector is known by numbers; here by the name of its table too.
+fn named(table: &TableDef, error: Error) -> Error {
+    match error {
+        Error::DataFile(error) if error.kind() == ErrorKind::Corrupt => {
+            Error::Corrupt(format!("table {}: {error}", table.full_name()))
+        }
+        other => other,
+    }
 }
 
 fn data_file(entry: &FileEntry, known: &HashMap<FileId, FileDetails>, vectors: &Vectors) -> Option<DataFile> {
@@ -300,22 +311,30 @@ fn data_file(entry: &FileEntry, known: &HashMap<FileId, FileDetails>, vectors: &
 /// `SnapshotExpired` below the floor that the database knows now, unless a tag keeps that very version.
 async fn check_kept(inner: &Inner, scope: &Scope, table: &TableDef, at: Txn) -> Result<(), Error> {
     let floor = state::state(&inner.database, table.id).await?.map(|state| state.history_floor);
-    let floor = floor.ok_or_else(|| expired(table, at, None))?;
+    let floor = floor.ok_or_else(|| purged(table, at))?;
     if at >= floor {
         return Ok(());
     }
     let holds = hold::all(inner, scope).await?;
-    let tagged = holds.iter().any(|hold| hold.tags(table.id, at, Txn(at.0 + 1)));
-    if tagged { Ok(()) } else { Err(expired(table, at, Some(floor))) }
+    let tags =
+        || holds.iter().filter(|hold| hold.name.is_some() && hold.concerns(table.id)).map(|hold| hold.txn);
+    if tags().any(|tag| tag == at) {
+        return Ok(());
+    }
+    let after = tags().filter(|tag| *tag > at).fold(floor, Txn::min);
+    let readable = match tags().filter(|tag| *tag < at).max() {
+        Some(before) => format!("the nearest that are readable are {before} and {after}"),
+        None => format!("the oldest is {after}"),
+    };
+    Err(Error::SnapshotExpired(format!(
+        "version {at} of {} is no longer kept: {readable}",
+        table.full_name()
+    )))
 }
 
-fn expired(table: &TableDef, at: Txn, floor: Option<Txn>) -> Error {
-    Error::SnapshotExpired(match floor {
-        Some(floor) => {
-            format!("version {at} of {} is no longer kept: the oldest is {floor}", table.full_name())
-        }
-        None => format!("version {at} of {} is no longer kept", table.full_name()),
-    })
+/// Of a table of which nothing is left.
+fn purged(table: &TableDef, at: Txn) -> Error {
+    Error::SnapshotExpired(format!("version {at} of {} is no longer kept", table.full_name()))
 }
 
 #[cfg(test)]
