@@ -60,7 +60,7 @@ pub(crate) async fn sixty_four_writers_lose_nothing_and_number_densely(fixture: 
 }
 
 /// Transactions that committed, and those of at most 15 statements among them.
-fn groups_and_short_ones(fixture: &Fixture) -> (usize, usize) {
+pub(crate) fn groups_and_short_ones(fixture: &Fixture) -> (usize, usize) {
     let short = "commit_group_statements_bucket{le=\"15.0\"} ";
     (figure(fixture, "commit_group_statements_count "), figure(fixture, short))
 }

@@ -1,23 +1,22 @@
-//! Crash points of the commit's steps. They are the process's, so these tests run alone:
-//! `cargo test -p cenote-catalog --features failpoints -- crash`
+//! What a crash at each step of the commit leaves, and what is offered again. Fail points are the process's: `cargo nextest` gives
+//! each test one of its own.
 
 use cenote_catalog::{Error, Op};
 use cenote_vocab::{ErrorKind, Fault, Txn};
 use fail::FailScenario;
 
 use crate::fixture::Fixture;
+use crate::serial;
 
-async fn start(seed: u64) -> Fixture {
-    let directory = tempfile::tempdir().expect("a directory");
-    Fixture::new("sqlite".into(), Some(directory), seed).await
-}
+/// The steps after which a transaction that broke off was not committed.
+const BEFORE_COMMIT: [&str; 4] = ["commit.lock", "commit.check", "commit.write", "commit.commit"];
+/// The step after which it was, and nobody was told.
+const ANSWER: &str = "commit.answer";
 
-#[tokio::test]
-async fn a_commit_whose_answer_was_lost_is_applied_once() {
-    let fixture = start(11).await;
+pub(crate) async fn a_commit_whose_answer_was_lost_is_applied_once(fixture: Fixture) {
     let scenario = FailScenario::setup();
     let table = fixture.create("cpu").await;
-    for (point, replayed) in [("commit.answer", true), ("commit.commit", false), ("commit.lock", false)] {
+    for (point, replayed) in BEFORE_COMMIT.map(|point| (point, false)).into_iter().chain([(ANSWER, true)]) {
         let head = fixture.head().await;
         fail::cfg(point, "1*return").expect("a point");
         let append = vec![Op::Append { files: vec![fixture.file(1)] }];
@@ -26,17 +25,15 @@ async fn a_commit_whose_answer_was_lost_is_applied_once() {
         assert!(!committed.superseded, "{point}: its own files are the ones that count");
         assert_eq!(fixture.head().await, committed.txn);
     }
-    assert_eq!(fixture.live_rows(table).await, 3);
+    assert_eq!(fixture.live_rows(table).await, 5);
     scenario.teardown();
 }
 
-#[tokio::test]
-async fn a_crash_before_commit_leaves_nothing() {
-    let mut fixture = start(12).await;
+pub(crate) async fn a_crash_before_commit_leaves_nothing(mut fixture: Fixture) {
     let scenario = FailScenario::setup();
     let table = fixture.create("cpu").await;
     fixture.append(table, 1).await;
-    for point in ["commit.lock", "commit.check", "commit.write", "commit.commit"] {
+    for point in BEFORE_COMMIT {
         let head = fixture.head().await;
         fail::cfg(point, "return").expect("a point");
         let append = vec![Op::Append { files: vec![fixture.file(1)] }];
@@ -46,5 +43,16 @@ async fn a_crash_before_commit_leaves_nothing() {
         fixture = fixture.restart().await;
         assert_eq!((fixture.head().await, fixture.live_rows(table).await), (head, 1), "{point}");
     }
+    scenario.teardown();
+}
+
+pub(crate) async fn committers_that_fail_at_any_step_end_in_some_serial_order(fixture: Fixture) {
+    let scenario = FailScenario::setup();
+    for point in BEFORE_COMMIT {
+        fail::cfg(point, "1%return").expect("a point");
+    }
+    fail::cfg(ANSWER, "10%return").expect("a point");
+    let (table, other) = (fixture.create("cpu").await, fixture.other("node-2").await);
+    serial::end_in_some_serial_order(&fixture, &other, table).await;
     scenario.teardown();
 }

@@ -330,3 +330,31 @@ pub(crate) async fn only_tables_with_something_to_purge_are_collectable(fixture:
     catalog.purge(scope, Some(quiet), dropped, Micros(0)).await.expect("purged");
     assert_eq!(catalog.dropped_tables(scope, dropped).await.expect("asked"), []);
 }
+
+pub(crate) async fn a_damaged_vector_is_an_error_that_names_its_file(mut fixture: Fixture) {
+    let table = fixture.create("cpu").await;
+    let early = fixture.append(table, 10).await;
+    let late = NewFile { time_range: Some((20_000, 30_000)), ..fixture.file(1_000) };
+    fixture.change(table, vec![Op::Append { files: vec![late] }]).await.expect("append");
+    let late = fixture.files(table).await.iter().find(|file| file.id != early).expect("the other").id;
+    fixture.change(table, vec![delete(early, 0..3), delete(late, 500..900)]).await.expect("deleted");
+    let cut = format!(
+        "UPDATE cn_dv SET payload = substr(payload, 1, length(payload) - 1) WHERE file_id = {}",
+        early.0
+    );
+    let anothers = format!(
+        "UPDATE cn_dv SET payload = (SELECT d.payload FROM cn_dv d WHERE d.file_id = {}) WHERE file_id = {}",
+        late.0, early.0
+    );
+    for damage in [cut, anothers] {
+        fixture = fixture.restart_after(&[&damage]).await;
+        let (def, head) = (fixture.by_id(table).await, fixture.head().await);
+        let error = fixture.catalog.files(&fixture.scope, &def, head, None).await.expect_err("damaged");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("file {early} ")) && text.contains("table default.cpu"), "{text}");
+        let window = Some(TimeWindow { from: 20_000, to: 20_000 });
+        let rest = fixture.catalog.files(&fixture.scope, &def, head, window).await.expect("not damaged");
+        assert_eq!(rest.iter().map(|file| file.live_rows()).collect::<Vec<_>>(), [600]);
+    }
+}

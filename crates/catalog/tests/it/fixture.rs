@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use cenote_catalog::{
     Catalog, CatalogOptions, Commit, Committed, Content, DataFile, Error, Facts, NewFile, NewTable,
-    ObjectChange, Op, Producer, ReadSet, TableChange, TableDef, TableKind,
+    ObjectChange, Op, Producer, ReadSet, TableChange, TableDef,
 };
 use cenote_datafile::{ColumnStatistics, FileStatistics, Value};
 use cenote_store::Secret;
 use cenote_vocab::{
-    Clock, Epoch, Fence, Field, FieldId, FieldType, FileId, Ids, Micros, PartitionSpec, Scope, SortField,
-    SortOrder, TableId, TableSchema, TimeUnit, Txn,
+    Clock, Epoch, Fence, Field, FieldId, FieldType, FileId, Ids, Micros, Scope, SortField, SortOrder,
+    TableId, TableSchema, TimeUnit, Txn,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -92,6 +92,30 @@ pub(crate) async fn a_time_names_the_last_version_not_after_it(fixture: Fixture)
     assert!(matches!(at(1).await, Err(Error::SnapshotExpired(_))));
 }
 
+pub(crate) async fn times_increase_though_the_clock_goes_back(mut fixture: Fixture) {
+    let hour = Duration::from_secs(3600);
+    let table = fixture.create("cpu").await;
+    let mut heads = vec![fixture.catalog.head(&fixture.scope).await.expect("head")];
+    for back in [Duration::ZERO, hour, hour, Duration::ZERO] {
+        fixture.clock.turn_back(back);
+        fixture.append(table, 1).await;
+        heads.push(fixture.catalog.head(&fixture.scope).await.expect("head"));
+        // What remembers the last time may be gone as well.
+        fixture = fixture.restart().await;
+        fixture.append(table, 1).await;
+        heads.push(fixture.catalog.head(&fixture.scope).await.expect("head"));
+    }
+    for pair in heads.windows(2) {
+        assert!(pair[0].committed < pair[1].committed && pair[0].txn < pair[1].txn, "{pair:?}");
+    }
+    for (n, head) in heads.iter().enumerate() {
+        assert_eq!(fixture.catalog.txn_at(&fixture.scope, head.committed).await.expect("then"), head.txn);
+        let def = fixture.by_id(table).await;
+        let files = fixture.catalog.files(&fixture.scope, &def, head.txn, None).await.expect("kept");
+        assert_eq!(files.len(), n);
+    }
+}
+
 pub(crate) async fn a_restart_keeps_everything(fixture: Fixture) {
     let table = fixture.create("cpu").await;
     let file = fixture.append(table, 10).await;

@@ -43,6 +43,12 @@ macro_rules! promises {
 
 macro_rules! all_promises {
     ($start:path) => {
+        #[cfg(feature = "failpoints")]
+        crate::promises!($start;
+            crash::a_commit_whose_answer_was_lost_is_applied_once,
+            crash::a_crash_before_commit_leaves_nothing,
+            crash::committers_that_fail_at_any_step_end_in_some_serial_order,
+        );
         crate::promises!($start;
             changes::changes_are_told_by_transaction,
             changes::a_commit_is_found_by_its_id,
@@ -84,6 +90,7 @@ macro_rules! all_promises {
             files::deletes_after_a_rewrite_must_be_planned_again,
             files::expiry_skips_what_is_gone,
             files::a_rewrite_keeps_the_number_of_rows,
+            files::a_damaged_vector_is_an_error_that_names_its_file,
             files::windows_leave_out_files_outside_them,
             files::a_node_that_writes_alone_plans_without_the_database,
             files::paths_and_tuples_are_checked,
@@ -94,6 +101,7 @@ macro_rules! all_promises {
             history::names_follow_time,
             history::a_time_names_the_last_version_not_after_it,
             history::a_restart_keeps_everything,
+            history::times_increase_though_the_clock_goes_back,
             history::two_handles_see_each_other,
             history::news_wake_who_waits,
             holds::a_tag_keeps_its_version_and_no_other,
@@ -129,7 +137,7 @@ macro_rules! all_promises {
             runs::what_a_dead_process_held_is_swept_by_the_next,
             runs::jobs_are_made_once_and_held_still_by_hand,
             runs::ended_runs_are_forgotten_in_time,
-            serial::updates_deletes_and_upserts_end_in_some_serial_order,
+            serial::updates_deletes_upserts_and_rewrites_end_in_some_serial_order,
             serial::one_epoch_of_two_processes_has_one_effect,
             tasks::a_task_is_claimed_once_and_ended_by_its_attempt_only,
             tasks::what_follows_a_failure_is_skipped_and_its_cause_named,

@@ -11,13 +11,15 @@ use cenote_catalog::{
     Catalog, Commit, Committed, DataFile, Error, NewFile, Op, ReadSet, Reruns, RowChange, TableChange,
 };
 use cenote_datafile::Value;
-use cenote_vocab::{FieldId, TableId, Txn};
+use cenote_vocab::{ErrorKind, Fault, FieldId, TableId, Txn};
 
+use crate::commits::groups_and_short_ones;
 use crate::conflicts::{take, values};
+use crate::files::rewrite;
 use crate::fixture::{Fixture, statistics};
 
 const KEYS: u64 = 3;
-const WRITERS: u64 = 6;
+const WRITERS: u64 = 8;
 const STEPS: u64 = 12;
 
 /// One session of one process.
@@ -48,15 +50,29 @@ impl Writer<'_> {
     }
 
     async fn find(&self, key: i128) -> (Txn, Option<Arc<DataFile>>) {
-        let scope = &self.fixture.scope;
-        let base = self.catalog.head(scope).await.expect("head").txn;
-        let names = self.catalog.names(scope, base).await.expect("names");
-        let def = names.table_by_id(self.table).expect("the table");
-        let files = self.catalog.files(scope, def, base, None).await.expect("files");
+        let (base, files) = self.read().await;
         let mut found = files.into_iter().filter(|file| key_of(file) == key);
         let row = found.next();
         assert!(found.next().is_none(), "key {key} is there twice at {base}");
         (base, row)
+    }
+
+    /// The newest version. A reader is told that its connection broke, and asks again.
+    async fn read(&self) -> (Txn, Vec<Arc<DataFile>>) {
+        loop {
+            match self.try_read().await {
+                Ok(found) => return found,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+            }
+        }
+    }
+
+    async fn try_read(&self) -> Result<(Txn, Vec<Arc<DataFile>>), Error> {
+        let scope = &self.fixture.scope;
+        let base = self.catalog.head(scope).await?.txn;
+        let names = self.catalog.names(scope, base).await?;
+        let def = names.table_by_id(self.table).expect("the table");
+        Ok((base, self.catalog.files(scope, def, base, None).await?))
     }
 
     async fn commit(&self, base: Txn, read: ReadSet, ops: Vec<Op>) -> Result<Committed, Error> {
@@ -89,17 +105,25 @@ impl Writer<'_> {
         Ok(if committed.deleted_rows == 1 { count_of(&old) } else { 0 })
     }
 
+    /// A merge of files, of one: the row is the same in another.
+    async fn merge(&self, key: i128) -> Result<(), Error> {
+        let (base, Some(old)) = self.find(key).await else { return Ok(()) };
+        let row = self.row(key, count_of(&old));
+        self.commit(base, ReadSet::None, vec![rewrite(&[(old.id, None)], vec![row])]).await.map(drop)
+    }
+
     /// Does `steps` changes, each again as often as it conflicts; answers what they added to each key, less what they took.
     async fn run(&self, steps: u64) -> BTreeMap<i128, i64> {
         let mut sums = BTreeMap::new();
         for _ in 0..steps {
             let key = i128::from(self.fixture.ids.below(KEYS));
-            let act = self.fixture.ids.below(4);
+            let act = self.fixture.ids.below(5);
             let mut reruns = Reruns::new(self.fixture.ids.clone());
             let added = loop {
                 let outcome = match act {
                     0 | 1 => self.upsert(key).await.map(|()| 1),
                     2 => self.update(key).await.map(i64::from),
+                    3 => self.merge(key).await.map(|()| 0),
                     _ => self.delete(key).await.map(|taken| -taken),
                 };
                 match outcome {
@@ -118,12 +142,20 @@ impl Writer<'_> {
     }
 }
 
-pub(crate) async fn updates_deletes_and_upserts_end_in_some_serial_order(fixture: Fixture) {
+pub(crate) async fn updates_deletes_upserts_and_rewrites_end_in_some_serial_order(fixture: Fixture) {
     let table = fixture.create("cpu").await;
-    let other = if fixture.durable { fixture.other("node-2").await } else { fixture.catalog.clone() };
+    let other = fixture.other("node-2").await;
+    let earlier = groups_and_short_ones(&fixture);
+    end_in_some_serial_order(&fixture, &other, table).await;
+    let later = groups_and_short_ones(&fixture);
+    assert_eq!(later.0 - earlier.0, later.1 - earlier.1, "15 statements are enough for a group of all kinds");
+}
+
+/// Writers on both handles change the same few rows; what is left of each is what was added and not taken.
+pub(crate) async fn end_in_some_serial_order(fixture: &Fixture, other: &Catalog, table: TableId) {
     let writers = (0..WRITERS).map(|n| {
         let catalog = if n % 2 == 0 { fixture.catalog.clone() } else { other.clone() };
-        let writer = Writer { fixture: &fixture, catalog, table };
+        let writer = Writer { fixture, catalog, table };
         async move { writer.run(STEPS).await }
     });
     let mut added: BTreeMap<i128, i64> = BTreeMap::new();
@@ -132,9 +164,10 @@ pub(crate) async fn updates_deletes_and_upserts_end_in_some_serial_order(fixture
             *added.entry(key).or_default() += sum;
         }
     }
-    let left: BTreeMap<i128, i64> =
-        fixture.files(table).await.iter().map(|file| (key_of(file), count_of(file))).collect();
-    assert_eq!(left.len(), fixture.files(table).await.len(), "no key twice");
+    let reader = Writer { fixture, catalog: fixture.catalog.clone(), table };
+    let files = reader.read().await.1;
+    let left: BTreeMap<i128, i64> = files.iter().map(|file| (key_of(file), count_of(file))).collect();
+    assert_eq!(left.len(), files.len(), "no key twice");
     added.retain(|_, sum| *sum != 0);
     assert_eq!(left, added, "what is left of each key is what was added and not taken");
 }
