@@ -41,6 +41,13 @@ with psycopg.connect(where, autocommit=True) as connection:
     cursor = connection.cursor()
     cursor.executemany("INSERT INTO typed (i, t) VALUES (%s, %s)", [(n, f"row {n}") for n in range(20)])
     assert connection.execute("SELECT count(*) FROM typed").fetchone() == (21,)
+    notices = []
+    connection.add_notice_handler(lambda notice: notices.append((notice.severity, notice.message_primary)))
+    connection.execute("CREATE TABLE declared (id INT PRIMARY KEY, at TIMESTAMP DEFAULT now())")
+    assert notices == [("NOTICE", "PRIMARY KEY is not enforced")], notices
+    connection.execute("INSERT INTO declared (id) VALUES (1)")
+    [(id, at)] = connection.execute("SELECT * FROM declared").fetchall()
+    assert id == 1 and isinstance(at, datetime.datetime), (id, at)
     try:
         connection.execute("SELECT nothing FROM typed")
         raise AssertionError("an unknown column is an error")

@@ -1,6 +1,7 @@
-"""Reads the files of a table whose columns changed, by field id, with PyIceberg and DuckDB; prints the rows of both as JSON.
+"""Reads the files of versions of a table whose columns changed, by field id, with PyIceberg and DuckDB; prints the rows of both as
+JSON, a list per version.
 
-Standard input: {"files": [paths], "columns": [[field id, name, type, initial default or null], …]}, in the table's order; its
+Standard input: [{"files": [paths], "columns": [[field id, name, type, initial default or null], …]}, …], in the table's order; its
 first column orders the rows.
 """
 
@@ -62,11 +63,11 @@ def iceberg(files, columns):
 
 def duck(files, columns):
     fields = ", ".join(
-        f"{number}: {{name: '{name}', type: '{DUCKDB[kind]}', default_value: {'NULL' if default is None else repr(default)}}}"
+        f"{number}: {{name: '{name}', type: '{DUCKDB[kind]}', default_value: {'NULL::VARCHAR' if default is None else repr(str(default))}}}"
         for number, name, kind, default in columns
     )
     return [list(row) for row in duckdb.sql(f"SELECT * FROM read_parquet({files!r}, schema = MAP {{{fields}}})").fetchall()]
 
 
 asked = json.load(sys.stdin)
-print(json.dumps({read.__name__: sorted(read(asked["files"], asked["columns"])) for read in (iceberg, duck)}))
+print(json.dumps({read.__name__: [sorted(read(one["files"], one["columns"])) for one in asked] for read in (iceberg, duck)}))

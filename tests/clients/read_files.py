@@ -3,6 +3,7 @@
 Standard input: {"cpu": [paths], "typed": [paths], "nested": [paths]}.
 """
 
+import io
 import json
 import sys
 
@@ -10,7 +11,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
 
 
 def fields(field):
@@ -27,6 +27,23 @@ def fields(field):
         inner = []
     for child in inner:
         yield from fields(child)
+
+
+def every_node_has_a_field_id(file):
+    return all(
+        b"PARQUET:field_id" in (field.metadata or {}) for column in pq.read_schema(file) for field in fields(column)
+    )
+
+
+def with_a_node_without_id(path):
+    """The file again, less the id of the last field within a column."""
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("point")
+    *inner, last = table.schema.field(place).type
+    point = pa.field("point", pa.struct([*inner, last.remove_metadata()]), metadata=table.schema.field(place).metadata)
+    again = io.BytesIO()
+    pq.write_table(table.cast(table.schema.set(place, point)), again)
+    return again
 
 
 def shown(tags, point, counts):
@@ -63,11 +80,6 @@ answer["duckdb"] = {
     "typed": f"{d}|{m}|{i}",
     "nested": shown(*nested),
 }
-answer["every_node_has_a_field_id"] = all(
-    b"PARQUET:field_id" in (field.metadata or {})
-    for paths in files.values()
-    for path in paths
-    for column in pq.read_schema(path)
-    for field in fields(column)
-)
+answer["every_node_has_a_field_id"] = all(every_node_has_a_field_id(path) for paths in files.values() for path in paths)
+answer["a_missing_id_is_seen"] = not every_node_has_a_field_id(with_a_node_without_id(files["nested"][0]))
 print(json.dumps(answer))

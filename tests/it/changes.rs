@@ -97,6 +97,48 @@ async fn serial_order(catalog: CatalogKind) {
     assert_eq!(client.number("SELECT count(DISTINCT k) FROM keyed").await, rounds as i64);
     assert_eq!(client.number("SELECT min(n) FROM keyed").await, WORKERS as i64);
 
+    // INSERT … ON CONFLICT ∥ the same: likewise
+    client.sql("CREATE TABLE declared (k BIGINT PRIMARY KEY, n BIGINT)").await;
+    let rows = race(&connections, rounds, |_, round| {
+        format!("INSERT INTO declared VALUES ({round}, 1) ON CONFLICT (k) DO UPDATE SET n = declared.n + 1")
+    })
+    .await;
+    assert_eq!(rows.iter().sum::<u64>(), all);
+    assert_eq!(client.number("SELECT count(*) FROM declared").await, rounds as i64);
+    assert_eq!(client.number("SELECT count(DISTINCT k) FROM declared").await, rounds as i64);
+    assert_eq!(client.number("SELECT min(n) FROM declared").await, WORKERS as i64);
+
+    // DELETE ∥ a merge of its files: the rows are gone, each counted once, the others are who they were
+    for row_lineage in ["on", "off"] {
+        let table = format!("merged_{row_lineage}");
+        client
+            .sql(&format!(
+                "CREATE TABLE {table} (id BIGINT) WITH (row_lineage = {row_lineage}, inline_max = '0')"
+            ))
+            .await;
+        for half in 0..2 {
+            let ids = format!("SELECT value * 2 + {half} FROM generate_series(0, {rounds} * 2)");
+            client.sql(&format!("INSERT INTO {table} {ids}")).await;
+        }
+        let rows = race(&connections, rounds, |worker, round| match worker {
+            0 => format!("OPTIMIZE TABLE {table} FULL"),
+            _ => format!("DELETE FROM {table} WHERE id = {round} * 2 + {worker} - 1"),
+        })
+        .await;
+        assert_eq!(rows[1..], [rounds; WORKERS - 1]);
+        let left = client.sql(&format!("SELECT id FROM {table} ORDER BY id")).await;
+        let left: Vec<i64> = left.iter().map(|row| row[0].as_i64().expect("an id")).collect();
+        assert_eq!(left, (rounds as i64 * 2..=rounds as i64 * 4 + 1).collect::<Vec<_>>());
+        client.sql(&format!("DELETE FROM {table}")).await;
+        let other_ids = if row_lineage == "on" { "count(DISTINCT _row_id) <> 1" } else { "false" };
+        let twice = format!(
+            "SELECT id FROM table_changes('{table}', 0) GROUP BY id \
+             HAVING count(*) <> 2 OR count(DISTINCT _change_type) <> 2 OR {other_ids} LIMIT 5"
+        );
+        let none: Vec<Vec<serde_json::Value>> = Vec::new();
+        assert_eq!(client.sql(&twice).await, none, "row_lineage {row_lineage}");
+    }
+
     // transactions over two tables: their sum stays, whatever is rolled back
     client.sql("CREATE TABLE a (n BIGINT)").await;
     client.sql("CREATE TABLE b (n BIGINT)").await;

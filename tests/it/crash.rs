@@ -1,6 +1,7 @@
 //! kill -9 at random moments under load: every acknowledged row is there exactly once.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use cenote_testkit::client::Client;
 use cenote_testkit::number_of;
 use cenote_testkit::process::Process;
+use tokio::task::JoinSet;
 
 const WRITERS: usize = 4;
 const ROUNDS: u64 = 5;
@@ -29,7 +31,7 @@ async fn acknowledged_rows_are_there_exactly_once_after_kills_at_random_moments(
         let client = process.client();
         verify(&client, &acknowledged, &attempted, round).await;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = JoinSet::new();
         for writer in 0..WRITERS {
             let (client, acknowledged, attempted, stop) =
                 (client.clone(), acknowledged.clone(), attempted.clone(), stop.clone());
@@ -127,4 +129,62 @@ impl Random {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
+}
+
+/// Files of local uploads that were not yet given their name.
+fn cut_off(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let find = |path: PathBuf| match path.file_name().and_then(|name| name.to_str()) {
+        _ if path.is_dir() => cut_off(&path),
+        Some(name) if name.contains('#') => vec![path],
+        _ => Vec::new(),
+    };
+    entries.flat_map(|entry| find(entry.expect("an entry").path())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_in_the_middle_of_an_upload_leaves_is_collected() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let lake = data.join("lake");
+    let settings = [
+        "table.orphan_grace=0s",
+        "compaction.enabled=false",
+        "ingest.flush_size=1GiB",
+        "ingest.flush_age=24h",
+    ];
+    let mut random = Random(7);
+    let mut process = Process::start(&data, &settings);
+    let mut rows = 0;
+    while cut_off(&lake).is_empty() {
+        assert!(rows < 4_000, "no kill met an upload");
+        let client = process.client();
+        // 8 MiB that do not become less
+        for row in rows..rows + 200 {
+            let pad: String = (0..2_600).map(|_| format!("{:016x}", random.next())).collect();
+            client.write(&format!("big n={row}i,pad=\"{pad}\" {row}\n")).await;
+        }
+        rows += 200;
+        let mut flush = JoinSet::new();
+        flush.spawn(async move { drop(client.try_sql("FLUSH big").await) });
+        while cut_off(&lake).is_empty() && flush.try_join_next().is_none() {
+            tokio::task::yield_now().await;
+        }
+        process.kill();
+        flush.join_all().await;
+        process = Process::start(&data, &settings);
+    }
+    let client = process.client();
+    let planned = client.sql("VACUUM big ORPHANS DRY RUN").await;
+    for path in cut_off(&lake) {
+        assert!(
+            planned.iter().any(|row| path.ends_with(row[0].as_str().expect("a path"))),
+            "{path:?} in {planned:?}"
+        );
+    }
+    assert_eq!(client.sql("VACUUM big ORPHANS").await, planned, "dry run = run");
+    assert_eq!(cut_off(&lake), Vec::<PathBuf>::new());
+    client.sql("FLUSH big").await;
+    assert_eq!(client.number("SELECT count(DISTINCT n) FROM big").await, rows);
+    assert_eq!(client.number("SELECT count(*) FROM big").await, rows);
 }

@@ -8,6 +8,7 @@ mod clients;
 mod crash;
 mod disk;
 mod doors;
+mod erasure;
 mod fence;
 mod files;
 mod flow_paths;

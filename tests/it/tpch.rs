@@ -1,5 +1,5 @@
-//! TPC-H's queries, unmodified, have DuckDB's answers, also of tables with deleted, updated and buffered rows and changed columns:
-//! `bench/query.py` at a small scale.
+//! TPC-H's queries, unmodified, have DuckDB's answers, also of tables with deleted, updated and buffered rows and changed columns,
+//! and of tables that nearly all rows were deleted from: `bench/query.py` at a small scale.
 
 use std::process::Command;
 
@@ -23,4 +23,6 @@ fn all_answers_of_tpch_equal_duckdbs() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(said.matches("of loaded tables: equal").count(), 22, "{said}");
     assert_eq!(said.matches("of changed tables: equal").count(), 22, "{said}");
+    assert_eq!(said.matches("of nearly empty tables: equal").count(), 22, "{said}");
+    assert_eq!(said.matches("one to ten of ").count(), 2, "{said}");
 }

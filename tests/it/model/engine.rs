@@ -1,8 +1,12 @@
 //! The real engine: SQL over the Postgres wire, writes over HTTP, and everything that was said to it.
 
+use std::collections::BTreeSet;
+
 use cenote_testkit::client::{Client, postgres};
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
 use tokio_postgres::SimpleQueryMessage;
+
+use super::world::Checked;
 
 /// What a door answered.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ impl Engine {
             ("ingest.flush_age", "24h"),
             ("compaction.enabled", "false"),
             ("wal.segment_size", "64KiB"),
+            // An object that something still needs would be missed at once.
+            ("table.orphan_grace", "0s"),
         ];
         let node = TestNode::with(catalog, StorageKind::Disk, &settings).await?;
         let http = node.client();
@@ -88,6 +94,44 @@ impl Engine {
             Ok(answer) => Answer::Refused { sqlstate: answer.status.to_string(), text: answer.text },
             Err(error) => Answer::Refused { sqlstate: "08006".to_owned(), text: error.to_string() },
         }
+    }
+
+    /// Keeps all of a table from a version on; the hold's id.
+    pub(super) async fn hold(&mut self, table: &str, version: i64) -> Checked<String> {
+        self.note(&format!("hold {table} from {version} on"));
+        let body = serde_json::json!({ "table": table, "txn": version, "ttl": 604_800 }).to_string();
+        let sent =
+            self.http.send("POST", "/api/v1/holds", &[("content-type", "application/json")], body).await;
+        let answer = sent.map_err(|error| error.to_string())?;
+        match answer.json()["hold_id"].as_str() {
+            Some(id) if answer.status == 201 => Ok(id.to_owned()),
+            _ => Err(format!("a hold of {table} from {version}: {} {}", answer.status, answer.text)),
+        }
+    }
+
+    /// Ends a hold.
+    pub(super) async fn release_hold(&mut self, id: &str) -> Checked<()> {
+        self.note(&format!("hold {id} ends"));
+        let sent = self.http.send("DELETE", &format!("/api/v1/holds/{id}"), &[], "").await;
+        let answer = sent.map_err(|error| error.to_string())?;
+        if answer.status == 204 { Ok(()) } else { Err(format!("end of hold {id}: {}", answer.text)) }
+    }
+
+    /// Files of tables in the store, by their paths in the catalog.
+    pub(super) fn objects(&self) -> BTreeSet<String> {
+        let lake = self.node.directory().join("lake");
+        let (mut files, mut directories) = (BTreeSet::new(), vec![lake.join("default/tables")]);
+        while let Some(directory) = directories.pop() {
+            let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+            for path in entries.map(|entry| entry.expect("an entry").path()) {
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    files.insert(path.strip_prefix(&lake).expect("below").display().to_string());
+                }
+            }
+        }
+        files
     }
 
     /// The number of the newest transaction.

@@ -1,5 +1,7 @@
 //! Steps that must change no row: FLUSH, OPTIMIZE, VACUUM, stopping and starting; and DROP with UNDROP.
 
+use std::collections::BTreeSet;
+
 use super::chance::Chance;
 use super::rows;
 use super::table::Effect;
@@ -68,8 +70,39 @@ impl World {
             *chance.pick(&["", " KEEP 0 HOURS", " KEEP 0 HOURS FORCE", " KEEP 1 HOURS FORCE", " DRY RUN"]);
         let done = self.without_effect(at, format!("VACUUM TABLE {}{tail}", self.tables[at].name)).await?;
         self.take_floor(at, tail.contains(" 0 HOURS")).await?;
+        self.check_objects(false).await?;
         self.check_all(chance).await?;
         Ok(done)
+    }
+
+    /// Collects all that can be: what is left is what the catalog names, and it reads as before.
+    pub(super) async fn collect_all(&mut self, chance: &Chance) -> Checked<()> {
+        let all = (0..self.tables.len()).map(|at| self.tables[at].name);
+        for name in all.collect::<Vec<_>>() {
+            let sql = format!("VACUUM TABLE {name} KEEP 0 HOURS FORCE ORPHANS");
+            if let Some(done) = refused(&self.engine.sql(&sql).await, &sql)? {
+                return Err(format!("{sql}: {done:?}"));
+            }
+        }
+        for at in 0..self.tables.len() {
+            self.take_floor(at, true).await?;
+        }
+        self.check_objects(true).await?;
+        self.check_all(chance).await
+    }
+
+    /// Each object that the catalog names is there; where all was collected, there is no other.
+    async fn check_objects(&self, is_collected: bool) -> Checked<()> {
+        let named = self.lines("SELECT path FROM system.storage.files WHERE path IS NOT NULL").await?;
+        let named: BTreeSet<String> = named.into_iter().skip(1).collect();
+        let there = self.engine.objects();
+        if let Some(missing) = named.difference(&there).next() {
+            return Err(format!("{missing} is needed and was deleted"));
+        }
+        match there.difference(&named).next() {
+            Some(stray) if is_collected => Err(format!("{stray} is there and nothing names it")),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the floor of a table: it never falls, and is at the last change if nothing older was to be kept.
@@ -80,9 +113,11 @@ impl World {
         let floor = self.lines(&sql).await?.get(1).and_then(|text| text.parse::<i64>().ok());
         let Some(floor) = floor else { return Err(format!("no floor of {}", table.name)) };
         let changed = table.history.last_change();
-        let lowest = if is_raised { table.floor.max(changed) } else { table.floor };
-        if !(lowest..=self.head).contains(&floor) {
-            return Err(format!("the floor of {} is {floor}, not in {lowest}..={}", table.name, self.head));
+        let held = table.hold.as_ref().map_or(i64::MAX, |(_, version)| *version);
+        let (wanted, highest) = (changed.min(held), self.head.min(held).max(table.floor));
+        let lowest = if is_raised { table.floor.max(wanted) } else { table.floor };
+        if !(lowest..=highest).contains(&floor) {
+            return Err(format!("the floor of {} is {floor}, not in {lowest}..={highest}", table.name));
         }
         let table = &mut self.tables[at];
         table.floor = floor;

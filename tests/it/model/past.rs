@@ -24,8 +24,15 @@ impl World {
         let answer = self.engine.ask(&sql).await;
         if !is_kept {
             return match &answer {
-                Answer::Refused { sqlstate, text } if sqlstate == "22023" && text.contains("no longer") => {
-                    Ok(())
+                Answer::Refused { sqlstate, text } if sqlstate == "22023" => {
+                    let marks = || table.marks.values().copied();
+                    let after = marks().filter(|marked| *marked > version).fold(table.floor, i64::min);
+                    let neighbours = match marks().filter(|marked| *marked < version).max() {
+                        Some(before) => format!("are {before} and {after}"),
+                        None => format!("the oldest is {after}"),
+                    };
+                    let is_named = text.contains("no longer kept") && text.ends_with(&neighbours);
+                    is_named.then_some(()).ok_or_else(|| format!("{sql}: {text:?}, expected {neighbours:?}"))
                 }
                 // Of names that the version does not know nothing more can be said.
                 Answer::Refused { sqlstate, .. } if sqlstate == "42P01" => Ok(()),
@@ -216,6 +223,22 @@ impl World {
         }
         self.tables[at].marks.insert(mark, version);
         self.settle(Vec::new()).await?;
+        Ok(Done::Yes)
+    }
+
+    /// Makes a hold of a kept version, or ends it.
+    pub(super) async fn hold(&mut self, at: usize, chance: &Chance) -> Checked<Done> {
+        if let Some((id, _)) = self.tables[at].hold.take() {
+            self.engine.release_hold(&id).await?;
+            return Ok(Done::Yes);
+        }
+        let table = &self.tables[at];
+        let versions = table.history.versions(table.floor);
+        let Some(version) = (!versions.is_empty()).then(|| *chance.pick(&versions)) else {
+            return Ok(Done::Idle);
+        };
+        let id = self.engine.hold(table.name, version).await?;
+        self.tables[at].hold = Some((id, version));
         Ok(Done::Yes)
     }
 

@@ -42,7 +42,12 @@ pub(super) async fn run(catalog: CatalogKind, steps: &[Step]) -> Result<Option<T
             Err(what) => return Err(failed(&world, at, format!("{:?}: {what}", step.kind))),
         }
     }
-    match world.check_all(&Chance::new(0)).await {
+    let last = Chance::new(0);
+    let checked = match world.check_all(&last).await {
+        Ok(()) => world.collect_all(&last).await,
+        failed => failed,
+    };
+    match checked {
         Ok(()) => Ok(Some(tally)),
         Err(what) => Err(failed(&world, steps.len(), format!("the last check: {what}"))),
     }

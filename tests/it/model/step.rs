@@ -24,6 +24,7 @@ pub(super) enum Kind {
     Travel,
     Changes,
     Tag,
+    Hold,
     Restore,
     Undrop,
     Transaction,
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 }
 
 /// How often each is taken, of the sum of all.
-const KINDS: [(Kind, usize); 32] = [
+const KINDS: [(Kind, usize); 33] = [
     (Kind::Rows(RowChange::Insert { rows_max: 8 }), 14),
     (Kind::Rows(RowChange::Insert { rows_max: 250 }), 5),
     (Kind::Rows(RowChange::Delete), 9),
@@ -60,6 +61,7 @@ const KINDS: [(Kind, usize); 32] = [
     (Kind::Travel, 8),
     (Kind::Changes, 8),
     (Kind::Tag, 3),
+    (Kind::Hold, 2),
     (Kind::Restore, 2),
     (Kind::Undrop, 1),
     (Kind::Transaction, 8),
@@ -172,6 +174,7 @@ pub(super) async fn take(world: &mut World, step: Step) -> Checked<Done> {
         Kind::Travel => world.travel(at, &chance).await,
         Kind::Changes => world.check_changes(at, &chance).await,
         Kind::Tag => world.tag(at, &chance).await,
+        Kind::Hold => world.hold(at, &chance).await,
         Kind::Restore => world.restore(at, &chance).await,
         Kind::Undrop => world.drop_and_undrop(at).await,
         Kind::Transaction => world.transact(&chance).await,

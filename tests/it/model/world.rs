@@ -37,6 +37,8 @@ pub(super) struct Table {
     pub(super) floor: i64,
     /// Names with their versions.
     pub(super) marks: BTreeMap<String, i64>,
+    /// The id of a hold, and the version from which on it keeps all.
+    pub(super) hold: Option<(String, i64)>,
 }
 
 /// Both of them.
@@ -137,7 +139,8 @@ impl World {
         columns: Vec<Column>,
     ) -> Checked<()> {
         let (marks, state) = (BTreeMap::new(), State::of(Image { columns, rows: Vec::new() }));
-        let table = Table { name, keyed, tags, state, history: History::default(), floor: 0, marks };
+        let history = History::default();
+        let table = Table { name, keyed, tags, state, history, floor: 0, marks, hold: None };
         self.tables.push(table);
         let (at, state) = (self.tables.len() - 1, self.tables[self.tables.len() - 1].state.clone());
         let images = vec![Some(state.committed.clone())];

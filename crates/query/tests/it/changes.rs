@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cenote_testkit::engine::{TestSession, node};
+use cenote_table::Progress;
+use cenote_testkit::engine::{TestSession, node, node_with_clock};
+use cenote_vocab::{Clock, Micros};
+use object_store::path::Path;
 
 /// A repeatable choice below `bound`.
 fn choose(state: &mut u64, bound: u64) -> u64 {
@@ -112,4 +115,59 @@ async fn buffered_rows_come_with_their_flush() {
         client.rows("SELECT _change_type, host, usage FROM table_changes('cpu', 0) ORDER BY host").await,
         ["insert|a|1.0", "insert|b|2.0"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_too_old_go_unread_and_are_told_of_only_where_it_is_asked() {
+    // 30 days of an hour each, the newest of them today
+    let noon = 20_000 * 86_400_000_000 + 43_200_000_000;
+    let node = node_with_clock(Clock::manual(Micros(noon))).await;
+    let client = node.session().await;
+    client
+        .rows(
+            "CREATE TABLE m (time TIMESTAMP, n BIGINT) PARTITIONED BY (day(time)) \
+             WITH (retention = '1d', inline_max = '0', compaction.enabled = off)",
+        )
+        .await;
+    let times =
+        "SELECT now() - INTERVAL '1' HOUR - value * INTERVAL '1' DAY, value FROM generate_series(0, 29)";
+    let before = client.outcome(&format!("INSERT INTO m {times}")).await.txn.expect("a version").0;
+    let objects: Vec<Path> = node
+        .objects()
+        .await
+        .into_iter()
+        .map(Path::from)
+        .filter(|path| path.as_ref().contains("/tables/"))
+        .collect();
+    assert_eq!(objects.len(), 30);
+    let mut held = Vec::new();
+    for path in objects {
+        held.push((path.clone(), node.lake.store.read(&path).await.expect("read")));
+        node.lake.store.delete(&path).await.expect("deleted");
+    }
+
+    let names =
+        node.lake.catalog.names(&node.scope, node.lake.catalog.head(&node.scope).await.expect("head").txn);
+    let table = names.await.expect("names").table("default", "m").expect("the table").clone();
+    let expire = async |dry_run| {
+        node.lake
+            .expire_rows(&node.scope, &table, dry_run, &Progress::default())
+            .await
+            .expect("no file is opened")
+    };
+    let (planned, done) = (expire(true).await, expire(false).await);
+    assert_eq!((planned.files_in, planned.bytes_in, &planned.reason), (29, done.bytes_in, &done.reason));
+    assert_eq!((done.action, done.files_in), ("expire", 29));
+    for (path, bytes) in held {
+        node.lake.store.put(&path, bytes).await.expect("put");
+    }
+
+    assert_eq!(client.rows("SELECT n FROM m").await, ["0"]);
+    let told = |more: &str| {
+        format!(
+            "SELECT _change_type, count(*), min(n), max(n) FROM table_changes('m', {before}{more}) GROUP BY 1"
+        )
+    };
+    assert_eq!(client.rows(&told("")).await, Vec::<String>::new());
+    assert_eq!(client.rows(&told(", expired => true")).await, ["delete|29|1|29"]);
 }

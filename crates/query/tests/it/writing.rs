@@ -1,6 +1,7 @@
 //! CREATE, INSERT, DELETE, ALTER, DROP.
 
 use cenote_testkit::engine::node;
+use cenote_vocab::Fault;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inserted_rows_are_there_for_the_next_statement() {
@@ -201,4 +202,33 @@ async fn an_idempotency_key_makes_one_commit() {
     assert_eq!(txns[0], txns[1]);
     client.rows("INSERT INTO t VALUES (2)").await;
     assert_eq!(client.rows("SELECT count(*) FROM t").await, ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_table_cannot_be_is_named_and_makes_no_version() {
+    let node = node().await;
+    let client = node.session().await;
+    client.rows("CREATE TABLE t (n BIGINT, name TEXT)").await;
+    client.rows("INSERT INTO t VALUES (1, 'a')").await;
+    let head = async || node.lake.catalog.head(&node.scope).await.expect("head");
+    let before = head().await;
+    for (sql, code, at_fault) in [
+        ("CREATE TABLE x (n INT) WITH (colour = 'red')", "22023", "colour"),
+        ("ALTER TABLE t SET (colour = 'red')", "22023", "colour"),
+        ("ALTER TABLE t ALTER COLUMN n TYPE INT", "42804", "\"n\""),
+        ("ALTER TABLE t ADD COLUMN r INT NOT NULL", "23502", "\"r\""),
+        ("CREATE TABLE x (f DOUBLE) PARTITIONED BY (f)", "22023", "\"f\""),
+        ("CREATE TABLE x (n INT) WITH (dedup = 'last')", "22023", "dedup"),
+        ("CREATE TABLE x (n INT) WITH (location = '/elsewhere')", "22023", "location"),
+        ("SELECT * FROM t FOR VERSION AS OF 4711", "22023", "4711"),
+        ("RESTORE TABLE t TO VERSION 4711", "22023", "4711"),
+    ] {
+        let error = client.error(sql).await;
+        assert_eq!(error.sqlstate().0, code, "{sql}: {error}");
+        assert!(error.to_string().contains(at_fault), "{sql}: {error}");
+        assert_eq!(head().await, before, "{sql}");
+    }
+    assert_eq!(client.code("SELECT * FROM x").await, "42P01");
+    let made = client.outcome("CREATE TABLE x (id INT PRIMARY KEY, at TIMESTAMP DEFAULT now())").await;
+    assert_eq!(made.notices, ["PRIMARY KEY is not enforced"]);
 }
