@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cenote_catalog::{
     Catalog, CatalogOptions, Commit, Content, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet,
-    TableChange, TableKind,
+    TableChange,
 };
 use cenote_store::Secret;
 use cenote_testkit::services::start_postgres;

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::{
     Catalog, CatalogOptions, Commit, Content, Facts, NewFile, NewTable, ObjectChange, Op, ReadSet,
-    RetireKind, RowChange, TableChange, TableKind,
+    RetireKind, RowChange, TableChange,
 };
 
 /// A table that changes at random, in a catalog in memory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{NewTable, TableKind};
+use cenote_catalog::NewTable;
 use cenote_table::Dedup;
 use cenote_vocab::{
     Field, FieldId, FieldType, Ids, PartitionField, PartitionSpec, Scope, SortField, SortOrder, TableId,

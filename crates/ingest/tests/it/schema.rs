@@ -1,15 +1,12 @@
 //! Schema on write: first values make tables and columns, and no value is stored that would lose anything.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{Commit, Facts, NewTable, ObjectChange, TableKind};
+use cenote_catalog::{Commit, Facts, NewTable, ObjectChange};
 use cenote_ingest::{Error, IngestOptions, WalOptions};
 use cenote_testkit::ingest::ingest_options;
 use cenote_testkit::lake::{MEMORY_BYTES, TestLake};
-use cenote_vocab::{
-    ErrorKind, Fault, Field, FieldId, FieldType, PartitionSpec, SortOrder, TableSchema, TimeUnit,
-};
+use cenote_vocab::{ErrorKind, Fault, Field, FieldId, FieldType, TableSchema, TimeUnit};
 use tokio_util::task::TaskTracker;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use cenote_catalog::{NewTable, ObjectChange, Privilege, TableDef, TableKind};
+use cenote_catalog::{NewTable, ObjectChange, Privilege, TableDef};
 use cenote_table::{Staging, Written};
 use cenote_vocab::{
     ErrorKind, Field, FieldId, FieldType, PartitionField, PartitionSpec, SchemaId, SortField, SortOrder,

@@ -140,8 +140,8 @@ pub(crate) fn default_dedup(table: &mut NewTable, default: Dedup) {
 
 #[cfg(test)]
 mod tests {
-    use cenote_catalog::TableKind;
-    use cenote_vocab::{FieldId, PartitionSpec, SortOrder, TableId, TableSchema};
+
+    use cenote_vocab::{FieldId, TableId, TableSchema};
     use uuid::Uuid;
 
     use super::*;

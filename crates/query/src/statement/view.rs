@@ -1,10 +1,9 @@
 //! `CREATE [OR REPLACE] VIEW v [(columns)] AS query`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_catalog::{NewTable, ObjectChange, Privilege, TableKind};
-use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, PartitionSpec, SortOrder, TableSchema};
+use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, TableSchema};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{CreateTableOptions, CreateView, Statement as SqlStatement};

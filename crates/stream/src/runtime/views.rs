@@ -12,7 +12,7 @@ use cenote_catalog::{
     TableDef, TableKind,
 };
 use cenote_query::NewView;
-use cenote_vocab::{PartitionSpec, Scope, SortOrder, TableId};
+use cenote_vocab::{Scope, TableId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

@@ -1,7 +1,6 @@
 //! Files of directories: written once through crashes, read once, watched; and rows that cannot be used.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
