@@ -145,9 +145,10 @@ impl Parked {
         runs: Vec<RecordBatch>,
         deltas: &mut [Delta],
     ) -> Result<(), Error> {
+        // Of equal states, as pieces of the rows may have them, a table would keep one.
+        let mut merged = phases.merge(executor, runs).await?;
         match (self, held, deltas) {
             (Self::Panes(panes), [held], [delta]) => {
-                let mut merged = phases.merge(executor, runs).await?;
                 let before = panes.of_same_groups(held, &merged)?;
                 if !before.is_empty() {
                     before.iter().for_each(|(row, weight)| delta.add(row, -weight));
@@ -159,7 +160,7 @@ impl Parked {
                 Ok(())
             }
             (Self::Sessions(sessions), [_, ends], [delta, stamps]) => {
-                sessions.put(ends, &runs, (delta, stamps))
+                sessions.put(ends, &merged, (delta, stamps))
             }
             _ => Err(wrong()),
         }
