@@ -47,7 +47,7 @@ pub(super) struct Panes {
 pub(super) struct Sessions {
     states: Columns,
     layout: Layout,
-    /// A µs after the end of each session; some that stand here are older than their session.
+    /// A µs after the end of each session.
     ends: Idle,
 }
 
@@ -103,7 +103,9 @@ impl Parked {
     ) -> Result<Option<RecordBatch>, Error> {
         match (self, held, deltas) {
             (Self::Panes(_), [_], _) => Ok(None),
-            (Self::Sessions(sessions), [held, _], [delta, _]) => sessions.taken(held, rows, delta),
+            (Self::Sessions(sessions), [held, _], [delta, stamps]) => {
+                sessions.taken(held, rows, (delta, stamps))
+            }
             _ => Err(wrong()),
         }
     }
@@ -159,9 +161,7 @@ impl Parked {
                 delta.merge(&panes.layout.delta(&panes.rows(&merged)?)?);
                 Ok(())
             }
-            (Self::Sessions(sessions), [_, ends], [delta, stamps]) => {
-                sessions.put(ends, &merged, (delta, stamps))
-            }
+            (Self::Sessions(sessions), [_, _], [delta, stamps]) => sessions.put(&merged, (delta, stamps)),
             _ => Err(wrong()),
         }
     }
@@ -303,7 +303,7 @@ impl Sessions {
         &self,
         held: &Multiset,
         rows: &[RecordBatch],
-        delta: &mut Delta,
+        (delta, stamps): (&mut Delta, &mut Delta),
     ) -> Result<Option<RecordBatch>, Error> {
         if held.len() == 0 {
             return Ok(None);
@@ -313,12 +313,14 @@ impl Sessions {
         for batch in rows {
             keys.extend(self.layout.keys_of(&batch.project(&keys_first[..self.states.groups.count - 1])?)?);
         }
-        let mut taken = Vec::new();
-        for key in &keys {
-            taken.extend(held.of_key(key)?);
+        let (mut taken, mut of) = (Vec::new(), Vec::new());
+        for key in keys {
+            taken.extend(held.of_key(&key)?);
+            of.resize(taken.len(), key);
         }
         taken.iter().for_each(|(row, weight)| delta.add(row, -weight));
         let taken = self.states(taken.iter().map(|(row, _)| row.as_ref()))?;
+        self.ends.add_each(stamps, &of, self.over(&taken), -1)?;
         Ok(Some(taken).filter(|taken| taken.num_rows() > 0))
     }
 
@@ -330,8 +332,11 @@ impl Sessions {
     ) -> Result<Vec<RecordBatch>, Error> {
         let mut keys = BTreeSet::new();
         for (stamp, of_stamp) in self.ends.between(ends, (i64::MIN, watermark))? {
-            of_stamp.iter().for_each(|key| self.ends.forget(stamps, &stamp, key));
-            keys.extend(of_stamp);
+            // Sessions of a key that were taken back went with their ends.
+            let left = of_stamp.into_iter().filter(|key| !self.ends.is_forgotten(stamps, &stamp, key));
+            let left: Vec<Box<[u8]>> = left.collect();
+            left.iter().for_each(|key| self.ends.forget(stamps, &stamp, key));
+            keys.extend(left);
         }
         let mut rows = Vec::new();
         for key in &keys {
@@ -348,19 +353,18 @@ impl Sessions {
         Ok(if over.num_rows() > 0 { vec![over] } else { Vec::new() })
     }
 
-    fn put(
-        &self,
-        ends: &Multiset,
-        states: &[RecordBatch],
-        (delta, stamps): (&mut Delta, &mut Delta),
-    ) -> Result<(), Error> {
+    fn put(&self, states: &[RecordBatch], (delta, stamps): (&mut Delta, &mut Delta)) -> Result<(), Error> {
         for (states, rows) in states.iter().zip(self.rows(states)?) {
-            let over = window::ends(states, self.states.groups.window).values();
-            let over = over.iter().map(|end| end.saturating_add(1)).collect();
-            stamps.merge(&self.ends.mark_each(ends, &self.layout.keys_of(&rows)?, over)?);
+            self.ends.add_each(stamps, &self.layout.keys_of(&rows)?, self.over(states), 1)?;
             delta.merge(&self.layout.delta(&[rows])?);
         }
         Ok(())
+    }
+
+    /// When sessions are over, each its own.
+    fn over(&self, states: &RecordBatch) -> Vec<i64> {
+        let ends = window::ends(states, self.states.groups.window).values();
+        ends.iter().map(|end| end.saturating_add(1)).collect()
     }
 }
 

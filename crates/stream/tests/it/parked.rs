@@ -111,3 +111,31 @@ async fn windows_without_room_are_those_in_memory() {
         Box::pin(rounds(seed)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_grows_has_one_end() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE src (time TIMESTAMP, k BIGINT)",
+        "CREATE TABLE out (k BIGINT, n BIGINT)",
+        "CREATE PIPELINE p WITH (desired = 'paused', watermark_delay = '1 hour') AS INSERT INTO out SELECT k, n FROM (
+           SELECT session(INTERVAL '5 seconds') AS w, k, count(*) AS n FROM src GROUP BY 1, 2)",
+    ] {
+        world.client.rows(sql).await;
+    }
+    let mut run = world.open("p", pieces_with_room(100, 0)).await.expect("opens");
+    for second in 0..30 {
+        let row = format!(
+            "INSERT INTO src SELECT TIMESTAMP '2026-01-01' + {second} * INTERVAL '1 second', value FROM range(0, 3)"
+        );
+        world.client.rows(&row).await;
+        drain(&mut run).await;
+        assert_eq!(run.held().0, 6, "of three keys a session and its end after {second} s");
+    }
+    // A session is taken back in the epoch in which it ends.
+    world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-02', 0)").await;
+    drain(&mut run).await;
+    assert_eq!(run.held().0, 2, "the session of the last row, and its end");
+    assert_eq!(sorted(&world, "SELECT * FROM out").await, ["0|30", "1|30", "2|30"]);
+    world.stop().await;
+}
