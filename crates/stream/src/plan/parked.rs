@@ -88,7 +88,7 @@ impl Parked {
     /// True if some window may close when the watermark goes from one place to another.
     pub(super) fn closes(&self, held: &[Multiset], watermark: (i64, i64)) -> Result<bool, Error> {
         match (self, held) {
-            (Self::Panes(panes), [held]) => Ok(!panes.closing(held, watermark)?.is_empty()),
+            (Self::Panes(panes), [held]) => Ok(panes.next_closing(held, None, watermark)?.is_some()),
             (Self::Sessions(sessions), [_, ends]) => sessions.ends.is_due(ends, watermark.1),
             _ => Err(wrong()),
         }
@@ -229,27 +229,33 @@ impl Panes {
         Ok(columns[0].as_primitive::<TimestampMicrosecondType>().value(0))
     }
 
-    /// Starts of panes that windows need which close, or that no window needs then.
-    fn closing(&self, held: &Multiset, (after, upto): (i64, i64)) -> Result<Vec<i64>, Error> {
-        let mut closing = Vec::new();
+    /// The start of the first pane behind one that a window needs which closes, or that no window needs then.
+    fn next_closing(
+        &self,
+        held: &Multiset,
+        behind: Option<i64>,
+        (after, upto): (i64, i64),
+    ) -> Result<Option<i64>, Error> {
         if held.len() == 0 || !self.windows.some_end((after, upto)) {
-            return Ok(closing);
+            return Ok(None);
         }
-        let mut first = held.from(&[])?.next().transpose()?;
-        while let Some((row, _)) = first {
+        let mut behind = behind;
+        loop {
+            let from = match behind.map(|start| start.checked_add(1)) {
+                None => Box::default(),
+                Some(Some(next)) => self.bytes(next)?,
+                Some(None) => return Ok(None),
+            };
+            let Some((row, _)) = held.from(&from)?.next().transpose()? else { return Ok(None) };
             let start = self.start(&row)?;
             if start >= upto {
-                break;
+                return Ok(None);
             }
             if self.windows.closes(start, (after, upto)) || self.windows.is_over(start, upto) {
-                closing.push(start);
+                return Ok(Some(start));
             }
-            first = match start.checked_add(1) {
-                Some(next) => held.from(&self.bytes(next)?)?.next().transpose()?,
-                None => None,
-            };
+            behind = Some(start);
         }
-        Ok(closing)
     }
 
     fn closed(
@@ -258,8 +264,9 @@ impl Panes {
         watermark: (i64, i64),
         delta: &mut Delta,
     ) -> Result<Vec<RecordBatch>, Error> {
-        let mut states = Vec::new();
-        for start in self.closing(held, watermark)? {
+        let (mut states, mut behind) = (Vec::new(), None);
+        while let Some(start) = self.next_closing(held, behind, watermark)? {
+            behind = Some(start);
             let (prefix, is_over) = (self.bytes(start)?, self.windows.is_over(start, watermark.1));
             let mut rows = Vec::new();
             for row in held.from(&prefix)? {

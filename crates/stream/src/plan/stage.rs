@@ -114,10 +114,14 @@ impl Stage {
         if !self.may_end(watermark) {
             return Ok(false);
         }
-        for run in &held.runs {
-            if self.closing(run, watermark)?.num_rows() > 0 {
-                return Ok(true);
-            }
+        // Asked each time somebody looks for input: no row is made of it.
+        let window = self.groups.window;
+        let closes = |run: &RecordBatch| match self.windows {
+            WindowKind::Fixed(windows) => window::some_closes(run, window, windows, watermark),
+            WindowKind::Session(_) => session::some_ended(run, window, watermark.1),
+        };
+        if held.runs.iter().any(closes) {
+            return Ok(true);
         }
         match &self.parked {
             Some(parked) => parked.closes(self.parts(&held.tables).1, watermark),
