@@ -98,6 +98,11 @@ impl Stage {
         self.phases.states()
     }
 
+    /// True if open windows for which there is no memory become rows of tables.
+    pub(crate) fn may_park(&self) -> bool {
+        self.parked.is_some()
+    }
+
     /// Its tables.
     pub(crate) fn tables(&self) -> Vec<&Layout> {
         self.early.iter().chain(self.parked.iter().flat_map(Parked::tables)).collect()

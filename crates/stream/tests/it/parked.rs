@@ -1,6 +1,6 @@
 //! Open windows for which there is no room: rows of tables, and the answers that windows in memory give.
 
-use cenote_stream::{Limits, Run};
+use cenote_stream::{Limits, Run, Step};
 
 use crate::views::Chance;
 use crate::world::{World, drain, epochs_of};
@@ -137,5 +137,52 @@ async fn a_session_that_grows_has_one_end() {
     drain(&mut run).await;
     assert_eq!(run.held().0, 2, "the session of the last row, and its end");
     assert_eq!(sorted(&world, "SELECT * FROM out").await, ["0|30", "1|30", "2|30"]);
+    world.stop().await;
+}
+
+const MEMORY: u64 = 2 << 20;
+
+/// A window of several times [`MEMORY`]: 60,000 keys were in a minute.
+async fn minutes(memory: &str) -> World {
+    let world = World::new().await;
+    for sql in [
+        "CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)".to_owned(),
+        "CREATE TABLE out (start TIMESTAMP, k BIGINT, n BIGINT, total BIGINT, least BIGINT, most BIGINT, mean DOUBLE)".to_owned(),
+        format!(
+            "CREATE PIPELINE p WITH (desired = 'paused', state_memory = '{memory}') AS INSERT INTO out SELECT w.start, k, n, total, least, most, mean FROM (
+               SELECT tumble(INTERVAL '1 minute') AS w, k, count(*) AS n, sum(v) AS total, min(v) AS least, max(v) AS most, avg(v) AS mean
+               FROM src GROUP BY 1, 2)"
+        ),
+        "INSERT INTO src SELECT TIMESTAMP '2026-01-01', value, value FROM range(0, 60000)".to_owned(),
+    ] {
+        world.client.rows(&sql).await;
+    }
+    world
+}
+
+async fn is_the_batch_answer(world: &World) {
+    let got = world.client.digest("SELECT * FROM out").await;
+    let batch = "SELECT date_trunc('minute', time), k, count(*), sum(v), min(v), max(v), avg(v) FROM src WHERE k >= 0 GROUP BY 1, 2";
+    assert_eq!(got, world.client.digest(batch).await);
+    assert_eq!(got.0, 60_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_windows_that_less_memory_has_no_room_for_become_rows() {
+    let world = minutes("60MiB").await;
+    let limits = epochs_of(20_000);
+    let mut run = world.open("p", limits).await.expect("opens");
+    drain(&mut run).await;
+    assert_eq!(run.held().0, 0, "all are in memory as they are");
+    drop(run);
+    world.client.rows(&format!("ALTER PIPELINE p SET (state_memory = '{MEMORY}')")).await;
+    let mut run = world.open("p", limits).await.expect("opens with less memory");
+    let Step::Committed(_) = run.step().await.expect("an epoch") else { panic!("nothing was done") };
+    assert_eq!(run.step().await.expect("nothing more to do"), Step::Idle);
+    let (rows, bytes) = run.held();
+    assert!(rows >= 60_000 && bytes <= MEMORY && run.spilled() > 0, "{rows} rows take {bytes} bytes");
+    world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-02', -1, 0)").await;
+    drain(&mut run).await;
+    is_the_batch_answer(&world).await;
     world.stop().await;
 }
