@@ -110,17 +110,19 @@ impl Parked {
         }
     }
 
-    /// States of windows that close when the watermark goes from one place to another; what no window needs then goes.
+    /// States of windows that close when the watermark goes from one place to another; what no window needs then goes. `count` is
+    /// told how many bytes were read, part by part.
     pub(super) fn closed(
         &self,
         held: &[Multiset],
         watermark: (i64, i64),
         deltas: &mut [Delta],
+        count: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Vec<RecordBatch>, Error> {
         match (self, held, deltas) {
-            (Self::Panes(panes), [held], [delta]) => panes.closed(held, watermark, delta),
+            (Self::Panes(panes), [held], [delta]) => panes.closed(held, watermark, delta, count),
             (Self::Sessions(sessions), [held, ends], [delta, stamps]) => {
-                sessions.closed((held, ends), watermark.1, (delta, stamps))
+                sessions.closed((held, ends), watermark.1, (delta, stamps), count)
             }
             _ => Err(wrong()),
         }
@@ -263,27 +265,30 @@ impl Panes {
         held: &Multiset,
         watermark: (i64, i64),
         delta: &mut Delta,
+        mut count: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Vec<RecordBatch>, Error> {
         let (mut states, mut behind) = (Vec::new(), None);
         while let Some(start) = self.next_closing(held, behind, watermark)? {
             behind = Some(start);
             let (prefix, is_over) = (self.bytes(start)?, self.windows.is_over(start, watermark.1));
-            let mut rows = Vec::new();
-            for row in held.from(&prefix)? {
-                let (row, weight) = row?;
-                if !row.starts_with(&prefix) {
+            let mut rows = held.from(&prefix)?.peekable();
+            loop {
+                let of_pane = |row: &Result<HeldRow<'_>, Error>| match row {
+                    Ok((row, _)) => row.starts_with(&prefix),
+                    Err(_) => true,
+                };
+                let part = std::iter::from_fn(|| rows.next_if(of_pane)).take(BATCH_ROWS);
+                let part = part.collect::<Result<Vec<HeldRow<'_>>, Error>>()?;
+                if part.is_empty() {
                     break;
                 }
                 if is_over {
-                    delta.add(&row, -weight);
+                    count(goes(&part, delta))?;
                 }
-                rows.push(row);
-                if rows.len() == BATCH_ROWS {
-                    states.push(self.states(rows.iter().map(AsRef::as_ref))?);
-                    rows.clear();
-                }
+                let part = self.states(part.iter().map(|(row, _)| row.as_ref()))?;
+                count(part.get_array_memory_size() as u64)?;
+                states.push(part);
             }
-            states.push(self.states(rows.iter().map(AsRef::as_ref))?);
         }
         Ok(states)
     }
@@ -336,6 +341,7 @@ impl Sessions {
         (held, ends): (&Multiset, &Multiset),
         watermark: i64,
         (delta, stamps): (&mut Delta, &mut Delta),
+        mut count: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Vec<RecordBatch>, Error> {
         let mut keys = BTreeSet::new();
         for (stamp, of_stamp) in self.ends.between(ends, (i64::MIN, watermark))? {
@@ -343,21 +349,25 @@ impl Sessions {
             let left = of_stamp.into_iter().filter(|key| !self.ends.is_forgotten(stamps, &stamp, key));
             let left: Vec<Box<[u8]>> = left.collect();
             left.iter().for_each(|key| self.ends.forget(stamps, &stamp, key));
+            count(left.iter().map(|key| 2 * key.len() as u64).sum())?;
             keys.extend(left);
         }
-        let mut rows = Vec::new();
-        for key in &keys {
-            rows.extend(held.of_key(key)?.into_iter().filter(|(row, _)| delta.weight(row) == 0));
-        }
-        let states = self.states(rows.iter().map(|(row, _)| row.as_ref()))?;
         let window = self.states.groups.window;
-        for ((row, weight), end) in rows.iter().zip(window::ends(&states, window).values()) {
-            if *end < watermark {
-                delta.add(row, -weight);
+        let (mut over, mut keys) = (Vec::new(), keys.into_iter().peekable());
+        while keys.peek().is_some() {
+            let mut rows = Vec::new();
+            while let Some(key) = keys.next_if(|_| rows.len() < BATCH_ROWS) {
+                rows.extend(held.of_key(&key)?.into_iter().filter(|(row, _)| delta.weight(row) == 0));
             }
+            let states = self.states(rows.iter().map(|(row, _)| row.as_ref()))?;
+            let mut ends = window::ends(&states, window).values().iter();
+            rows.retain(|_| ends.next().is_some_and(|end| *end < watermark));
+            count(goes(&rows, delta))?;
+            let states = session::ended(&states, window, watermark, true)?;
+            count(states.get_array_memory_size() as u64)?;
+            over.extend(Some(states).filter(|states| states.num_rows() > 0));
         }
-        let over = session::ended(&states, window, watermark, true)?;
-        Ok(if over.num_rows() > 0 { vec![over] } else { Vec::new() })
+        Ok(over)
     }
 
     fn put(&self, states: &[RecordBatch], (delta, stamps): (&mut Delta, &mut Delta)) -> Result<(), Error> {
@@ -388,6 +398,12 @@ impl Columns {
         let keys = (0..count).filter(|at| *at != window);
         keys.chain([window]).chain(count..self.schema.fields().len()).collect()
     }
+}
+
+/// Rows go; answers the bytes of them.
+fn goes(rows: &[HeldRow<'_>], delta: &mut Delta) -> u64 {
+    rows.iter().for_each(|(row, weight)| delta.add(row, -weight));
+    rows.iter().map(|(row, _)| row.len() as u64).sum()
 }
 
 fn wrong() -> Error {

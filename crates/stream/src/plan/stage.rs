@@ -166,11 +166,16 @@ impl Stage {
             open = runs.iter().map(|run| self.open(run, watermark.1)).collect::<Result<_, _>>()?;
             open.retain(|run| run.num_rows() > 0);
         }
+        let mut reading = executor.memory.reservation();
         if let Some(parked) = &self.parked {
-            runs.splice(0..0, parked.closed(tables, watermark, &mut deltas)?);
+            let count = |bytes| {
+                let grown = reading.try_grow(bytes);
+                grown.map_err(|source| Error::Closing { operator: self.name.clone(), source })
+            };
+            runs.splice(0..0, parked.closed(tables, watermark, &mut deltas, count)?);
         }
         let results = self.results(executor, &runs, watermark).await?;
-        drop(runs);
+        drop((runs, reading));
         if let (Some(layout), [shown]) = (&self.early, shown) {
             let unfinished = match moment.shows_early {
                 true => {

@@ -1,6 +1,7 @@
 //! Open windows for which there is no room: rows of tables, and the answers that windows in memory give.
 
 use cenote_stream::{Limits, Run, Step};
+use cenote_vocab::{ErrorKind, Fault};
 
 use crate::views::Chance;
 use crate::world::{World, drain, epochs_of};
@@ -182,6 +183,24 @@ async fn open_windows_that_less_memory_has_no_room_for_become_rows() {
     let (rows, bytes) = run.held();
     assert!(rows >= 60_000 && bytes <= MEMORY && run.spilled() > 0, "{rows} rows take {bytes} bytes");
     world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-02', -1, 0)").await;
+    drain(&mut run).await;
+    is_the_batch_answer(&world).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_that_close_together_find_memory_or_wait() {
+    let world = minutes("2MiB").await;
+    let limits = epochs_of(20_000);
+    let mut run = world.open_within("p", limits, 2 * MEMORY).await.expect("opens");
+    drain(&mut run).await;
+    assert!(run.spilled() > 0, "nothing is on disk");
+    world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-02', -1, 0)").await;
+    let error = run.step().await.expect_err("all of them close");
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    assert!(error.to_string().contains("that close together"), "{error}");
+    assert_eq!(world.client.rows("SELECT count(*) FROM out").await, ["0"]);
+    let mut run = world.open("p", limits).await.expect("opens with more");
     drain(&mut run).await;
     is_the_batch_answer(&world).await;
     world.stop().await;
