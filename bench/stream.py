@@ -2,8 +2,9 @@
 
 Per query the two take turns. Ours is a process of `cenote run` from its start to its end; Flink runs all its jobs in one local
 cluster that is warm by then, and only the job is timed. Then ours again with its own generator, without files. `equal` is for
-tests (crates/stream/tests/it/nexmark.rs compares each query with the batch answer); here only speed counts. At the end what windows cost
-that overlap more and more, by a generator of ours.
+tests (crates/stream/tests/it/nexmark.rs compares each query with the batch answer); here only speed counts.
+
+    python bench/stream.py q9 [EVENTS]    the script of one query over our own generator, for `cenote run` below a profiler
 """
 
 import json
@@ -12,10 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 import figures
-from node import Node
+from node import run_script
 
 HERE = pathlib.Path(__file__).parent
 EVENTS, EVENTS_SMALL = 2_000_000, 50_000
@@ -26,9 +26,6 @@ QUERIES = [number for number in range(23) if number != 6]
 WITHOUT_PEER = (10, 13)
 #: Needs a table of the lake beside it.
 IN_A_LAKE = (13,)
-#: Seconds of windows that begin each second.
-HOPS = (6, 60, 600, 3_600)
-HOP_KEYS = 1_000
 PEER_VERSION = "2.3.0"
 KINDS = ("person", "auction", "bid")
 
@@ -43,15 +40,6 @@ def _header(name: str, **values) -> str:
     for key, value in values.items():
         text = text.replace("{%s}" % key, str(value))
     return text
-
-
-def _run(script: str) -> float:
-    """Seconds of a process that runs it."""
-    began = time.perf_counter()
-    done = subprocess.run([Node.binary, "run", "-"], input=script, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{script}\n{done.stderr[-1000:]}")
-    return time.perf_counter() - began
 
 
 def _script(header: str, query: int, directory: pathlib.Path) -> str:
@@ -76,7 +64,7 @@ def _make_events(directory: pathlib.Path, events: int) -> None:
         sinks.append(columns.rsplit(",", 1)[0] + ")\nWITH" + options)
     copies = [f"INSERT INTO to_{kind} SELECT * FROM {kind}" for kind in KINDS]
     header = _header("events", rate=RATE, count=events)
-    _run(";\n".join([header, *sinks, *copies]) + ";")
+    run_script(";\n".join([header, *sinks, *copies]) + ";")
 
 
 class Flink:
@@ -107,15 +95,9 @@ class Flink:
         self.process.wait()
 
 
-def _hop(width: int, events: int) -> str:
-    """200 s of event time, whatever the windows are; each of the keys is in each window."""
-    return (
-        f"CREATE TABLE i WITH (connector = 'impulse', event_rate = 0, event_time_interval = '{200_000_000 // events} microseconds', "
-        f"message_count = {events}, start_time = 1767225600000000);\n"
-        "CREATE TABLE nowhere WITH (connector = 'blackhole');\n"
-        f"INSERT INTO nowhere SELECT k, n, total, w.start FROM (SELECT hop(INTERVAL '1 second', INTERVAL '{width} seconds') AS w, "
-        f"counter % {HOP_KEYS} AS k, count(*) AS n, sum(counter) AS total FROM i GROUP BY 1, 2);"
-    )
+def _own(events: int) -> str:
+    """Events of our own generator, made as fast as they are read."""
+    return _header("events", rate=0, count=events)
 
 
 def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
@@ -131,13 +113,13 @@ def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
             if query in IN_A_LAKE:
                 continue
             files = _header("files", directory=directory)
-            own = _header("events", rate=0, count=events)
+            own = _own(events)
             ours, theirs, generated = [], [], []
             for _ in range(rounds):
-                ours.append(_run(_script(files, query, directory)))
+                ours.append(run_script(_script(files, query, directory)))
                 if query not in WITHOUT_PEER:
                     theirs.append(flink.run(query))
-                generated.append(_run(_script(own, query, directory)))
+                generated.append(run_script(_script(own, query, directory)))
             row = {"query": f"q{query}", "events/s": events / figures.median(ours)}
             if theirs:
                 row |= {"flink events/s": events / figures.median(theirs), **figures.ratio(theirs, ours)}
@@ -145,12 +127,14 @@ def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
             print(row, flush=True)
             rows.append(row)
         flink.end()
-        for width in HOPS:
-            rate = events / figures.median([_run(_hop(width, events)) for _ in range(rounds)])
-            row = {"query": f"hop, width/slide {width}", "events/s": rate, "own generator, events/s per core": rate / cores}
-            print(row, flush=True)
-            rows.append(row)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     ratios = [row["ratio"] for row in rows if row.get("ratio")]
     return rows, {"events": events, "cores": cores, "flink": PEER_VERSION, "ratio, geometric mean": figures.geometric_mean(ratios)}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in {f"q{query}" for query in QUERIES if query not in IN_A_LAKE}:
+        sys.exit(__doc__)
+    events = int(sys.argv[2]) if len(sys.argv) > 2 else EVENTS
+    print(_script(_own(events), int(sys.argv[1][1:]), pathlib.Path(tempfile.mkdtemp(prefix="cenote-nexmark-"))))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use cenote_query::Engine;
-use cenote_vocab::Txn;
+use cenote_vocab::{MemoryPool, Txn};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
@@ -37,6 +37,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) state: &'a SessionState,
     pub(crate) lookups: &'a Lookups,
     pub(crate) pieces: Pieces,
+    /// For what an epoch reads of state that is on disk.
+    pub(crate) memory: &'a MemoryPool,
 }
 
 impl Executor<'_> {

@@ -30,6 +30,14 @@ pub enum Error {
         /// Who refused.
         source: cenote_vocab::OutOfMemory,
     },
+    /// More windows close at once than the node has memory for.
+    #[error("windows of {operator} that close together need more memory than there is for state: {source}")]
+    Closing {
+        /// The operator.
+        operator: String,
+        /// Who refused.
+        source: cenote_vocab::OutOfMemory,
+    },
     /// A row that cannot be used.
     #[error("source {source_name}: partition {partition}, offset {offset}: {reason}")]
     BadRow {
@@ -136,7 +144,7 @@ impl Fault for Error {
         match self {
             Self::Invalid(_) | Self::State { .. } | Self::BadRow { .. } => ErrorKind::Invalid,
             Self::Unsupported(_) => ErrorKind::Unsupported,
-            Self::StateMemory { .. } | Self::Spill(_) => ErrorKind::Exhausted,
+            Self::StateMemory { .. } | Self::Closing { .. } | Self::Spill(_) => ErrorKind::Exhausted,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Query(error) => error.kind(),
             Self::Connect(error) => error.kind(),

@@ -150,6 +150,19 @@ impl Idle {
         new_rows(held, rows.into_iter())
     }
 
+    /// Keys have these stamps so many times more, each its own.
+    pub(crate) fn add_each(
+        &self,
+        delta: &mut Delta,
+        keys: &[Box<[u8]>],
+        stamps: Vec<i64>,
+        times: i64,
+    ) -> Result<(), Error> {
+        let stamps = self.stamp.convert_columns(&[Arc::new(Int64Array::from(stamps))])?;
+        keys.iter().zip(&stamps).for_each(|(key, stamp)| delta.add(&row(stamp.data(), key), times));
+        Ok(())
+    }
+
     /// Stamps behind one instant and not behind another, each with its keys.
     pub(crate) fn between(&self, held: &Multiset, (after, upto): (i64, i64)) -> Result<Vec<Touched>, Error> {
         let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
@@ -177,6 +190,11 @@ impl Idle {
     /// At the end of all sources nothing is quiet: there is nothing left to come.
     fn is_over(&self, stamp: i64, watermark: i64) -> bool {
         watermark < i64::MAX && stamp.saturating_add(self.ttl) <= watermark
+    }
+
+    /// True if a change takes a key of a stamp away.
+    pub(crate) fn is_forgotten(&self, delta: &Delta, stamp: &Stamp, key: &[u8]) -> bool {
+        delta.weight(&row(stamp, key)) < 0
     }
 
     /// Takes a key of a stamp away.

@@ -268,10 +268,7 @@ impl Multiset {
         let spilled = self.spilled.get_or_insert_with(|| Spilled::new(disk.clone()));
         spilled.add(self.rows.iter().map(|(row, weight)| (row.as_ref(), *weight)))?;
         (self.rows, self.bytes) = (BTreeMap::new(), 0);
-        if let Err(error) = spilled.tidy() {
-            tracing::info!(%error, "runs of state stay as many as they are: they are slower to read, and right");
-        }
-        Ok(())
+        spilled.tidy()
     }
 
     /// Different rows in order, from the first on that is not before these bytes.

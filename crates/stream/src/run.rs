@@ -376,7 +376,13 @@ impl Run {
         let limits = self.services.limits;
         let most = self.plan.options.pieces();
         let pieces = Pieces { most, rows: limits.piece_rows, from: limits.wide_rows };
-        Executor { engine: &self.services.engine, state: &self.plan.state, lookups: &self.lookups, pieces }
+        Executor {
+            engine: &self.services.engine,
+            state: &self.plan.state,
+            lookups: &self.lookups,
+            pieces,
+            memory: &self.services.memory,
+        }
     }
 
     fn due(&self, writer: &Writer) -> Option<Micros> {

@@ -135,6 +135,11 @@ pub(crate) fn on_time(
     Ok((filter_record_batch(batch, &kept)?, filter_record_batch(batch, &not(&kept)?)?))
 }
 
+/// True if some session is over.
+pub(crate) fn some_ended(batch: &RecordBatch, column: usize, watermark: i64) -> bool {
+    ends(batch, column).values().iter().any(|end| *end < watermark)
+}
+
 /// The sessions that are over, or those that are not.
 pub(crate) fn ended(
     batch: &RecordBatch,
@@ -203,5 +208,6 @@ mod tests {
         let batch = rows(10, &[(Some("a"), 0), (Some("b"), 1)]);
         let count = |over| ended(&batch, 1, 11, over).expect("filters").num_rows();
         assert_eq!((count(true), count(false)), (1, 1));
+        assert_eq!([10, 11].map(|watermark| some_ended(&batch, 1, watermark)), [false, true]);
     }
 }

@@ -24,6 +24,8 @@ const BLOCK_BYTES: usize = 16 << 10;
 const LEVEL: i32 = 1;
 /// Runs of a table, at most.
 const RUNS_MAX: usize = 4;
+/// Runs of which no two could be merged, at most: each is asked for every key.
+const RUNS_LIMIT: usize = 4 * RUNS_MAX;
 /// Bytes before a row.
 const HEAD: usize = 12;
 /// Memory of a place beside the row, about.
@@ -91,7 +93,9 @@ impl Spilled {
         Ok(())
     }
 
-    /// Merges runs that are about as large as those behind them. After an error all are as they were.
+    /// Merges runs that are about as large as those behind them; fewer, or none, where there is no room for all of them.
+    ///
+    /// `Spill` if more than [`RUNS_LIMIT`] could not become fewer. All rows are there after an error too.
     pub(crate) fn tidy(&mut self) -> Result<(), Error> {
         let Some(last) = self.runs.len().checked_sub(1) else { return Ok(()) };
         let (mut from, mut rows) = (last, self.runs[last].rows);
@@ -99,9 +103,26 @@ impl Spilled {
             from -= 1;
             rows += self.runs[from].rows;
         }
-        if from == last {
-            return Ok(());
+        let mut failed = None;
+        while from < last {
+            match self.merge(from) {
+                Ok(()) => return Ok(()),
+                Err(error) => failed = Some(error),
+            }
+            from = (from + last).div_ceil(2);
         }
+        match failed {
+            Some(error) if self.runs.len() > RUNS_LIMIT => Err(error),
+            Some(error) => {
+                tracing::info!(%error, runs = self.runs.len(), "runs of state stay as many as they are: they are slower to read, and right");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes one run of those from one on. After an error all are as they were.
+    fn merge(&mut self, from: usize) -> Result<(), Error> {
         let mut writer = RunWriter::begin(&self.disk)?;
         for row in Merged::of(&self.runs[from..], &[])? {
             let (row, weight) = row?;
@@ -404,5 +425,42 @@ mod tests {
         assert_eq!(spilled.rows(), 89);
         assert_eq!(spilled.from(&[]).expect("read").count(), 89);
         assert_eq!(disk.used_disk_space(), spilled.disk_bytes());
+    }
+
+    /// Rows of this many bytes in all that do not compress.
+    fn noise(seed: u64, bytes: usize) -> Vec<Vec<u8>> {
+        let word = |at: u64| (seed << 32 | at).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        let row = |at: u64| {
+            (0..16).flat_map(move |word_at| word(at * 16 + word_at).wrapping_mul(word_at + 3).to_be_bytes())
+        };
+        let mut rows: Vec<Vec<u8>> = (0..bytes as u64 / 128).map(|at| row(at).collect()).collect();
+        rows.sort();
+        rows
+    }
+
+    #[test]
+    fn where_there_is_no_room_to_merge_all_fewer_runs_become_one() {
+        let mut spilled = Spilled::new(disk(1 << 20));
+        // Each as large as those behind it, about.
+        for (seed, (kib, runs)) in (1..).zip([(300, 1), (250, 2), (130, 3), (70, 3), (1, 4), (1, 4)]) {
+            let rows = noise(seed, kib << 10);
+            spilled.add(rows.iter().map(|row| (&row[..], 1))).expect("there is room");
+            spilled.tidy().expect("fewer find room, or none become one");
+            assert_eq!(spilled.runs.len(), runs, "after {kib} KiB");
+        }
+        assert_eq!(spilled.from(&[]).expect("read").count(), (752 << 10) / 128);
+    }
+
+    #[test]
+    fn runs_that_never_become_one_are_an_error_in_the_end() {
+        let mut spilled = Spilled::new(disk(1 << 30));
+        for number in 0..=RUNS_LIMIT as u64 {
+            spilled.add([(&key(number)[..], 1)].into_iter()).expect("written");
+            // The newest is damaged, and there is none without it.
+            let path = spilled.runs.last().and_then(|run| run.file.path()).expect("a file").to_owned();
+            std::fs::write(path, b"").expect("cut off");
+            let tidied = spilled.tidy();
+            assert_eq!(tidied.is_err(), number == RUNS_LIMIT as u64, "after {number} runs: {tidied:?}");
+        }
     }
 }

@@ -140,15 +140,13 @@ impl Windows {
         self.last_end(self.pane(time))
     }
 
-    /// Starts of the windows of a pane that end after `after` and at or before `upto`.
+    /// Starts of the windows of a pane that end after `after` and at or before `upto`, the last first; others are not walked over.
     fn closing(self, pane: i64, after: i64, upto: i64) -> impl Iterator<Item = i64> {
-        let last = floor(pane, self.slide, self.offset);
+        let last = floor(pane.min(upto.saturating_sub(self.width)), self.slide, self.offset);
         let starts = std::iter::successors(Some(last), move |start| start.checked_sub(self.slide));
-        let holding = starts.take_while(move |start| start.saturating_add(self.width) > pane);
-        holding.filter(move |start| {
-            let end = start.saturating_add(self.width);
-            end > after && end <= upto
-        })
+        let end = move |start: &i64| start.saturating_add(self.width);
+        // At the beginning of time there is no window that ends so early.
+        starts.take_while(move |start| end(start) > after.max(pane)).filter(move |start| end(start) <= upto)
     }
 
     /// True if some window ends behind one instant and not behind another.
@@ -278,6 +276,16 @@ pub(crate) fn closing(
     Ok(RecordBatch::try_new(taken.schema(), columns)?)
 }
 
+/// True if some window closes when the watermark goes from one place to another.
+pub(crate) fn some_closes(
+    panes: &RecordBatch,
+    column: usize,
+    windows: Windows,
+    watermark: (i64, i64),
+) -> bool {
+    starts(panes, column).values().iter().any(|pane| windows.closes(*pane, watermark))
+}
+
 /// The time from one place of the watermark to another in two parts, if the rows of closing windows were more than so many.
 pub(crate) fn halves(
     panes: &[RecordBatch],
@@ -316,6 +324,7 @@ pub(crate) fn open(
 mod tests {
     use arrow::array::Int64Array;
     use arrow::datatypes::Schema;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -359,6 +368,48 @@ mod tests {
         assert!(!windows.some_end((4, 5)) && !windows.some_end((4, 4)));
         let left = |watermark| open(&panes, 1, windows, watermark).expect("filters").num_rows();
         assert_eq!([left(3), left(4), left(5), left(6)], [2, 1, 1, 0]);
+    }
+
+    /// The windows of a pane, one after the other.
+    fn plain_walk(windows: Windows, pane: i64, after: i64, upto: i64) -> Vec<i64> {
+        let last = floor(pane, windows.slide, windows.offset);
+        let starts = std::iter::successors(Some(last), |start| Some(start - windows.slide));
+        let holding = starts.take_while(|start| start + windows.width > pane);
+        holding.filter(|start| (after + 1..=upto).contains(&(start + windows.width))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_windows_that_close_are_those_of_a_walk_over_all(
+            (slide, width) in (1_i64..40, 1_i64..200),
+            offset in -50_i64..50,
+            times in proptest::collection::vec(-1000_i64..1000, 1..6),
+            (after, ahead) in (-1200_i64..1200, 0_i64..300),
+        ) {
+            let windows = Windows { slide, width, offset };
+            let panes = rows(windows, &times);
+            for (after, upto) in [(after, after + ahead), (i64::MIN, after), (after, i64::MAX), (i64::MIN, i64::MAX)] {
+                let mut some = false;
+                for pane in starts(&panes, 1).values() {
+                    let walked = plain_walk(windows, *pane, after.max(-10_000), upto.min(10_000));
+                    prop_assert_eq!(windows.count(*pane, (after, upto)), walked.len() as u64);
+                    some |= !walked.is_empty();
+                    prop_assert_eq!(windows.closing(*pane, after, upto).collect::<Vec<_>>(), walked);
+                }
+                prop_assert_eq!(some_closes(&panes, 1, windows, (after, upto)), some);
+            }
+        }
+    }
+
+    #[test]
+    fn it_takes_as_many_steps_as_windows_close_however_many_there_are() {
+        // A walk over all windows of a pane would not end.
+        let windows = Windows { slide: 1, width: 1 << 60, offset: 0 };
+        let panes = rows(windows, &[0, 3]);
+        let close = |span| spans_of(&closing(&panes, 1, windows, span).expect("closes")).len();
+        assert_eq!([close((5, 5)), close((5, 8)), close((-4, 2))], [0, 6, 2]);
+        assert!(some_closes(&panes, 1, windows, (0, i64::MAX)));
+        assert!(!some_closes(&panes, 1, windows, (-4, 0)));
     }
 
     #[test]

@@ -223,6 +223,11 @@ impl Operator {
         }
     }
 
+    /// True if those may become rows of its tables.
+    pub(crate) fn may_park(&self) -> bool {
+        matches!(&self.kind, Kind::Windows(stage) if stage.may_park())
+    }
+
     /// Its tables.
     pub(crate) fn tables(&self) -> Vec<&Layout> {
         match &self.kind {

@@ -47,7 +47,7 @@ pub(super) struct Panes {
 pub(super) struct Sessions {
     states: Columns,
     layout: Layout,
-    /// A µs after the end of each session; some that stand here are older than their session.
+    /// A µs after the end of each session.
     ends: Idle,
 }
 
@@ -88,7 +88,7 @@ impl Parked {
     /// True if some window may close when the watermark goes from one place to another.
     pub(super) fn closes(&self, held: &[Multiset], watermark: (i64, i64)) -> Result<bool, Error> {
         match (self, held) {
-            (Self::Panes(panes), [held]) => Ok(!panes.closing(held, watermark)?.is_empty()),
+            (Self::Panes(panes), [held]) => Ok(panes.next_closing(held, None, watermark)?.is_some()),
             (Self::Sessions(sessions), [_, ends]) => sessions.ends.is_due(ends, watermark.1),
             _ => Err(wrong()),
         }
@@ -103,22 +103,26 @@ impl Parked {
     ) -> Result<Option<RecordBatch>, Error> {
         match (self, held, deltas) {
             (Self::Panes(_), [_], _) => Ok(None),
-            (Self::Sessions(sessions), [held, _], [delta, _]) => sessions.taken(held, rows, delta),
+            (Self::Sessions(sessions), [held, _], [delta, stamps]) => {
+                sessions.taken(held, rows, (delta, stamps))
+            }
             _ => Err(wrong()),
         }
     }
 
-    /// States of windows that close when the watermark goes from one place to another; what no window needs then goes.
+    /// States of windows that close when the watermark goes from one place to another; what no window needs then goes. `count` is
+    /// told how many bytes were read, part by part.
     pub(super) fn closed(
         &self,
         held: &[Multiset],
         watermark: (i64, i64),
         deltas: &mut [Delta],
+        count: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Vec<RecordBatch>, Error> {
         match (self, held, deltas) {
-            (Self::Panes(panes), [held], [delta]) => panes.closed(held, watermark, delta),
+            (Self::Panes(panes), [held], [delta]) => panes.closed(held, watermark, delta, count),
             (Self::Sessions(sessions), [held, ends], [delta, stamps]) => {
-                sessions.closed((held, ends), watermark.1, (delta, stamps))
+                sessions.closed((held, ends), watermark.1, (delta, stamps), count)
             }
             _ => Err(wrong()),
         }
@@ -145,9 +149,10 @@ impl Parked {
         runs: Vec<RecordBatch>,
         deltas: &mut [Delta],
     ) -> Result<(), Error> {
+        // Of equal states, as pieces of the rows may have them, a table would keep one.
+        let mut merged = phases.merge(executor, runs).await?;
         match (self, held, deltas) {
             (Self::Panes(panes), [held], [delta]) => {
-                let mut merged = phases.merge(executor, runs).await?;
                 let before = panes.of_same_groups(held, &merged)?;
                 if !before.is_empty() {
                     before.iter().for_each(|(row, weight)| delta.add(row, -weight));
@@ -158,9 +163,7 @@ impl Parked {
                 delta.merge(&panes.layout.delta(&panes.rows(&merged)?)?);
                 Ok(())
             }
-            (Self::Sessions(sessions), [_, ends], [delta, stamps]) => {
-                sessions.put(ends, &runs, (delta, stamps))
-            }
+            (Self::Sessions(sessions), [_, _], [delta, stamps]) => sessions.put(&merged, (delta, stamps)),
             _ => Err(wrong()),
         }
     }
@@ -228,27 +231,33 @@ impl Panes {
         Ok(columns[0].as_primitive::<TimestampMicrosecondType>().value(0))
     }
 
-    /// Starts of panes that windows need which close, or that no window needs then.
-    fn closing(&self, held: &Multiset, (after, upto): (i64, i64)) -> Result<Vec<i64>, Error> {
-        let mut closing = Vec::new();
+    /// The start of the first pane behind one that a window needs which closes, or that no window needs then.
+    fn next_closing(
+        &self,
+        held: &Multiset,
+        behind: Option<i64>,
+        (after, upto): (i64, i64),
+    ) -> Result<Option<i64>, Error> {
         if held.len() == 0 || !self.windows.some_end((after, upto)) {
-            return Ok(closing);
+            return Ok(None);
         }
-        let mut first = held.from(&[])?.next().transpose()?;
-        while let Some((row, _)) = first {
+        let mut behind = behind;
+        loop {
+            let from = match behind.map(|start| start.checked_add(1)) {
+                None => Box::default(),
+                Some(Some(next)) => self.bytes(next)?,
+                Some(None) => return Ok(None),
+            };
+            let Some((row, _)) = held.from(&from)?.next().transpose()? else { return Ok(None) };
             let start = self.start(&row)?;
             if start >= upto {
-                break;
+                return Ok(None);
             }
             if self.windows.closes(start, (after, upto)) || self.windows.is_over(start, upto) {
-                closing.push(start);
+                return Ok(Some(start));
             }
-            first = match start.checked_add(1) {
-                Some(next) => held.from(&self.bytes(next)?)?.next().transpose()?,
-                None => None,
-            };
+            behind = Some(start);
         }
-        Ok(closing)
     }
 
     fn closed(
@@ -256,26 +265,30 @@ impl Panes {
         held: &Multiset,
         watermark: (i64, i64),
         delta: &mut Delta,
+        mut count: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Vec<RecordBatch>, Error> {
-        let mut states = Vec::new();
-        for start in self.closing(held, watermark)? {
+        let (mut states, mut behind) = (Vec::new(), None);
+        while let Some(start) = self.next_closing(held, behind, watermark)? {
+            behind = Some(start);
             let (prefix, is_over) = (self.bytes(start)?, self.windows.is_over(start, watermark.1));
-            let mut rows = Vec::new();
-            for row in held.from(&prefix)? {
-                let (row, weight) = row?;
-                if !row.starts_with(&prefix) {
+            let mut rows = held.from(&prefix)?.peekable();
+            loop {
+                let of_pane = |row: &Result<HeldRow<'_>, Error>| match row {
+                    Ok((row, _)) => row.starts_with(&prefix),
+                    Err(_) => true,
+                };
+                let part = std::iter::from_fn(|| rows.next_if(of_pane)).take(BATCH_ROWS);
+                let part = part.collect::<Result<Vec<HeldRow<'_>>, Error>>()?;
+                if part.is_empty() {
                     break;
                 }
                 if is_over {
-                    delta.add(&row, -weight);
+                    count(goes(&part, delta))?;
                 }
-                rows.push(row);
-                if rows.len() == BATCH_ROWS {
-                    states.push(self.states(rows.iter().map(AsRef::as_ref))?);
-                    rows.clear();
-                }
+                let part = self.states(part.iter().map(|(row, _)| row.as_ref()))?;
+                count(part.get_array_memory_size() as u64)?;
+                states.push(part);
             }
-            states.push(self.states(rows.iter().map(AsRef::as_ref))?);
         }
         Ok(states)
     }
@@ -302,7 +315,7 @@ impl Sessions {
         &self,
         held: &Multiset,
         rows: &[RecordBatch],
-        delta: &mut Delta,
+        (delta, stamps): (&mut Delta, &mut Delta),
     ) -> Result<Option<RecordBatch>, Error> {
         if held.len() == 0 {
             return Ok(None);
@@ -312,12 +325,14 @@ impl Sessions {
         for batch in rows {
             keys.extend(self.layout.keys_of(&batch.project(&keys_first[..self.states.groups.count - 1])?)?);
         }
-        let mut taken = Vec::new();
-        for key in &keys {
-            taken.extend(held.of_key(key)?);
+        let (mut taken, mut of) = (Vec::new(), Vec::new());
+        for key in keys {
+            taken.extend(held.of_key(&key)?);
+            of.resize(taken.len(), key);
         }
         taken.iter().for_each(|(row, weight)| delta.add(row, -weight));
         let taken = self.states(taken.iter().map(|(row, _)| row.as_ref()))?;
+        self.ends.add_each(stamps, &of, self.over(&taken), -1)?;
         Ok(Some(taken).filter(|taken| taken.num_rows() > 0))
     }
 
@@ -326,40 +341,47 @@ impl Sessions {
         (held, ends): (&Multiset, &Multiset),
         watermark: i64,
         (delta, stamps): (&mut Delta, &mut Delta),
+        mut count: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Vec<RecordBatch>, Error> {
         let mut keys = BTreeSet::new();
         for (stamp, of_stamp) in self.ends.between(ends, (i64::MIN, watermark))? {
-            of_stamp.iter().for_each(|key| self.ends.forget(stamps, &stamp, key));
-            keys.extend(of_stamp);
+            // Sessions of a key that were taken back went with their ends.
+            let left = of_stamp.into_iter().filter(|key| !self.ends.is_forgotten(stamps, &stamp, key));
+            let left: Vec<Box<[u8]>> = left.collect();
+            left.iter().for_each(|key| self.ends.forget(stamps, &stamp, key));
+            count(left.iter().map(|key| 2 * key.len() as u64).sum())?;
+            keys.extend(left);
         }
-        let mut rows = Vec::new();
-        for key in &keys {
-            rows.extend(held.of_key(key)?.into_iter().filter(|(row, _)| delta.weight(row) == 0));
-        }
-        let states = self.states(rows.iter().map(|(row, _)| row.as_ref()))?;
         let window = self.states.groups.window;
-        for ((row, weight), end) in rows.iter().zip(window::ends(&states, window).values()) {
-            if *end < watermark {
-                delta.add(row, -weight);
+        let (mut over, mut keys) = (Vec::new(), keys.into_iter().peekable());
+        while keys.peek().is_some() {
+            let mut rows = Vec::new();
+            while let Some(key) = keys.next_if(|_| rows.len() < BATCH_ROWS) {
+                rows.extend(held.of_key(&key)?.into_iter().filter(|(row, _)| delta.weight(row) == 0));
             }
+            let states = self.states(rows.iter().map(|(row, _)| row.as_ref()))?;
+            let mut ends = window::ends(&states, window).values().iter();
+            rows.retain(|_| ends.next().is_some_and(|end| *end < watermark));
+            count(goes(&rows, delta))?;
+            let states = session::ended(&states, window, watermark, true)?;
+            count(states.get_array_memory_size() as u64)?;
+            over.extend(Some(states).filter(|states| states.num_rows() > 0));
         }
-        let over = session::ended(&states, window, watermark, true)?;
-        Ok(if over.num_rows() > 0 { vec![over] } else { Vec::new() })
+        Ok(over)
     }
 
-    fn put(
-        &self,
-        ends: &Multiset,
-        states: &[RecordBatch],
-        (delta, stamps): (&mut Delta, &mut Delta),
-    ) -> Result<(), Error> {
+    fn put(&self, states: &[RecordBatch], (delta, stamps): (&mut Delta, &mut Delta)) -> Result<(), Error> {
         for (states, rows) in states.iter().zip(self.rows(states)?) {
-            let over = window::ends(states, self.states.groups.window).values();
-            let over = over.iter().map(|end| end.saturating_add(1)).collect();
-            stamps.merge(&self.ends.mark_each(ends, &self.layout.keys_of(&rows)?, over)?);
+            self.ends.add_each(stamps, &self.layout.keys_of(&rows)?, self.over(states), 1)?;
             delta.merge(&self.layout.delta(&[rows])?);
         }
         Ok(())
+    }
+
+    /// When sessions are over, each its own.
+    fn over(&self, states: &RecordBatch) -> Vec<i64> {
+        let ends = window::ends(states, self.states.groups.window).values();
+        ends.iter().map(|end| end.saturating_add(1)).collect()
     }
 }
 
@@ -376,6 +398,12 @@ impl Columns {
         let keys = (0..count).filter(|at| *at != window);
         keys.chain([window]).chain(count..self.schema.fields().len()).collect()
     }
+}
+
+/// Rows go; answers the bytes of them.
+fn goes(rows: &[HeldRow<'_>], delta: &mut Delta) -> u64 {
+    rows.iter().for_each(|(row, weight)| delta.add(row, -weight));
+    rows.iter().map(|(row, _)| row.len() as u64).sum()
 }
 
 fn wrong() -> Error {

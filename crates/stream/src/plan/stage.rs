@@ -98,6 +98,11 @@ impl Stage {
         self.phases.states()
     }
 
+    /// True if open windows for which there is no memory become rows of tables.
+    pub(crate) fn may_park(&self) -> bool {
+        self.parked.is_some()
+    }
+
     /// Its tables.
     pub(crate) fn tables(&self) -> Vec<&Layout> {
         self.early.iter().chain(self.parked.iter().flat_map(Parked::tables)).collect()
@@ -114,10 +119,14 @@ impl Stage {
         if !self.may_end(watermark) {
             return Ok(false);
         }
-        for run in &held.runs {
-            if self.closing(run, watermark)?.num_rows() > 0 {
-                return Ok(true);
-            }
+        // Asked each time somebody looks for input: no row is made of it.
+        let window = self.groups.window;
+        let closes = |run: &RecordBatch| match self.windows {
+            WindowKind::Fixed(windows) => window::some_closes(run, window, windows, watermark),
+            WindowKind::Session(_) => session::some_ended(run, window, watermark.1),
+        };
+        if held.runs.iter().any(closes) {
+            return Ok(true);
         }
         match &self.parked {
             Some(parked) => parked.closes(self.parts(&held.tables).1, watermark),
@@ -157,11 +166,16 @@ impl Stage {
             open = runs.iter().map(|run| self.open(run, watermark.1)).collect::<Result<_, _>>()?;
             open.retain(|run| run.num_rows() > 0);
         }
+        let mut reading = executor.memory.reservation();
         if let Some(parked) = &self.parked {
-            runs.splice(0..0, parked.closed(tables, watermark, &mut deltas)?);
+            let count = |bytes| {
+                let grown = reading.try_grow(bytes);
+                grown.map_err(|source| Error::Closing { operator: self.name.clone(), source })
+            };
+            runs.splice(0..0, parked.closed(tables, watermark, &mut deltas, count)?);
         }
         let results = self.results(executor, &runs, watermark).await?;
-        drop(runs);
+        drop((runs, reading));
         if let (Some(layout), [shown]) = (&self.early, shown) {
             let unfinished = match moment.shows_early {
                 true => {

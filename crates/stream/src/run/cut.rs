@@ -89,6 +89,7 @@ impl Run {
         let moment = Moment { watermark, is_first: self.is_first(), latest, shows_early, room: self.room() };
         let is_news = rows > 0 || ended || starts || standing.rows_skipped > self.standing.rows_skipped;
         let is_due = shows_early
+            || self.is_crowded()
             || self.is_due(moment)?
             || self.is_writer_due(now)
             || self.is_commit_due(&standing, now);

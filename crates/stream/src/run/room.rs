@@ -52,6 +52,29 @@ impl Run {
         self.reserve(self.held_bytes())
     }
 
+    /// The same of what is read back. Open windows that had memory before and find none now are let pass: there is an epoch at once
+    /// that makes rows of them.
+    pub(super) fn make_room_at_start(&mut self) -> Result<(), Error> {
+        match self.make_room() {
+            Err(Error::StateMemory { .. }) if self.parkable_bytes() > 0 => {
+                self.reserve(self.held_bytes() - self.parkable_bytes())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// True if open windows are in memory that was not there for them.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.reservation.bytes() < self.held_bytes()
+    }
+
+    /// Memory of open windows that may become rows.
+    fn parkable_bytes(&self) -> u64 {
+        let held = self.plan.operators.iter().zip(&self.held);
+        let parkable = held.filter(|(operator, _)| operator.may_park());
+        memory(parkable.map(|(_, held)| (&held.runs[..], &[][..], &[][..])))
+    }
+
     /// The same before an epoch that changes it so. The change itself is bounded by the rows of the epoch, and goes to disk after it.
     pub(super) fn make_room_for(&mut self, advanced: &[Advanced]) -> Result<(), Error> {
         let held = self.held.iter().zip(advanced);

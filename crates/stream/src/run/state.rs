@@ -43,9 +43,9 @@ impl Run {
                     table.apply(delta);
                 }
             }
-            self.make_room()?;
+            self.make_room_at_start()?;
         }
-        self.make_room()
+        self.make_room_at_start()
     }
 
     /// Gives up what the last commit said as far as `extent` tells, in an epoch of its own, and goes on with nothing.

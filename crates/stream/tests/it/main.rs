@@ -12,6 +12,7 @@ mod kafka;
 mod life;
 mod names;
 mod nexmark;
+mod parked;
 mod scripts;
 mod spilling;
 mod steer;

@@ -78,8 +78,13 @@ impl World {
 
     /// Opens a pipeline by hand.
     pub(crate) async fn open(&self, name: &str, limits: Limits) -> Result<Run, Error> {
+        self.open_within(name, limits, STATE_BYTES).await
+    }
+
+    /// The same with so many bytes for what operators hold.
+    pub(crate) async fn open_within(&self, name: &str, limits: Limits, bytes: u64) -> Result<Run, Error> {
         let parts = (self.node.engine.clone(), self.node.lake.clone(), self.node.ingest.clone());
-        let memory = MemoryPool::node(STATE_BYTES);
+        let memory = MemoryPool::node(bytes);
         Run::open(parts, memory, (limits, Reach::Everything), &self.node.scope, self.pipeline(name).await)
             .await
     }
