@@ -41,6 +41,7 @@ pub(crate) use pipeline::{
     ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
 };
 pub use secrets::masked;
+pub(crate) use secrets::without_data;
 pub(crate) use tokens::{folded, quoted, span_of, split, text_from, tokenize, word_is, words};
 pub(crate) use words::{Words, object_name};
 

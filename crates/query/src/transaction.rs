@@ -12,7 +12,7 @@ use cenote_table::{ChangingGuard, Lake, Staging, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
 
 use crate::Error;
-use crate::parse::words;
+use crate::parse::{without_data, words};
 use crate::plan::Snapshot;
 use crate::settings::Settings;
 
@@ -255,7 +255,8 @@ pub(crate) fn facts(
 ) -> Facts {
     Facts {
         operation: operation.to_owned(),
-        sql: (!sql.is_empty()).then(|| sql.join(";\n")),
+        sql: (!sql.is_empty())
+            .then(|| sql.iter().map(|text| without_data(text)).collect::<Vec<_>>().join(";\n")),
         actor: Some(identity.token.name.clone()),
         request_id,
         message: None,

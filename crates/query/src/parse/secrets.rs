@@ -1,5 +1,6 @@
-//! A script as it is shown to people who may not know its secrets.
+//! Texts without what is none of a reader's business: the secrets of a script, the data of a statement.
 
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::tokens::{span_of, tokenize};
@@ -34,6 +35,69 @@ pub fn masked(script: &str) -> String {
     shown
 }
 
+/// A change of rows without the rows: no texts, and nothing of lists of VALUES. It is kept for as long as history is, and who erases
+/// rows must not have to erase statements. Other statements are as they were.
+pub(crate) fn without_data(sql: &str) -> String {
+    let Ok(tokens) = tokenize(sql) else { return sql.to_owned() };
+    let changes = [Keyword::INSERT, Keyword::UPDATE, Keyword::DELETE, Keyword::MERGE, Keyword::WITH];
+    if !tokens.first().is_some_and(|first| changes.iter().any(|word| is_word(first, *word))) {
+        return sql.to_owned();
+    }
+    let (mut shown, mut from, mut at) = (String::new(), 0, 0);
+    while let Some(token) = tokens.get(at) {
+        let rows = is_word(token, Keyword::VALUES)
+            && tokens.get(at + 1).is_some_and(|next| next.token == Token::LParen);
+        if rows {
+            let last = end_of_rows(&tokens, at + 1);
+            shown.push_str(&sql[from..span_of(sql, &tokens[at + 1]).start]);
+            shown.push_str("(…)");
+            (from, at) = (span_of(sql, &tokens[last]).end, last);
+        } else if is_text(&token.token) {
+            let span = span_of(sql, token);
+            shown.push_str(&sql[from..span.start]);
+            shown.push_str("'…'");
+            from = span.end;
+        }
+        at += 1;
+    }
+    shown.push_str(&sql[from..]);
+    shown
+}
+
+/// The last token of `(…), (…)`, which begin at `first`.
+fn end_of_rows(tokens: &[TokenWithSpan], first: usize) -> usize {
+    let (mut depth, mut last) = (0_usize, first);
+    for (at, token) in tokens.iter().enumerate().skip(first) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => {
+                depth = depth.saturating_sub(1);
+                last = at;
+            }
+            Token::Comma if depth == 0 => {}
+            _ if depth == 0 => break,
+            _ => {}
+        }
+    }
+    last
+}
+
+fn is_word(token: &TokenWithSpan, keyword: Keyword) -> bool {
+    matches!(&token.token, Token::Word(word) if word.keyword == keyword && word.quote_style.is_none())
+}
+
+fn is_text(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::NationalStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::HexStringLiteral(_)
+    )
+}
+
 /// The name of the option whose value follows, in lower case.
 fn option_before(tokens: &[TokenWithSpan]) -> String {
     let mut parts = Vec::new();
@@ -57,6 +121,27 @@ fn is_secret(option: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_is_kept_without_its_rows_and_texts() {
+        for (sql, kept) in [
+            (
+                "INSERT INTO t (a, b) VALUES (1, 'x'), (now(), f('y', (2))) RETURNING a",
+                "INSERT INTO t (a, b) VALUES (…) RETURNING a",
+            ),
+            ("UPDATE t SET name = 'Ada' WHERE id = 7", "UPDATE t SET name = '…' WHERE id = 7"),
+            ("DELETE FROM t WHERE name = E'A\\'da'", "DELETE FROM t WHERE name = '…'"),
+            (
+                "MERGE INTO t USING (VALUES (1, 'x')) s(k, v) ON t.k = s.k WHEN NOT MATCHED THEN INSERT VALUES (s.k, 'y')",
+                "MERGE INTO t USING (VALUES (…)) s(k, v) ON t.k = s.k WHEN NOT MATCHED THEN INSERT VALUES (…)",
+            ),
+            ("insert into t select * from s where c = $1", "insert into t select * from s where c = $1"),
+            ("CREATE TABLE t (a INT) WITH (x = 'y')", "CREATE TABLE t (a INT) WITH (x = 'y')"),
+            ("INSERT INTO \"values\" VALUES (1)", "INSERT INTO \"values\" VALUES (…)"),
+        ] {
+            assert_eq!(without_data(sql), kept);
+        }
+    }
 
     #[test]
     fn values_of_secret_options_are_not_shown_and_all_others_are() {
