@@ -32,4 +32,5 @@ mod snapshot;
 mod steering;
 mod storm;
 mod tpch;
+mod trespass;
 mod wire;

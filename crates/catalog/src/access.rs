@@ -160,6 +160,13 @@ impl Identity {
         objects.into_iter().chain(owned).collect()
     }
 
+    /// A privilege that the principal would have on an object if it were another, and has not now.
+    pub fn gains(&self, from: Object<'_>, to: Object<'_>) -> Option<Privilege> {
+        let gained =
+            |privilege: &Privilege| authorize(self, *privilege, to) && !authorize(self, *privilege, from);
+        Privilege::ALL.into_iter().find(gained)
+    }
+
     /// Roles that the principal has.
     pub fn roles(&self) -> Vec<String> {
         self.access.book().roles_of(self.token.id).map(str::to_owned).collect()

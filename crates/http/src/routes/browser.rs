@@ -104,7 +104,7 @@ pub(super) async fn rotate(State(app): State<App>, call: Call) -> Result<Json<Va
     call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let key = app.services()?.catalog.rotate_signing_key(&call.identity.scope).await?;
-    call.audit_done(&app, "admin", format!("new signing key {}", key.kid)).await?;
+    call.audit_done(&app, "rotate_signing_key", format!("signing key {}", key.kid)).await?;
     Ok(Json(json!({"kid": key.kid})))
 }
 
@@ -185,16 +185,15 @@ pub(super) async fn booked<T>(
         reason,
         "signed urls asked for"
     );
-    let entry = AuditEntry {
-        caller: call.caller(),
-        action: format!("url_mint_{}", outcome.word()),
-        object: Some(object.to_owned()),
-        outcome,
-        reason: Some(reason.to_owned()),
-        detail: None,
+    let action = format!("url_mint_{}", outcome.word());
+    let entry = match outcome {
+        AuditOutcome::Allow => {
+            AuditEntry { reason: Some(reason.to_owned()), ..AuditEntry::done(call.caller(), &action, object) }
+        }
+        AuditOutcome::Deny => AuditEntry::refused(call.caller(), &action, reason).about(Some(object)),
     };
     app.services()?.catalog.audit(Some(&call.identity.scope), entry).await;
-    result.map_err(|Refusal(_, problem)| problem)
+    result.map_err(|Refusal(_, problem)| problem.audited())
 }
 
 /// 429 for a tenant that asks too often.

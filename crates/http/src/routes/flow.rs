@@ -11,7 +11,7 @@ mod page;
 mod sent;
 mod shape;
 
-use cenote_query::{Bounds, Error, Session, SessionOptions};
+use cenote_query::{Bounds, Error, Session};
 use futures::TryStreamExt;
 
 use super::tables::identifier;
@@ -25,21 +25,15 @@ use crate::problem::Problem;
 const STATUSES: [&str; 5] = ["missing", "running", "failed", "stale", "fresh"];
 
 async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
-    let options = SessionOptions {
-        database: database::selected(&call.headers, &call.parameters)?,
-        protocol: "http",
-        remote: call.remote.map(|remote| remote.to_string()),
-        ..SessionOptions::default()
-    };
+    let options = call.session(database::selected(&call.headers, &call.parameters)?);
     app.services()?.engine.open_session(call.identity.clone(), options).await.map_err(failed)
 }
 
 /// Runs one statement that answers no rows.
 async fn execute(call: &Call, session: &Session, sql: &str) -> Result<(), Problem> {
     let of_statement = |error: Error| Problem::sql(&error, sql, 0);
-    let bounds = Bounds { request_id: Some(call.request_id.to_string()), ..Bounds::default() };
     let prepared = session.prepare_to_run(sql).await.map_err(of_statement)?;
-    let execution = session.execute(&prepared, Vec::new(), bounds).await.map_err(of_statement)?;
+    let execution = session.execute(&prepared, Vec::new(), Bounds::default()).await.map_err(of_statement)?;
     execution.batches.try_for_each(async |_| Ok(())).await.map_err(of_statement)
 }
 

@@ -293,11 +293,7 @@ impl Inner {
     }
 
     /// Commits what a transaction staged, as one.
-    pub(crate) async fn commit(
-        &self,
-        transaction: Transaction,
-        request_id: Option<String>,
-    ) -> Result<Option<Txn>, Error> {
+    pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Option<Txn>, Error> {
         {
             let mut state = self.state.lock();
             for (name, before) in &transaction.local {
@@ -308,21 +304,16 @@ impl Inner {
             return Ok(None);
         }
         let base = transaction.snapshot.as_ref().map_or(Txn(0), |snapshot| snapshot.txn);
-        let committed = self.commit_staged(transaction.staged, base, request_id).await;
+        let committed = self.commit_staged(transaction.staged, base).await;
         if committed.is_err() {
             self.state.lock().settings = transaction.settings;
         }
         committed.map(|committed| Some(committed.txn)).map_err(|failure| at_commit(failure.into()))
     }
 
-    async fn commit_staged(
-        &self,
-        staged: Staged,
-        base: Txn,
-        request_id: Option<String>,
-    ) -> Result<Committed, Failure> {
+    async fn commit_staged(&self, staged: Staged, base: Txn) -> Result<Committed, Failure> {
         let once = self.client_producer();
-        let committed = staged.commit(self.engine.lake(), &self.identity, base, request_id, once).await?;
+        let committed = staged.commit(self.engine.lake(), &self.identity, base, self.caller(), once).await?;
         self.idempotency_key_used()?;
         Ok(committed)
     }
@@ -394,7 +385,7 @@ impl Inner {
             Some(base) => base,
             None => self.engine.lake().catalog.head(&self.identity.scope).await?.txn,
         };
-        self.commit_staged(outside, base, guard.request_id.clone()).await.map(Some)
+        self.commit_staged(outside, base).await.map(Some)
     }
 
     /// Fails where nothing can be written: a read-only transaction, a session in the past.
@@ -668,10 +659,10 @@ impl Inner {
         self.state.lock().pins = pins;
     }
 
-    /// True if the open transaction has staged such a change.
-    pub(crate) fn has_staged(&self, is_meant: impl Fn(&ObjectChange) -> bool) -> bool {
+    /// What the last of the changes that the open transaction has staged says, of those that say something.
+    pub(crate) fn last_staged<T>(&self, says: impl Fn(&ObjectChange) -> Option<T>) -> Option<T> {
         let state = self.state.lock();
-        state.transaction.as_ref().is_some_and(|open| open.staged.objects.iter().any(is_meant))
+        state.transaction.as_ref()?.staged.objects.iter().rev().find_map(says)
     }
 
     /// What system tables are made from.

@@ -178,7 +178,7 @@ async fn restore(
             commit_id: lake.ids.uuid(),
             scope: scope.clone(),
             producers: session.client_producer().into_iter().collect(),
-            facts: facts(session.identity(), "restore", sql, &inputs, guard.request_id.clone()),
+            facts: facts(session.caller(), "restore", sql, &inputs),
             tables: vec![change],
             objects: Vec::new(),
         };
@@ -210,7 +210,7 @@ async fn undrop(
         commit_id: lake.ids.uuid(),
         scope: session.identity().scope.clone(),
         producers: session.client_producer().into_iter().collect(),
-        facts: facts(session.identity(), "undrop_table", sql, &BTreeMap::new(), guard.request_id.clone()),
+        facts: facts(session.caller(), "undrop_table", sql, &BTreeMap::new()),
         tables: Vec::new(),
         objects: vec![ObjectChange::UndropTable { schema, name }],
     };
