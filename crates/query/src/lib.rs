@@ -37,7 +37,7 @@ pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
-pub use parse::{CopyFormat, CopyHeader, CopyStyle, masked};
+pub use parse::{CopyFormat, CopyHeader, CopyStyle, literal, masked, quote};
 pub use pipeline::{
     GraphEdge, GraphNode, InsertPlan, NewView, NodeKind, OperatorProgress, PartOfChange, Pausing,
     PipelineFailure, PipelineGraph, PipelineProgress, Pipelines, Preview, RestartSinks, Shown, ShownRows,

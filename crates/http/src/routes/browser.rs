@@ -8,13 +8,13 @@ use axum::extract::State;
 use cenote_catalog::{
     AuditEntry, AuditOutcome, Privilege, Publication, SystemKind, published_tables, system_tables,
 };
+use cenote_query::{literal, quote};
 use cenote_table::{Manifest, ManifestFile, published_location};
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::metadata;
-use super::tables::{identifier, literal};
 use crate::app::App;
 use crate::body;
 use crate::call::Call;
@@ -153,7 +153,7 @@ pub(super) async fn duckdb(
     for table in chosen.manifest.tables.iter().filter(|table| shown(&table.name)) {
         let Some((group, name)) = table.name.split_once('.') else { continue };
         if groups.insert(group) {
-            script += &format!("CREATE SCHEMA IF NOT EXISTS {};\n", identifier(group));
+            script += &format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote(group));
         }
         let urls = table.files.iter().map(|file| literal(&signer.url(&format!("{location}/{}", file.path))));
         let urls = urls.collect::<Vec<_>>().join(", ");
@@ -161,7 +161,7 @@ pub(super) async fn duckdb(
             true => no_rows(&table.name),
             false => format!("SELECT * FROM read_parquet([{urls}], union_by_name = true)"),
         };
-        script += &format!("CREATE OR REPLACE VIEW {}.{} AS {rows};\n", identifier(group), identifier(name));
+        script += &format!("CREATE OR REPLACE VIEW {}.{} AS {rows};\n", quote(group), quote(name));
     }
     Ok(([(header::CONTENT_TYPE, "application/sql; charset=utf-8")], script))
 }
@@ -293,7 +293,7 @@ fn no_rows(table: &str) -> String {
             SystemKind::Boolean => "BOOLEAN",
             SystemKind::Time => "TIMESTAMP",
         };
-        format!("NULL::{kind} AS {}", identifier(column.name))
+        format!("NULL::{kind} AS {}", quote(column.name))
     });
     let columns: Vec<String> = columns.collect();
     let columns = if columns.is_empty() { "NULL AS \"none\"".to_owned() } else { columns.join(", ") };

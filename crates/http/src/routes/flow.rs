@@ -11,10 +11,9 @@ mod page;
 mod sent;
 mod shape;
 
-use cenote_query::{Bounds, Error, Session};
+use cenote_query::{Bounds, Error, Session, quote};
 use futures::TryStreamExt;
 
-use super::tables::identifier;
 use super::write_options::idempotency_key;
 use crate::app::App;
 use crate::call::Call;
@@ -48,7 +47,7 @@ fn failed(error: Error) -> Problem {
 
 /// `schema.name` as SQL writes it.
 fn quoted((schema, name): &(String, String)) -> String {
-    format!("{}.{}", identifier(schema), identifier(name))
+    format!("{}.{}", quote(schema), quote(name))
 }
 
 /// 400 for parameters besides those that say who asks, and where.

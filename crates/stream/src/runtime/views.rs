@@ -11,7 +11,7 @@ use cenote_catalog::{
     Alter, Caller, Commit, Facts, Identity, MATERIALIZED, NewTable, ObjectChange, Op, Pipeline, ReadSet,
     TableChange, TableDef, TableKind,
 };
-use cenote_query::NewView;
+use cenote_query::{NewView, quote};
 use cenote_vocab::{PartitionSpec, Scope, SortOrder, TableId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -66,7 +66,6 @@ impl Streams {
             properties: marked(Some((SOURCES, sources.join(",")))),
             ..NewTable::plain(scope.tenant(), ids, names, shape.columns)
         };
-        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let shown: Vec<String> = shape.shown.fields.iter().map(|field| quote(&field.name)).collect();
         let sql = format!("SELECT {} FROM {}.{}", shown.join(", "), quote(&rows.schema), quote(&rows.name));
         let ids = (catalog.reserve_table(scope).await?, services.lake.ids.uuid());

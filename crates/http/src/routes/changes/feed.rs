@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use cenote_catalog::{Privilege, TableDef};
-use cenote_query::Bounds;
+use cenote_query::{Bounds, literal};
 use cenote_table::{CHANGE_COLUMNS, ChangePosition};
 use cenote_vocab::{FileId, Micros, Txn};
 use futures::StreamExt;
@@ -15,7 +15,7 @@ use super::bytes_of;
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::{find, literal, sql_name};
+use crate::routes::tables::{find, sql_name};
 use crate::sse::OTHERS_PAUSE;
 
 /// A page is cut after the batch with which it holds so many bytes (`changes_page_bytes_max`).

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use cenote_query::{literal, quote};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +15,6 @@ use super::{STATUSES, execute, failed, one_of, page, quoted, runs, session, shap
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::{identifier, literal};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -296,12 +296,12 @@ fn alteration(name: &(String, String), change: &Change) -> Result<Option<String>
         actions.push(format!("SET ({})", options(&change.options)?));
     }
     actions.extend(change.paused.map(|paused| if paused { "PAUSE" } else { "RESUME" }.to_owned()));
-    actions.extend(change.name.as_ref().map(|to| format!("RENAME TO {}", identifier(to))));
+    actions.extend(change.name.as_ref().map(|to| format!("RENAME TO {}", quote(to))));
     Ok((!actions.is_empty()).then(|| format!("ALTER ASSET {} {}", quoted(name), actions.join(", "))))
 }
 
 fn partition_clause(said: &Partition) -> Result<String, Problem> {
-    let column = identifier(&said.column);
+    let column = quote(&said.column);
     let Some(period) = &said.period else {
         let values: Vec<String> = said.values.iter().map(value).collect::<Result<_, _>>()?;
         if values.is_empty() || said.start.is_some() || said.end.is_some() || said.timezone.is_some() {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use cenote_catalog::Check;
-use cenote_query::Session;
+use cenote_query::{Session, quote};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +15,6 @@ use super::{execute, failed, page, quoted, session, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::identifier;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,7 +120,7 @@ pub(in crate::routes) async fn delete(
     takes_nothing(&call)?;
     let session = session(&app, &call).await?;
     let (check, table) = find(&session, &id).await?;
-    let sql = format!("DROP CHECK {} ON {}", identifier(&check.name), quoted(&table));
+    let sql = format!("DROP CHECK {} ON {}", quote(&check.name), quoted(&table));
     execute(&call, &session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -146,7 +145,7 @@ fn statement(
         Some(word) if word.chars().all(|letter| letter.is_ascii_alphabetic()) => format!(" SEVERITY {word}"),
         Some(word) => return Err(Problem::bad_request(format!("there is no severity {word:?}"))),
     };
-    Ok(format!("{verb} {} ON {}{severity} AS {rule}", identifier(name), quoted(table)))
+    Ok(format!("{verb} {} ON {}{severity} AS {rule}", quote(name), quoted(table)))
 }
 
 fn shown(check: &Check, (schema, name): &(String, String)) -> Value {
