@@ -7,7 +7,6 @@ pub(super) mod partitions;
 pub(super) mod runs;
 pub(super) mod steering;
 
-mod page;
 mod sent;
 mod shape;
 
@@ -53,16 +52,6 @@ fn quoted((schema, name): &(String, String)) -> String {
 /// 400 for parameters besides those that say who asks, and where.
 fn takes_nothing(call: &Call) -> Result<(), Problem> {
     call.parameters.only(&["db", "database", "u", "p"])
-}
-
-/// A parameter that is one of these words; 400 names them if it is another.
-fn one_of(call: &Call, name: &str, known: &[&str]) -> Result<Option<String>, Problem> {
-    match call.parameters.first(&[name]) {
-        Some(word) if !known.contains(&word) => {
-            Err(Problem::bad_request(format!("{name} is one of {}, got {word:?}", known.join(", "))))
-        }
-        word => Ok(word.map(str::to_owned)),
-    }
 }
 
 fn key_of_request(call: &Call) -> Result<Option<String>, Problem> {

@@ -21,6 +21,7 @@ mod metadata;
 mod metrics;
 mod once;
 mod output;
+mod page;
 mod parameter_arrays;
 mod partial;
 mod pipelines;

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::sent::sent;
-use super::{STATUSES, execute, failed, one_of, page, quoted, runs, session, shape, takes_nothing};
+use super::{STATUSES, execute, failed, quoted, runs, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::routes::page::{self, one_of};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

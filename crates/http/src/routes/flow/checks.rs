@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use super::assets::name_of;
 use super::sent::sent;
-use super::{execute, failed, page, quoted, session, takes_nothing};
+use super::{execute, failed, quoted, session, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::routes::page;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
