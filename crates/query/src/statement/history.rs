@@ -92,9 +92,7 @@ pub(super) async fn tags(session: &Inner) -> Result<Vec<ArrayRef>, Error> {
         let table = match hold.table {
             None => None,
             Some(id) => match by_id.get(&id) {
-                Some(table) if identity.allows(Privilege::Use, &table.schema_name, Some(&table.name)) => {
-                    Some(table.full_name())
-                }
+                Some(table) if table.is_known_to(identity) => Some(table.full_name()),
                 _ => continue,
             },
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
-use cenote_catalog::{Desired, Names, Pipeline, Privilege, TableDef, TableKind};
+use cenote_catalog::{Desired, Names, Pipeline, Privilege, TableDef, TableKind, authorize};
 use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, TableSchema};
 use sqlparser::ast::Ident;
 
@@ -272,12 +272,11 @@ async fn own(session: &Inner, view: Arc<TableDef>) -> Result<Arc<TableDef>, Erro
     let identity = session.identity();
     let owner = pipeline_of(session, &view).await?.map(|pipeline| pipeline.owner);
     if owner.is_none_or(|owner| owner == identity.token.id)
-        || identity.allows(Privilege::Manage, &view.schema_name, Some(&view.name))
+        || authorize(identity, Privilege::Manage, view.object())
     {
         return Ok(view);
     }
-    let is_known = identity.allows(Privilege::Use, &view.schema_name, Some(&view.name));
-    let name = if is_known { view.full_name() } else { "that reads it".to_owned() };
+    let name = if view.is_known_to(identity) { view.full_name() } else { "that reads it".to_owned() };
     Err(denied(Privilege::Manage, &format!("materialized view {name}")))
 }
 
