@@ -1,5 +1,6 @@
 //! A whole node, by its front doors.
 
+mod access_paths;
 mod assets;
 mod audit;
 mod bearer;

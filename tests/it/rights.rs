@@ -217,6 +217,13 @@ fn requests(name: &str) -> Vec<(&'static str, String, String)> {
         ("PATCH", format!("/api/v1/assets/{table}"), r#"{"paused":true}"#.to_owned()),
         ("DELETE", format!("/api/v1/assets/{table}"), String::new()),
         ("POST", "/api/v1/write/line-protocol".to_owned(), format!("{name} n=1i 1")),
+        (
+            "POST",
+            "/api/v1/grants".to_owned(),
+            format!(
+                r#"{{"principal":{{"kind":"token","name":"ada"}},"privileges":["SELECT"],"object":{{"kind":"table","name":"{table}"}}}}"#
+            ),
+        ),
         ("GET", format!("/api/v1/jobs/{name}"), String::new()),
         ("POST", format!("/api/v1/jobs/{name}/run"), String::new()),
         ("POST", format!("/api/v1/jobs/{name}/disable"), String::new()),

@@ -205,7 +205,7 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
-    const OWN: [&str; 16] = [
+    const OWN: [&str; 19] = [
         "/api/v1/sql",
         "/api/v1/queries",
         "/api/v1/status",
@@ -222,6 +222,9 @@ fn is_compatible(path: &str) -> bool {
         "/api/v1/checks",
         "/api/v1/lineage",
         "/api/v1/search",
+        "/api/v1/grants",
+        "/api/v1/roles",
+        "/api/v1/authorize",
     ];
     let below =
         |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

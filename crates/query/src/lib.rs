@@ -47,7 +47,9 @@ pub use plan::STACK_BYTES;
 pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
 };
-pub use session::{AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream};
+pub use session::{
+    AccessTable, AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream,
+};
 pub use statement::{Class, Prepared};
 pub use statement::{plan_id, view_columns};
 

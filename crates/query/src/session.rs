@@ -1,5 +1,6 @@
 //! One client's state: search path, settings, transaction.
 
+mod access;
 mod assets;
 mod audit;
 mod inner;
@@ -23,6 +24,7 @@ use crate::plan::fault;
 use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
 
+pub use access::AccessTable;
 pub use assets::{AssetView, Upstream};
 pub use pipelines::PipelineEdit;
 

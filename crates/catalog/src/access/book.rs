@@ -8,7 +8,7 @@ use cenote_vocab::{Micros, Txn};
 use parking_lot::RwLock;
 
 use super::right::{Fits, Place, Right};
-use super::{Object, Principal, Privilege, Privileges};
+use super::{Giving, Object, Principal, Privilege, Privileges};
 
 /// For how long the book of a process that is not the only writer is believed.
 const BELIEVED_MICROS: i64 = 30_000_000;
@@ -191,6 +191,19 @@ impl AccessBook {
     /// True for a role that was made, and for the built-in ones.
     pub fn has_role(&self, name: &str) -> bool {
         Privileges::of_role(name).is_some() || self.roles.iter().any(|role| role.name == name)
+    }
+
+    /// Of roles and grants those that give somebody a privilege.
+    pub(super) fn giving(&self, token: i64, privilege: Privilege, object: Object<'_>) -> Vec<Giving> {
+        let Some(holder) = self.by_token.get(&token) else { return Vec::new() };
+        let built_in = |role: &&String| {
+            Privileges::of_role(role)
+                .is_some_and(|privileges| Right::everywhere(privileges).gives(privilege, object))
+        };
+        let roles = holder.roles.iter().filter(built_in).cloned().map(Giving::Role);
+        let held = holder.grants.iter().filter_map(|at| self.grants.get(*at));
+        let held = held.filter(|grant| grant.right().gives(privilege, object)).cloned();
+        roles.chain(held.map(Giving::Granted)).collect()
     }
 
     pub(super) fn rights(&self, token: i64) -> impl Iterator<Item = Right<'_>> {

@@ -22,20 +22,20 @@ use crate::problem::Problem;
 /// How assets and their partitions are.
 const STATUSES: [&str; 5] = ["missing", "running", "failed", "stale", "fresh"];
 
-async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
+pub(super) async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
     let options = call.session(database::selected(&call.headers, &call.parameters)?);
     app.services()?.engine.open_session(call.identity.clone(), options).await.map_err(failed)
 }
 
 /// Runs one statement that answers no rows.
-async fn execute(call: &Call, session: &Session, sql: &str) -> Result<(), Problem> {
+pub(super) async fn execute(session: &Session, sql: &str) -> Result<(), Problem> {
     let of_statement = |error: Error| Problem::sql(&error, sql, 0);
     let prepared = session.prepare_to_run(sql).await.map_err(of_statement)?;
     let execution = session.execute(&prepared, Vec::new(), Bounds::default()).await.map_err(of_statement)?;
     execution.batches.try_for_each(async |_| Ok(())).await.map_err(of_statement)
 }
 
-fn failed(error: Error) -> Problem {
+pub(super) fn failed(error: Error) -> Problem {
     let problem = Problem::of(&error);
     match cenote_vocab::Fault::sqlstate(&error).0 {
         // a run key that another request has
@@ -50,7 +50,7 @@ fn quoted((schema, name): &(String, String)) -> String {
 }
 
 /// 400 for parameters besides those that say who asks, and where.
-fn takes_nothing(call: &Call) -> Result<(), Problem> {
+pub(super) fn takes_nothing(call: &Call) -> Result<(), Problem> {
     call.parameters.only(&["db", "database", "u", "p"])
 }
 

@@ -140,7 +140,7 @@ pub(in crate::routes) async fn put(
     let put: Put = sent(body).await?;
     let name = name_of(&key)?;
     let session = session(&app, &call).await?;
-    execute(&call, &session, &statement(&name, &put)?).await?;
+    execute(&session, &statement(&name, &put)?).await?;
     let view = session.asset(&key).await.map_err(failed)?;
     Ok(Json(shape::asset(&view)))
 }
@@ -163,7 +163,7 @@ pub(in crate::routes) async fn change(
     let session = session(&app, &call).await?;
     let mut name = session.asset(&key).await.map_err(failed)?.name;
     if let Some(sql) = alteration(&name, &change)? {
-        execute(&call, &session, &sql).await?;
+        execute(&session, &sql).await?;
     }
     name.1 = change.name.unwrap_or(name.1);
     let view = session.asset(&quoted(&name)).await.map_err(failed)?;
@@ -195,7 +195,7 @@ pub(in crate::routes) async fn delete(
     };
     let sql =
         format!("DROP ASSET {}{}{}", quoted(&name), word("cascade", " CASCADE")?, word("force", " FORCE")?);
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -77,7 +77,7 @@ pub(in crate::routes) async fn create(
     let table = name_of(&new.table)?;
     let session = session(&app, &call).await?;
     let sql = statement("CREATE CHECK", &new.name, &table, (new.severity.as_deref(), &new.rule))?;
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     let checks = session.checks().await.map_err(failed)?;
     let made = checks.iter().find(|(check, name)| check.name == new.name && *name == table);
     let (check, table) = made.ok_or_else(|| missing(&new.name))?;
@@ -103,7 +103,7 @@ pub(in crate::routes) async fn change(
     let severity = change.severity.as_deref().unwrap_or(check.severity.name());
     let rule = change.rule.as_deref().unwrap_or(&check.rule);
     let sql = statement("CREATE OR REPLACE CHECK", &check.name, &table, (Some(severity), rule))?;
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     let (check, table) = find(&session, &id).await?;
     Ok(Json(shown(&check, &table)))
 }
@@ -122,7 +122,7 @@ pub(in crate::routes) async fn delete(
     let session = session(&app, &call).await?;
     let (check, table) = find(&session, &id).await?;
     let sql = format!("DROP CHECK {} ON {}", quote(&check.name), quoted(&table));
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
