@@ -32,6 +32,8 @@ async fn acts_are_audited_with_their_effect_and_refusals_are_counted() {
         // It is there as soon as its effect is: nothing is waited for.
         let newest = entries(&admin, &format!("actor=admin&action={action}&limit=1")).await;
         assert!(newest[0]["object"].as_str().is_some_and(|text| text.contains(object)), "{sql}: {newest:?}");
+        let from = (&newest[0]["protocol"], &newest[0]["address"]);
+        assert_eq!(from, (&json!("http"), &json!("127.0.0.1")), "{sql}");
     }
     let tokens = entries(&admin, "action=create_token&actor=admin").await;
     assert_eq!(tokens.len(), 1, "{tokens:?}");
@@ -56,8 +58,10 @@ async fn acts_are_audited_with_their_effect_and_refusals_are_counted() {
         let ddl = entries(&admin, "action=ddl&actor=admin").await;
         let ran = entries(&admin, "action=admin&actor=admin").await;
         refused.iter().any(|row| row["detail"] == "POST /api/v1/databases")
-            && ddl.iter().any(|row| row["object"] == "CREATE PIPELINE")
-            && ran.iter().any(|row| row["object"] == "RUN JOB")
+            && ddl
+                .iter()
+                .any(|row| row["object"] == "pipeline default.p" && row["detail"] == "create_pipeline")
+            && ran.iter().any(|row| row["object"] == "job compact" && row["detail"] == "run_job")
     })
     .await;
     let wrong = admin.with_token("wrong").try_sql("SELECT 1").await.expect("an answer");

@@ -72,6 +72,21 @@ async fn who_an_issuer_vouches_for_has_the_roles_of_its_claims() {
     let off = admin.send("PATCH", &path, &[], r#"{"enabled": false}"#).await.expect("an answer");
     assert_eq!(off.status, 200, "{}", off.text);
     assert_eq!(status(&as_bearer(&claims("bob", &["admin"])), "SELECT 1").await, 401);
+    let bobs = "SELECT count(*) FROM system.access.role_members WHERE member = 'jwt:bob'";
+    assert_eq!(admin.number(bobs).await, 0, "and gets no role by it");
+
+    // What a claim gave a person can take away, until the next token says it again.
+    let eve = as_bearer(&claims("eve", &["analysts"]));
+    assert_eq!(status(&eve, "SELECT * FROM t").await, 200);
+    let answer = admin.try_sql("REVOKE ROLE analysts FROM TOKEN \"jwt:eve\"").await.expect("an answer");
+    assert!(answer.status == 200 && answer.text.contains("claim"), "it says so: {}", answer.text);
+    assert_eq!(status(&eve, "SELECT * FROM t").await, 404);
+
+    // `jwt:` and the subject are a name of at most 255 bytes.
+    for (bytes, wanted) in [(251, 200), (252, 401)] {
+        let long = as_bearer(&claims(&"s".repeat(bytes), &[]));
+        assert_eq!(status(&long, "SELECT 1").await, wanted, "{bytes} bytes");
+    }
     assert!(process.terminate().success());
 }
 
@@ -118,5 +133,20 @@ async fn a_bearer_token_that_proves_nothing_lets_nobody_in() {
     let taken =
         admin.send("POST", "/api/v1/auth/tokens", &[], r#"{"name": "jwt:ada2"}"#).await.expect("an answer");
     assert_eq!(taken.status, 400, "{}", taken.text);
+    assert!(process.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_proven_now_is_told_no_address_of_the_issuer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let double = Issuer::start(); // it is away
+    let keys = format!("jwt.jwks_url={}/keys?api_key=hunter2", double.url);
+    let issuer = format!("jwt.issuer={ISSUER}");
+    let settings = [issuer.as_str(), "jwt.audience=cenote", keys.as_str()];
+    let process = Process::start(&directory.path().join("data"), &settings);
+    let ada = process.client().with_token(ours(&claims("ada", &[])));
+    let answer = ada.try_sql("SELECT 1").await.expect("an answer");
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(!answer.text.contains("hunter2") && !answer.text.contains("127.0.0.1"), "{}", answer.text);
     assert!(process.terminate().success());
 }

@@ -1,5 +1,6 @@
 //! A whole node, by its front doors.
 
+mod access_paths;
 mod assets;
 mod audit;
 mod bearer;
@@ -33,4 +34,5 @@ mod snapshot;
 mod steering;
 mod storm;
 mod tpch;
+mod trespass;
 mod wire;

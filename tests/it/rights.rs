@@ -5,7 +5,7 @@ use cenote_testkit::node::TestNode;
 use cenote_testkit::{PATIENCE, settles};
 use serde_json::json;
 
-async fn token(admin: &Client, name: &str, permissions: &[&str]) -> Client {
+pub(crate) async fn token(admin: &Client, name: &str, permissions: &[&str]) -> Client {
     let body = json!({"name": name, "permissions": permissions}).to_string();
     let made = admin.send("POST", "/api/v1/auth/tokens", &[], body).await.expect("an answer");
     assert_eq!(made.status, 201, "{}", made.text);
@@ -13,7 +13,7 @@ async fn token(admin: &Client, name: &str, permissions: &[&str]) -> Client {
 }
 
 /// HTTP status, SQLSTATE and text of a statement.
-async fn outcome(client: &Client, sql: &str) -> (u16, String, String) {
+pub(crate) async fn outcome(client: &Client, sql: &str) -> (u16, String, String) {
     let answer = client.try_sql(sql).await.expect("an answer");
     let body = answer.json();
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
@@ -21,7 +21,7 @@ async fn outcome(client: &Client, sql: &str) -> (u16, String, String) {
 }
 
 /// SQLSTATE of a statement over the Postgres wire; empty if it was done.
-async fn code(client: &tokio_postgres::Client, sql: &str) -> String {
+pub(crate) async fn code(client: &tokio_postgres::Client, sql: &str) -> String {
     match client.simple_query(sql).await {
         Ok(_) => String::new(),
         Err(error) => error.as_db_error().map(|error| error.code().code().to_owned()).unwrap_or_default(),
@@ -217,6 +217,13 @@ fn requests(name: &str) -> Vec<(&'static str, String, String)> {
         ("PATCH", format!("/api/v1/assets/{table}"), r#"{"paused":true}"#.to_owned()),
         ("DELETE", format!("/api/v1/assets/{table}"), String::new()),
         ("POST", "/api/v1/write/line-protocol".to_owned(), format!("{name} n=1i 1")),
+        (
+            "POST",
+            "/api/v1/grants".to_owned(),
+            format!(
+                r#"{{"principal":{{"kind":"token","name":"ada"}},"privileges":["SELECT"],"object":{{"kind":"table","name":"{table}"}}}}"#
+            ),
+        ),
         ("GET", format!("/api/v1/jobs/{name}"), String::new()),
         ("POST", format!("/api/v1/jobs/{name}/run"), String::new()),
         ("POST", format!("/api/v1/jobs/{name}/disable"), String::new()),
@@ -444,9 +451,10 @@ async fn a_grant_opens_the_doors_of_its_privilege_and_no_other() {
         ("POST", "/api/v1/commits", retire, 403),
         ("POST", "/api/v1/write/line-protocol", "t n=1i 1", 403),
         ("GET", "/api/v1/assets/default.mart", "", 200),
-        ("GET", "/api/v1/assets/default.mart/explain", "", 200),
+        ("GET", "/api/v1/assets/default.mart/explain", "", 403),
         ("GET", "/api/v1/assets/default.raw", "", 404),
-        ("PATCH", "/api/v1/assets/default.mart", r#"{"paused":true}"#, 403),
+        ("PATCH", "/api/v1/assets/default.mart", r#"{"paused":true}"#, 200),
+        ("PATCH", "/api/v1/assets/default.mart", r#"{"options":{"priority":7}}"#, 403),
         ("POST", "/api/v1/runs?dry_run=true", r#"{"selection":["default.mart"]}"#, 200),
         (
             "POST",

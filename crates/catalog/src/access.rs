@@ -112,7 +112,33 @@ pub fn authorize(principal: &Identity, privilege: Privilege, object: Object<'_>)
     principal.has(|right| right.gives(privilege, object))
 }
 
+/// What gives somebody a privilege.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Giving {
+    /// The permissions of its token.
+    Permissions,
+    /// A grant of its token by database and measurement.
+    OfToken(Grant),
+    /// A role that is built in.
+    Role(String),
+    /// A grant to it, or to a role that it has.
+    Granted(Granted),
+}
+
 impl Identity {
+    /// All that makes [`authorize`] answer as it does: nothing if the privilege is lacking.
+    pub fn giving(&self, privilege: Privilege, object: Object<'_>) -> Vec<Giving> {
+        let mut giving = Vec::new();
+        if right::Right::of_permissions(self.token.permissions.into()).gives(privilege, object) {
+            giving.push(Giving::Permissions);
+        }
+        let of_token =
+            self.token.grants.iter().filter(|grant| right::Right::of_token(grant).gives(privilege, object));
+        giving.extend(of_token.cloned().map(Giving::OfToken));
+        giving.extend(self.access.book().giving(self.token.id, privilege, object));
+        giving
+    }
+
     /// As [`authorize`], of a table; `None`: of any that is or may be in the schema.
     pub fn allows(&self, privilege: Privilege, schema: &str, table: Option<&str>) -> bool {
         match table {
@@ -158,6 +184,13 @@ impl Identity {
         };
         let owned: Vec<ObjectChange> = made.map(own).collect();
         objects.into_iter().chain(owned).collect()
+    }
+
+    /// A privilege that the principal would have on an object if it were another, and has not now.
+    pub fn gains(&self, from: Object<'_>, to: Object<'_>) -> Option<Privilege> {
+        let gained =
+            |privilege: &Privilege| authorize(self, *privilege, to) && !authorize(self, *privilege, from);
+        Privilege::ALL.into_iter().find(gained)
     }
 
     /// Roles that the principal has.

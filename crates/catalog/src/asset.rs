@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::inner::Inner;
 use crate::sql::{asset, asset_part, check};
-use crate::{Error, Mapping, Names, Partitioning, Slices};
+use crate::{Error, Identity, Mapping, Names, Partitioning, Privilege, Slices, TableDef, authorize};
 
 /// The property of a table that is an asset: its id.
 pub const ASSET: &str = "asset";
@@ -384,6 +384,11 @@ pub(crate) async fn checks(
 }
 
 impl Asset {
+    /// True if somebody may do this with it: its owner everything, others what they were granted on its table.
+    pub fn allows(&self, identity: &Identity, privilege: Privilege, table: &TableDef) -> bool {
+        self.owner == identity.token.id || authorize(identity, privilege, table.object())
+    }
+
     /// `schema.table`; its id, if the table is gone.
     pub fn full_name(&self, names: &Names) -> String {
         names.table_by_id(self.table).map_or_else(|| self.id.to_string(), |table| table.full_name())

@@ -1,9 +1,9 @@
 //! The audit: who did what, and what was refused. An act of administration is written in the transaction of its effect; all else is
 //! queued and written once a second, and a full queue makes whoever asks wait.
 
-use std::collections::HashMap;
+mod writer;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use cenote_vocab::{CatalogId, Micros, Scope};
 use tokio::sync::mpsc;
@@ -11,18 +11,17 @@ use uuid::Uuid;
 
 use crate::inner::Inner;
 use crate::sql::audit;
+use crate::sql::history::cut;
 use crate::{Catalog, Error, Identity};
+
+pub(crate) use writer::write;
 
 /// Entries that wait to be written, at most (`audit.queue_max`).
 const QUEUE_MAX: usize = 10_000;
-/// Between two writings.
-const WRITE_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks for rows that are too old.
-const SWEEP_MICROS: i64 = 3_600_000_000;
-/// For how long the same denial is counted in one row.
-const SAME_MICROS: i64 = 60_000_000;
-/// Denials that are counted at a time, at most.
-const SAME_MAX: usize = 10_000;
+/// The most bytes of each text of an entry, …
+const TEXT_BYTES_MAX: usize = 4_000;
+/// … and of one about somebody who was not let in.
+const STRANGERS_TEXT_BYTES_MAX: usize = 256;
 /// Where entries of nobody's tenant go: to the first.
 const FIRST_CATALOG: CatalogId = CatalogId(1);
 
@@ -58,6 +57,30 @@ pub struct Caller {
     pub request_id: Option<String>,
 }
 
+impl Caller {
+    /// Who has proven who it is, by a protocol.
+    pub fn of(identity: &Identity, protocol: &str) -> Self {
+        Self { actor: Some(identity.token.name.clone()), ..Self::stranger(protocol) }
+    }
+
+    /// Somebody of whom nothing is known yet.
+    pub fn stranger(protocol: &str) -> Self {
+        Self { protocol: protocol.to_owned(), ..Self::default() }
+    }
+
+    /// At a client's address.
+    #[must_use]
+    pub fn at(self, address: Option<impl ToString>) -> Self {
+        Self { address: address.map(|address| address.to_string()), ..self }
+    }
+
+    /// By a request.
+    #[must_use]
+    pub fn by_request(self, id: Option<impl ToString>) -> Self {
+        Self { request_id: id.map(|id| id.to_string()), ..self }
+    }
+}
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AuditEntry {
@@ -73,6 +96,62 @@ pub struct AuditEntry {
     pub reason: Option<String>,
     /// More, for people; never a secret.
     pub detail: Option<String>,
+}
+
+impl AuditEntry {
+    /// Something was done with an object.
+    pub fn done(caller: Caller, action: &str, object: impl Into<String>) -> Self {
+        Self {
+            caller,
+            action: action.to_owned(),
+            object: Some(object.into()),
+            outcome: AuditOutcome::Allow,
+            reason: None,
+            detail: None,
+        }
+    }
+
+    /// Something was refused, for a reason.
+    pub fn refused(caller: Caller, action: &str, reason: impl Into<String>) -> Self {
+        Self {
+            caller,
+            action: action.to_owned(),
+            object: None,
+            outcome: AuditOutcome::Deny,
+            reason: Some(reason.into()),
+            detail: None,
+        }
+    }
+
+    /// With more for people.
+    #[must_use]
+    pub fn with_detail(self, detail: Option<impl Into<String>>) -> Self {
+        Self { detail: detail.map(Into::into), ..self }
+    }
+
+    /// About an object.
+    #[must_use]
+    pub fn about(self, object: Option<impl Into<String>>) -> Self {
+        Self { object: object.map(Into::into), ..self }
+    }
+
+    /// No text of it is longer than `bytes_max`.
+    fn cut(self, bytes_max: usize) -> Self {
+        let short = |text: Option<String>| text.map(|text| cut(&text, bytes_max));
+        let Caller { actor, address, protocol, request_id } = self.caller;
+        Self {
+            caller: Caller {
+                actor: short(actor),
+                address: short(address),
+                protocol,
+                request_id: short(request_id),
+            },
+            object: short(self.object),
+            reason: short(self.reason),
+            detail: short(self.detail),
+            ..self
+        }
+    }
 }
 
 /// An entry as it is stored.
@@ -122,13 +201,10 @@ impl Catalog {
         acting
     }
 
-    /// Queues an entry of the tenant; of nobody's tenant for the first one. Waits while the queue is full.
+    /// Queues an entry of the tenant; of nobody's tenant for the first one. Waits while the queue is full. Long texts are cut.
     pub async fn audit(&self, scope: Option<&Scope>, entry: AuditEntry) {
-        let catalog = scope.map_or(FIRST_CATALOG, Scope::catalog);
-        let queued = (catalog, self.inner.clock.now(), entry);
-        if self.inner.audit.send(queued).await.is_err() {
-            tracing::debug!("an entry of the audit came after the node's stop and was not written");
-        }
+        let bytes_max = if scope.is_some() { TEXT_BYTES_MAX } else { STRANGERS_TEXT_BYTES_MAX };
+        enqueue(&self.inner, scope.map_or(FIRST_CATALOG, Scope::catalog), entry.cut(bytes_max)).await;
     }
 
     /// Entries of the tenant, newest first.
@@ -138,103 +214,13 @@ impl Catalog {
 }
 
 /// Queues that a secret was proven anew: once in 30 s for each token that is in use.
-pub(crate) async fn let_in(inner: &Inner, identity: &Identity, now: Micros) {
-    let caller =
-        Caller { actor: Some(identity.token.name.clone()), protocol: "http".to_owned(), ..Caller::default() };
-    let entry = AuditEntry {
-        caller,
-        action: "auth_allow".to_owned(),
-        object: None,
-        outcome: AuditOutcome::Allow,
-        reason: None,
-        detail: None,
-    };
-    if inner.audit.send((identity.scope.catalog(), now, entry)).await.is_err() {
+pub(crate) async fn let_in(inner: &Inner, identity: &Identity) {
+    let entry = AuditEntry::done(Caller::of(identity, "http"), "auth_allow", "").about(None::<String>);
+    enqueue(inner, identity.scope.catalog(), entry).await;
+}
+
+async fn enqueue(inner: &Inner, catalog: CatalogId, entry: AuditEntry) {
+    if inner.audit.send((catalog, inner.clock.now(), entry)).await.is_err() {
         tracing::debug!("an entry of the audit came after the node's stop and was not written");
-    }
-}
-
-/// Writes what is queued until the node stops, and then the rest.
-pub(crate) async fn write(inner: Arc<Inner>, mut queue: mpsc::Receiver<Queued>, keep: Duration) {
-    let mut writer = Writer { inner: inner.clone(), same: HashMap::new(), swept: Micros(0), keep };
-    let mut waiting = Vec::new();
-    let mut ticks = tokio::time::interval(WRITE_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = inner.stop.cancelled() => break,
-            _ = ticks.tick() => {}
-        }
-        // While what was taken cannot be written, nothing more is taken: the queue fills, and callers wait.
-        if waiting.is_empty() {
-            while let Ok(queued) = queue.try_recv() {
-                waiting.push(queued);
-            }
-        }
-        writer.tick(&mut waiting).await;
-    }
-    queue.close();
-    while let Ok(queued) = queue.try_recv() {
-        waiting.push(queued);
-    }
-    writer.tick(&mut waiting).await;
-}
-
-struct Writer {
-    inner: Arc<Inner>,
-    /// Denials that were written lately, with their rows.
-    same: HashMap<(CatalogId, AuditEntry), (Uuid, Micros)>,
-    swept: Micros,
-    keep: Duration,
-}
-
-impl Writer {
-    /// Writes what waits; after an error it waits on.
-    async fn tick(&mut self, waiting: &mut Vec<Queued>) {
-        let now = self.inner.clock.now();
-        if !waiting.is_empty() {
-            match self.store(waiting, now).await {
-                Ok(()) => waiting.clear(),
-                Err(error) => tracing::debug!(%error, "the audit is written later"),
-            }
-        }
-        if now.0.saturating_sub(self.swept.0) >= SWEEP_MICROS && self.inner.is_active() {
-            let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
-            match audit::sweep(&self.inner.database, Micros(now.0.saturating_sub(keep))).await {
-                Ok(()) => self.swept = now,
-                Err(failure) => tracing::debug!(error = %Error::from(failure), "the audit is swept later"),
-            }
-        }
-    }
-
-    async fn store(&mut self, waiting: &[Queued], now: Micros) -> Result<(), Error> {
-        let mut same = self.same.clone();
-        same.retain(|_, (_, began)| now.0.saturating_sub(began.0) < SAME_MICROS);
-        let mut rows: Vec<(CatalogId, AuditRow)> = Vec::new();
-        let mut again: HashMap<(CatalogId, Uuid), i64> = HashMap::new();
-        for (catalog, at, entry) in waiting {
-            let mut key = (*catalog, entry.clone());
-            key.1.caller.request_id = None;
-            if let Some((id, _)) = same.get(&key) {
-                match rows.iter_mut().find(|(of, row)| of == catalog && row.id == *id) {
-                    Some((_, row)) => row.times += 1,
-                    None => *again.entry((*catalog, *id)).or_default() += 1,
-                }
-                continue;
-            }
-            let id = self.inner.ids.uuid();
-            if entry.outcome == AuditOutcome::Deny && same.len() < SAME_MAX {
-                same.insert(key, (id, *at));
-            }
-            rows.push((*catalog, AuditRow { id, at: *at, times: 1, entry: entry.clone() }));
-        }
-        let mut transaction = self.inner.database.write().await?;
-        audit::insert(&mut transaction, &rows).await?;
-        for ((catalog, id), times) in again {
-            audit::count(&mut transaction, catalog, id, times).await?;
-        }
-        transaction.commit().await?;
-        self.same = same;
-        Ok(())
     }
 }

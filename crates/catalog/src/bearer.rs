@@ -10,23 +10,26 @@ use crate::access::Principal;
 use crate::audit::Caller;
 use crate::inner::Inner;
 use crate::sql::{access, grant};
-use crate::tokens::{Control, create_named};
+use crate::tokens::{self, Control, create_named};
 use crate::{Error, NewToken, Token, grants, tenant};
 
 /// What the names of such principals begin with; no other token's name does.
 pub(crate) const BEARER_PREFIX: &str = "jwt:";
-/// The most bytes of a subject.
-const SUBJECT_BYTES_MAX: usize = 256;
+/// The most bytes of a subject: with what stands before it, it is a name of 255 bytes.
+const SUBJECT_BYTES_MAX: usize = 255 - BEARER_PREFIX.len();
 
 /// Proves a bearer token. Its principal, with the token's own end; `Unauthenticated` if it proves nothing or the principal may not
 /// come in; `Issuer` if the issuer's keys cannot be had.
 pub(crate) async fn sign_in(inner: &Arc<Inner>, secret: &str) -> Result<(Scope, Token), Error> {
     let issuer = inner.issuer.get().ok_or(Error::Unauthenticated)?;
     let bearer = issuer.verify(secret).await.map_err(|error| {
-        tracing::debug!(%error, "a bearer token is refused");
         match error.kind() {
-            ErrorKind::Unauthenticated => Error::Unauthenticated,
-            _ => Error::Issuer(error.to_string()),
+            ErrorKind::Unauthenticated => {
+                tracing::debug!(%error, "a bearer token is refused");
+                Error::Unauthenticated
+            }
+            // The reason may name what is none of a stranger's business: it is in the log.
+            _ => Error::Issuer,
         }
     })?;
     let is_name = bearer.subject.len() <= SUBJECT_BYTES_MAX && !bearer.subject.chars().any(char::is_control);
@@ -37,20 +40,29 @@ pub(crate) async fn sign_in(inner: &Arc<Inner>, secret: &str) -> Result<(Scope, 
         Some(token) => token,
         None => create(inner, &scope, &name).await?,
     };
-    let caller = Caller { actor: Some(name.clone()), protocol: "http".to_owned(), ..Caller::default() };
+    if !tokens::is_live(&token, inner.clock.now()) {
+        return Err(Error::Unauthenticated);
+    }
     let book = grants::fresh(inner, scope.catalog()).await?.book();
     let roles: BTreeSet<&str> =
         bearer.roles.iter().map(String::as_str).filter(|role| book.has_role(role)).collect();
     if roles != book.claimed(token.id) {
-        let mut control = Control::begin(inner, &scope, ("claim_roles", &name), Some(&caller)).await?;
-        let member = Principal::Claims(token.id);
-        let txn = control.txn;
-        grant::set_roles(&mut control.transaction, scope.catalog(), (&member, &roles), txn).await?;
-        control.commit(inner, &scope).await?;
-        grants::refresh(inner, scope.catalog()).await;
+        let roles = roles.into_iter().map(str::to_owned).collect();
+        inner.to_its_end(claim(inner.clone(), scope.clone(), token.clone(), roles)).await?;
     }
     token.expires = Some(token.expires.map_or(bearer.expires, |own: Micros| own.min(bearer.expires)));
     Ok((scope, token))
+}
+
+/// Gives a principal the roles of its claims, of those that are there.
+async fn claim(inner: Arc<Inner>, scope: Scope, token: Token, roles: BTreeSet<String>) -> Result<(), Error> {
+    let caller = Caller { actor: Some(token.name.clone()), ..Caller::stranger("http") };
+    let mut control = Control::begin(&inner, &scope, ("claim_roles", &token.name), Some(&caller)).await?;
+    let (member, txn) = (Principal::Claims(token.id), control.txn);
+    grant::set_roles(&mut control.transaction, scope.catalog(), (&member, &roles), txn).await?;
+    control.commit(&inner, &scope).await?;
+    grants::refresh(&inner, scope.catalog()).await;
+    Ok(())
 }
 
 async fn find(inner: &Inner, scope: &Scope, name: &str) -> Result<Option<Token>, Error> {
@@ -68,7 +80,7 @@ async fn create(inner: &Inner, scope: &Scope, name: &str) -> Result<Token, Error
         default_database: None,
         expires: None,
     };
-    let caller = Caller { actor: Some(name.to_owned()), protocol: "http".to_owned(), ..Caller::default() };
+    let caller = Caller { actor: Some(name.to_owned()), ..Caller::stranger("http") };
     match create_named(inner, scope, new, None, Some(&caller)).await {
         Ok((token, _)) => Ok(token),
         Err(Error::TokenExists(_)) => find(inner, scope, name).await?.ok_or(Error::Unauthenticated),

@@ -150,22 +150,50 @@ impl Catalog {
         new: NewToken,
         secret: Option<&str>,
     ) -> Result<(Token, String), Error> {
-        tokens::create(&self.inner, scope, new, secret, self.caller.as_deref()).await
+        let secret = secret.map(str::to_owned);
+        self.to_its_end(scope, move |inner, scope, caller| async move {
+            tokens::create(&inner, &scope, new, secret.as_deref(), caller.as_deref()).await
+        })
+        .await
     }
 
     /// A new secret for the token; the old one ends at once.
     pub async fn rotate_token(&self, scope: &Scope, id: i64) -> Result<String, Error> {
-        tokens::rotate(&self.inner, scope, id, self.caller.as_deref()).await
+        self.to_its_end(scope, move |inner, scope, caller| async move {
+            tokens::rotate(&inner, &scope, id, caller.as_deref()).await
+        })
+        .await
     }
 
     /// Changes a token. `LastAdmin` if no enabled admin token would be left.
     pub async fn change_token(&self, scope: &Scope, id: i64, change: TokenChange) -> Result<Token, Error> {
-        tokens::change(&self.inner, scope, id, change, self.caller.as_deref()).await
+        self.to_its_end(scope, move |inner, scope, caller| async move {
+            tokens::change(&inner, &scope, id, change, caller.as_deref()).await
+        })
+        .await
     }
 
     /// Deletes a token. `LastAdmin` if no enabled admin token would be left.
     pub async fn delete_token(&self, scope: &Scope, id: i64) -> Result<(), Error> {
-        tokens::delete(&self.inner, scope, id, self.caller.as_deref()).await
+        self.to_its_end(scope, move |inner, scope, caller| async move {
+            tokens::delete(&inner, &scope, id, caller.as_deref()).await
+        })
+        .await
+    }
+
+    /// Runs a change of rights to its end, though whoever asked for it leaves meanwhile: what is remembered of rights is then what
+    /// is stored.
+    async fn to_its_end<T, F>(
+        &self,
+        scope: &Scope,
+        work: impl FnOnce(Arc<Inner>, Scope, Option<Arc<Caller>>) -> F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let work = work(self.inner.clone(), scope.clone(), self.caller.clone());
+        self.inner.to_its_end(work).await
     }
 
     /// All tokens of the tenant.
@@ -352,9 +380,13 @@ impl Catalog {
     /// Stores another name, script or options of a pipeline. `PipelineNotFound` once it was dropped, `PipelineExists` if another of its
     /// schema has the name.
     pub async fn alter_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-        pipeline::alter(&self.inner, scope, pipeline).await?;
-        grants::refresh(&self.inner, scope.catalog()).await;
-        Ok(())
+        let pipeline = pipeline.clone();
+        self.to_its_end(scope, move |inner, scope, _| async move {
+            pipeline::alter(&inner, &scope, &pipeline).await?;
+            grants::refresh(&inner, scope.catalog()).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Stores the options of a pipeline that goes on as it is. `PipelineNotFound` once it was dropped.
@@ -364,9 +396,13 @@ impl Catalog {
 
     /// Forgets a pipeline with its producer and its holds. `PipelineNotFound` if it is not there.
     pub async fn drop_pipeline(&self, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-        pipeline::remove(&self.inner, scope, pipeline).await?;
-        grants::refresh(&self.inner, scope.catalog()).await;
-        Ok(())
+        let pipeline = pipeline.clone();
+        self.to_its_end(scope, move |inner, scope, _| async move {
+            pipeline::remove(&inner, &scope, &pipeline).await?;
+            grants::refresh(&inner, scope.catalog()).await;
+            Ok(())
+        })
+        .await
     }
 
     /// The identity by whose rights a pipeline runs. `OwnerGone` for a token that is gone, revoked or expired.
@@ -500,14 +536,7 @@ impl Catalog {
 
     /// Applies a commit. Answers when it is durable and visible. See [`Error::CommitConflict`] for what to plan again.
     pub async fn apply(&self, commit: Commit) -> Result<Committed, Error> {
-        let committer = self.committer(&commit.scope);
-        if !grants::concerns(&commit) {
-            return committer.apply(commit).await;
-        }
-        let catalog = commit.scope.catalog();
-        let outcome = committer.apply(commit).await;
-        grants::refresh(&self.inner, catalog).await;
-        outcome
+        self.committer(&commit.scope).apply(commit).await
     }
 
     /// Takes a producer name over: from now on earlier holders are fenced. Answers fence and the epoch reached.

@@ -12,7 +12,9 @@ use cenote_vocab::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{AccessChange, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind};
+use crate::{
+    AccessChange, Caller, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind,
+};
 
 /// A change of one catalog: applied whole, under one number, or not at all.
 #[derive(Clone, Debug)]
@@ -53,10 +55,8 @@ pub struct Facts {
     pub operation: String,
     /// The SQL text, if there was one.
     pub sql: Option<String>,
-    /// Token name.
-    pub actor: Option<String>,
-    /// `X-Request-Id`
-    pub request_id: Option<String>,
+    /// Whose it is; the node's own work is nobody's.
+    pub caller: Caller,
     /// Free text for people.
     pub message: Option<String>,
     /// What was read.

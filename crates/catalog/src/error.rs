@@ -247,11 +247,14 @@ pub enum Error {
     #[error("invalid or expired token")]
     Unauthenticated,
     /// Bearer tokens cannot be proven now.
-    #[error("{0}")]
-    Issuer(String),
+    #[error("the keys of the issuer of tokens cannot be fetched")]
+    Issuer,
     /// No such token.
     #[error("token not found")]
     TokenNotFound,
+    /// No such role.
+    #[error("role \"{0}\" does not exist")]
+    RoleNotFound(String),
     /// A token of this name exists.
     #[error("token \"{0}\" already exists")]
     TokenExists(String),
@@ -301,6 +304,7 @@ impl Fault for Error {
             | Self::CheckNotFound(_)
             | Self::RunNotFound(_)
             | Self::TokenNotFound
+            | Self::RoleNotFound(_)
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
             | Self::SnapshotExpired(_)
@@ -337,7 +341,7 @@ impl Fault for Error {
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
             Self::OwnerGone(_) => ErrorKind::Denied,
-            Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Issuer(_) => ErrorKind::Unavailable,
+            Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Issuer => ErrorKind::Unavailable,
             Self::Layout { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::DataFile(error) => error.kind(),
@@ -354,7 +358,8 @@ impl Fault for Error {
             | Self::PipelineNotFound { .. }
             | Self::AssetNotFound { .. }
             | Self::CheckNotFound(_)
-            | Self::RunNotFound(_) => "42704",
+            | Self::RunNotFound(_)
+            | Self::RoleNotFound(_) => "42704",
             Self::TableExists(_) => "42P07",
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",

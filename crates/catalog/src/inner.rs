@@ -63,6 +63,14 @@ impl Inner {
         self.access.lock().entry(catalog).or_default().clone()
     }
 
+    /// Runs work to its end, though whoever waits for it leaves.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.tasks.spawn(work).await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
     /// True while this process alone may write, so that what it published is the newest.
     pub(crate) fn is_active(&self) -> bool {
         matches!(*self.active.lock(), Active::Held(_))

@@ -93,9 +93,9 @@ mod visible;
 mod widening;
 
 pub use access::{
-    Access, AccessBook, AccessChange, BUILT_IN_ROLES, Grant, GrantChange, GrantKind, GrantTarget, Granted,
-    Identity, Membership, NewToken, Object, Principal, Privilege, Privileges, Role, ScramVerifier, Token,
-    TokenChange, authorize, pattern_matches,
+    Access, AccessBook, AccessChange, BUILT_IN_ROLES, Giving, Grant, GrantChange, GrantKind, GrantTarget,
+    Granted, Identity, Membership, NewToken, Object, Principal, Privilege, Privileges, Role, ScramVerifier,
+    Token, TokenChange, authorize, pattern_matches,
 };
 pub use asset::{
     ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,

@@ -31,8 +31,6 @@ pub struct MaterializeRequest {
     pub priority: Option<i32>,
     /// The time that the run is about.
     pub logical: Option<Micros>,
-    /// Who asks.
-    pub actor: String,
     /// Only say what would be.
     pub dry_run: bool,
     /// The same key is the same run.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cenote_vocab::{Field, FieldId, PartitionSpec, SchemaId, SortOrder, TableId, TableSchema, Txn, nearest};
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, Identity, Object, Privilege, authorize};
 
 /// A schema of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,16 @@ impl TableDef {
     /// `schema.table`, for messages.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.schema_name, self.name)
+    }
+
+    /// As rights ask for it.
+    pub fn object(&self) -> Object<'_> {
+        Object::Table(&self.schema_name, &self.name)
+    }
+
+    /// True if somebody may know that it is there.
+    pub fn is_known_to(&self, identity: &Identity) -> bool {
+        authorize(identity, Privilege::Use, self.object())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cenote_vocab::{Micros, Permission, Permissions, Scope, Txn};
 use uuid::Uuid;
 
-use crate::audit::{self, AuditEntry, AuditOutcome, AuditRow, Caller};
+use crate::audit::{self, AuditEntry, AuditRow, Caller};
 use crate::bearer::{self, BEARER_PREFIX};
 use crate::committer::{EventRow, HeadRow, check_active, next_txn};
 use crate::credential::{self, Verifier};
@@ -52,14 +52,8 @@ impl Control {
         };
         let row = next_txn(&mut head, inner, facts);
         let txn = row.txn;
-        let entry = AuditEntry {
-            caller: caller.cloned().unwrap_or_default(),
-            action: operation.to_owned(),
-            object: Some(format!("token {token}")),
-            outcome: AuditOutcome::Allow,
-            reason: None,
-            detail: None,
-        };
+        let caller = caller.cloned().unwrap_or_default();
+        let entry = AuditEntry::done(caller, operation, format!("token {token}"));
         let audited = AuditRow { id: inner.ids.uuid(), at: row.committed, times: 1, entry };
         insert_audit(&mut transaction, &[(scope.catalog(), audited)]).await?;
         history::insert(&mut transaction, scope.catalog(), &[row], &[]).await?;
@@ -317,7 +311,7 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
             let identity = Identity { scope, token: Arc::new(token), access };
             if is_live(&identity.token, now) {
                 inner.credentials.note(hash, &identity, now, generation);
-                audit::let_in(inner, &identity, now).await;
+                audit::let_in(inner, &identity).await;
             }
             identity
         }

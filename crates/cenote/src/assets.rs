@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cenote_catalog::{
-    AssetRun, Category, ClaimedTask, Explained, MaterializeRequest, PartitionStatus, Planned, Schedule,
-    TaskFailure,
+    AssetRun, Category, ClaimedTask, Explained, Identity, MaterializeRequest, PartitionStatus, Planned,
+    Schedule, TaskFailure,
 };
 use cenote_flow::{AssetTasks, Flow};
 use cenote_query::{Assets, Engine, Error};
@@ -57,10 +57,10 @@ impl Assets for NodeAssets {
 
     fn materialize<'a>(
         &'a self,
-        scope: &'a Scope,
+        identity: &'a Identity,
         asked: MaterializeRequest,
     ) -> BoxFuture<'a, Result<Planned, Error>> {
-        async move { self.0.materialize(scope, asked).await.map_err(|error| Error::of(&error)) }.boxed()
+        async move { self.0.materialize(identity, asked).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn wait<'a>(&'a self, scope: &'a Scope, run: Uuid) -> BoxFuture<'a, Result<AssetRun, Error>> {
@@ -78,12 +78,11 @@ impl Assets for NodeAssets {
 
     fn rerun<'a>(
         &'a self,
-        scope: &'a Scope,
+        identity: &'a Identity,
         run: Uuid,
         key: Option<String>,
-        actor: &'a str,
     ) -> BoxFuture<'a, Result<Planned, Error>> {
-        async move { self.0.rerun(scope, run, key, actor).await.map_err(|error| Error::of(&error)) }.boxed()
+        async move { self.0.rerun(identity, run, key).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>> {
@@ -108,11 +107,11 @@ impl Assets for NodeAssets {
 
     fn explain_asset<'a>(
         &'a self,
-        scope: &'a Scope,
+        identity: &'a Identity,
         asset: Uuid,
         partition: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
-        let rows = self.0.explain_asset(scope, asset, partition);
+        let rows = self.0.explain_asset(identity, asset, partition);
         async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
     }
 

@@ -181,7 +181,7 @@ impl Node {
         )
         .await?;
         if let Some(issuer) = issuer(config)? {
-            catalog.trust(Issuer::new(issuer, clock.clone())?);
+            catalog.trust(Issuer::new(issuer, clock.clone(), &tasks)?);
         }
         let (http_services, postgres_services) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let http = Http {
@@ -498,7 +498,9 @@ fn issuer(config: &Config) -> Result<Option<cenote_jwt::Options>, cenote_jwt::Er
     let text = |key| Some(config.text(key)).filter(|text| !text.is_empty()).map(str::to_owned);
     let Some(issuer) = text("jwt.issuer") else { return Ok(None) };
     let key = match (text("jwt.jwks_url"), text("jwt.public_key"), text("jwt.hs256_secret")) {
-        (Some(url), _, _) => KeySource::Jwks(url.parse().map_err(|_| cenote_jwt::Error::Address(url))?),
+        (Some(url), _, _) => {
+            KeySource::Jwks(url.parse().map_err(|_| cenote_jwt::Error::Key("jwt.jwks_url is no address"))?)
+        }
         (_, Some(pem), _) => KeySource::Pem(pem.into_bytes()),
         (_, _, Some(secret)) => KeySource::Secret(secret.into_bytes()),
         _ => KeySource::Discovery,

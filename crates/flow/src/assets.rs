@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use cenote_catalog::{
-    Asset, AssetRun, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, MaterializeRequest, Names,
-    NewAssetRun, NewTask, ObjectChange, Planned, Schedule, SliceRange, TaskFailure, TaskState, Tick, Wanted,
+    Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
+    MaterializeRequest, Names, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, Schedule, SliceRange,
+    TaskFailure, TaskState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -127,13 +128,18 @@ impl Flow {
         Cadence::of(schedule).map(drop)
     }
 
-    /// Plans a run, and makes it unless it is only asked what it would be.
-    pub async fn materialize(&self, scope: &Scope, asked: MaterializeRequest) -> Result<Planned, Error> {
+    /// Plans a run, and makes it unless it is only asked what it would be. `Denied` if the principal may not run all of its tasks.
+    pub async fn materialize(
+        &self,
+        identity: &Identity,
+        asked: MaterializeRequest,
+    ) -> Result<Planned, Error> {
         check_request(&asked)?;
+        let scope = &identity.scope;
         let key = asked.key.clone().filter(|_| !asked.dry_run).map(|key| (key, request_hash(&asked)));
         // First of all: what could be planned then may not be any more.
         if let Some(key) = &key
-            && let Some(known) = self.run_of_key(scope, key).await?
+            && let Some(known) = self.run_of_key(identity, key).await?
         {
             return Ok(known);
         }
@@ -146,6 +152,7 @@ impl Flow {
             as_given: matches!(asked.wanted, Wanted::Tasks(_)),
         };
         let plan = graph.plan(scope, &selection)?;
+        check_may_run(identity, (&graph.names, &graph.assets), plan.tasks.iter().map(|task| task.asset))?;
         if asked.dry_run {
             return Ok(planned(&plan, None, false));
         }
@@ -153,7 +160,7 @@ impl Flow {
         let usual = if range { RANGE_PRIORITY } else { PERSON_PRIORITY };
         let run = NewAssetRun {
             key: key.clone(),
-            actor: Some(asked.actor.clone()),
+            actor: Some(identity.token.name.clone()),
             logical: asked.logical,
             parent: asked.parent,
             priority: asked.priority.unwrap_or(usual),
@@ -164,11 +171,12 @@ impl Flow {
         };
         let id = run.id;
         let change = FlowChange::CreateRun(Box::new(run));
-        match (self.inner.commit_flow(scope, "create_run", Some(asked.actor), change).await, &key) {
+        let actor = Some(identity.token.name.clone());
+        match (self.inner.commit_flow(scope, "create_run", actor, change).await, &key) {
             (Ok(_), _) => {}
             // The same may have been asked meanwhile.
             (Err(error @ Error::Catalog(cenote_catalog::Error::RunKeyTaken { .. })), Some(key)) => {
-                return self.run_of_key(scope, key).await?.ok_or(error);
+                return self.run_of_key(identity, key).await?.ok_or(error);
             }
             (Err(error), _) => return Err(error),
         }
@@ -179,10 +187,10 @@ impl Flow {
     /// The run that was asked for by a key, as it was planned. `RunKey` if something else was asked.
     async fn run_of_key(
         &self,
-        scope: &Scope,
+        identity: &Identity,
         (key, asked): &(String, [u8; 32]),
     ) -> Result<Option<Planned>, Error> {
-        let catalog = &self.inner.lake.catalog;
+        let (catalog, scope) = (&self.inner.lake.catalog, &identity.scope);
         let Some((run, known)) = catalog.run_of_key(scope, key).await? else { return Ok(None) };
         if known != *asked {
             return Err(Error::RunKey {
@@ -193,6 +201,9 @@ impl Flow {
             });
         }
         let run = catalog.asset_run(scope, run).await?;
+        let names = catalog.names(scope, catalog.head(scope).await?.txn).await?;
+        let assets = catalog.assets(scope).await?;
+        check_may_run(identity, (&names, &assets), run.tasks.iter().map(|task| task.asset))?;
         Ok(Some(Planned {
             run: Some(run.id),
             created: false,
@@ -236,14 +247,8 @@ impl Flow {
     }
 
     /// Makes a run of the tasks of another that did not succeed; the same key is the same run.
-    pub async fn rerun(
-        &self,
-        scope: &Scope,
-        run: Uuid,
-        key: Option<String>,
-        actor: &str,
-    ) -> Result<Planned, Error> {
-        let old = self.inner.lake.catalog.asset_run(scope, run).await?;
+    pub async fn rerun(&self, identity: &Identity, run: Uuid, key: Option<String>) -> Result<Planned, Error> {
+        let old = self.inner.lake.catalog.asset_run(&identity.scope, run).await?;
         match old.state.as_str() {
             "FAILED" | "CANCELLED" | "TIMED_OUT" => {}
             state => return Err(Error::NotRerun { run, state: state.to_owned() }),
@@ -259,12 +264,11 @@ impl Flow {
             concurrency: old.concurrency,
             labels: old.labels,
             priority: i32::try_from(old.priority).ok(),
-            actor: actor.to_owned(),
             key,
             parent: Some(run),
             ..MaterializeRequest::default()
         };
-        self.materialize(scope, asked).await
+        self.materialize(identity, asked).await
     }
 }
 
@@ -275,6 +279,24 @@ fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
         fingerprint: plan.fingerprint.clone(),
         tasks: plan.tasks.iter().map(|task| (task.key.clone(), task.reason.clone())).collect(),
     }
+}
+
+/// `Denied` unless the principal may run all of these assets. One that it may not know is not named.
+fn check_may_run(
+    identity: &Identity,
+    (names, assets): (&Names, &[Asset]),
+    wanted: impl Iterator<Item = Uuid>,
+) -> Result<(), Error> {
+    let wanted: BTreeSet<Uuid> = wanted.collect();
+    for asset in assets.iter().filter(|asset| wanted.contains(&asset.id)) {
+        let Some(table) = names.table_by_id(asset.table) else { continue };
+        if !asset.allows(identity, Privilege::Run, table) {
+            let known = table.is_known_to(identity).then(|| table.full_name());
+            let object = known.unwrap_or_else(|| "an asset that is reached".to_owned());
+            return Err(Error::Denied { privilege: Privilege::Run, object });
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a request in itself.
@@ -386,7 +408,11 @@ impl Inner {
             commit_id: self.lake.ids.uuid(),
             scope: scope.clone(),
             producers: Vec::new(),
-            facts: Facts { operation: operation.to_owned(), actor, ..Facts::default() },
+            facts: Facts {
+                operation: operation.to_owned(),
+                caller: Caller { actor, ..Caller::default() },
+                ..Facts::default()
+            },
             tables: Vec::new(),
             objects: vec![ObjectChange::Flow(Box::new(change))],
         };

@@ -1,5 +1,6 @@
 //! Failures of what runs by itself.
 
+use cenote_catalog::Privilege;
 use cenote_vocab::{ErrorKind, Fault, SqlState};
 
 /// A failure of a job, or of asking for one.
@@ -30,6 +31,14 @@ pub enum Error {
     /// There is no such plan.
     #[error("{0}")]
     Plan(String),
+    /// Who asks may not run something of the plan.
+    #[error("permission denied: {privilege} required on {object}")]
+    Denied {
+        /// What it takes.
+        privilege: Privilege,
+        /// The asset, or what can be said of it.
+        object: String,
+    },
     /// Another run was asked for by this key.
     #[error("run key {key:?} is taken by run {run}: what was asked then is {known}, now it is {asked}")]
     RunKey {
@@ -73,6 +82,7 @@ impl Fault for Error {
         match self {
             Self::Running { .. } | Self::NotRerun { .. } | Self::RunKey { .. } => ErrorKind::Conflict,
             Self::SwitchedOff { .. } | Self::Schedule { .. } | Self::Plan(_) => ErrorKind::Invalid,
+            Self::Denied { .. } => ErrorKind::Denied,
             Self::Catalog(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::Internal(_) => ErrorKind::Internal,
@@ -86,7 +96,7 @@ impl Fault for Error {
             Self::RunKey { .. } => SqlState("23505"),
             Self::Catalog(error) => error.sqlstate(),
             Self::Table(error) => error.sqlstate(),
-            Self::Internal(_) => self.kind().sqlstate(),
+            Self::Denied { .. } | Self::Internal(_) => self.kind().sqlstate(),
         }
     }
 

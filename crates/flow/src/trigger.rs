@@ -135,7 +135,7 @@ impl Inner {
         let fired = Tick {
             next: Some(now.plus(EAGER_INTERVAL)),
             cursor: Some(newest),
-            conditions: Some(as_json(&conditions)),
+            conditions: Some(as_json(graph, &conditions)),
             ..tick(trigger, "TRIGGERED", format!("txn {newest}"))
         };
         let mut run = self.run_of_one(scope, graph, (asset, Vec::new()), ("eager", fired))?;
@@ -183,7 +183,17 @@ pub(crate) fn newer(asset: &Asset, changed: &BTreeMap<TableId, Txn>, seen: Txn) 
 pub(crate) struct Condition {
     pub(crate) name: &'static str,
     pub(crate) met: bool,
-    pub(crate) detail: String,
+    /// What it is about, …
+    pub(crate) table: TableId,
+    /// … and how that is, if that is not its name.
+    pub(crate) state: Option<&'static str>,
+}
+
+impl Condition {
+    /// For people who know the table by this name.
+    pub(crate) fn detail(&self, name: String) -> String {
+        self.state.map_or_else(|| name.clone(), |state| format!("{name} is {state}"))
+    }
 }
 
 /// What must be so beside a change: what is read is there and not in the making, and no run of the asset is open.
@@ -191,7 +201,8 @@ pub(crate) fn conditions(graph: &Graph, freshness: &Freshness, asset: &Asset) ->
     let own = Condition {
         name: "no_open_run",
         met: freshness.of(asset).state != State::Running,
-        detail: name(graph, asset.table),
+        table: asset.table,
+        state: None,
     };
     let upstream =
         graph.assets.iter().filter(|other| asset.upstream.contains(&other.table) && other.id != asset.id);
@@ -200,14 +211,18 @@ pub(crate) fn conditions(graph: &Graph, freshness: &Freshness, asset: &Asset) ->
         Condition {
             name: "upstream_ready",
             met: !matches!(state, State::Missing | State::Running | State::Failed),
-            detail: format!("{} is {}", name(graph, other.table), state.name()),
+            table: other.table,
+            state: Some(state.name()),
         }
     });
     std::iter::once(own).chain(ready).collect()
 }
 
-fn as_json(conditions: &[Condition]) -> String {
-    let one = |condition: &Condition| serde_json::json!({"condition": condition.name, "met": condition.met, "detail": condition.detail});
+fn as_json(graph: &Graph, conditions: &[Condition]) -> String {
+    let one = |condition: &Condition| {
+        let detail = condition.detail(name(graph, condition.table));
+        serde_json::json!({"condition": condition.name, "met": condition.met, "detail": detail})
+    };
     serde_json::Value::from(conditions.iter().map(one).collect::<Vec<_>>()).to_string()
 }
 

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity};
+use cenote_catalog::{AuditEntry, Caller, Identity};
 use cenote_vocab::{ErrorKind, Fault};
 use http::{HeaderMap, StatusCode};
 
 use crate::app::App;
+use crate::call::PROTOCOL;
 use crate::credentials::secret;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -38,18 +39,7 @@ pub(crate) async fn identify(
         },
     };
     app.metrics.authenticated("refused");
-    let entry = AuditEntry {
-        caller: Caller {
-            address: address.map(|address| address.to_string()),
-            protocol: "http".to_owned(),
-            ..Caller::default()
-        },
-        action: "auth_deny".to_owned(),
-        object: None,
-        outcome: AuditOutcome::Deny,
-        reason: Some(refused.to_owned()),
-        detail: None,
-    };
+    let entry = AuditEntry::refused(Caller::stranger(PROTOCOL).at(address), "auth_deny", refused);
     app.services()?.catalog.audit(None, entry).await;
     match app.failures.count(address.unwrap_or(UNKNOWN_ADDRESS), app.http.clock.now()) {
         None => Err(unauthorized(refused)),

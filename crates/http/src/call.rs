@@ -4,13 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity, Object, Privilege, authorize};
+use cenote_catalog::{AuditEntry, Caller, Identity, Object, Privilege, authorize};
+use cenote_query::SessionOptions;
 use http::HeaderMap;
 use http::request::Parts;
 
 use crate::app::App;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
+
+/// This door, for the audit.
+pub(crate) const PROTOCOL: &str = "http";
 
 /// The client's address, put into each request by the listener.
 #[derive(Clone, Copy, Debug)]
@@ -52,24 +56,25 @@ impl Call {
 
     /// Who asks, for the audit.
     pub(crate) fn caller(&self) -> Caller {
-        Caller {
-            actor: Some(self.identity.token.name.clone()),
-            address: self.remote.map(|remote| remote.ip().to_string()),
-            protocol: "http".to_owned(),
+        Caller::of(&self.identity, PROTOCOL)
+            .at(self.remote.map(|remote| remote.ip()))
+            .by_request(Some(&self.request_id))
+    }
+
+    /// What the engine knows of the client.
+    pub(crate) fn session(&self, database: Option<String>) -> SessionOptions {
+        SessionOptions {
+            database,
+            protocol: PROTOCOL,
+            remote: self.remote.map(|remote| remote.to_string()),
             request_id: Some(self.request_id.to_string()),
+            ..SessionOptions::default()
         }
     }
 
-    /// Puts into the audit what the caller has done, and with what.
-    pub(crate) async fn audit_done(&self, app: &App, action: &str, object: String) -> Result<(), Problem> {
-        let entry = AuditEntry {
-            caller: self.caller(),
-            action: action.to_owned(),
-            object: Some(object),
-            outcome: AuditOutcome::Allow,
-            reason: None,
-            detail: None,
-        };
+    /// Puts into the audit what the caller has done for the node's upkeep: `run_job`, …, and with what.
+    pub(crate) async fn audit_done(&self, app: &App, operation: &str, object: String) -> Result<(), Problem> {
+        let entry = AuditEntry::done(self.caller(), "admin", object).with_detail(Some(operation));
         app.services()?.catalog.audit(Some(&self.identity.scope), entry).await;
         Ok(())
     }

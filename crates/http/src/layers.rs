@@ -12,14 +12,14 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity};
+use cenote_catalog::{AuditEntry, Caller, Identity};
 use futures::FutureExt;
 use http::{HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 
 use crate::app::App;
 use crate::auth::identify;
-use crate::call::{RequestId, address};
+use crate::call::{PROTOCOL, RequestId, address};
 use crate::database::check_pairs;
 use crate::metrics::{RequestLabels, RouteLabels};
 use crate::parameters::Parameters;
@@ -83,18 +83,6 @@ pub(crate) async fn gate(
     Ok(response)
 }
 
-/// Doors that put their refusals into the audit themselves.
-const AUDITED: [&str; 8] = [
-    "/api/v1/sql",
-    "/api/v1/query",
-    "/api/v1/query/arrow",
-    "/api/v1/query/stream",
-    "/api/v3/query_sql",
-    "/api/v1/browser/urls",
-    "/api/v1/metadata/duckdb.sql",
-    "/api/v1/tables/{table}/urls",
-];
-
 /// A request as the audit tells of it.
 struct Asked {
     identity: Identity,
@@ -115,31 +103,18 @@ impl Asked {
         }
     }
 
-    /// Notes that a right was lacking.
+    /// Notes that a right was lacking, unless that was noted where it was found out.
     async fn audit_denied(self, app: &App, problem: Option<&Problem>) -> Result<(), Problem> {
-        let Some(problem) =
-            problem.filter(|problem| problem.members.get("sqlstate") == Some(&"42501".into()))
-        else {
-            return Ok(());
-        };
+        let is_new =
+            |problem: &&Problem| !problem.audited && problem.members.get("sqlstate") == Some(&"42501".into());
+        let Some(problem) = problem.filter(is_new) else { return Ok(()) };
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        if AUDITED.contains(&route) {
-            return Ok(());
-        }
         let action = if route == "/api/v1/commits" { "commit_deny" } else { "request_deny" };
-        let entry = AuditEntry {
-            caller: Caller {
-                actor: Some(self.identity.token.name.clone()),
-                address: self.address.map(|address| address.to_string()),
-                protocol: "http".to_owned(),
-                request_id: self.request_id.map(|id| id.to_string()),
-            },
-            action: action.to_owned(),
-            object: problem.members.get("object").and_then(|object| object.as_str()).map(str::to_owned),
-            outcome: AuditOutcome::Deny,
-            reason: Some(problem.text.clone()),
-            detail: Some(format!("{} {route}", self.method)),
-        };
+        let caller =
+            Caller::of(&self.identity, PROTOCOL).at(self.address).by_request(self.request_id.as_deref());
+        let entry = AuditEntry::refused(caller, action, &problem.text)
+            .about(problem.members.get("object").and_then(|object| object.as_str()))
+            .with_detail(Some(format!("{} {route}", self.method)));
         app.services()?.catalog.audit(Some(&self.identity.scope), entry).await;
         Ok(())
     }

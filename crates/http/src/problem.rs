@@ -29,6 +29,8 @@ pub(crate) struct Problem {
     pub(crate) retryable: bool,
     /// Further members; they win over the common ones.
     pub(crate) members: Map<String, Value>,
+    /// True if the audit tells of it already.
+    pub(crate) audited: bool,
 }
 
 impl Problem {
@@ -41,6 +43,7 @@ impl Problem {
             retry_after: None,
             retryable: false,
             members: Map::new(),
+            audited: false,
         }
     }
 
@@ -108,6 +111,7 @@ impl Problem {
         let (kind, sqlstate) = (fault.kind(), fault.sqlstate().0);
         let mut problem = Self::new(status::of(kind, sqlstate), fault.to_string()).with("sqlstate", sqlstate);
         problem.hint = fault.hint();
+        problem.audited = fault.is_audited();
         problem.retryable =
             matches!(kind, ErrorKind::Unavailable | ErrorKind::Exhausted) || sqlstate == "40001";
         problem.retry_after = match problem.status.as_u16() {
@@ -140,6 +144,12 @@ impl Problem {
     /// With one more member, or another value of a common one.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same, which the audit tells of.
+    pub(crate) fn audited(mut self) -> Self {
+        self.audited = true;
         self
     }
 
@@ -195,7 +205,7 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
-    const OWN: [&str; 16] = [
+    const OWN: [&str; 19] = [
         "/api/v1/sql",
         "/api/v1/queries",
         "/api/v1/status",
@@ -212,6 +222,9 @@ fn is_compatible(path: &str) -> bool {
         "/api/v1/checks",
         "/api/v1/lineage",
         "/api/v1/search",
+        "/api/v1/grants",
+        "/api/v1/roles",
+        "/api/v1/authorize",
     ];
     let below =
         |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

@@ -20,6 +20,8 @@ use crate::problem::Problem;
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// That comment.
 pub(crate) const SILENCE: &str = ": nothing new\n\n";
+/// A waiting reader asks no more often than this, however many commits bring nothing for it.
+pub(crate) const OTHERS_PAUSE: Duration = Duration::from_millis(20);
 const MEDIA_TYPE: &str = "text/event-stream";
 
 /// Whether the caller wants events.

@@ -175,8 +175,7 @@ impl Inner {
             producers: producer.into_iter().collect(),
             facts: Facts {
                 operation: "ingest".to_owned(),
-                actor: Some(work.identity.token.name.clone()),
-                request_id: work.request_id.clone(),
+                caller: work.caller.clone(),
                 inputs: vec![Input { node: format!("ingest:{}", work.format.name()), to: None, from: None }],
                 ..Facts::default()
             },

@@ -1,6 +1,7 @@
 //! One write, and its answer.
 
 use bytes::Bytes;
+use cenote_catalog::Caller;
 use cenote_codec::{Precision, RejectedLine};
 use cenote_vocab::Txn;
 
@@ -87,8 +88,8 @@ pub struct WriteRequest {
     pub accept_partial: bool,
     /// Store at most once under this key; answered as committed.
     pub idempotency_key: Option<String>,
-    /// For the record.
-    pub request_id: Option<String>,
+    /// Who sends it, and whence; `None`: nobody but the token is known.
+    pub caller: Option<Caller>,
 }
 
 /// What was stored.

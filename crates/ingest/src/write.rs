@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cenote_catalog::{Identity, Names, Privilege};
+use cenote_catalog::{Caller, Identity, Names, Privilege};
 use cenote_table::Form;
 use cenote_vocab::{Micros, TableId, Txn, check_database};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
@@ -49,7 +49,7 @@ pub(crate) struct Work {
     pub(crate) received: Micros,
     pub(crate) ack: Ack,
     pub(crate) key: Option<String>,
-    pub(crate) request_id: Option<String>,
+    pub(crate) caller: Caller,
 }
 
 /// Rows that fit, and nobody changes their tables' schemas until the guards are dropped.
@@ -120,7 +120,7 @@ impl Inner {
                 request.ack.unwrap_or(self.options.ack)
             },
             key: request.idempotency_key,
-            request_id: request.request_id,
+            caller: request.caller.unwrap_or_else(|| Caller::of(identity, "")),
         };
         Ok((Arc::new(work), request.body))
     }
@@ -211,9 +211,7 @@ impl Inner {
                     continue;
                 }
                 Staged::Changes(changes) => {
-                    let request = work.request_id.as_deref();
-                    self.change_schemas(&work.identity, request, &work.database, &names, base, changes)
-                        .await?;
+                    self.change_schemas(work, &names, base, changes).await?;
                     continue;
                 }
             };

@@ -16,8 +16,8 @@ pub enum Error {
     #[error("{0}")]
     Key(&'static str),
     /// The configured address cannot be asked.
-    #[error("{0:?} is not an address that keys may be fetched from: HTTPS, or HTTP on loopback")]
-    Address(String),
+    #[error("{0:?} is not an address that keys may be fetched from: {1}")]
+    Address(String, &'static str),
 }
 
 impl Fault for Error {
@@ -25,7 +25,7 @@ impl Fault for Error {
         match self {
             Self::Refused(_) => ErrorKind::Unauthenticated,
             Self::Unreachable(_) => ErrorKind::Unavailable,
-            Self::Key(_) | Self::Address(_) => ErrorKind::Invalid,
+            Self::Key(_) | Self::Address(..) => ErrorKind::Invalid,
         }
     }
 }

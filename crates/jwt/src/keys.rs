@@ -7,6 +7,8 @@ use cenote_vocab::{Clock, Micros};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
 
 use crate::fetch::Fetch;
 use crate::{Error, KeySource, Options};
@@ -25,7 +27,7 @@ const KEYS_MAX: usize = 100;
 #[derive(Debug)]
 pub(crate) enum Keys {
     One(Arc<DecodingKey>),
-    Fetched(Box<Fetched>),
+    Fetched(Arc<Fetched>),
 }
 
 #[derive(Debug)]
@@ -34,7 +36,8 @@ pub(crate) struct Fetched {
     clock: Clock,
     held: Mutex<Held>,
     /// One fetches at a time.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
+    tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +56,7 @@ struct Key {
 }
 
 impl Keys {
-    pub(crate) fn new(options: &Options, clock: Clock) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options, clock: Clock, tasks: &TaskTracker) -> Result<Self, Error> {
         let fetch = match &options.key {
             KeySource::Pem(pem) => return Ok(Self::One(Arc::new(public_key(pem)?))),
             KeySource::Secret(secret) if secret.len() < SECRET_BYTES_MIN => {
@@ -63,8 +66,8 @@ impl Keys {
             KeySource::Jwks(url) => Fetch::jwks(url.clone())?,
             KeySource::Discovery => Fetch::discovery(&options.issuer)?,
         };
-        let (held, fetching) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self::Fetched(Box::new(Fetched { fetch, clock, held, fetching })))
+        let (held, fetching, tasks) = (Mutex::default(), Arc::default(), tasks.clone());
+        Ok(Self::Fetched(Arc::new(Fetched { fetch, clock, held, fetching, tasks })))
     }
 
     /// The key for a token with this header.
@@ -82,21 +85,24 @@ impl Keys {
 }
 
 impl Fetched {
-    async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Option<Arc<DecodingKey>>, Error> {
+    async fn find(
+        self: &Arc<Self>,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Option<Arc<DecodingKey>>, Error> {
         let now = self.clock.now();
         let found = among(&self.keys(now), id, algorithm);
         if found.is_some() {
             // One fetches what is old; the others need not wait for it.
             if self.is_due(now, FRESH)
-                && let Ok(_fetching) = self.fetching.try_lock()
+                && let Ok(fetching) = Arc::clone(&self.fetching).try_lock_owned()
             {
-                self.fetch(now)
-                    .await
-                    .unwrap_or_else(|error| tracing::warn!(%error, "keys of before are kept"));
+                // What comes of it is told there; keys of before are kept.
+                drop(self.fetch(now, fetching).await);
             }
             return Ok(found);
         }
-        let _fetching = self.fetching.lock().await;
+        let fetching = Arc::clone(&self.fetching).lock_owned().await;
         let found = among(&self.keys(now), id, algorithm);
         if found.is_some() || !self.may_try(now) {
             return match self.held.lock().fetched {
@@ -104,7 +110,7 @@ impl Fetched {
                 Some(_) => Ok(found),
             };
         }
-        let fetched = self.fetch(now).await;
+        let fetched = self.fetch(now, fetching).await;
         if self.held.lock().fetched.is_none() {
             fetched?;
         }
@@ -129,13 +135,22 @@ impl Fetched {
         self.held.lock().tried.is_none_or(|tried| now.since(tried) >= AGAIN)
     }
 
-    async fn fetch(&self, now: Micros) -> Result<(), Error> {
-        self.held.lock().tried = Some(now);
-        let set = self.fetch.keys().await?;
-        let keys = Arc::new(usable(&set));
-        let mut held = self.held.lock();
-        (held.keys, held.fetched) = (keys, Some(now));
-        Ok(())
+    /// On a task of its own: who asked may leave, and others wait for the answer.
+    async fn fetch(self: &Arc<Self>, now: Micros, fetching: OwnedMutexGuard<()>) -> Result<(), Error> {
+        let fetched = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            fetched.held.lock().tried = Some(now);
+            let set = fetched.fetch.keys().await;
+            if let Ok(set) = &set {
+                let keys = Arc::new(usable(set));
+                let mut held = fetched.held.lock();
+                (held.keys, held.fetched) = (keys, Some(now));
+            }
+            drop(fetching);
+            set.map(drop)
+                .inspect_err(|error| tracing::warn!(%error, "keys of before are kept, if there are any"))
+        });
+        task.await.map_err(|error| Error::Unreachable(error.to_string()))?
     }
 }
 

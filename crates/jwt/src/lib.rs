@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use cenote_vocab::{Clock, Micros};
 use jsonwebtoken::{Validation, decode, decode_header};
+use tokio_util::task::TaskTracker;
 
 pub use reqwest::Url;
 
@@ -58,7 +59,7 @@ pub enum KeySource {
 impl std::fmt::Debug for KeySource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Jwks(url) => write!(f, "Jwks({url})"),
+            Self::Jwks(url) => write!(f, "Jwks({})", fetch::shown(url)),
             Self::Discovery => f.write_str("Discovery"),
             Self::Pem(_) => f.write_str("Pem"),
             Self::Secret(_) => f.write_str("Secret"),
@@ -88,9 +89,10 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Nothing is fetched yet. `Key` for a key that is none, `Address` for one that is not HTTPS (loopback may be HTTP).
-    pub fn new(options: Options, clock: Clock) -> Result<Self, Error> {
-        let keys = Keys::new(&options, clock.clone())?;
+    /// Nothing is fetched yet: that is done on `tasks`, so that who asked may leave meanwhile. `Key` for a key that is none, `Address`
+    /// for one that is not HTTPS (loopback may be HTTP) or has a user in it.
+    pub fn new(options: Options, clock: Clock, tasks: &TaskTracker) -> Result<Self, Error> {
+        let keys = Keys::new(&options, clock.clone(), tasks)?;
         Ok(Self { options, keys, clock })
     }
 
@@ -115,6 +117,9 @@ impl Issuer {
         // an algorithm that the library does not know, such as `none`, is no header
         let header = decode_header(token)
             .map_err(|_| Error::Refused("the token's header is none of a signed token"))?;
+        if header.crit.is_some() {
+            return Err(Error::Refused("the token's header has crit: something that is not understood here"));
+        }
         let key = self.keys.find(header.kid.as_deref(), header.alg).await?;
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.options.issuer]);

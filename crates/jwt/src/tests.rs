@@ -3,6 +3,7 @@ use std::time::Duration;
 use cenote_testkit::issuer::{Issuer as Double, signed, signed_by_secret};
 use cenote_vocab::{Clock, Micros};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use crate::{Bearer, Error, Issuer, KeySource, Options};
 
@@ -30,7 +31,7 @@ fn clock() -> Clock {
 }
 
 fn issuer(key: KeySource) -> Issuer {
-    Issuer::new(options(key), clock()).expect("options")
+    Issuer::new(options(key), clock(), &TaskTracker::new()).expect("options")
 }
 
 fn claims() -> Value {
@@ -123,7 +124,7 @@ async fn each_claim_is_looked_at_and_refused_by_name() {
 async fn a_token_without_a_tenant_is_of_the_default_one_if_there_is_one() {
     let options =
         Options { default_tenant: Some("acme".into()), ..options(KeySource::Secret(SECRET.to_vec())) };
-    let issuer = Issuer::new(options, clock()).expect("options");
+    let issuer = Issuer::new(options, clock(), &TaskTracker::new()).expect("options");
     let mut claims = claims();
     claims.as_object_mut().expect("claims").remove("tenant");
     assert_eq!(issuer.verify(&signed_by_secret(&claims, SECRET)).await.expect("proven").tenant, "acme");
@@ -131,7 +132,8 @@ async fn a_token_without_a_tenant_is_of_the_default_one_if_there_is_one() {
 
 #[test]
 fn what_is_no_key_and_no_safe_address_is_named() {
-    let error = |key| Issuer::new(options(key), clock()).expect_err("refused").to_string();
+    let error =
+        |key| Issuer::new(options(key), clock(), &TaskTracker::new()).expect_err("refused").to_string();
     assert!(error(KeySource::Pem(b"hello".to_vec())).contains("jwt.public_key"));
     assert!(error(KeySource::Secret(b"short".to_vec())).contains("32 bytes"));
     assert!(error(KeySource::Jwks("http://keys.test/set".parse().expect("url"))).contains("HTTPS"));
@@ -143,7 +145,7 @@ fn what_is_no_key_and_no_safe_address_is_named() {
 async fn keys_that_change_are_found_and_those_that_are_known_outlive_an_issuer_that_is_away() {
     let (server, clock) = (Double::start(), clock());
     let key = KeySource::Jwks(format!("{}/keys", server.url).parse().expect("url"));
-    let issuer = Issuer::new(options(key), clock.clone()).expect("options");
+    let issuer = Issuer::new(options(key), clock.clone(), &TaskTracker::new()).expect("options");
     let later = |seconds| clock.advance(Duration::from_secs(seconds));
     // expired tokens are not what this is about
     let token = |id: &str, seed: u8| signed(&with("exp", json!(NOW + 1_000_000)), (id, seed));
@@ -175,8 +177,74 @@ async fn an_issuer_says_where_its_keys_are() {
     let server = Double::start();
     server.holds(&[("one", 1)]);
     let options = Options { issuer: server.url.clone(), ..options(KeySource::Discovery) };
-    let issuer = Issuer::new(options, clock()).expect("options");
+    let issuer = Issuer::new(options, clock(), &TaskTracker::new()).expect("options");
     let token = signed(&with("iss", json!(server.url)), ("one", 1));
     assert_eq!(issuer.verify(&token).await.expect("proven").subject, "ada");
     assert!(refusal(&issuer, &signed(&claims(), ("one", 1))).await.contains("another issuer"));
+}
+
+#[tokio::test]
+async fn who_leaves_while_keys_are_fetched_keeps_nobody_out() {
+    let server = Double::start();
+    server.holds(&[("one", 1)]);
+    let key = KeySource::Jwks(format!("{}/keys", server.url).parse().expect("url"));
+    let issuer = issuer(key);
+    let token = signed(&claims(), ("one", 1));
+    {
+        let mut first = Box::pin(issuer.verify(&token));
+        assert!(futures::poll!(first.as_mut()).is_pending(), "the keys are asked for");
+    }
+    assert_eq!(issuer.verify(&token).await.expect("proven").subject, "ada");
+    assert_eq!(server.asked(), 1, "once");
+}
+
+#[tokio::test]
+async fn no_error_tells_the_secret_of_an_address() {
+    let address = |text: &str| KeySource::Jwks(text.parse().expect("url"));
+    for text in
+        ["https://who:hunter2@keys.test/set", "https://hunter2@keys.test/set", "http://keys.test/?k=hunter2"]
+    {
+        let error =
+            Issuer::new(options(address(text)), clock(), &TaskTracker::new()).expect_err(text).to_string();
+        assert!(!error.contains("hunter2") && error.contains("keys.test"), "{error}");
+    }
+    let server = Double::start();
+    let url = format!("{}/keys?api_key=hunter2#hunter2", server.url);
+    assert!(!format!("{:?}", options(address(&url))).contains("hunter2"));
+    let error = issuer(address(&url)).verify(&signed(&claims(), ("one", 1))).await.expect_err("away");
+    assert!(matches!(error, Error::Unreachable(_)) && !error.to_string().contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_discovered_is_the_one_that_is_trusted_to_the_letter() {
+    let server = Double::start();
+    server.holds(&[("one", 1)]);
+    for other in [format!("{}/", server.url), format!("{}/realm", server.url)] {
+        let options = Options { issuer: other.clone(), ..options(KeySource::Discovery) };
+        let issuer = Issuer::new(options, clock(), &TaskTracker::new()).expect("options");
+        let token = signed(&with("iss", json!(other)), ("one", 1));
+        let error = issuer.verify(&token).await.expect_err("another issuer").to_string();
+        assert!(error.contains("another issuer"), "{other}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_must_be_understood_and_is_not_makes_a_token_worthless() {
+    let issuer = issuer(KeySource::Secret(SECRET.to_vec()));
+    let critical =
+        jsonwebtoken::Header { typ: None, ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256) };
+    let mut header = serde_json::to_value(&critical).expect("a header");
+    header["crit"] = json!(["b64"]);
+    header["b64"] = json!(true);
+    let text = |value: &Value| base64url(value.to_string().as_bytes());
+    let signed = format!("{}.{}", text(&header), text(&claims()));
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
+    let token = format!("{signed}.{}", signature.expect("signed"));
+    assert!(refusal(&issuer, &token).await.contains("crit"));
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }

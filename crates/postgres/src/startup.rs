@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller, Identity, Privilege};
+use cenote_catalog::{AuditEntry, Caller, Identity, Privilege};
 use cenote_query::SessionOptions;
 use futures::Sink;
 use pgwire::api::auth::mechanism::{AuthMechanism, AuthMechanismFactory as _, AuthState};
@@ -28,6 +28,8 @@ const SERVER_VERSION: &str = concat!("15.10 (Cenote ", env!("CARGO_PKG_VERSION")
 const CATALOG: &str = "lake";
 /// The schema that every tenant has from its beginning.
 const DEFAULT_SCHEMA: &str = "default";
+/// This door, for the audit.
+const PROTOCOL: &str = "postgres";
 /// Startup parameters that are not settings.
 const NOT_SETTINGS: [&str; 4] = [METADATA_USER, METADATA_DATABASE, "options", "replication"];
 
@@ -116,24 +118,16 @@ async fn audit<C: ClientInfo>(
     identity: Option<&Identity>,
 ) -> PgWireResult<()> {
     let (catalog, _) = connection.door.services.get().ok_or_else(not_ready)?;
-    let (action, outcome) = match identity {
-        Some(_) => ("auth_allow", AuditOutcome::Allow),
-        None => ("auth_deny", AuditOutcome::Deny),
+    let address = Some(client.socket_addr().ip());
+    let entry = match identity {
+        Some(identity) => AuditEntry::done(Caller::of(identity, PROTOCOL).at(address), "auth_allow", ""),
+        None => {
+            let stranger = Caller::stranger(PROTOCOL).at(address);
+            AuditEntry::refused(stranger, "auth_deny", "password authentication failed")
+        }
     };
-    let user = client.metadata().get(METADATA_USER).cloned();
-    let entry = AuditEntry {
-        caller: Caller {
-            actor: identity.map(|identity| identity.token.name.clone()),
-            address: Some(client.socket_addr().ip().to_string()),
-            protocol: "postgres".to_owned(),
-            request_id: None,
-        },
-        action: action.to_owned(),
-        object: user.map(|user| format!("user {user}")),
-        outcome,
-        reason: identity.is_none().then(|| "password authentication failed".to_owned()),
-        detail: None,
-    };
+    let user = client.metadata().get(METADATA_USER).map(|user| format!("user {user}"));
+    let entry = entry.about(user);
     catalog.audit(identity.map(|identity| &identity.scope), entry).await;
     Ok(())
 }
@@ -181,8 +175,9 @@ fn session_options<C: ClientInfo>(client: &C) -> PgWireResult<SessionOptions> {
     Ok(SessionOptions {
         database: database.cloned(),
         settings,
-        protocol: "postgres",
+        protocol: PROTOCOL,
         remote: Some(client.socket_addr().to_string()),
+        request_id: None,
     })
 }
 

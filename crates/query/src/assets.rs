@@ -1,20 +1,20 @@
 //! Who runs the node's assets: registered when the node is composed, because what makes them run comes after SQL.
 
-use cenote_catalog::{AssetRun, Explained, MaterializeRequest, PartitionStatus, Planned, Schedule};
+use cenote_catalog::{AssetRun, Explained, Identity, MaterializeRequest, PartitionStatus, Planned, Schedule};
 use cenote_vocab::{Micros, Scope};
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::Error;
 
-/// Plans, begins and explains runs of assets. The caller has checked who may do what.
+/// Plans, begins and explains runs of assets. The caller has checked who may do what, but for what a plan reaches.
 pub trait Assets: Send + Sync {
     /// Fails if a schedule cannot be understood.
     fn check_schedule(&self, schedule: &Schedule) -> Result<(), Error>;
-    /// Plans a run, and begins it unless it is only asked what it would be.
+    /// Plans a run, and begins it unless it is only asked what it would be. `Denied` if the principal may not run all of it.
     fn materialize<'a>(
         &'a self,
-        scope: &'a Scope,
+        identity: &'a Identity,
         asked: MaterializeRequest,
     ) -> BoxFuture<'a, Result<Planned, Error>>;
     /// Returns when the run is at its end.
@@ -25,10 +25,9 @@ pub trait Assets: Send + Sync {
     /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
     fn rerun<'a>(
         &'a self,
-        scope: &'a Scope,
+        identity: &'a Identity,
         run: Uuid,
         key: Option<String>,
-        actor: &'a str,
     ) -> BoxFuture<'a, Result<Planned, Error>>;
     /// Lets no further task of a run begin, or lets them again.
     fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>>;
@@ -44,10 +43,10 @@ pub trait Assets: Send + Sync {
         scope: &'a Scope,
         of: Option<Uuid>,
     ) -> BoxFuture<'a, Result<Vec<(Uuid, &'static str)>, Error>>;
-    /// Why an asset is as it is, or one partition of it.
+    /// Why an asset is as it is, or one partition of it, as far as the principal may know.
     fn explain_asset<'a>(
         &'a self,
-        scope: &'a Scope,
+        identity: &'a Identity,
         asset: Uuid,
         partition: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Explained>, Error>>;

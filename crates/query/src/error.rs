@@ -47,12 +47,14 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     place: Option<Place>,
+    audited: bool,
 }
 
 impl Error {
     /// An error with the code of its kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, sqlstate: kind.sqlstate(), message: message.into(), hint: None, place: None }
+        let message = message.into();
+        Self { kind, sqlstate: kind.sqlstate(), message, hint: None, place: None, audited: false }
     }
 
     /// An error of any crate below.
@@ -63,7 +65,15 @@ impl Error {
             message: fault.to_string(),
             hint: fault.hint(),
             place: None,
+            audited: fault.is_audited(),
         }
+    }
+
+    /// The same, which the audit tells of.
+    #[must_use]
+    pub(crate) fn audited(mut self) -> Self {
+        self.audited = true;
+        self
     }
 
     /// With a finer code.
@@ -148,6 +158,10 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<String> {
         self.hint.clone()
+    }
+
+    fn is_audited(&self) -> bool {
+        self.audited
     }
 }
 

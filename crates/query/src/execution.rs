@@ -19,8 +19,6 @@ pub struct Bounds {
     pub rows_max: Option<u64>,
     /// A name for the query, chosen by the client.
     pub query_id: Option<String>,
-    /// For the record.
-    pub request_id: Option<String>,
     /// The client has seen the columns that were described: an answer that has others by now is an error.
     pub promised: bool,
 }

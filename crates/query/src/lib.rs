@@ -37,7 +37,7 @@ pub use error::{Error, Place};
 pub use execution::{BatchStream, Bounds, Execution, Outcome};
 pub use jobs::Jobs;
 pub use options::QueryOptions;
-pub use parse::{CopyFormat, CopyHeader, CopyStyle, masked};
+pub use parse::{CopyFormat, CopyHeader, CopyStyle, literal, masked, quote};
 pub use pipeline::{
     GraphEdge, GraphNode, InsertPlan, NewView, NodeKind, OperatorProgress, PartOfChange, Pausing,
     PipelineFailure, PipelineGraph, PipelineProgress, Pipelines, Preview, RestartSinks, Shown, ShownRows,
@@ -47,7 +47,9 @@ pub use plan::STACK_BYTES;
 pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
 };
-pub use session::{AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream};
+pub use session::{
+    AccessTable, AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream,
+};
 pub use statement::{Class, Prepared};
 pub use statement::{plan_id, view_columns};
 

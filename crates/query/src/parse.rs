@@ -16,6 +16,7 @@ mod merge;
 mod parameters;
 mod pipeline;
 mod prepare;
+mod quote;
 mod secrets;
 mod tokens;
 mod words;
@@ -26,9 +27,7 @@ use sqlparser::ast::Statement as SqlStatement;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub(crate) use alter::{Action, AlterSchema, AlterTable, Comment, NewColumn, Position};
-pub(crate) use asset::{
-    AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, literal, parse_rule, quote,
-};
+pub(crate) use asset::{AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, parse_rule};
 pub(crate) use clauses::{PartitionItem, SortItem, TableClauses};
 pub(crate) use column::field_type as column_type;
 pub use copy::{CopyFormat, CopyHeader, CopyStyle};
@@ -40,6 +39,7 @@ pub(crate) use merge::{ALL, NOTHING};
 pub(crate) use pipeline::{
     ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
 };
+pub use quote::{literal, quote};
 pub use secrets::masked;
 pub(crate) use secrets::without_data;
 pub(crate) use tokens::{folded, quoted, span_of, split, text_from, tokenize, word_is, words};

@@ -6,7 +6,7 @@ mod shown;
 
 use std::sync::Arc;
 
-use cenote_catalog::{Identity, Pipeline, TableDef};
+use cenote_catalog::{Caller, Identity, Pipeline, TableDef};
 use cenote_vocab::{ErrorKind, Scope, Txn};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::TaskContext;
@@ -95,6 +95,7 @@ pub trait Pipelines: Send + Sync {
         &'a self,
         identity: &'a Identity,
         view: &'a TableDef,
+        caller: Caller,
     ) -> BoxFuture<'a, Result<(), Error>>;
 }
 
@@ -145,6 +146,8 @@ pub struct NewView {
     pub replaces: Option<Arc<TableDef>>,
     /// Whether the statement waits until it has.
     pub wait: bool,
+    /// Who asks for it, and whence.
+    pub caller: Caller,
 }
 
 /// The tables of a streaming query.

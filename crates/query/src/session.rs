@@ -1,9 +1,11 @@
 //! One client's state: search path, settings, transaction.
 
+mod access;
 mod assets;
 mod audit;
 mod inner;
 mod pipelines;
+mod rights;
 mod statements;
 mod streaming;
 
@@ -22,6 +24,7 @@ use crate::plan::fault;
 use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
 
+pub use access::AccessTable;
 pub use assets::{AssetView, Upstream};
 pub use pipelines::PipelineEdit;
 
@@ -38,6 +41,8 @@ pub struct SessionOptions {
     pub protocol: &'static str,
     /// Address of the client.
     pub remote: Option<String>,
+    /// `X-Request-Id`, where a session is one request.
+    pub request_id: Option<String>,
 }
 
 /// Whether a transaction is open, as ReadyForQuery tells it.
@@ -102,11 +107,14 @@ impl Session {
             }
             prepared = prepared => prepared,
         };
-        if let Err(error) = &prepared {
-            self.inner.audit_denied(error, None).await;
-            self.fail_transaction();
+        match prepared {
+            Ok(prepared) => Ok(prepared),
+            Err(error) => {
+                let error = self.inner.audit_denied(error).await;
+                self.fail_transaction();
+                Err(error)
+            }
         }
-        prepared
     }
 
     async fn prepare_now(&self, sql: &str, declared: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
@@ -136,7 +144,6 @@ impl Session {
         let guard = Guard {
             running: running.clone(),
             deadline: statement::deadline([bounds.timeout, self.inner.settings().statement_timeout()]),
-            request_id: bounds.request_id.clone(),
             promised: bounds.promised,
         };
         let answer = match self
@@ -149,12 +156,12 @@ impl Session {
         };
         match answer {
             Ok(answer) => {
-                self.inner.audit_statement(prepared, bounds.request_id.as_deref()).await;
+                self.inner.audit_statement(prepared).await;
                 running.enter("RUNNING");
                 Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
             }
             Err(error) => {
-                self.inner.audit_denied(&error, bounds.request_id.as_deref()).await;
+                let error = self.inner.audit_denied(error).await;
                 engine.registry().end(&running, Some(&error));
                 self.inner.runs(None);
                 if !matches!(prepared.parsed(), Parsed::Command(Command::Commit | Command::Rollback)) {
@@ -178,7 +185,7 @@ impl Session {
             Box::pin(self.inner.roll_back(transaction)).await;
             return Ok(None);
         }
-        Box::pin(self.inner.commit(transaction, None)).await // a door that awaits it stays of a size
+        Box::pin(self.inner.commit(transaction)).await // a door that awaits it stays of a size
     }
 
     /// What the ledger keeps beside the setting `idempotency_key` of the next commit.

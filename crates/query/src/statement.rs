@@ -3,6 +3,9 @@
 mod alter;
 mod answer;
 pub(crate) mod asset;
+mod asset_check;
+mod asset_create;
+pub(crate) mod asset_lookup;
 mod asset_rules;
 mod asset_slice;
 mod asset_task;
@@ -137,7 +140,7 @@ async fn run_command(
 ) -> Result<Answer, Error> {
     match command {
         Command::Begin(characteristics) => transact::begin(session, *characteristics),
-        Command::Commit => transact::commit(session, guard).await,
+        Command::Commit => transact::commit(session).await,
         Command::Rollback => transact::rollback(session).await,
         Command::SetTransaction(characteristics) => transact::set_transaction(session, *characteristics),
         Command::SetCharacteristics(characteristics) => {
@@ -179,7 +182,7 @@ async fn run_command(
         Command::PauseJob { name, paused } => job::pause(session, name, *paused).await,
         Command::AlterTable(alter) => Box::pin(alter::alter_table(session, alter, prepared, guard)).await,
         Command::AlterSchema(alter) => schemas::alter(session, alter, prepared, guard).await,
-        Command::Comment(comment) => Box::pin(alter::comment(session, comment, prepared, guard)).await,
+        Command::Comment(comment) => Box::pin(alter::comment(session, comment, prepared)).await,
     }
 }
 

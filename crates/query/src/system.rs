@@ -110,6 +110,14 @@ impl Rows {
     }
 }
 
+/// What a row about a table takes to be seen: those that tell of values in it take what reading it takes.
+fn needed(group: &str, name: &str) -> Privilege {
+    match (group, name) {
+        ("storage", _) | ("flow", "asset_partitions" | "check_results") => Privilege::Select,
+        _ => Privilege::Use,
+    }
+}
+
 /// The rows that the identity may see.
 pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Result<RecordBatch, Error> {
     columns(facts, group, name)?;
@@ -123,7 +131,7 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
         return access::rows(facts, name).await;
     }
     if (group, name) == ("storage", maintenance::NAME) {
-        return visible(maintenance::rows(facts).await?, &facts.identity);
+        return maintenance::rows(facts).await; // those that it may see, and no others are made
     }
     let batch =
         facts.engine.lake().catalog.system_rows(&facts.identity.scope, &format!("{group}.{name}")).await?;
@@ -131,7 +139,7 @@ pub(crate) async fn rows(facts: &SessionFacts, group: &str, name: &str) -> Resul
         ("stream", "pipelines") => without_secrets(&batch)?,
         _ => batch,
     };
-    visible(batch, &facts.identity)
+    visible(batch, &facts.identity, needed(group, name))
 }
 
 /// Scripts as everybody may see them; who may administer a pipeline asks SHOW CREATE PIPELINE.
@@ -144,8 +152,8 @@ fn without_secrets(pipelines: &RecordBatch) -> Result<RecordBatch, Error> {
     RecordBatch::try_new(pipelines.schema(), columns).map_err(internal)
 }
 
-/// Only rows about objects on which the identity has any privilege, unless it may read all metadata.
-fn visible(batch: RecordBatch, identity: &Identity) -> Result<RecordBatch, Error> {
+/// Only rows about objects on which the identity has the privilege, unless it may read all metadata.
+fn visible(batch: RecordBatch, identity: &Identity, privilege: Privilege) -> Result<RecordBatch, Error> {
     if identity.allows_everywhere(Privilege::ReadMetadata) {
         return Ok(batch);
     }
@@ -161,9 +169,9 @@ fn visible(batch: RecordBatch, identity: &Identity) -> Result<RecordBatch, Error
     };
     let (Some(schemas), Some(names)) = (text("schema_name"), named) else { return Ok(batch) };
     let is_known = |schema: &str, name: &str| match about {
-        Rows::Tables => identity.allows(Privilege::Use, schema, Some(name)),
-        Rows::Pipelines => authorize(identity, Privilege::Use, Object::Pipeline(schema, name)),
-        Rows::Schemas | Rows::Others => identity.allows(Privilege::Use, schema, None),
+        Rows::Tables => identity.allows(privilege, schema, Some(name)),
+        Rows::Pipelines => authorize(identity, privilege, Object::Pipeline(schema, name)),
+        Rows::Schemas | Rows::Others => identity.allows(privilege, schema, None),
     };
     let kept: BooleanArray = (0..batch.num_rows())
         .map(|row| {

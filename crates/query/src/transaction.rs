@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Code, ColumnEdge, Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange, Producer,
-    RunOf, SchemaDef, TableChange, TableDef,
+    Caller, Code, ColumnEdge, Commit, Committed, Facts, Identity, Input, Names, NewTable, ObjectChange,
+    Producer, RunOf, SchemaDef, TableChange, TableDef,
 };
 use cenote_table::{ChangingGuard, Lake, Staging, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, SchemaId, TableId, Txn};
@@ -133,7 +133,7 @@ impl Staged {
         lake: &Lake,
         identity: &Identity,
         base: Txn,
-        request_id: Option<String>,
+        caller: Caller,
         once: Option<Producer>,
     ) -> Result<Committed, Failure> {
         let mut tables = Vec::with_capacity(self.rows.len());
@@ -159,7 +159,7 @@ impl Staged {
             facts: Facts {
                 run: self.run(lake),
                 code: self.code(),
-                ..facts(identity, self.operation, &self.sql, &self.inputs, request_id)
+                ..facts(caller, self.operation, &self.sql, &self.inputs)
             },
             tables,
             objects: self.objects.clone(),
@@ -247,18 +247,16 @@ pub(crate) fn client_producer(identity: &Identity, key: &str, state: Option<Vec<
 
 /// The lineage of a commit.
 pub(crate) fn facts(
-    identity: &Identity,
+    caller: Caller,
     operation: &str,
     sql: &[String],
     inputs: &BTreeMap<TableId, Txn>,
-    request_id: Option<String>,
 ) -> Facts {
     Facts {
         operation: operation.to_owned(),
         sql: (!sql.is_empty())
             .then(|| sql.iter().map(|text| without_data(text)).collect::<Vec<_>>().join(";\n")),
-        actor: Some(identity.token.name.clone()),
-        request_id,
+        caller,
         message: None,
         inputs: inputs
             .iter()

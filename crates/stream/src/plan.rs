@@ -38,7 +38,7 @@ use cenote_catalog::{MATERIALIZED, Pipeline, TableDef};
 use cenote_codec::record::changing;
 use cenote_connect::{EVENT_TIME, Reach, SinkOptions, WEIGHT, stamped};
 use cenote_query::{
-    Engine, PipelineGraph, ScriptStatement, Session, SessionOptions, StreamTables, parse_script,
+    Engine, PipelineGraph, ScriptStatement, Session, SessionOptions, StreamTables, parse_script, quote,
 };
 use cenote_table::Lake;
 use cenote_vocab::Scope;
@@ -189,8 +189,7 @@ impl Planner {
         pipeline: &Pipeline,
         reach: &Reach,
     ) -> Result<Self, Error> {
-        let path: Vec<String> =
-            pipeline.search_path.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        let path: Vec<String> = pipeline.search_path.iter().map(|name| quote(name)).collect();
         let options = SessionOptions {
             settings: vec![("search_path".to_owned(), path.join(", "))],
             protocol: "pipeline",
@@ -399,7 +398,6 @@ impl Planner {
         let name = match &self.options.bad_data_table {
             Some(name) => name.clone(),
             None => {
-                let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
                 format!("{}.{}", quote(&pipeline.schema), quote(&format!("{}_bad", pipeline.name)))
             }
         };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cenote_catalog::{Desired, Identity, MATERIALIZED, Pipeline, TableDef};
+use cenote_catalog::{Caller, Desired, Identity, MATERIALIZED, Pipeline, TableDef};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
 use cenote_query::{
@@ -447,8 +447,9 @@ impl Pipelines for Streams {
         &'a self,
         identity: &'a Identity,
         view: &'a TableDef,
+        caller: Caller,
     ) -> BoxFuture<'a, Result<(), cenote_query::Error>> {
-        self.drop_view_now(identity, view).map(outward).boxed()
+        async move { outward(self.drop_view_now((identity, &caller), view).await) }.boxed()
     }
 }
 

@@ -135,7 +135,7 @@ pub fn line_protocol(body: &str) -> WriteRequest {
         ack: None,
         accept_partial: true,
         idempotency_key: None,
-        request_id: None,
+        caller: None,
     }
 }
 

@@ -64,4 +64,9 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
     fn hint(&self) -> Option<String> {
         None
     }
+
+    /// True once it is in the audit: who passes it on need not tell of it again.
+    fn is_audited(&self) -> bool {
+        false
+    }
 }

@@ -8,7 +8,7 @@ use cenote_vocab::{Micros, Txn};
 use parking_lot::RwLock;
 
 use super::right::{Fits, Place, Right};
-use super::{Object, Principal, Privilege, Privileges};
+use super::{Giving, Object, Principal, Privilege, Privileges};
 
 /// For how long the book of a process that is not the only writer is believed.
 const BELIEVED_MICROS: i64 = 30_000_000;
@@ -126,6 +126,8 @@ pub struct AccessBook {
     /// What is granted, on objects that are there.
     pub grants: Vec<Granted>,
     by_token: HashMap<i64, Holder>,
+    /// Roles that somebody has by itself.
+    by_member: HashMap<Principal, BTreeSet<String>>,
 }
 
 /// What one token's owner has.
@@ -148,14 +150,18 @@ impl AccessBook {
                 Principal::Token(id) | Principal::Claims(id) => of_tokens.entry(*id).or_default().push(at),
             }
         }
-        let in_roles = members.iter().filter_map(|one| match &one.member {
+        let mut by_member: HashMap<Principal, BTreeSet<String>> = HashMap::new();
+        for one in &members {
+            by_member.entry(one.member.clone()).or_default().insert(one.role.clone());
+        }
+        let in_roles = by_member.keys().filter_map(|member| match member {
             Principal::Token(id) | Principal::Claims(id) => Some(*id),
             Principal::Role(_) => None,
         });
         let tokens: BTreeSet<i64> = in_roles.chain(of_tokens.keys().copied()).collect();
         let holder = |id: i64| {
-            let mut roles = roles_of(&members, &Principal::Token(id));
-            roles.extend(roles_of(&members, &Principal::Claims(id)));
+            let mut roles = roles_of(&by_member, Principal::Token(id));
+            roles.extend(roles_of(&by_member, Principal::Claims(id)));
             let built_in = roles.iter().filter_map(|role| Privileges::of_role(role));
             let everywhere = built_in.flat_map(Privileges::iter).collect();
             let mut held = of_tokens.get(&id).cloned().unwrap_or_default();
@@ -163,7 +169,7 @@ impl AccessBook {
             Holder { roles, everywhere, grants: held }
         };
         let by_token = tokens.into_iter().map(|id| (id, holder(id))).collect();
-        Self { by_token, roles, members, grants }
+        Self { by_token, by_member, roles, members, grants }
     }
 
     /// Roles that a token's owner has, by itself or through other roles.
@@ -172,19 +178,32 @@ impl AccessBook {
     }
 
     /// Roles that the claims of its bearer tokens give to a token's owner.
-    pub(crate) fn claimed(&self, token: i64) -> BTreeSet<&str> {
-        let claims = Principal::Claims(token);
-        self.members.iter().filter(|one| one.member == claims).map(|one| one.role.as_str()).collect()
+    pub fn claimed(&self, token: i64) -> BTreeSet<&str> {
+        let claimed = self.by_member.get(&Principal::Claims(token));
+        claimed.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// True if whoever has `role` has `other` too.
     pub fn implies(&self, role: &str, other: &str) -> bool {
-        role == other || roles_of(&self.members, &Principal::Role(role.to_owned())).contains(other)
+        role == other || roles_of(&self.by_member, Principal::Role(role.to_owned())).contains(other)
     }
 
     /// True for a role that was made, and for the built-in ones.
     pub fn has_role(&self, name: &str) -> bool {
         Privileges::of_role(name).is_some() || self.roles.iter().any(|role| role.name == name)
+    }
+
+    /// Of roles and grants those that give somebody a privilege.
+    pub(super) fn giving(&self, token: i64, privilege: Privilege, object: Object<'_>) -> Vec<Giving> {
+        let Some(holder) = self.by_token.get(&token) else { return Vec::new() };
+        let built_in = |role: &&String| {
+            Privileges::of_role(role)
+                .is_some_and(|privileges| Right::everywhere(privileges).gives(privilege, object))
+        };
+        let roles = holder.roles.iter().filter(built_in).cloned().map(Giving::Role);
+        let held = holder.grants.iter().filter_map(|at| self.grants.get(*at));
+        let held = held.filter(|grant| grant.right().gives(privilege, object)).cloned();
+        roles.chain(held.map(Giving::Granted)).collect()
     }
 
     pub(super) fn rights(&self, token: i64) -> impl Iterator<Item = Right<'_>> {
@@ -196,13 +215,13 @@ impl AccessBook {
 }
 
 /// All roles that somebody has, through other roles too. Circles end where they began.
-fn roles_of(members: &[Membership], who: &Principal) -> BTreeSet<String> {
+fn roles_of(by_member: &HashMap<Principal, BTreeSet<String>>, who: Principal) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut next = vec![who.clone()];
+    let mut next = vec![who];
     while let Some(member) = next.pop() {
-        for one in members.iter().filter(|one| one.member == member) {
-            if found.insert(one.role.clone()) {
-                next.push(Principal::Role(one.role.clone()));
+        for role in by_member.get(&member).into_iter().flatten() {
+            if found.insert(role.clone()) {
+                next.push(Principal::Role(role.clone()));
             }
         }
     }

@@ -38,10 +38,11 @@ use Privilege::{
     Alter, Create, Delete, Drop, Insert, Manage, Monitor, ReadMetadata, Run, Select, Update, Use,
 };
 
-const ALL: [Privilege; 12] =
-    [Use, Select, Insert, Update, Delete, Create, Run, Alter, Drop, Monitor, ReadMetadata, Manage];
-
 impl Privilege {
+    /// All of them.
+    pub const ALL: [Self; 12] =
+        [Use, Select, Insert, Update, Delete, Create, Run, Alter, Drop, Monitor, ReadMetadata, Manage];
+
     /// As GRANT writes it.
     pub fn word(self) -> &'static str {
         match self {
@@ -62,7 +63,7 @@ impl Privilege {
 
     /// The privilege of a word, in capitals.
     pub fn of_word(word: &str) -> Option<Self> {
-        ALL.into_iter().find(|privilege| privilege.word() == word)
+        Privilege::ALL.into_iter().find(|privilege| privilege.word() == word)
     }
 
     /// The permission of a token that holds it everywhere.
@@ -106,7 +107,7 @@ impl Privileges {
 
     /// Those that were given by name, in order.
     pub fn iter(self) -> impl Iterator<Item = Privilege> {
-        ALL.into_iter().filter(move |privilege| self.0 & 1 << *privilege as u8 != 0)
+        Privilege::ALL.into_iter().filter(move |privilege| self.0 & 1 << *privilege as u8 != 0)
     }
 
     /// What a built-in role may do, everywhere in its tenant; `None` for the name of no such role.
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn words_are_read_back_and_permissions_give_what_they_name() {
-        for privilege in ALL {
+        for privilege in Privilege::ALL {
             assert_eq!(Privilege::of_word(privilege.word()), Some(privilege));
             let permissions = Permissions::NONE.with(privilege.permission());
             assert!(Privileges::from(permissions).allow(privilege), "{privilege}");
@@ -162,8 +163,9 @@ mod tests {
     #[test]
     fn manage_gives_all_and_nothing_else_gives_manage() {
         let manage = Privileges::default().with(Manage);
-        assert!(ALL.into_iter().all(|privilege| manage.allow(privilege)));
-        let others: Privileges = ALL.into_iter().filter(|privilege| *privilege != Manage).collect();
+        assert!(Privilege::ALL.into_iter().all(|privilege| manage.allow(privilege)));
+        let others: Privileges =
+            Privilege::ALL.into_iter().filter(|privilege| *privilege != Manage).collect();
         assert!(!others.allow(Manage));
         assert!(Privileges::default().with(Insert).allow(Use) && !Privileges::default().allow(Use));
         assert!(!Privileges::default().with(Insert).allow(Select));

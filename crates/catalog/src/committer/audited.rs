@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use cenote_vocab::{Micros, Txn};
 
 use super::step::Step;
-use crate::{
-    AccessChange, AuditEntry, AuditOutcome, AuditRow, Caller, FlowChange, GrantChange, ObjectChange, Op,
-    Privilege,
-};
+use crate::{AccessChange, AuditEntry, AuditRow, FlowChange, GrantChange, ObjectChange, Op, Privilege};
 
 impl Step<'_> {
     /// True if the commit changes rights, or recipes and checks.
@@ -20,8 +17,6 @@ impl Step<'_> {
     /// Who changed what: one row per commit, with the commit's id.
     pub(super) fn audited(&self, at: Micros) -> AuditRow {
         let facts = &self.commit.facts;
-        let caller =
-            Caller { actor: facts.actor.clone(), request_id: facts.request_id.clone(), ..Caller::default() };
         let altered =
             self.commit.tables.iter().filter(|change| change.ops.iter().any(|op| matches!(op, Op::Alter(_))));
         let altered = altered.filter_map(|change| self.world.def(change.table)).map(|def| def.full_name());
@@ -32,14 +27,9 @@ impl Step<'_> {
             _ => false,
         };
         let action = if self.commit.objects.iter().any(grants) { "grant" } else { "ddl" };
-        let entry = AuditEntry {
-            caller,
-            action: action.to_owned(),
-            object: Some(objects.into_iter().collect::<Vec<_>>().join(", ")),
-            outcome: AuditOutcome::Allow,
-            reason: None,
-            detail: Some(facts.operation.clone()),
-        };
+        let object = objects.into_iter().collect::<Vec<_>>().join(", ");
+        let entry =
+            AuditEntry::done(facts.caller.clone(), action, object).with_detail(Some(&facts.operation));
         AuditRow { id: self.commit.commit_id, at, times: 1, entry }
     }
 

@@ -14,7 +14,7 @@ use super::{Ask, Committed};
 use crate::inner::Inner;
 use crate::ledger::Standing;
 use crate::sql::{Failure, Transaction, head, lease, producer};
-use crate::{Commit, Error, Facts, reruns};
+use crate::{Commit, Error, Facts, grants, reruns};
 
 /// How often a transaction that met another one is run again.
 const BUSY_RETRIES_MAX: u32 = 20;
@@ -60,6 +60,11 @@ impl Group {
     pub(super) async fn commit(&mut self, asks: Vec<Ask>) {
         let started = std::time::Instant::now();
         let answers = self.answer(&asks).await;
+        // Before anybody is told, and though whoever asked may have gone.
+        let concerns = |ask: &Ask| matches!(ask, Ask::Commit(commit, _) if grants::concerns(commit));
+        if asks.iter().any(concerns) {
+            grants::refresh(&self.inner, self.scope.catalog()).await;
+        }
         for (ask, answer) in asks.into_iter().zip(answers) {
             self.inner.metrics.observe(started.elapsed(), &answer_outcome(&answer));
             // Whoever asked may have gone; what was committed stays.

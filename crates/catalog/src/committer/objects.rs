@@ -67,6 +67,9 @@ impl Step<'_> {
                 return Ok(None);
             }
         }
+        if let AccessChange::Grant(grant) = &change {
+            self.check_granted(&grant.target)?;
+        }
         if let AccessChange::Grant(grant) | AccessChange::Own(grant) | AccessChange::Revoke(grant) =
             &mut change
             && let GrantTarget::Schema(name) = &grant.target
@@ -74,6 +77,20 @@ impl Step<'_> {
             grant.target = GrantTarget::SchemaOf(self.world.names.schema(name)?.0.id);
         }
         Ok(Some(change))
+    }
+
+    /// Fails for a grant on something that was resolved and is gone by now.
+    fn check_granted(&self, target: &GrantTarget) -> Result<(), Error> {
+        let names = &self.world.names;
+        match target {
+            GrantTarget::SchemaOf(id) if !names.schemas.values().any(|(schema, _)| schema.id == *id) => {
+                Err(Error::SchemaNotFound { name: id.to_string(), nearest: None })
+            }
+            GrantTarget::Table(id) | GrantTarget::Asset(id) if names.table_by_id(*id).is_none() => {
+                Err(Error::TableNotFound { name: id.to_string(), nearest: None })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn create_schema(&mut self, name: &str, if_not_exists: bool) -> Result<(), Error> {

@@ -273,7 +273,7 @@ impl<'a> Step<'a> {
             Arc::make_mut(&mut self.world.names).ddl_txn = self.txn;
         }
         let committed_at = head.committed;
-        if (ddl || self.is_audited()) && self.commit.facts.actor.is_some() {
+        if (ddl || self.is_audited()) && self.commit.facts.caller.actor.is_some() {
             self.writes.audit.push(self.audited(committed_at));
         }
         self.settle_tallies();

@@ -593,7 +593,7 @@ const SYSTEM_TABLES: &[SystemTable] = &[
         ],
         private: true,
         query: "SELECT at_us, audit_id, actor, address, protocol, action, object, outcome, reason, request_id, detail, times \
-                FROM cn_audit WHERE catalog_id = :catalog ORDER BY at_us, audit_id",
+                FROM cn_audit WHERE catalog_id = :catalog ORDER BY at_us DESC, audit_id DESC LIMIT 10000",
     },
     SystemTable {
         name: "meta.events",

@@ -3,13 +3,14 @@
 use cenote_vocab::{CatalogId, Micros};
 use uuid::Uuid;
 
+use super::history::cut;
 use super::{Cell, Database, Failure, Row, Transaction};
 use crate::Error;
 use crate::audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
 use crate::registry::AUDIT;
 
-/// The most characters of an object or a detail.
-const TEXT_CHARS_MAX: usize = 4_000;
+/// The most bytes of a text.
+const TEXT_BYTES_MAX: usize = 4_000;
 
 /// Adds rows.
 pub(crate) async fn insert(
@@ -26,22 +27,22 @@ fn cells(catalog: CatalogId, row: &AuditRow) -> Vec<Cell> {
         catalog.0.into(),
         row.at.0.into(),
         row.id.into(),
-        entry.caller.actor.clone().map(cut).into(),
-        entry.caller.address.clone().into(),
+        text(entry.caller.actor.as_ref()),
+        text(entry.caller.address.as_ref()),
         entry.caller.protocol.as_str().into(),
         entry.action.as_str().into(),
-        entry.object.clone().map(cut).into(),
+        text(entry.object.as_ref()),
         entry.outcome.word().into(),
-        entry.reason.clone().map(cut).into(),
-        entry.caller.request_id.clone().map(cut).into(),
-        entry.detail.clone().map(cut).into(),
+        text(entry.reason.as_ref()),
+        text(entry.caller.request_id.as_ref()),
+        text(entry.detail.as_ref()),
         row.times.into(),
     ]
 }
 
 /// What people and clients write is stored as far as both databases can.
-fn cut(text: String) -> String {
-    text.chars().filter(|c| *c != '\0').take(TEXT_CHARS_MAX).collect()
+fn text(text: Option<&String>) -> Cell {
+    text.map(|text| cut(text, TEXT_BYTES_MAX)).into()
 }
 
 /// The same was refused so many times more.
@@ -60,12 +61,22 @@ pub(crate) async fn count(
     Ok(())
 }
 
-/// Forgets what happened before `before`, in every tenant.
-pub(crate) async fn sweep(database: &Database, before: Micros) -> Result<(), Failure> {
+/// Forgets what happened to a tenant before `before`, the oldest `rows_max` of it; answers how many.
+pub(crate) async fn sweep(
+    database: &Database,
+    catalog: CatalogId,
+    before: Micros,
+    rows_max: u32,
+) -> Result<u64, Failure> {
     let mut transaction = database.write().await?;
-    let statement = transaction.statement("DELETE FROM cn_audit WHERE at_us < ?").bind(before.0);
-    transaction.execute(statement).await?;
-    transaction.commit().await
+    let text = format!(
+        "DELETE FROM cn_audit WHERE catalog_id = ? AND audit_id IN (SELECT audit_id FROM cn_audit \
+         WHERE catalog_id = ? AND at_us < ? ORDER BY at_us, audit_id LIMIT {rows_max})"
+    );
+    let statement = transaction.statement(&text).bind(catalog.0).bind(catalog.0).bind(before.0);
+    let gone = transaction.execute(statement).await?;
+    transaction.commit().await?;
+    Ok(gone)
 }
 
 /// Rows of a tenant, newest first.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Cell, Failure, Row, Transaction};
 use crate::Error;
 use crate::access::{AccessBook, AccessChange, GrantChange, GrantKind, GrantTarget, Principal, Privilege};
-use crate::access::{Granted, Membership, Role};
+use crate::access::{Granted, Membership, Privileges, Role};
 use crate::registry::{GRANT, ROLE, ROLE_MEMBER};
 
 /// Carries out what a commit says of roles and grants.
@@ -25,19 +25,29 @@ pub(crate) async fn apply(
         }
         AccessChange::DropRole(name) => drop_role(transaction, catalog, name).await,
         AccessChange::AddMember { role, member } => {
+            check_role(transaction, catalog, role).await?;
+            check_principal(transaction, catalog, member).await?;
             let row = vec![catalog.0.into(), role.as_str().into(), member.stored().into(), txn.into()];
             transaction.insert_missing(&ROLE_MEMBER, &[row]).await
         }
         AccessChange::RemoveMember { role, member } => {
-            let statement = transaction
-                .statement("DELETE FROM cn_role_member WHERE catalog_id = ? AND role = ? AND member = ?")
-                .bind(catalog.0)
-                .bind(role.as_str())
-                .bind(member.stored());
-            transaction.execute(statement).await?;
+            // What a claim gave goes too: until the next token says it again.
+            let claimed = match member {
+                Principal::Token(id) => Some(Principal::Claims(*id)),
+                Principal::Claims(_) | Principal::Role(_) => None,
+            };
+            for member in std::iter::once(member).chain(&claimed) {
+                let statement = transaction
+                    .statement("DELETE FROM cn_role_member WHERE catalog_id = ? AND role = ? AND member = ?")
+                    .bind(catalog.0)
+                    .bind(role.as_str())
+                    .bind(member.stored());
+                transaction.execute(statement).await?;
+            }
             Ok(())
         }
         AccessChange::Grant(grant) | AccessChange::Own(grant) => {
+            check_principal(transaction, catalog, &grant.principal).await?;
             let row = |privilege: &Privilege| {
                 let mut row = key(catalog, grant, *privilege);
                 row.extend([grant.by.into(), now.0.into(), txn.into()]);
@@ -60,6 +70,30 @@ pub(crate) async fn apply(
             Ok(())
         }
     }
+}
+
+async fn check_principal(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    principal: &Principal,
+) -> Result<(), Failure> {
+    match principal {
+        Principal::Role(name) => check_role(transaction, catalog, name).await,
+        Principal::Token(_) | Principal::Claims(_) => Ok(()),
+    }
+}
+
+/// `RoleNotFound` unless the role is there: it may have gone since it was looked for.
+async fn check_role(transaction: &mut Transaction, catalog: CatalogId, name: &str) -> Result<(), Failure> {
+    let is_there =
+        Privileges::of_role(name).is_some() || made_roles(transaction, catalog).await?.contains(name);
+    if is_there { Ok(()) } else { Err(Error::RoleNotFound(name.to_owned()).into()) }
+}
+
+async fn made_roles(transaction: &mut Transaction, catalog: CatalogId) -> Result<BTreeSet<String>, Failure> {
+    let statement = transaction.statement("SELECT name FROM cn_role WHERE catalog_id = ?").bind(catalog.0);
+    let mut rows = transaction.query(statement).await?;
+    Ok(rows.iter_mut().map(Row::text).collect::<Result<_, _>>()?)
 }
 
 /// The key of one row of `cn_grant`.
@@ -139,16 +173,19 @@ pub(crate) async fn forget(
     Ok(())
 }
 
-/// Gives a principal these roles and no others.
+/// Gives a principal these roles and no others, of those that are there.
 pub(crate) async fn set_roles(
     transaction: &mut Transaction,
     catalog: CatalogId,
-    (member, roles): (&Principal, &BTreeSet<&str>),
+    (member, roles): (&Principal, &BTreeSet<String>),
     txn: Txn,
 ) -> Result<(), Failure> {
     forget(transaction, catalog, member).await?;
-    let row = |role: &&str| vec![catalog.0.into(), (*role).into(), member.stored().into(), txn.into()];
-    let rows: Vec<Vec<Cell>> = roles.iter().map(row).collect();
+    let made = made_roles(transaction, catalog).await?;
+    let is_there = |role: &&String| Privileges::of_role(role).is_some() || made.contains(*role);
+    let row =
+        |role: &String| vec![catalog.0.into(), role.as_str().into(), member.stored().into(), txn.into()];
+    let rows: Vec<Vec<Cell>> = roles.iter().filter(is_there).map(row).collect();
     transaction.insert_missing(&ROLE_MEMBER, &rows).await
 }
 

@@ -76,8 +76,8 @@ fn txn_cells(catalog: CatalogId, row: &TxnRow) -> Vec<Cell> {
         facts.run.map(RunOf::id).into(),
         Cell::Null,
         facts.code.as_ref().map(|code| code.id).into(),
-        facts.actor.as_deref().map(|actor| cut(actor, NAME_BYTES_MAX)).into(),
-        facts.request_id.as_deref().map(|id| cut(id, NAME_BYTES_MAX)).into(),
+        facts.caller.actor.as_deref().map(|actor| cut(actor, NAME_BYTES_MAX)).into(),
+        facts.caller.request_id.as_deref().map(|id| cut(id, NAME_BYTES_MAX)).into(),
         facts.message.as_deref().map(storable).into(),
         extra.into(),
     ]
@@ -126,7 +126,7 @@ fn storable(text: &str) -> String {
 }
 
 /// At most `bytes_max` bytes of a text, whole characters, without NUL.
-pub(super) fn cut(text: &str, bytes_max: usize) -> String {
+pub(crate) fn cut(text: &str, bytes_max: usize) -> String {
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -134,7 +134,7 @@ fn query_cells(
         table,
         "SUCCEEDED".into(),
         "person".into(),
-        facts.actor.as_deref().map(|actor| cut(actor, NAME_BYTES_MAX)).into(),
+        facts.caller.actor.as_deref().map(|actor| cut(actor, NAME_BYTES_MAX)).into(),
         Cell::Null,
         uuid::Uuid::nil().into(),
         0_i64.into(),

@@ -142,3 +142,61 @@ pub(crate) async fn another_tenants_grants_are_none_of_mine(fixture: Fixture) {
         fixture.change_object(change(AccessChange::Grant(nowhere))).await.expect_err("no such schema");
     assert!(matches!(error, Error::SchemaNotFound { .. }), "{error}");
 }
+
+pub(crate) async fn nothing_is_granted_to_or_on_what_is_gone(fixture: Fixture) {
+    let ada = nobody(&fixture, "ada").await;
+    let role = |name: &str| Principal::Role(name.into());
+    let cpu = fixture.create("cpu").await;
+    let to_role = |name: &str| {
+        change(AccessChange::Grant(grant(role(name), Privilege::Select, GrantTarget::Table(cpu))))
+    };
+    let has = |role: &str, member: Principal| change(AccessChange::AddMember { role: role.into(), member });
+    for refused in [to_role("team"), has("team", Principal::Token(ada.token.id)), has("reader", role("team"))]
+    {
+        let error = fixture.change_object(refused.clone()).await.expect_err("no such role");
+        assert!(error.to_string().contains("role \"team\" does not exist"), "{refused:?}: {error}");
+    }
+    let made = vec![change(AccessChange::CreateRole("team".into())), to_role("team")];
+    fixture.catalog.apply(Commit { objects: made, ..fixture.commit() }).await.expect("its own role");
+    let gone = vec![change(AccessChange::DropRole("team".into())), to_role("team")];
+    fixture.catalog.apply(Commit { objects: gone, ..fixture.commit() }).await.expect_err("dropped before");
+    fixture.change_object(to_role("reader")).await.expect("a built-in role is there");
+
+    let make = || ObjectChange::CreateSchema { name: "app".into(), if_not_exists: false };
+    fixture.change_object(make()).await.expect("made");
+    let id = fixture.catalog.schema_id(&fixture.scope, "app").await.expect("read").expect("the schema");
+    let drop = ObjectChange::DropSchema { name: "app".into(), cascade: false, if_exists: false };
+    fixture.change_object(drop).await.expect("dropped");
+    fixture.change_object(make()).await.expect("another of its name");
+    let on = |target| change(AccessChange::Grant(grant(role("team"), Privilege::Use, target)));
+    fixture.change_object(on(GrantTarget::SchemaOf(id))).await.expect_err("that one is gone");
+    let dropped = ObjectChange::DropTable {
+        schema: "default".into(),
+        name: "cpu".into(),
+        if_exists: false,
+        view: false,
+    };
+    fixture.change_object(dropped).await.expect("dropped");
+    fixture.change_object(to_role("team")).await.expect_err("that one is gone");
+    let book = fixture.catalog.access(&fixture.scope).await.expect("read");
+    assert!(book.grants.is_empty() && book.members.is_empty(), "{book:?}");
+}
+
+/// Begins something, and goes away before it is done.
+async fn begun_and_left<T>(work: impl Future<Output = T>) {
+    let mut work = Box::pin(work);
+    assert!(futures::poll!(work.as_mut()).is_pending(), "it was not done at once");
+}
+
+pub(crate) async fn a_change_of_rights_holds_though_who_made_it_has_left(fixture: Fixture) {
+    let ada = nobody(&fixture, "ada").await;
+    let cpu = fixture.create("cpu").await;
+    let own = grant(Principal::Token(ada.token.id), Privilege::Select, GrantTarget::Table(cpu));
+    begun_and_left(fixture.change_object(change(AccessChange::Grant(own.clone())))).await;
+    // Commits are answered in their order.
+    fixture.create("mem").await;
+    assert!(reads(&ada, "cpu"), "granted, though nobody waited for it");
+    begun_and_left(fixture.change_object(change(AccessChange::Revoke(own)))).await;
+    fixture.create("disk").await;
+    assert!(!reads(&ada, "cpu"), "taken away at once");
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 use cenote_catalog::{Error, Grant, NewToken, Privilege, TokenChange};
 use cenote_vocab::{Micros, Permission, Permissions};
 
+use cenote_testkit::{PATIENCE, settles};
+
 use crate::fixture::Fixture;
 
 fn token(name: &str, permissions: Permissions) -> NewToken {
@@ -134,4 +136,22 @@ pub(crate) async fn last_use_is_noted(fixture: Fixture) {
     fixture.stop.cancel();
     fixture.tasks.wait().await;
     assert_eq!(catalog.tokens(scope).await.expect("one")[0].last_used, Some(used), "once a minute at most");
+}
+
+pub(crate) async fn a_token_that_is_switched_off_stays_out_though_who_did_it_has_left(fixture: Fixture) {
+    let (catalog, scope) = (&fixture.catalog, &fixture.scope);
+    let (made, secret) =
+        catalog.create_token(scope, token("t", Permissions::ADMIN), None).await.expect("made");
+    catalog.create_token(scope, token("other", Permissions::ADMIN), None).await.expect("made");
+    let identity = catalog.authenticate(&secret).await.expect("proven");
+    let off = TokenChange { enabled: Some(false), ..TokenChange::default() };
+    {
+        let mut change = Box::pin(catalog.change_token(scope, made.id, off));
+        assert!(futures::poll!(change.as_mut()).is_pending(), "it was not done at once");
+    }
+    settles("the token to be off", PATIENCE, async || catalog.authenticate(&secret).await.is_err()).await;
+    assert!(!catalog.is_valid(&identity).await.expect("read"));
+    assert!(
+        !catalog.tokens(scope).await.expect("read").iter().any(|token| token.id == made.id && token.enabled)
+    );
 }

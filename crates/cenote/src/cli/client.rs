@@ -327,7 +327,7 @@ impl Embedded {
             ack: Some(Ack::Committed),
             accept_partial: false,
             idempotency_key: Some(upload.key),
-            request_id: None,
+            caller: None,
         };
         let written = self
             .node

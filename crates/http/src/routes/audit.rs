@@ -11,10 +11,12 @@ use crate::app::App;
 use crate::call::Call;
 use crate::parameters::instant;
 use crate::problem::Problem;
+use crate::routes::page::{self, Limits};
 
-/// Rows of one answer, at most (`audit_page_max`).
-const LIMIT_MAX: u64 = 1_000;
-const LIMIT_DEFAULT: u64 = 100;
+/// Rows of one answer; at most: `audit_page_max`.
+const LIMITS: Limits = Limits { usual: 100, max: 1_000 };
+
+const OUTCOMES: [AuditOutcome; 2] = [AuditOutcome::Allow, AuditOutcome::Deny];
 
 /// Entries of the audit, newest first.
 #[utoipa::path(
@@ -30,25 +32,22 @@ const LIMIT_DEFAULT: u64 = 100;
 pub(super) async fn list(State(app): State<App>, call: Call) -> Result<Json<Value>, Problem> {
     call.require(Privilege::Manage)?;
     call.parameters.only(&["since", "actor", "action", "outcome", "limit", "cursor", "u", "p"])?;
-    let limit = call.parameters.number("limit")?.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}, got {limit}")));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let limit = page::limit_within(&call, LIMITS)?;
     let text = |name: &str| call.parameters.first(&[name]).map(str::to_owned);
     let filter = AuditFilter {
         since: call.parameters.first(&["since"]).map(|text| instant("since", text)).transpose()?,
         actor: text("actor"),
         action: text("action"),
-        outcome: call.parameters.first(&["outcome"]).map(outcome).transpose()?,
-        after: call.parameters.first(&["cursor"]).map(place).transpose()?,
+        outcome: page::one_of(&call, "outcome", &OUTCOMES.map(AuditOutcome::word))?
+            .and_then(|word| OUTCOMES.into_iter().find(|outcome| outcome.word() == word)),
+        after: page::after::<(i64, Uuid)>(&call)?.map(|(at, id)| (Micros(at), id)),
         // one more tells whether there is more
         limit: limit + 1,
     };
     let mut rows = app.services()?.catalog.audit_rows(&call.identity.scope, &filter).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.at.0, row.id));
+    let next = rows.last().filter(|_| more).map(|row| page::behind(&(row.at.0, row.id))).transpose()?;
     let entries: Vec<Value> = rows.iter().map(shown).collect();
     Ok(Json(json!({"success": true, "count": entries.len(), "entries": entries, "next_cursor": next})))
 }
@@ -69,18 +68,4 @@ fn shown(row: &AuditRow) -> Value {
         "detail": entry.detail,
         "times": row.times,
     })
-}
-
-fn outcome(text: &str) -> Result<AuditOutcome, Problem> {
-    match text {
-        "allow" => Ok(AuditOutcome::Allow),
-        "deny" => Ok(AuditOutcome::Deny),
-        other => Err(Problem::bad_request(format!("outcome must be allow or deny, got {other:?}"))),
-    }
-}
-
-fn place(cursor: &str) -> Result<(Micros, Uuid), Problem> {
-    let parts =
-        cursor.split_once('.').and_then(|(at, id)| Some((Micros(at.parse().ok()?), id.parse().ok()?)));
-    parts.ok_or_else(|| Problem::bad_request("cursor is not one that this path has given out"))
 }

@@ -8,13 +8,13 @@ use axum::extract::State;
 use cenote_catalog::{
     AuditEntry, AuditOutcome, Privilege, Publication, SystemKind, published_tables, system_tables,
 };
+use cenote_query::{literal, quote};
 use cenote_table::{Manifest, ManifestFile, published_location};
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::metadata;
-use super::tables::{identifier, literal};
 use crate::app::App;
 use crate::body;
 use crate::call::Call;
@@ -104,7 +104,7 @@ pub(super) async fn rotate(State(app): State<App>, call: Call) -> Result<Json<Va
     call.require(Privilege::Manage)?;
     call.parameters.only(&["u", "p"])?;
     let key = app.services()?.catalog.rotate_signing_key(&call.identity.scope).await?;
-    call.audit_done(&app, "admin", format!("new signing key {}", key.kid)).await?;
+    call.audit_done(&app, "rotate_signing_key", format!("signing key {}", key.kid)).await?;
     Ok(Json(json!({"kid": key.kid})))
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn duckdb(
     for table in chosen.manifest.tables.iter().filter(|table| shown(&table.name)) {
         let Some((group, name)) = table.name.split_once('.') else { continue };
         if groups.insert(group) {
-            script += &format!("CREATE SCHEMA IF NOT EXISTS {};\n", identifier(group));
+            script += &format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote(group));
         }
         let urls = table.files.iter().map(|file| literal(&signer.url(&format!("{location}/{}", file.path))));
         let urls = urls.collect::<Vec<_>>().join(", ");
@@ -161,7 +161,7 @@ pub(super) async fn duckdb(
             true => no_rows(&table.name),
             false => format!("SELECT * FROM read_parquet([{urls}], union_by_name = true)"),
         };
-        script += &format!("CREATE OR REPLACE VIEW {}.{} AS {rows};\n", identifier(group), identifier(name));
+        script += &format!("CREATE OR REPLACE VIEW {}.{} AS {rows};\n", quote(group), quote(name));
     }
     Ok(([(header::CONTENT_TYPE, "application/sql; charset=utf-8")], script))
 }
@@ -185,16 +185,15 @@ pub(super) async fn booked<T>(
         reason,
         "signed urls asked for"
     );
-    let entry = AuditEntry {
-        caller: call.caller(),
-        action: format!("url_mint_{}", outcome.word()),
-        object: Some(object.to_owned()),
-        outcome,
-        reason: Some(reason.to_owned()),
-        detail: None,
+    let action = format!("url_mint_{}", outcome.word());
+    let entry = match outcome {
+        AuditOutcome::Allow => {
+            AuditEntry { reason: Some(reason.to_owned()), ..AuditEntry::done(call.caller(), &action, object) }
+        }
+        AuditOutcome::Deny => AuditEntry::refused(call.caller(), &action, reason).about(Some(object)),
     };
     app.services()?.catalog.audit(Some(&call.identity.scope), entry).await;
-    result.map_err(|Refusal(_, problem)| problem)
+    result.map_err(|Refusal(_, problem)| problem.audited())
 }
 
 /// 429 for a tenant that asks too often.
@@ -294,7 +293,7 @@ fn no_rows(table: &str) -> String {
             SystemKind::Boolean => "BOOLEAN",
             SystemKind::Time => "TIMESTAMP",
         };
-        format!("NULL::{kind} AS {}", identifier(column.name))
+        format!("NULL::{kind} AS {}", quote(column.name))
     });
     let columns: Vec<String> = columns.collect();
     let columns = if columns.is_empty() { "NULL AS \"none\"".to_owned() } else { columns.join(", ") };

@@ -143,8 +143,7 @@ pub(super) async fn create(State(app): State<App>, call: Call, body: Body) -> Re
         producers: sent.producers.iter().map(producer).collect(),
         facts: Facts {
             operation: "commit".into(),
-            actor: Some(call.identity.token.name.clone()),
-            request_id: Some(call.request_id.to_string()),
+            caller: call.caller(),
             message: sent.message,
             ..Facts::default()
         },

@@ -169,12 +169,7 @@ fn commit(app: &App, call: &Call, operation: &str, change: ObjectChange) -> Comm
         commit_id: app.http.ids.uuid(),
         scope: call.identity.scope.clone(),
         producers: Vec::new(),
-        facts: Facts {
-            operation: operation.to_owned(),
-            actor: Some(call.identity.token.name.clone()),
-            request_id: Some(call.request_id.to_string()),
-            ..Facts::default()
-        },
+        facts: Facts { operation: operation.to_owned(), caller: call.caller(), ..Facts::default() },
         tables: Vec::new(),
         objects: vec![change],
     }

@@ -148,10 +148,14 @@ impl Reader {
         let catalog = &app.services()?.catalog;
         let news = async {
             while page.events.is_empty() {
-                if page.next >= page.head {
+                let waits = page.next >= page.head;
+                if waits {
                     catalog.changed(&self.call.identity.scope, page.head).await;
                 }
                 page = self.page(app, limit).await?;
+                if waits && page.events.is_empty() {
+                    tokio::time::sleep(sse::OTHERS_PAUSE).await; // nothing of the commit was asked for
+                }
             }
             Ok::<(), Problem>(())
         };

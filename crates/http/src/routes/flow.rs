@@ -7,14 +7,12 @@ pub(super) mod partitions;
 pub(super) mod runs;
 pub(super) mod steering;
 
-mod page;
 mod sent;
 mod shape;
 
-use cenote_query::{Bounds, Error, Session, SessionOptions};
+use cenote_query::{Bounds, Error, Session, quote};
 use futures::TryStreamExt;
 
-use super::tables::identifier;
 use super::write_options::idempotency_key;
 use crate::app::App;
 use crate::call::Call;
@@ -24,26 +22,20 @@ use crate::problem::Problem;
 /// How assets and their partitions are.
 const STATUSES: [&str; 5] = ["missing", "running", "failed", "stale", "fresh"];
 
-async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
-    let options = SessionOptions {
-        database: database::selected(&call.headers, &call.parameters)?,
-        protocol: "http",
-        remote: call.remote.map(|remote| remote.to_string()),
-        ..SessionOptions::default()
-    };
+pub(super) async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
+    let options = call.session(database::selected(&call.headers, &call.parameters)?);
     app.services()?.engine.open_session(call.identity.clone(), options).await.map_err(failed)
 }
 
 /// Runs one statement that answers no rows.
-async fn execute(call: &Call, session: &Session, sql: &str) -> Result<(), Problem> {
+pub(super) async fn execute(session: &Session, sql: &str) -> Result<(), Problem> {
     let of_statement = |error: Error| Problem::sql(&error, sql, 0);
-    let bounds = Bounds { request_id: Some(call.request_id.to_string()), ..Bounds::default() };
     let prepared = session.prepare_to_run(sql).await.map_err(of_statement)?;
-    let execution = session.execute(&prepared, Vec::new(), bounds).await.map_err(of_statement)?;
+    let execution = session.execute(&prepared, Vec::new(), Bounds::default()).await.map_err(of_statement)?;
     execution.batches.try_for_each(async |_| Ok(())).await.map_err(of_statement)
 }
 
-fn failed(error: Error) -> Problem {
+pub(super) fn failed(error: Error) -> Problem {
     let problem = Problem::of(&error);
     match cenote_vocab::Fault::sqlstate(&error).0 {
         // a run key that another request has
@@ -54,22 +46,12 @@ fn failed(error: Error) -> Problem {
 
 /// `schema.name` as SQL writes it.
 fn quoted((schema, name): &(String, String)) -> String {
-    format!("{}.{}", identifier(schema), identifier(name))
+    format!("{}.{}", quote(schema), quote(name))
 }
 
 /// 400 for parameters besides those that say who asks, and where.
-fn takes_nothing(call: &Call) -> Result<(), Problem> {
+pub(super) fn takes_nothing(call: &Call) -> Result<(), Problem> {
     call.parameters.only(&["db", "database", "u", "p"])
-}
-
-/// A parameter that is one of these words; 400 names them if it is another.
-fn one_of(call: &Call, name: &str, known: &[&str]) -> Result<Option<String>, Problem> {
-    match call.parameters.first(&[name]) {
-        Some(word) if !known.contains(&word) => {
-            Err(Problem::bad_request(format!("{name} is one of {}, got {word:?}", known.join(", "))))
-        }
-        word => Ok(word.map(str::to_owned)),
-    }
 }
 
 fn key_of_request(call: &Call) -> Result<Option<String>, Problem> {

@@ -58,7 +58,7 @@ pub(super) async fn csv(State(app): State<App>, call: Call, body: Body) -> Resul
         ack: Some(Ack::Committed),
         accept_partial: false,
         idempotency_key: idempotency_key(&call.headers)?,
-        request_id: Some(call.request_id.to_string()),
+        caller: Some(call.caller()),
     };
     let outcome = services.ingest.write(&call.identity, request).await?;
     let stored = stored(services, &call, &database, &measurement, outcome.txn).await?;

@@ -57,7 +57,7 @@ pub(super) async fn run(
     let (scope, actor) = (&call.identity.scope, &call.identity.token.name);
     let outcomes = app.services()?.engine.run_job(scope, &job.name, actor, dry_run).await;
     let outcomes = outcomes.map_err(|error| Problem::of(&error))?;
-    call.audit_done(&app, "admin", format!("run job {}", job.name)).await?;
+    call.audit_done(&app, "run_job", format!("job {}", job.name)).await?;
     let data: Vec<Value> = outcomes
         .iter()
         .map(|outcome| {
@@ -109,8 +109,8 @@ async fn set_paused(app: &App, call: &Call, id: &str, paused: bool) -> Result<Js
     let job = steered(app, call, id, Privilege::Manage).await?;
     let catalog = &app.services()?.catalog;
     let job = catalog.set_job_paused(&call.identity.scope, &job.name, paused).await?;
-    let act = if paused { "disable" } else { "enable" };
-    call.audit_done(app, "admin", format!("{act} job {}", job.name)).await?;
+    let operation = if paused { "pause_job" } else { "resume_job" };
+    call.audit_done(app, operation, format!("job {}", job.name)).await?;
     Ok(Json(shown(&job)))
 }
 

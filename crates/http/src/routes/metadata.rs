@@ -34,7 +34,10 @@ pub(super) async fn publish(State(app): State<App>, call: Call) -> Result<Respon
     call.parameters.only(&["u", "p"])?;
     let (scope, actor) = (&call.identity.scope, &call.identity.token.name);
     match app.services()?.engine.run_job(scope, JOB, actor, false).await {
-        Ok(_) => answer(&app, &call, &chosen(&app, &call, None).await?).await,
+        Ok(_) => {
+            call.audit_done(&app, "run_job", format!("job {JOB}")).await?;
+            answer(&app, &call, &chosen(&app, &call, None).await?).await
+        }
         // Its last run is open: who waits for it asks for the manifest.
         Err(error) if error.kind() == ErrorKind::Conflict => {
             let body = json!({"status": "running", "job": JOB});

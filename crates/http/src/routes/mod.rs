@@ -1,5 +1,6 @@
 //! All routes, one file per noun, and the document that describes them.
 
+mod access;
 mod audit;
 mod browser;
 mod changes;
@@ -21,6 +22,7 @@ mod metadata;
 mod metrics;
 mod once;
 mod output;
+mod page;
 mod parameter_arrays;
 mod partial;
 mod pipelines;
@@ -140,6 +142,11 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tokens::rotate))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::permissions))
+        .routes(routes!(access::grants::list, access::grants::create, access::grants::delete))
+        .routes(routes!(access::roles::list, access::roles::create))
+        .routes(routes!(access::roles::delete))
+        .routes(routes!(access::roles::members, access::roles::add, access::roles::remove))
+        .routes(routes!(access::authorize::ask))
         .routes(routes!(audit::list))
         .routes(routes!(databases::list, databases::create))
         .routes(routes!(databases::one, databases::delete))

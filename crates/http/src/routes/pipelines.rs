@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use cenote_catalog::{Desired, Pipeline, Privilege};
-use cenote_query::{Error, Pausing, PipelineEdit, Session, SessionOptions, StateChoice};
+use cenote_query::{Error, Pausing, PipelineEdit, Session, StateChoice};
 use cenote_vocab::{ErrorKind, Fault};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -357,12 +357,7 @@ pub(super) async fn output(
 }
 
 async fn session(app: &App, call: &Call) -> Result<Session, Problem> {
-    let options = SessionOptions {
-        database: database::selected(&call.headers, &call.parameters)?,
-        protocol: "http",
-        remote: call.remote.map(|remote| remote.to_string()),
-        ..SessionOptions::default()
-    };
+    let options = call.session(database::selected(&call.headers, &call.parameters)?);
     app.services()?.engine.open_session(call.identity.clone(), options).await.map_err(failed)
 }
 

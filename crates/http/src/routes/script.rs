@@ -208,7 +208,7 @@ impl Script<'_> {
         let params =
             if wanted.is_empty() && self.statements.len() > 1 { None } else { self.ask.params.as_ref() };
         let parameters = arrays(params, wanted)?;
-        let bounds = self.ask.bounds(self.app, self.call);
+        let bounds = self.ask.bounds(self.app);
         let execution = self.session.execute(&prepared, parameters, bounds).await.map_err(fails)?;
         write_result(execution, self.ask, results).await.map_err(|failed| match failed {
             Failed::Statement(error) => fails(error),

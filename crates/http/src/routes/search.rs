@@ -7,7 +7,6 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use cenote_catalog::{Pipeline, Privilege, TableDef, TableKind};
-use cenote_query::SessionOptions;
 use cenote_vocab::{ErrorKind, Fault};
 use serde_json::{Value, json};
 
@@ -213,8 +212,7 @@ impl Search {
             }
         }
         if self.wants(Kind::Pipeline) {
-            let options = SessionOptions { protocol: "http", ..SessionOptions::default() };
-            let session = services.engine.open_session(call.identity.clone(), options).await;
+            let session = services.engine.open_session(call.identity.clone(), call.session(None)).await;
             let pipelines = match session {
                 Ok(session) => session.pipelines().await,
                 Err(error) => Err(error),

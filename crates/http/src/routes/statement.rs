@@ -91,23 +91,17 @@ impl Ask {
         if let Some(labels) = &self.labels {
             settings.push(("labels".into(), labels.to_string()));
         }
-        Ok(SessionOptions {
-            database,
-            settings,
-            protocol: "http",
-            remote: call.remote.map(|remote| remote.to_string()),
-        })
+        Ok(SessionOptions { settings, ..call.session(database) })
     }
 
     /// The bounds of one execution; the node's `query.timeout` is the longest.
-    pub(super) fn bounds(&self, app: &App, call: &Call) -> Bounds {
+    pub(super) fn bounds(&self, app: &App) -> Bounds {
         let longest = app.http.options.query_timeout;
         let asked = self.timeout_ms.filter(|timeout| *timeout > 0).map(Duration::from_millis);
         Bounds {
             timeout: Some(asked.map_or(longest, |asked| asked.min(longest))),
             rows_max: self.max_rows.filter(|rows| *rows > 0),
             query_id: self.query_id.clone(),
-            request_id: Some(call.request_id.to_string()),
             promised: false,
         }
     }
@@ -182,7 +176,7 @@ pub(super) async fn answer_in(
         return Err(problem.hinted("send other statements to /api/v1/sql"));
     }
     let parameters = arrays(ask.params.as_ref(), &prepared.parameters)?;
-    let bounds = ask.bounds(app, call);
+    let bounds = ask.bounds(app);
     let rows_max = bounds.rows_max;
     let execution = session.execute(&prepared, parameters, bounds).await.map_err(placed)?;
     let about = About {

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use cenote_catalog::Privilege;
-use cenote_query::SessionOptions;
 use cenote_table::{Predicate, Scan};
 use cenote_vocab::Txn;
 use serde::Deserialize;
@@ -92,8 +91,7 @@ async fn sign(app: &App, call: &Call, table: &str, wanted: &Wanted) -> Result<(S
     let predicate = match &wanted.condition {
         None => Predicate::True,
         Some(condition) => {
-            let options = SessionOptions { protocol: "http", ..SessionOptions::default() };
-            let session = services.engine.open_session(call.identity.clone(), options).await;
+            let session = services.engine.open_session(call.identity.clone(), call.session(None)).await;
             let session = session.map_err(|error| Problem::of(&error))?;
             session.condition_on(&table, condition).await.map_err(|error| Problem::of(&error))?
         }

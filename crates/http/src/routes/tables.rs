@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cenote_catalog::{Object, Privilege, TableDef, TableKind};
+use cenote_query::quote;
 use uuid::Uuid;
 
 use super::databases::names;
@@ -42,26 +43,5 @@ pub(super) async fn find(
 
 /// Its full name in SQL.
 pub(super) fn sql_name(table: &TableDef) -> String {
-    format!("{}.{}", identifier(&table.schema_name), identifier(&table.name))
-}
-
-/// A name as SQL writes it.
-pub(super) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL writes it.
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_cannot_leave_their_quotes() {
-        assert_eq!(literal("a'b\\"), "'a''b\\'");
-        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
-    }
+    format!("{}.{}", quote(&table.schema_name), quote(&table.name))
 }

@@ -203,7 +203,7 @@ async fn write(app: App, call: Call, body: Body, format: Format, v3: bool) -> Re
         ack: ack(&call.headers, &call.parameters)?,
         accept_partial: call.parameters.flag("accept_partial")?.unwrap_or(lines),
         idempotency_key: idempotency_key(&call.headers)?,
-        request_id: Some(call.request_id.to_string()),
+        caller: Some(call.caller()),
     };
     request.body = body::read(body, app.http.options.body_max, "limits.body_max").await?;
     if request.body.is_empty() {

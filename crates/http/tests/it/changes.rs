@@ -219,3 +219,34 @@ async fn events_carry_positions_that_resume() {
     assert!(told.last().is_some_and(|event| event.contains("\"more\":\"x\"")), "{told:?}");
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_does_not_ask_for_each_commit_of_others() {
+    let node = node().await;
+    let from = page(&node, "0", "").await["head"].to_string();
+    let wait = Duration::from_secs(2);
+    let waiting = page(&node, &from, "&wait_ms=2000");
+    let committing = async {
+        let (began, mut commits) = (std::time::Instant::now(), 0);
+        while began.elapsed() < wait {
+            let name = format!("other{commits}");
+            assert_eq!(node.sql(&format!("CREATE TABLE {name} (n BIGINT)")).await.status, 200);
+            commits += 1;
+        }
+        commits
+    };
+    let before = statements(&node).await;
+    let (seen, commits) = futures::future::join(waiting, committing).await;
+    assert!(told(&seen["changes"]).is_empty());
+    let asked = statements(&node).await - before - commits;
+    let most = i64::try_from(wait.as_millis() / 20).expect("a number") + 2;
+    assert!(asked <= most, "asked {asked} times while there were {commits} commits");
+}
+
+/// How many statements have ended.
+async fn statements(node: &Node) -> i64 {
+    let answer = node.get("/metrics").await;
+    let text = answer.text();
+    let counts = text.lines().filter(|line| line.starts_with("cenote_queries_total"));
+    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok()).sum()
+}

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cenote_catalog::{
-    Alter, Commit, Committed, Error as CatalogError, Facts, Identity, Names, ObjectChange, Op, ReadSet,
-    TableChange,
+    Alter, Commit, Committed, Error as CatalogError, Facts, Names, ObjectChange, Op, ReadSet, TableChange,
 };
 use cenote_table::Form;
 use cenote_vocab::{ErrorKind, Fault, FieldId, FieldType, Micros, Scope, TableId, Txn};
@@ -18,6 +17,7 @@ use super::creation::Creation;
 use super::resolve::Change;
 use crate::ingest::Inner;
 use crate::tables::TableState;
+use crate::write::Work;
 use crate::{Error, Ingest};
 
 /// Schema changes of one table within [`WINDOW`].
@@ -51,13 +51,12 @@ impl Inner {
     /// Applies what the rows of a request need. `Ok` also if another request was first: the caller reads the names again.
     pub(crate) async fn change_schemas(
         self: &Arc<Self>,
-        identity: &Identity,
-        request_id: Option<&str>,
-        database: &str,
+        work: &Work,
         names: &Names,
         base: Txn,
         changes: Vec<Change>,
     ) -> Result<(), Error> {
+        let (identity, database) = (&work.identity, work.database.as_str());
         let now = self.lake.clock.now();
         let mut commit = Commit {
             commit_id: self.lake.ids.uuid(),
@@ -65,8 +64,7 @@ impl Inner {
             producers: Vec::new(),
             facts: Facts {
                 operation: "ingest".to_owned(),
-                actor: Some(identity.token.name.clone()),
-                request_id: request_id.map(str::to_owned),
+                caller: work.caller.clone(),
                 message: Some("schema on write".to_owned()),
                 ..Facts::default()
             },

@@ -10,6 +10,7 @@ use sqlparser::tokenizer::Token;
 use super::asset_partition::{depends, partitioning, wanted};
 use super::command::unsupported;
 use super::pipeline::options;
+use super::quote::{literal, quote};
 use super::tokens::text_from;
 use super::words::Words;
 use crate::Error;
@@ -367,16 +368,6 @@ impl std::fmt::Display for CheckRule {
             Self::Query(query) => write!(f, "QUERY ({query})"),
         }
     }
-}
-
-/// A name in double quotes.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text in single quotes.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ impl<'a> Resolver<'a> {
 
     /// True if the identity may know the table.
     pub(crate) fn knows(&self, table: &TableDef) -> bool {
-        self.identity.allows(Privilege::Use, &table.schema_name, Some(&table.name))
+        table.is_known_to(self.identity)
     }
 
     fn schema_named(&self, name: &str) -> Option<&'a str> {

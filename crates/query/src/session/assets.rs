@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cenote_catalog::{
-    Asset, AssetRun, Check, Explained, MaterializeRequest, PartitionStatus, Planned, Privilege, RunFilter,
+    Asset, AssetRun, Check, Explained, MaterializeRequest, Object, PartitionStatus, Planned, Privilege,
+    RunFilter,
 };
 use cenote_vocab::{ErrorKind, Micros, TableId};
 use sqlparser::ast::Ident;
@@ -12,7 +13,8 @@ use uuid::Uuid;
 use super::Session;
 use crate::Error;
 use crate::parse::object_name;
-use crate::statement::asset::{check_reach, everywhere, find, run_id, select};
+use crate::statement::asset::run_id;
+use crate::statement::asset_lookup::{find, select};
 
 /// The most bytes of why a run is cancelled.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -63,8 +65,7 @@ fn named(key: &str) -> Result<Vec<Ident>, Error> {
 }
 
 impl Session {
-    /// Plans a run of assets, and begins it unless it is only asked what it would be. The key and the actor are the session's
-    /// if the request has none.
+    /// Plans a run of assets, and begins it unless it is only asked what it would be.
     pub async fn materialize(
         &self,
         selection: &[String],
@@ -75,11 +76,8 @@ impl Session {
         if names.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "selection names no asset").with_sqlstate("22023"));
         }
-        let assets = select(session, &names).await?;
-        let actor = session.identity().token.name.clone();
-        let asked = MaterializeRequest { assets, actor, ..asked };
-        check_reach(session, &asked).await?;
-        session.engine().assets()?.materialize(&session.identity().scope, asked).await
+        let asked = MaterializeRequest { assets: select(session, &names).await?, ..asked };
+        session.engine().assets()?.materialize(session.identity(), asked).await
     }
 
     /// A page of runs of assets, newest first, with how many tasks of each state they have.
@@ -92,7 +90,7 @@ impl Session {
         let asset = match asset {
             Some(key) => Some(find(session, &named(key)?, Privilege::Use).await?.0.id),
             None => {
-                everywhere(session, Privilege::ReadMetadata, "runs")?;
+                session.require(Privilege::ReadMetadata, Object::Tenant)?;
                 None
             }
         };
@@ -103,14 +101,14 @@ impl Session {
     /// A run with its tasks.
     pub async fn run(&self, id: &str) -> Result<AssetRun, Error> {
         let session = self.inner();
-        everywhere(session, Privilege::ReadMetadata, "runs")?;
+        session.require(Privilege::ReadMetadata, Object::Tenant)?;
         Ok(session.engine().lake().catalog.asset_run(&session.identity().scope, run_id(id)?).await?)
     }
 
     /// Ends a run early.
     pub async fn cancel_run(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
         let session = self.inner();
-        everywhere(session, Privilege::Manage, "runs")?;
+        session.require(Privilege::Manage, Object::Tenant)?;
         if reason.is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
             let text = format!("a reason has at most {REASON_BYTES_MAX} bytes");
             return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
@@ -123,22 +121,21 @@ impl Session {
     /// Lets no further task of a run begin, or lets them again.
     pub async fn pause_run(&self, id: &str, paused: bool) -> Result<(), Error> {
         let session = self.inner();
-        everywhere(session, Privilege::Manage, "runs")?;
+        session.require(Privilege::Manage, Object::Tenant)?;
         session.engine().assets()?.pause(&session.identity().scope, run_id(id)?, paused).await
     }
 
     /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
     pub async fn rerun(&self, id: &str, key: Option<String>) -> Result<Planned, Error> {
         let session = self.inner();
-        everywhere(session, Privilege::Manage, "runs")?;
-        let actor = &session.identity().token.name;
-        session.engine().assets()?.rerun(&session.identity().scope, run_id(id)?, key, actor).await
+        session.require(Privilege::Manage, Object::Tenant)?;
+        session.engine().assets()?.rerun(session.identity(), run_id(id)?, key).await
     }
 
     /// Why a run is as it is.
     pub async fn explain_run(&self, id: &str) -> Result<Vec<Explained>, Error> {
         let session = self.inner();
-        everywhere(session, Privilege::ReadMetadata, "runs")?;
+        session.require(Privilege::ReadMetadata, Object::Tenant)?;
         session.engine().assets()?.explain_run(&session.identity().scope, run_id(id)?).await
     }
 
@@ -168,9 +165,8 @@ impl Session {
         let states: BTreeMap<Uuid, &'static str> =
             session.engine().assets()?.states(scope, of).await?.into_iter().collect();
         let known = |table: TableId| {
-            let table = names.table_by_id(table)?;
-            let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
-            may.then(|| (table.schema_name.clone(), table.name.clone()))
+            let table = names.table_by_id(table).filter(|table| table.is_known_to(session.identity()))?;
+            Some((table.schema_name.clone(), table.name.clone()))
         };
         let owners: BTreeMap<i64, String> =
             catalog.tokens(scope).await?.into_iter().map(|token| (token.id, token.name)).collect();
@@ -195,14 +191,14 @@ impl Session {
     /// Why an asset is as it is, or one partition of it.
     pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<Vec<Explained>, Error> {
         let session = self.inner();
-        let (asset, _) = find(session, &named(key)?, Privilege::Use).await?;
-        session.engine().assets()?.explain_asset(&session.identity().scope, asset.id, partition).await
+        let (asset, _) = find(session, &named(key)?, Privilege::Select).await?;
+        session.engine().assets()?.explain_asset(session.identity(), asset.id, partition).await
     }
 
     /// Every partition of an asset that is there or was ever tried, in order; and when that was so.
     pub async fn asset_partitions(&self, key: &str) -> Result<(Vec<PartitionStatus>, Micros), Error> {
         let session = self.inner();
-        let (asset, _) = find(session, &named(key)?, Privilege::Use).await?;
+        let (asset, _) = find(session, &named(key)?, Privilege::Select).await?;
         session.engine().assets()?.partitions(&session.identity().scope, asset.id).await
     }
 
@@ -212,9 +208,9 @@ impl Session {
         let names = session.names().await?;
         let checks = session.engine().lake().catalog.checks(&session.identity().scope, None).await?;
         let known = checks.into_iter().filter_map(|check| {
-            let table = names.table_by_id(check.table)?;
-            let may = session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name));
-            may.then(|| (check, (table.schema_name.clone(), table.name.clone())))
+            let table =
+                names.table_by_id(check.table).filter(|table| table.is_known_to(session.identity()))?;
+            Some((check, (table.schema_name.clone(), table.name.clone())))
         });
         let mut checks: Vec<_> = known.collect();
         checks.sort_by(|a, b| (&a.1, &a.0.name).cmp(&(&b.1, &b.0.name)));

@@ -2,70 +2,58 @@
 
 use std::net::SocketAddr;
 
-use cenote_catalog::{AuditEntry, AuditOutcome, Caller};
+use cenote_catalog::{AuditEntry, Caller};
 use cenote_vocab::{ErrorKind, Fault};
 
 use super::inner::Inner;
 use crate::Error;
-use crate::parse::{Command, Parsed, PipelineStatement, masked};
+use crate::parse::{Command, Parsed, masked};
 use crate::statement::{Class, Prepared};
 
 impl Inner {
-    /// Notes a statement that lacked a right: which, and where.
-    pub(crate) async fn audit_denied(&self, error: &Error, request_id: Option<&str>) {
-        if error.kind() != ErrorKind::Denied {
-            return;
+    /// Notes a statement that lacked a right: which, and where. The error knows that it was noted.
+    pub(crate) async fn audit_denied(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Denied || error.is_audited() {
+            return error;
         }
-        let entry = AuditEntry {
-            caller: self.caller(request_id),
-            action: "statement_deny".to_owned(),
-            object: None,
-            outcome: AuditOutcome::Deny,
-            reason: Some(error.to_string()),
-            detail: None,
-        };
+        self.audit(AuditEntry::refused(self.caller(), "statement_deny", error.to_string())).await;
+        error.audited()
+    }
+
+    /// Notes a statement of the node's upkeep that was done, unless a flush, or one that is noted with its object.
+    pub(crate) async fn audit_statement(&self, prepared: &Prepared) {
+        let is_noted = matches!(
+            prepared.parsed(),
+            Parsed::Command(Command::Flush(_) | Command::RunJob { .. } | Command::PauseJob { .. })
+        );
+        if prepared.class == Class::Admin && !is_noted {
+            let entry = AuditEntry::done(self.caller(), "admin", &prepared.command);
+            self.audit(entry.with_detail(Some(masked(&prepared.sql)))).await;
+        }
+    }
+
+    /// Notes what was done to a pipeline: `create_pipeline`, …
+    pub(crate) async fn audit_pipeline(&self, operation: &str, pipeline: &str) {
+        let entry = AuditEntry::done(self.caller(), "ddl", format!("pipeline {pipeline}"));
+        self.audit(entry.with_detail(Some(operation))).await;
+    }
+
+    /// Notes what was done with a job: `run_job`, …
+    pub(crate) async fn audit_job(&self, operation: &str, job: &str) {
+        let entry = AuditEntry::done(self.caller(), "admin", format!("job {job}"));
+        self.audit(entry.with_detail(Some(operation))).await;
+    }
+
+    async fn audit(&self, entry: AuditEntry) {
         self.engine().lake().catalog.audit(Some(&self.identity().scope), entry).await;
     }
 
-    /// Notes a statement that was done, if it is one of those that no commit tells: of pipelines, and of the node's upkeep.
-    pub(crate) async fn audit_statement(&self, prepared: &Prepared, request_id: Option<&str>) {
-        let action = match prepared.parsed() {
-            Parsed::Command(Command::Flush(_) | Command::Pipeline(PipelineStatement::Explain { .. })) => {
-                return;
-            }
-            Parsed::Command(Command::Pipeline(_)) => "ddl",
-            _ if prepared.class == Class::Admin => "admin",
-            _ => return,
-        };
-        self.audit_done((action, &prepared.command), Some(masked(&prepared.sql)), request_id).await;
-    }
-
-    /// Notes an act, and what it was done with.
-    pub(crate) async fn audit_done(
-        &self,
-        (action, object): (&str, &str),
-        detail: Option<String>,
-        request_id: Option<&str>,
-    ) {
-        let entry = AuditEntry {
-            caller: self.caller(request_id),
-            action: action.to_owned(),
-            object: Some(object.to_owned()),
-            outcome: AuditOutcome::Allow,
-            reason: None,
-            detail,
-        };
-        self.engine().lake().catalog.audit(Some(&self.identity().scope), entry).await;
-    }
-
-    fn caller(&self, request_id: Option<&str>) -> Caller {
+    /// Who asks, and whence.
+    pub(crate) fn caller(&self) -> Caller {
         let options = self.options();
-        Caller {
-            actor: Some(self.identity().token.name.clone()),
-            address: options.remote.as_deref().map(host),
-            protocol: options.protocol.to_owned(),
-            request_id: request_id.map(str::to_owned),
-        }
+        Caller::of(self.identity(), options.protocol)
+            .at(options.remote.as_deref().map(host))
+            .by_request(options.request_id.as_deref())
     }
 }
 

@@ -78,7 +78,7 @@ impl Session {
         }
         let (id, name) = (pipeline.id, pipeline.full_name());
         runner(session)?.create(session.identity(), pipeline).await?;
-        audited(session, "create", &name).await;
+        session.audit_pipeline("create_pipeline", &name).await;
         self.pipeline(id).await
     }
 
@@ -89,7 +89,7 @@ impl Session {
         let (to, state) = edit.of(session, self.steered(id, Privilege::Manage).await?)?;
         let name = to.full_name();
         runner(session)?.alter(&session.identity().scope, to, state).await?;
-        audited(session, "alter", &name).await;
+        session.audit_pipeline("alter_pipeline", &name).await;
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl Session {
         let pipeline = self.steered(id, Privilege::Run).await?;
         let name = pipeline.full_name();
         runner(session)?.pause(&session.identity().scope, pipeline, pausing).await?;
-        audited(session, "pause", &name).await;
+        session.audit_pipeline("pause_pipeline", &name).await;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Session {
         let pipeline = self.steered(id, Privilege::Run).await?;
         let name = pipeline.full_name();
         runner(session)?.resume(&session.identity().scope, pipeline).await?;
-        audited(session, "resume", &name).await;
+        session.audit_pipeline("resume_pipeline", &name).await;
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Session {
         let pipeline = self.steered(id, Privilege::Manage).await?;
         let name = pipeline.full_name();
         runner(session)?.remove(&session.identity().scope, pipeline).await?;
-        audited(session, "drop", &name).await;
+        session.audit_pipeline("drop_pipeline", &name).await;
         Ok(())
     }
 
@@ -178,9 +178,4 @@ impl Session {
         let session = self.inner();
         runner(session).map(|runner| runner.progress(&session.identity().scope)).unwrap_or_default()
     }
-}
-
-/// Notes what was done to a pipeline.
-async fn audited(session: &Inner, act: &str, name: &str) {
-    session.audit_done(("ddl", &format!("pipeline {name}")), Some(act.to_owned()), None).await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Alter, ColumnPath, Commit, Committed, Error as CatalogError, Evolution, ObjectChange, Op, Place,
+    Alter, ColumnPath, Commit, Committed, Error as CatalogError, Evolution, Object, ObjectChange, Op, Place,
     Privilege, ReadSet, Reruns, SortColumn, TableChange, TableDef, TableKind,
 };
 use cenote_table::Predicate;
@@ -64,7 +64,7 @@ pub(crate) async fn alter_table(
         if change.is_empty() {
             return Ok(notices.into_iter().fold(done, Answer::with_notice));
         }
-        match change.commit(session, &table, base, prepared, guard).await {
+        match change.commit(session, &table, base, prepared).await {
             Ok(committed) => {
                 if let Some(hold) = hold {
                     hold.changed(&committed);
@@ -89,9 +89,8 @@ fn check_may_lose(session: &Inner, table: &TableDef, actions: &[Action]) -> Resu
         }
         _ => false,
     };
-    let may = session.identity().allows(Privilege::Delete, &table.schema_name, Some(&table.name));
-    match !may && actions.iter().any(loses) {
-        true => Err(denied(Privilege::Delete, &table.full_name())),
+    match actions.iter().any(loses) {
+        true => session.require(Privilege::Delete, table.object()),
         false => Ok(()),
     }
 }
@@ -152,7 +151,6 @@ pub(crate) async fn comment(
     session: &Inner,
     comment: &Comment,
     prepared: &Prepared,
-    guard: &Guard,
 ) -> Result<Answer, Error> {
     session.check_writable()?;
     session.refuse_in_transaction("COMMENT")?;
@@ -167,7 +165,7 @@ pub(crate) async fn comment(
     };
     let mut change = Change::default();
     change.evolve(evolution);
-    let committed = change.commit(session, &table, base, prepared, guard).await?;
+    let committed = change.commit(session, &table, base, prepared).await?;
     Ok(Answer::done("COMMENT").with_txn(Some(committed.txn)))
 }
 
@@ -407,9 +405,7 @@ impl Change {
             (_, None) => (Some(schema.to_owned()), table.name.clone()),
         };
         let target = schema.as_deref().unwrap_or(&table.schema_name);
-        if !session.identity().allows(Privilege::Create, target, Some(&name)) {
-            return Err(denied(Privilege::Create, &format!("{target}.{name}")));
-        }
+        check_move(session, table, (target, &name))?;
         self.objects.push(ObjectChange::RenameTable { table: table.id, schema, name });
         Ok(())
     }
@@ -437,24 +433,39 @@ impl Change {
         table: &TableDef,
         base: Txn,
         prepared: &Prepared,
-        guard: &Guard,
     ) -> Result<Committed, CatalogError> {
         let lake = session.engine().lake();
         let operation = if self.ops.is_empty() { "rename_table" } else { "alter_table" };
         let sql = std::slice::from_ref(&prepared.sql);
-        let request = guard.request_id.clone();
         let change = TableChange { table: table.id, base, read: ReadSet::None, ops: self.ops };
         let commit = Commit {
             commit_id: lake.ids.uuid(),
             scope: session.identity().scope.clone(),
             producers: session.client_producer().into_iter().collect(),
-            facts: facts(session.identity(), operation, sql, &BTreeMap::new(), request),
+            facts: facts(session.caller(), operation, sql, &BTreeMap::new()),
             tables: if change.ops.is_empty() { Vec::new() } else { vec![change] },
             objects: self.objects,
         };
         let committed = lake.catalog.apply(commit).await?;
         session.idempotency_key_used().map_err(|error| CatalogError::Internal(error.to_string()))?;
         Ok(committed)
+    }
+}
+
+/// Fails unless the asker may make an object of the new name, and gains nothing on this one by that: what was granted on a schema, or
+/// by a pattern, holds for all that comes there.
+pub(super) fn check_move(
+    session: &Inner,
+    table: &TableDef,
+    (schema, name): (&str, &str),
+) -> Result<(), Error> {
+    let to = Object::Table(schema, name);
+    session.require(Privilege::Create, to)?;
+    match session.identity().gains(table.object(), to) {
+        Some(gained) => {
+            Err(denied(gained, &table.full_name()).with_hint(format!("as {schema}.{name} you would have it")))
+        }
+        None => Ok(()),
     }
 }
 

@@ -118,7 +118,6 @@ impl Returned {
 pub(crate) struct Guard {
     pub(crate) running: Arc<Running>,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) request_id: Option<String>,
     /// The columns that were described are known to the client.
     pub(crate) promised: bool,
 }

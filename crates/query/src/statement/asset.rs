@@ -6,28 +6,22 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
-    ASSET, Alter, Asset, AssetRun, AssetSpec, Check, Commit, Dependency, Error as CatalogError, Explained,
-    FlowChange, Mapping, MaterializeRequest, Names, ObjectChange, Op, Planned, Privilege, ReadSet,
-    SliceRange, TableChange, TableDef, TaskRecord,
+    ASSET, Alter, Asset, AssetRun, Commit, Error as CatalogError, Explained, FlowChange, MaterializeRequest,
+    Object, ObjectChange, Op, Planned, Privilege, ReadSet, TableChange, TableDef, TaskRecord,
 };
-use cenote_vocab::{ErrorKind, Micros, TableId, Txn, nearest};
-use datafusion::sql::parser::Statement as AnyStatement;
-use sqlparser::ast::{Ident, Statement as SqlStatement};
+use cenote_vocab::{ErrorKind, Fault, Micros, Txn};
+use sqlparser::ast::Ident;
 use uuid::Uuid;
 
-use super::asset_rules::{
-    check_key, check_mapping, code_of, fits, no_key, refuse_cycle, set_options, set_run_options,
-};
-use super::asset_slice::{Known, check_column, check_spec, with_literals};
-use super::create_table::new_table;
+use super::alter::check_move;
+use super::asset_lookup::{find, select};
+use super::asset_rules::{code_of, no_key, set_options, set_run_options};
+use super::asset_slice::check_spec;
 use super::show::table_batch;
-use super::{Answer, Guard, Prepared, check, refuse_parameters};
+use super::{Answer, Guard, Prepared};
 use crate::Error;
-use crate::parse::{
-    AssetChange, AssetStatement, CheckRule, CreateAsset, Materialize, Parsed, TableClauses, literal, parse,
-    quote,
-};
-use crate::plan::{Found, Resolver, Snapshot, constant_time, denied};
+use crate::parse::{AssetChange, AssetStatement, Materialize, literal};
+use crate::plan::{Resolver, constant_time};
 use crate::session::Inner;
 use crate::transaction::facts;
 
@@ -57,11 +51,12 @@ pub(crate) async fn run(
     let scope = &session.identity().scope;
     match statement {
         AssetStatement::ExplainAsset { name, partition } => {
-            let (asset, _) = find(session, name, Privilege::Use).await?;
-            return explained(statement, assets.explain_asset(scope, asset.id, partition.as_deref()).await?);
+            let (asset, _) = find(session, name, Privilege::Select).await?;
+            let rows = assets.explain_asset(session.identity(), asset.id, partition.as_deref()).await?;
+            return explained(statement, rows);
         }
         AssetStatement::ExplainRun(id) => {
-            everywhere(session, Privilege::ReadMetadata, "runs")?;
+            session.require(Privilege::ReadMetadata, Object::Tenant)?;
             return explained(statement, assets.explain_run(scope, run_id(id)?).await?);
         }
         _ => {}
@@ -77,20 +72,20 @@ pub(crate) async fn run(
         }
         AssetStatement::Materialize(asked) => steering.materialize(statement, asked).await,
         AssetStatement::CancelRun(id) => {
-            everywhere(session, Privilege::Manage, "runs")?;
+            session.require(Privilege::Manage, Object::Tenant)?;
             let reason = format!("cancelled by {}", session.identity().token.name);
             assets.cancel(scope, run_id(id)?, &reason).await?;
             Ok(Answer::done(statement.command()))
         }
         AssetStatement::PauseRun { id, paused } => {
-            everywhere(session, Privilege::Manage, "runs")?;
+            session.require(Privilege::Manage, Object::Tenant)?;
             assets.pause(scope, run_id(id)?, *paused).await?;
             Ok(Answer::done(statement.command()))
         }
         AssetStatement::Rerun(id) => {
-            everywhere(session, Privilege::Manage, "runs")?;
-            let (key, actor) = (session.idempotency_key(), &session.identity().token.name);
-            let planned = assets.rerun(scope, run_id(id)?, key, actor).await?;
+            session.require(Privilege::Manage, Object::Tenant)?;
+            let key = session.idempotency_key();
+            let planned = assets.rerun(session.identity(), run_id(id)?, key).await?;
             session.idempotency_key_used()?;
             begun(statement, &planned)
         }
@@ -107,10 +102,6 @@ pub(crate) async fn run(
 
 pub(crate) fn run_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| CatalogError::RunNotFound(text.to_owned()).into())
-}
-
-pub(crate) fn everywhere(session: &Inner, privilege: Privilege, what: &str) -> Result<(), Error> {
-    if session.identity().allows_everywhere(privilege) { Ok(()) } else { Err(denied(privilege, what)) }
 }
 
 fn explained(statement: &AssetStatement, rows: Vec<Explained>) -> Result<Answer, Error> {
@@ -169,138 +160,15 @@ pub fn plan_id(fingerprint: &str) -> String {
     format!("plan_{}", fingerprint.chars().take(32).collect::<String>())
 }
 
-/// The most assets that one request names (`selection_max`).
-const SELECTED_MAX: usize = 1_000;
-/// The most unknown names that an error tells.
-const UNKNOWN_MAX: usize = 10;
-
-/// What names of assets are looked up in.
-struct Lookup<'a> {
-    session: &'a Inner,
-    names: Arc<Names>,
-    path: Vec<String>,
-    assets: Vec<Asset>,
-}
-
-impl<'a> Lookup<'a> {
-    async fn load(session: &'a Inner) -> Result<Self, Error> {
-        let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
-        Ok(Self { session, names: session.names().await?, path: session.search_path(), assets })
-    }
-
-    fn find(&self, name: &[Ident], privilege: Privilege) -> Result<(&Asset, Arc<TableDef>), Error> {
-        let identity = self.session.identity();
-        let resolver = Resolver { names: &self.names, identity, search_path: &self.path };
-        match resolver.find(name, privilege) {
-            Ok(Found::Table(table)) => {
-                let asset = self.assets.iter().find(|asset| asset.table == table.id);
-                asset.map(|asset| (asset, table)).ok_or_else(|| self.not_found(name))
-            }
-            Ok(Found::System { .. } | Found::Made { .. }) => Err(self.not_found(name)),
-            Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
-                Err(self.not_found(name))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn not_found(&self, name: &[Ident]) -> Error {
-        let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
-        let known = self.assets.iter().filter_map(|asset| self.names.table_by_id(asset.table));
-        let readable = known.filter(|table| {
-            self.session.identity().allows(Privilege::Use, &table.schema_name, Some(&table.name))
-        });
-        let last = name.last().map_or("", |part| part.value.as_str());
-        let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
-        CatalogError::AssetNotFound { name: asked, nearest: near }.into()
-    }
-}
-
-/// The asset of a name, and its table.
-pub(crate) async fn find(
-    session: &Inner,
-    name: &[Ident],
-    privilege: Privilege,
-) -> Result<(Asset, Arc<TableDef>), Error> {
-    let known = Lookup::load(session).await?;
-    known.find(name, privilege).map(|(asset, table)| (asset.clone(), table))
-}
-
-/// The assets of these names, which the asker may run; those that are unknown are named.
-pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<Uuid>, Error> {
-    if names.len() > SELECTED_MAX {
-        let text = format!("{} assets are named, at most {SELECTED_MAX} (selection_max)", names.len());
-        return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("54000"));
-    }
-    let known = Lookup::load(session).await?;
-    let mut selected = BTreeSet::new();
-    let mut unknown = Vec::new();
-    for name in names {
-        match known.find(name, Privilege::Run) {
-            Ok((asset, _)) => drop(selected.insert(asset.id)),
-            Err(error) if cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => unknown.push(error),
-            Err(error) => return Err(error),
-        }
-        if unknown.len() == UNKNOWN_MAX {
-            break;
-        }
-    }
-    if unknown.len() > 1 {
-        let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-        return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
-    }
-    match unknown.pop() {
-        Some(error) => Err(error),
-        None => Ok(selected.into_iter().collect()),
-    }
-}
-
-/// Fails unless the asker may run everything that the request reaches from the assets that it names.
-pub(crate) async fn check_reach(session: &Inner, asked: &MaterializeRequest) -> Result<(), Error> {
-    let identity = session.identity();
-    if !(asked.upstream || asked.downstream) || identity.allows_everywhere(Privilege::Run) {
-        return Ok(());
-    }
-    let names = session.names().await?;
-    let assets = session.engine().lake().catalog.assets(&identity.scope).await?;
-    let mut reached = BTreeSet::new();
-    if asked.upstream {
-        reached.extend(reach(&assets, &asked.assets, |asset, near| near.upstream.contains(&asset.table)));
-    }
-    if asked.downstream {
-        reached.extend(reach(&assets, &asked.assets, |asset, near| asset.upstream.contains(&near.table)));
-    }
-    for asset in assets.iter().filter(|asset| reached.contains(&asset.id)) {
-        let Some(table) = names.table_by_id(asset.table) else { continue };
-        let may = |privilege| identity.allows(privilege, &table.schema_name, Some(&table.name));
-        if !may(Privilege::Run) {
-            let known = may(Privilege::Use).then(|| table.full_name());
-            return Err(denied(Privilege::Run, &known.unwrap_or_else(|| "an asset that is reached".into())));
-        }
-    }
-    Ok(())
-}
-
-/// What is reached from some assets, over what `is_next` to one of them.
-fn reach(assets: &[Asset], from: &[Uuid], is_next: impl Fn(&Asset, &Asset) -> bool) -> BTreeSet<Uuid> {
-    let mut reached: BTreeSet<Uuid> = from.iter().copied().collect();
-    let mut open: Vec<&Asset> = assets.iter().filter(|asset| reached.contains(&asset.id)).collect();
-    while let Some(near) = open.pop() {
-        let next = assets.iter().filter(|asset| is_next(asset, near));
-        open.extend(next.filter(|asset| reached.insert(asset.id)));
-    }
-    reached
-}
-
 /// What statements that change something need.
-struct Steering<'a> {
-    session: &'a Inner,
-    prepared: &'a Prepared,
-    guard: &'a Guard,
+pub(super) struct Steering<'a> {
+    pub(super) session: &'a Inner,
+    pub(super) prepared: &'a Prepared,
+    pub(super) guard: &'a Guard,
 }
 
 impl Steering<'_> {
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         operation: &str,
         tables: Vec<TableChange>,
@@ -313,7 +181,7 @@ impl Steering<'_> {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
             producers: self.session.client_producer().into_iter().collect(),
-            facts: facts(identity, operation, sql, &BTreeMap::new(), self.guard.request_id.clone()),
+            facts: facts(self.session.caller(), operation, sql, &BTreeMap::new()),
             tables,
             objects,
         };
@@ -322,155 +190,12 @@ impl Steering<'_> {
         Ok(txn)
     }
 
-    /// An asset is steered by its owner, and by admins.
-    async fn own(&self, name: &[Ident]) -> Result<(Asset, Arc<TableDef>), Error> {
-        let (asset, table) = find(self.session, name, Privilege::Alter).await?;
-        let identity = self.session.identity();
-        let manages = identity.allows(Privilege::Manage, &table.schema_name, Some(&table.name));
-        if asset.owner == identity.token.id || manages {
-            return Ok((asset, table));
-        }
-        Err(denied(Privilege::Manage, &format!("asset {}", table.full_name())))
-    }
-
-    async fn create(&self, create: &CreateAsset) -> Result<Answer, Error> {
-        let (session, done) = (self.session, Answer::done("CREATE ASSET"));
-        let (lake, scope) = (session.engine().lake(), &session.identity().scope);
-        let partition = create.partition.clone();
-        let mut spec = AssetSpec { eager: create.eager, partition, ..AssetSpec::default() };
-        set_options(&mut spec, &create.options)?;
-        if let Some(schedule) = &create.schedule {
-            session.engine().assets()?.check_schedule(schedule)?;
-            spec.schedule = Some(schedule.clone());
-        }
-        let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
-        let (names, path) = (snapshot.names.clone(), session.search_path());
-        let resolver = Resolver { names: &names, identity: session.identity(), search_path: &path };
-        let (schema, name) = resolver.creatable(&create.name, Privilege::Create)?;
-        let assets = lake.catalog.assets(scope).await?;
-        let taken = names.schemas.get(&schema).and_then(|(_, tables)| tables.get(&name)).cloned();
-        let known = taken.as_ref().and_then(|taken| assets.iter().find(|asset| asset.table == taken.id));
-        match known {
-            Some(_) if create.if_not_exists => {
-                return Ok(done.with_notice(format!("asset \"{name}\" already exists, skipping")));
-            }
-            Some(known) if create.or_replace => {
-                let identity = session.identity();
-                let manages = identity.allows(Privilege::Manage, &schema, Some(&name));
-                if known.owner != identity.token.id && !manages {
-                    return Err(denied(Privilege::Manage, &format!("asset {schema}.{name}")));
-                }
-            }
-            Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
-            None => {}
-        }
-        let slices = spec.slices()?;
-        // Any slice will do: literals have types, and that is what is asked here.
-        let known_slice = slices.as_ref().map(|slices| (slices, SliceRange::one(0)));
-        let query = with_literals(&create.query, &Known { slices: known_slice, logical: session.now() })?;
-        let (outputs, mut upstream) = self.planned(&snapshot, &query, &path).await?;
-        check_key(&spec, &outputs)?;
-        check_column(&spec, &outputs)?;
-        let mut depends = Vec::with_capacity(create.depends.len());
-        for (name, mapping) in &create.depends {
-            let table = resolver.writable(name, Privilege::Select)?;
-            if depends.iter().any(|(other, _): &(Arc<TableDef>, Mapping)| other.id == table.id) {
-                let text = format!("DEPENDS ON names {} twice", table.full_name());
-                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42601"));
-            }
-            upstream.push(table.id);
-            depends.push((table, *mapping));
-        }
-        upstream.sort();
-        upstream.dedup();
-        spec.depends = depends
-            .iter()
-            .map(|(table, mapping)| Dependency { table: table.id.0, mapping: *mapping })
-            .collect();
-        let mut asset = Asset {
-            id: known.map_or_else(|| lake.ids.uuid(), |known| known.id),
-            table: taken.as_ref().map_or(TableId(0), |taken| taken.id),
-            owner: session.identity().token.id,
-            search_path: path.clone(),
-            query: create.query.clone(),
-            code: [0; 32],
-            spec,
-            upstream,
-            paused: known.is_some_and(|known| known.paused),
-            created: known.map_or_else(|| session.now(), |known| known.created),
-            version: known.map_or(1, |known| known.version + 1),
-        };
-        asset.code = code_of(&asset);
-        check_spec(&asset)?;
-        for (table, mapping) in &depends {
-            check_mapping(&assets, &asset, (table, *mapping))?;
-        }
-        if let Some(taken) = &taken {
-            refuse_cycle(&assets, &asset, &names)?;
-            if known.is_none() {
-                if !session.identity().allows(Privilege::Alter, &taken.schema_name, Some(&taken.name)) {
-                    return Err(denied(Privilege::Alter, &taken.full_name()));
-                }
-                fits(taken, &outputs)?;
-            }
-        }
-        let mut objects = Vec::new();
-        let mut tables = Vec::new();
-        match taken {
-            Some(taken) if known.is_none() => tables.push(marked(&taken, Some(asset.id), snapshot.txn)),
-            Some(_) => {}
-            None => {
-                let made = self.new_table(&query, (schema, name), &outputs, asset.id).await?;
-                asset.table = made.id;
-                let made = vec![ObjectChange::CreateTable(Box::new(made))];
-                objects.extend(session.identity().owning(made));
-            }
-        }
-        objects.push(flow(FlowChange::PutAsset(Box::new(asset))));
-        let txn = self.commit("create_asset", tables, objects).await?;
-        Ok(done.with_txn(Some(txn)))
-    }
-
-    /// The columns that the query answers, and the tables that it reads.
-    async fn planned(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        query: &str,
-        path: &[String],
-    ) -> Result<(SchemaRef, Vec<TableId>), Error> {
-        let statement = query_of(query)?;
-        self.guard
-            .run(Box::pin(async {
-                let mut binder = self.session.binder(snapshot.clone());
-                let plan = binder.plan(statement, query, path).await?;
-                refuse_parameters(&plan, "an asset", query)?;
-                let plan = binder.optimized(plan, query).await?;
-                let inputs = binder.inputs().keys().copied().collect();
-                Ok((plan.schema().inner().clone(), inputs))
-            }))
-            .await
-    }
-
-    async fn new_table(
-        &self,
-        query: &str,
-        (schema, name): (String, String),
-        outputs: &SchemaRef,
-        asset: Uuid,
-    ) -> Result<cenote_catalog::NewTable, Error> {
-        let text = format!("CREATE TABLE {}.{} AS {}", quote(&schema), quote(&name), query);
-        let Parsed::Sql { statement, .. } = parse(&text)? else { return Err(not_a_query()) };
-        let AnyStatement::Statement(statement) = *statement else { return Err(not_a_query()) };
-        let SqlStatement::CreateTable(made) = *statement else { return Err(not_a_query()) };
-        let clauses = TableClauses::default();
-        let mut table = new_table(self.session, &made, &clauses, (schema, name), Some(outputs), None).await?;
-        table.properties.insert(ASSET.to_owned(), asset.to_string());
-        Ok(table)
-    }
-
     /// All of the changes, in one commit.
     async fn alter(&self, name: &[Ident], changes: &[AssetChange]) -> Result<Answer, Error> {
-        let (mut asset, table) = self.own(name).await?;
+        // Who may run it may hold it still; any other change takes more.
+        let steers = changes.iter().all(|change| matches!(change, AssetChange::Paused(_)));
+        let privilege = if steers { Privilege::Run } else { Privilege::Manage };
+        let (mut asset, table) = find(self.session, name, privilege).await?;
         let (id, was_paused) = (asset.id, asset.paused);
         let (mut renamed, mut paused, mut set) = (None, was_paused, false);
         for change in changes {
@@ -511,7 +236,8 @@ impl Steering<'_> {
         let (names, path) = (self.session.names().await?, self.session.search_path());
         let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
         let schema = Ident::with_quote('"', table.schema_name.as_str());
-        let (_, name) = resolver.creatable(&[schema, to.clone()], Privilege::Create)?;
+        let (schema, name) = resolver.creatable(&[schema, to.clone()], Privilege::Create)?;
+        check_move(self.session, table, (&schema, &name))?;
         Ok(ObjectChange::RenameTable { table: table.id, schema: None, name })
     }
 
@@ -523,9 +249,9 @@ impl Steering<'_> {
         force: bool,
     ) -> Result<Answer, Error> {
         let (lake, scope) = (self.session.engine().lake(), &self.session.identity().scope);
-        let (asset, table) = match self.own(name).await {
+        let (asset, table) = match find(self.session, name, Privilege::Manage).await {
             Ok(found) => found,
-            Err(error) if if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
+            Err(error) if if_exists && error.kind() == ErrorKind::NotFound => {
                 return Ok(Answer::done("DROP ASSET").with_notice(format!("{error}, skipping")));
             }
             Err(error) => return Err(error),
@@ -533,15 +259,12 @@ impl Steering<'_> {
         let mut objects = vec![flow(FlowChange::DropAsset(asset.id))];
         let mut tables = Vec::new();
         if cascade {
-            if !self.session.identity().allows(Privilege::Drop, &table.schema_name, Some(&table.name)) {
-                return Err(denied(Privilege::Drop, &table.full_name()));
-            }
+            self.session.require(Privilege::Drop, table.object())?;
             let names = self.session.names().await?;
             let all = lake.catalog.assets(scope).await?;
             let identity = self.session.identity();
             let is_known = |other: &Asset| {
-                let table = names.table_by_id(other.table);
-                table.is_some_and(|of| identity.allows(Privilege::Use, &of.schema_name, Some(&of.name)))
+                names.table_by_id(other.table).is_some_and(|table| table.is_known_to(identity))
             };
             let readers: BTreeSet<String> = all
                 .iter()
@@ -584,20 +307,18 @@ impl Steering<'_> {
                 Some(at) => Some(self.time(at).await?),
                 None => None,
             },
-            actor: session.identity().token.name.clone(),
             dry_run: asked.dry_run,
             key: session.idempotency_key(),
             ..MaterializeRequest::default()
         };
         set_run_options(&mut request, &asked.options)?;
-        check_reach(session, &request).await?;
-        let (assets, scope) = (session.engine().assets()?, &session.identity().scope);
-        let planned = assets.materialize(scope, request).await?;
+        let (assets, identity) = (session.engine().assets()?, session.identity());
+        let planned = assets.materialize(identity, request).await?;
         session.idempotency_key_used()?;
         match planned.run.filter(|_| asked.wait) {
             None => begun(statement, &planned),
             Some(run) => {
-                let run = self.guard.run(Box::pin(async { assets.wait(scope, run).await })).await?;
+                let run = self.guard.run(Box::pin(async { assets.wait(&identity.scope, run).await })).await?;
                 ended(statement, &planned, &run)
             }
         }
@@ -608,84 +329,14 @@ impl Steering<'_> {
         let state = engine.base().statement(self.session.now(), None);
         constant_time(engine, &state, &literal(text), "").await
     }
-
-    async fn create_check(
-        &self,
-        table: &[Ident],
-        (name, or_replace, severity, rule): (&Ident, bool, cenote_catalog::Severity, &CheckRule),
-    ) -> Result<Answer, Error> {
-        let (lake, scope) = (self.session.engine().lake(), &self.session.identity().scope);
-        let table = self.table(table).await?;
-        let name = crate::parse::folded(name);
-        cenote_vocab::check_column(&name).map_err(CatalogError::from)?;
-        let known = lake.catalog.checks(scope, Some(table.id)).await?;
-        let known = known.into_iter().find(|check| check.name == name);
-        if known.is_some() && !or_replace {
-            return Err(CatalogError::CheckExists(name).into());
-        }
-        let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
-        let snapshot = Arc::new(Snapshot::committed(lake, scope).await?);
-        let path = self.session.search_path();
-        for query in check::rule_queries(rule, &target, Some(snapshot.txn)) {
-            self.planned(&snapshot, &query, &path).await?; // what it names is there
-        }
-        let check = Check {
-            id: known.map_or_else(|| lake.ids.uuid(), |known| known.id),
-            table: table.id,
-            name,
-            severity,
-            rule: rule.to_string(),
-            search_path: path,
-            created: self.session.now(),
-        };
-        let objects = vec![flow(FlowChange::PutCheck(Box::new(check)))];
-        let txn = self.commit("create_check", Vec::new(), objects).await?;
-        Ok(Answer::done("CREATE CHECK").with_txn(Some(txn)))
-    }
-
-    async fn drop_check(&self, name: &Ident, table: &[Ident], if_exists: bool) -> Result<Answer, Error> {
-        let (lake, scope) = (self.session.engine().lake(), &self.session.identity().scope);
-        let table = self.table(table).await?;
-        let name = crate::parse::folded(name);
-        let known = lake.catalog.checks(scope, Some(table.id)).await?;
-        let done = Answer::done("DROP CHECK");
-        match known.into_iter().find(|check| check.name == name) {
-            Some(check) => {
-                let objects = vec![flow(FlowChange::DropCheck(check.id))];
-                let txn = self.commit("drop_check", Vec::new(), objects).await?;
-                Ok(done.with_txn(Some(txn)))
-            }
-            None if if_exists => Ok(done.with_notice(format!("check \"{name}\" does not exist, skipping"))),
-            None => Err(CatalogError::CheckNotFound(name).into()),
-        }
-    }
-
-    async fn table(&self, name: &[Ident]) -> Result<Arc<TableDef>, Error> {
-        let (names, path) = (self.session.names().await?, self.session.search_path());
-        let resolver = Resolver { names: &names, identity: self.session.identity(), search_path: &path };
-        resolver.writable(name, Privilege::Alter)
-    }
 }
 
-fn flow(change: FlowChange) -> ObjectChange {
+pub(super) fn flow(change: FlowChange) -> ObjectChange {
     ObjectChange::Flow(Box::new(change))
 }
 
-fn not_a_query() -> Error {
-    Error::new(ErrorKind::Invalid, "an asset needs a query: CREATE ASSET … AS SELECT …")
-        .with_sqlstate("42601")
-}
-
-fn query_of(text: &str) -> Result<AnyStatement, Error> {
-    let Parsed::Sql { statement, .. } = parse(text)? else { return Err(not_a_query()) };
-    match statement.as_ref() {
-        AnyStatement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(*statement),
-        _ => Err(not_a_query()),
-    }
-}
-
 /// The table's mark that it is an asset, set or taken off.
-fn marked(table: &TableDef, asset: Option<Uuid>, base: Txn) -> TableChange {
+pub(super) fn marked(table: &TableDef, asset: Option<Uuid>, base: Txn) -> TableChange {
     let mark = BTreeMap::from([(ASSET.to_owned(), asset.map(|asset| asset.to_string()))]);
     TableChange {
         table: table.id,

@@ -314,12 +314,14 @@ impl Attempt<'_> {
             "crash point task.commit"
         ))));
         let committed =
-            staged.commit(lake, identity, base, None, None).await.map_err(|failed| match failed {
-                Failure::Commit(error @ CatalogError::CommitConflict { .. }) => {
-                    Stopped::Conflict(error.into())
+            staged.commit(lake, identity, base, session.inner().caller(), None).await.map_err(|failed| {
+                match failed {
+                    Failure::Commit(error @ CatalogError::CommitConflict { .. }) => {
+                        Stopped::Conflict(error.into())
+                    }
+                    Failure::Commit(error) => Stopped::Error(error.into()),
+                    Failure::Other(error) => Stopped::Error(error),
                 }
-                Failure::Commit(error) => Stopped::Error(error.into()),
-                Failure::Other(error) => Stopped::Error(error),
             })?;
         fail::fail_point!("task.answer", |_| Err(Stopped::Error(Error::new(
             ErrorKind::Unavailable,

@@ -10,7 +10,7 @@ use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
 use crate::Error;
-use crate::parse::{CheckRule, folded, parse_rule, quote, span_of, tokenize, word_is};
+use crate::parse::{CheckRule, folded, literal, parse_rule, quote, span_of, tokenize, word_is};
 
 /// The queries of a check, of one value each. `target` names the table, whose rows were others at `before`.
 pub(super) fn queries(check: &Check, target: &str, before: Option<Txn>) -> Result<Vec<String>, Error> {
@@ -39,9 +39,9 @@ pub(super) fn rule_queries(rule: &CheckRule, target: &str, before: Option<Txn>) 
             std::iter::once(count).chain(earlier).collect()
         }
         CheckRule::Freshness(column, within) => {
-            let (column, within) = (quote(&folded(column)), within.replace('\'', "''"));
+            let (column, within) = (quote(&folded(column)), literal(within));
             vec![format!(
-                "SELECT CASE WHEN max({column}) >= now() - INTERVAL '{within}' THEN 0 ELSE 1 END FROM {target}"
+                "SELECT CASE WHEN max({column}) >= now() - INTERVAL {within} THEN 0 ELSE 1 END FROM {target}"
             )]
         }
         CheckRule::Query(query) => {

@@ -26,7 +26,7 @@ use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::lineage::column_edges;
 use crate::parse::{TableClauses, folded, unsupported};
-use crate::plan::{Binder, Resolver, denied, refuse_materialized, visible};
+use crate::plan::{Binder, Resolver, refuse_materialized, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, definition, with_table};
 
@@ -75,9 +75,7 @@ pub(crate) async fn create_table(
         return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
     }
     if let Some(taken) = taken {
-        if !session.identity().allows(Privilege::Drop, &schema, Some(&name)) {
-            return Err(denied(Privilege::Drop, &taken.full_name()));
-        }
+        session.require(Privilege::Drop, taken.object())?;
         refuse_materialized(taken)?;
         let readers = dependents(&snapshot.names, taken);
         if !readers.is_empty() {

@@ -113,9 +113,7 @@ pub(crate) fn dependents(names: &Names, table: &TableDef) -> Vec<Arc<TableDef>> 
 
 /// Says that others read what should go; of those that the asker may not know not which.
 pub(crate) fn depended_on(session: &Inner, table: &TableDef, readers: &[Arc<TableDef>]) -> Error {
-    let is_known = |view: &&Arc<TableDef>| {
-        session.identity().allows(Privilege::Use, &view.schema_name, Some(&view.name))
-    };
+    let is_known = |view: &&Arc<TableDef>| view.is_known_to(session.identity());
     let mut named: Vec<String> = readers.iter().filter(is_known).map(|view| view.full_name()).collect();
     if named.len() < readers.len() {
         named.push("of others".to_owned());

@@ -4,17 +4,17 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Field;
 use cenote_catalog::{
-    AccessBook, AccessChange, GrantChange, GrantKind, GrantTarget, Object, ObjectChange, Principal,
-    Privilege, Privileges, authorize, pattern_matches,
+    AccessBook, AccessChange, GrantChange, GrantKind, GrantTarget, Names, Object, ObjectChange, Principal,
+    Privilege, Privileges, pattern_matches,
 };
 use cenote_vocab::{ErrorKind, nearest};
 use sqlparser::ast::Ident;
 
 use super::schemas::part_of;
-use super::{Answer, Guard, Prepared, asset, pipeline};
+use super::{Answer, Guard, Prepared, asset_lookup, pipeline};
 use crate::Error;
 use crate::parse::{Given, GrantStatement, Named, On, Who, folded, unsupported};
-use crate::plan::{CATALOG, Found, Resolver, denied};
+use crate::plan::{CATALOG, Found, Resolver};
 use crate::session::Inner;
 use crate::system;
 use crate::transaction::Staged;
@@ -32,7 +32,7 @@ pub(crate) async fn run(
     session.check_writable()?;
     let book = session.engine().lake().catalog.access(&session.identity().scope).await?;
     let asked = Asked { session, book: &book };
-    let done = Answer::done(statement.command());
+    let mut done = Answer::done(statement.command());
     let (change, operation) = match statement {
         GrantStatement::CreateRole { name, if_not_exists } => {
             asked.manages(Object::Tenant)?;
@@ -74,6 +74,9 @@ pub(crate) async fn run(
             }
         }
     };
+    if let Some(notice) = asked.comes_back(&change) {
+        done = done.with_notice(notice);
+    }
     let staged = Staged {
         objects: vec![ObjectChange::Access(Box::new(change))],
         sql: vec![prepared.sql.clone()],
@@ -101,19 +104,41 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn manages(&self, object: Object<'_>) -> Result<(), Error> {
-        match authorize(self.session.identity(), Privilege::Manage, object) {
-            true => Ok(()),
-            false => Err(denied(Privilege::Manage, &object.to_string())),
+        self.session.require(Privilege::Manage, object)
+    }
+
+    /// True for roles that are there, as the open transaction leaves them.
+    fn has_role(&self, name: &str) -> bool {
+        let staged = self.session.last_staged(|change| {
+            let ObjectChange::Access(change) = change else { return None };
+            match change.as_ref() {
+                AccessChange::CreateRole(made) if made == name => Some(true),
+                AccessChange::DropRole(gone) if gone == name => Some(false),
+                _ => None,
+            }
+        });
+        staged.unwrap_or_else(|| self.book.has_role(name))
+    }
+
+    /// The schema of a name: by its number, so that another that takes the name meanwhile is none; one that the open transaction
+    /// makes has none yet.
+    fn schema(&self, names: &Names, name: String) -> GrantTarget {
+        let is_made = self.session.last_staged(|change| {
+            matches!(change, ObjectChange::CreateSchema { name: made, .. } if *made == name).then_some(())
+        });
+        match names.schemas.get(&name).filter(|_| is_made.is_none()) {
+            Some((schema, _)) => GrantTarget::SchemaOf(schema.id),
+            None => GrantTarget::Schema(name),
         }
     }
 
-    /// True for roles that are there, also for one that the open transaction makes.
-    fn has_role(&self, name: &str) -> bool {
-        let makes = |change: &ObjectChange| {
-            matches!(change, ObjectChange::Access(change)
-                if matches!(change.as_ref(), AccessChange::CreateRole(made) if made == name))
-        };
-        self.book.has_role(name) || self.session.has_staged(makes)
+    /// What is to be said of roles that come back by themselves.
+    fn comes_back(&self, change: &AccessChange) -> Option<String> {
+        let AccessChange::RemoveMember { role, member: Principal::Token(id) } = change else { return None };
+        let is_claimed = self.book.claimed(*id).contains(role.as_str());
+        is_claimed.then(|| {
+            format!("role \"{role}\" was given by a claim: a bearer token that says so gives it again")
+        })
     }
 
     fn role(&self, name: &str) -> Result<(), Error> {
@@ -174,7 +199,7 @@ impl Asked<'_> {
             (GrantKind::Schema, Named::Name(name)) => {
                 let schema = schema(&resolver, name)?;
                 self.manages(Object::Schema(&schema))?;
-                GrantTarget::Schema(schema)
+                self.schema(&names, schema)
             }
             (GrantKind::Schema, Named::Pattern(pattern)) => {
                 self.manages(Object::Tenant)?;
@@ -188,7 +213,8 @@ impl Asked<'_> {
                 }
             },
             (GrantKind::Asset, Named::Name(name)) => {
-                let (_, table) = asset::find(session, name, Privilege::Manage).await?;
+                let (_, table) = asset_lookup::find(session, name, Privilege::Use).await?;
+                self.manages(table.object())?;
                 GrantTarget::Asset(table.id)
             }
             (GrantKind::Pipeline, Named::Name(name)) => {

@@ -92,9 +92,7 @@ pub(super) async fn tags(session: &Inner) -> Result<Vec<ArrayRef>, Error> {
         let table = match hold.table {
             None => None,
             Some(id) => match by_id.get(&id) {
-                Some(table) if identity.allows(Privilege::Use, &table.schema_name, Some(&table.name)) => {
-                    Some(table.full_name())
-                }
+                Some(table) if table.is_known_to(identity) => Some(table.full_name()),
                 _ => continue,
             },
         };
@@ -178,7 +176,7 @@ async fn restore(
             commit_id: lake.ids.uuid(),
             scope: scope.clone(),
             producers: session.client_producer().into_iter().collect(),
-            facts: facts(session.identity(), "restore", sql, &inputs, guard.request_id.clone()),
+            facts: facts(session.caller(), "restore", sql, &inputs),
             tables: vec![change],
             objects: Vec::new(),
         };
@@ -210,7 +208,7 @@ async fn undrop(
         commit_id: lake.ids.uuid(),
         scope: session.identity().scope.clone(),
         producers: session.client_producer().into_iter().collect(),
-        facts: facts(session.identity(), "undrop_table", sql, &BTreeMap::new(), guard.request_id.clone()),
+        facts: facts(session.caller(), "undrop_table", sql, &BTreeMap::new()),
         tables: Vec::new(),
         objects: vec![ObjectChange::UndropTable { schema, name }],
     };

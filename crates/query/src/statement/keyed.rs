@@ -122,7 +122,7 @@ pub(crate) async fn upsert(
             }
             Ok(rows.plan(base).await?)
         }));
-        match commit(session, table, planned.await?, inputs, prepared, guard).await {
+        match commit(session, table, planned.await?, inputs, prepared).await {
             Ok(committed) => {
                 session.idempotency_key_used()?;
                 return Ok(Some(committed.txn));
@@ -139,7 +139,6 @@ async fn commit(
     planned: KeyedChange,
     inputs: &BTreeMap<TableId, Txn>,
     prepared: &Prepared,
-    guard: &Guard,
 ) -> Result<Committed, CatalogError> {
     let (lake, identity) = (session.engine().lake(), session.identity());
     let sql = std::slice::from_ref(&prepared.sql);
@@ -152,7 +151,7 @@ async fn commit(
             run: (!inputs.is_empty())
                 .then(|| RunOf::Query { id: lake.ids.uuid(), started: lake.clock.now() }),
             code: code_of(sql, inputs, std::iter::once(table.id)),
-            ..facts(identity, "insert", sql, inputs, guard.request_id.clone())
+            ..facts(session.caller(), "insert", sql, inputs)
         },
         tables: vec![change],
         objects: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
-use cenote_catalog::{Desired, Names, Pipeline, Privilege, TableDef, TableKind};
+use cenote_catalog::{Desired, Names, Pipeline, Privilege, TableDef, TableKind, authorize};
 use cenote_vocab::{ErrorKind, Field, FieldId, FieldType, TableSchema};
 use sqlparser::ast::Ident;
 
@@ -82,7 +82,7 @@ pub(crate) async fn create(
         created: session.now(),
         version: 1,
     };
-    let view = NewView { pipeline, replaces, wait };
+    let view = NewView { pipeline, replaces, wait, caller: session.caller() };
     guard.run(Box::pin(async { runner(session)?.create_view(session.identity(), view).await })).await?;
     Ok(None)
 }
@@ -108,7 +108,7 @@ pub(crate) async fn refresh(session: &Inner, name: &[Ident], full: bool, guard: 
         (anew.name, anew.created) = (old.name.clone(), session.now());
         // Its owner's token may be gone: who builds it answers for it from now on.
         anew.owner = session.identity().token.id;
-        let view = NewView { pipeline: anew, replaces: Some(old), wait: true };
+        let view = NewView { pipeline: anew, replaces: Some(old), wait: true, caller: session.caller() };
         guard.run(Box::pin(async { pipelines.create_view(session.identity(), view).await })).await?;
     }
     Ok(())
@@ -147,7 +147,7 @@ pub(crate) async fn drop(
         Ok(view) => {
             let view = own(session, view).await?;
             refuse_if_read(session, &view).await?;
-            runner(session)?.drop_view(session.identity(), &view).await?;
+            runner(session)?.drop_view(session.identity(), &view, session.caller()).await?;
             Ok(None)
         }
         Err(error) if if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
@@ -179,7 +179,7 @@ pub(crate) async fn drop_cascading(session: &Inner, views: &[Arc<TableDef>]) -> 
         };
         let at = all.iter().position(|view| !is_read(view)).unwrap_or(0);
         let view = all.swap_remove(at);
-        runner(session)?.drop_view(session.identity(), &view).await?;
+        runner(session)?.drop_view(session.identity(), &view, session.caller()).await?;
     }
     Ok(())
 }
@@ -272,12 +272,11 @@ async fn own(session: &Inner, view: Arc<TableDef>) -> Result<Arc<TableDef>, Erro
     let identity = session.identity();
     let owner = pipeline_of(session, &view).await?.map(|pipeline| pipeline.owner);
     if owner.is_none_or(|owner| owner == identity.token.id)
-        || identity.allows(Privilege::Manage, &view.schema_name, Some(&view.name))
+        || authorize(identity, Privilege::Manage, view.object())
     {
         return Ok(view);
     }
-    let is_known = identity.allows(Privilege::Use, &view.schema_name, Some(&view.name));
-    let name = if is_known { view.full_name() } else { "that reads it".to_owned() };
+    let name = if view.is_known_to(identity) { view.full_name() } else { "that reads it".to_owned() };
     Err(denied(Privilege::Manage, &format!("materialized view {name}")))
 }
 

@@ -48,25 +48,39 @@ pub(crate) async fn run(
                     may_write(session, &taken)?;
                     let Pipeline { search_path, script, options, .. } = pipeline;
                     let to = Pipeline { search_path, script, options, ..taken };
+                    let name = to.full_name();
                     pipelines.alter(scope, to, StateChoice::Keep).await?;
+                    session.audit_pipeline("alter_pipeline", &name).await;
                 }
-                Some(_) | None => pipelines.create(session.identity(), pipeline).await?,
+                Some(_) | None => {
+                    let name = pipeline.full_name();
+                    pipelines.create(session.identity(), pipeline).await?;
+                    session.audit_pipeline("create_pipeline", &name).await;
+                }
             }
         }
         PipelineStatement::Alter { name, change } => {
             let (to, state) = altered(session, own(session, find(session, name).await?)?, change).await?;
+            let name = to.full_name();
             pipelines.alter(scope, to, state).await?;
+            session.audit_pipeline("alter_pipeline", &name).await;
         }
         PipelineStatement::Restart { name, sinks } => {
             let pipeline = of_no_view(own(session, find(session, name).await?)?)?;
+            let name = pipeline.full_name();
             pipelines.restart(session.identity(), pipeline, *sinks).await?;
+            session.audit_pipeline("restart_pipeline", &name).await;
         }
         PipelineStatement::Drop { name, if_exists } => match find(session, name).await {
             Ok(pipeline) if pipeline.options.contains_key(MATERIALIZED) => {
                 let text = format!("pipeline {} keeps a materialized view", pipeline.full_name());
                 return Err(Error::new(ErrorKind::Invalid, text).with_hint("use DROP MATERIALIZED VIEW"));
             }
-            Ok(pipeline) => pipelines.remove(scope, own(session, pipeline)?).await?,
+            Ok(pipeline) => {
+                let name = pipeline.full_name();
+                pipelines.remove(scope, own(session, pipeline)?).await?;
+                session.audit_pipeline("drop_pipeline", &name).await;
+            }
             Err(error) if *if_exists && cenote_vocab::Fault::kind(&error) == ErrorKind::NotFound => {
                 return Ok(Answer::done(statement.command()).with_notice(format!("{error}, skipping")));
             }
@@ -74,11 +88,15 @@ pub(crate) async fn run(
         },
         PipelineStatement::Pause(name) => {
             let pipeline = authorized(session, find(session, name).await?, Privilege::Run)?;
+            let name = pipeline.full_name();
             pipelines.pause(scope, pipeline, Pausing::AfterEpoch).await?;
+            session.audit_pipeline("pause_pipeline", &name).await;
         }
         PipelineStatement::Resume(name) => {
             let pipeline = authorized(session, find(session, name).await?, Privilege::Run)?;
+            let name = pipeline.full_name();
             pipelines.resume(scope, pipeline).await?;
+            session.audit_pipeline("resume_pipeline", &name).await;
         }
         PipelineStatement::CreateView { name, or_replace, if_not_exists, options, query } => {
             let if_taken = match (or_replace, if_not_exists) {
@@ -245,14 +263,9 @@ pub(crate) fn own(session: &Inner, pipeline: Pipeline) -> Result<Pipeline, Error
     authorized(session, pipeline, Privilege::Manage)
 }
 
-/// A script runs by the rights of the pipeline's owner, so nobody else writes it: but those who may do everything.
+/// `Denied` unless the asker may give it another script.
 pub(crate) fn may_write(session: &Inner, pipeline: &Pipeline) -> Result<(), Error> {
-    let identity = session.identity();
-    if pipeline.owner == identity.token.id || authorize(identity, Privilege::Manage, Object::Tenant) {
-        return Ok(());
-    }
-    let text = format!("script of pipeline {}, which runs by the rights of its owner", pipeline.full_name());
-    Err(denied(Privilege::Manage, &text))
+    session.require_owner(pipeline.owner, &format!("script of pipeline {}", pipeline.full_name()))
 }
 
 /// The pipeline, if the asker may do this with it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cenote_catalog::{MATERIALIZED, ObjectChange, Pipeline, Privilege, TableDef, TableKind};
+use cenote_catalog::{MATERIALIZED, Object, ObjectChange, Pipeline, Privilege, TableDef, TableKind};
 use cenote_vocab::ErrorKind;
 use sqlparser::ast::{Ident, ObjectName, SchemaName, Statement};
 
@@ -98,9 +98,7 @@ pub(crate) async fn alter(
     };
     // their options let rows and versions of all its tables go
     for right in [Privilege::Alter, Privilege::Delete] {
-        if !session.identity().allows_all_of(right, &name) {
-            return Err(denied(right, &format!("schema {name}")));
-        }
+        session.require(right, Object::Schema(&name))?;
     }
     for (option, value) in &alter.options {
         if let Some(value) = value {
@@ -149,9 +147,7 @@ pub(crate) async fn drop(
             None if *if_exists => continue,
             None => return Err(missing(&ident)),
         };
-        if !session.identity().allows_all_of(Privilege::Drop, &name) {
-            return Err(denied(Privilege::Drop, &format!("schema {name}")));
-        }
+        session.require(Privilege::Drop, Object::Schema(&name))?;
         if name == DEFAULT_SCHEMA {
             return Err(
                 Error::new(ErrorKind::Invalid, "schema \"default\" cannot be dropped").with_sqlstate("2BP01")

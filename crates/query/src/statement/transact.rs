@@ -1,6 +1,6 @@
 //! `BEGIN`, `COMMIT`, `ROLLBACK`, and what a transaction is like.
 
-use super::{Answer, Guard};
+use super::Answer;
 use crate::Error;
 use crate::parse::Characteristics;
 use crate::session::Inner;
@@ -18,7 +18,7 @@ pub(crate) fn begin(session: &Inner, characteristics: Characteristics) -> Result
 }
 
 /// Makes what was staged visible, all of it; a failed transaction is rolled back.
-pub(crate) async fn commit(session: &Inner, guard: &Guard) -> Result<Answer, Error> {
+pub(crate) async fn commit(session: &Inner) -> Result<Answer, Error> {
     let Some(transaction) = session.take_transaction() else {
         return Ok(Answer::done("COMMIT").with_notice("WARNING: there is no transaction in progress"));
     };
@@ -26,7 +26,7 @@ pub(crate) async fn commit(session: &Inner, guard: &Guard) -> Result<Answer, Err
         session.roll_back(transaction).await;
         return Ok(Answer::done("ROLLBACK"));
     }
-    let txn = session.commit(transaction, guard.request_id.clone()).await?;
+    let txn = session.commit(transaction).await?;
     Ok(Answer::done("COMMIT").with_txn(txn))
 }
 

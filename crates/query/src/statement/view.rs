@@ -13,7 +13,7 @@ use super::drop::{depended_on, dependents};
 use super::{Answer, Guard, Prepared};
 use crate::Error;
 use crate::parse::{folded, text_from, tokenize, unsupported, word_is};
-use crate::plan::{Binder, Resolver, denied, fault, refuse_materialized, visible};
+use crate::plan::{Binder, Resolver, fault, refuse_materialized, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, with_table};
 
@@ -55,9 +55,7 @@ pub(crate) async fn create_view(
         if !create.or_replace {
             return Err(Error::from(cenote_catalog::Error::TableExists(taken.full_name())));
         }
-        if !session.identity().allows(Privilege::Alter, &schema, Some(&name)) {
-            return Err(denied(Privilege::Alter, &taken.full_name()));
-        }
+        session.require(Privilege::Alter, taken.object())?;
         let readers = dependents(&snapshot.names, taken);
         if !readers.is_empty() && taken.materialized().is_none() {
             return Err(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Privilege, TableDef, TableKind};
+use cenote_catalog::{Privilege, TableDef, TableKind, authorize};
 use cenote_table::{OptimizeMode, OptimizeOutcome, Predicate};
 use cenote_vocab::ErrorKind;
 
@@ -35,9 +35,10 @@ pub(crate) async fn rows(facts: &SessionFacts) -> Result<RecordBatch, Error> {
     let (lake, scope) = (facts.engine.lake(), &facts.identity.scope);
     let head = lake.catalog.head(scope).await?;
     let names = lake.catalog.names(scope, head.txn).await?;
+    let all = facts.identity.allows_everywhere(Privilege::ReadMetadata);
     let readable = |table: &&Arc<TableDef>| {
         table.kind == TableKind::Table
-            && facts.identity.allows(Privilege::Use, &table.schema_name, Some(&table.name))
+            && (all || authorize(&facts.identity, Privilege::Select, table.object()))
     };
     let mut found: Vec<(Arc<TableDef>, OptimizeOutcome)> = Vec::new();
     for table in names.tables().filter(readable) {

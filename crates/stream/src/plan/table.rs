@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use cenote_connect::{Column, Connector, Declaration, EVENT_TIME, Options, Reach, SourceOptions};
 use cenote_datafile::sql_schema;
-use cenote_query::{ScriptTable, ScriptValue, Session, StreamTables};
+use cenote_query::{ScriptTable, ScriptValue, Session, StreamTables, quote};
 use cenote_vocab::TableSchema;
 use datafusion::common::{Column as ColumnName, ExprSchema};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
@@ -254,7 +254,7 @@ async fn source(
             )));
         }
         (None, Some(column), watermark) => {
-            Some((column, Some(watermark.map_or_else(String::new, |name| quoted(&name)))))
+            Some((column, Some(watermark.map_or_else(String::new, |name| quote(&name)))))
         }
         (None, None, Some(_)) => {
             return Err(Error::Invalid(format!(
@@ -332,13 +332,13 @@ struct ShapePlan {
 impl Shaped<'_> {
     async fn plan(&self, session: &Session, streams: &Arc<Streams>) -> Result<ShapePlan, Error> {
         let tables: Arc<dyn StreamTables> = streams.clone();
-        let name = quoted(&self.table.name);
+        let name = quote(&self.table.name);
         let items = self.items();
         let inner = format!("SELECT {} FROM {name}", items.join(", "));
         let expression = self.watermark.as_ref().and_then(|(_, expression)| expression.as_deref());
         let sql = match expression.filter(|expression| !expression.is_empty()) {
             Some(expression) => {
-                format!("SELECT *, ({expression}) AS {} FROM ({inner}) AS {name}", quoted(WATERMARK))
+                format!("SELECT *, ({expression}) AS {} FROM ({inner}) AS {name}", quote(WATERMARK))
             }
             None => inner,
         };
@@ -368,7 +368,7 @@ impl Shaped<'_> {
             return vec!["*".to_owned()];
         }
         let item = |column: &cenote_query::ScriptColumn| {
-            let name = quoted(&column.field.name);
+            let name = quote(&column.field.name);
             match &column.value {
                 ScriptValue::Generated(expression) => format!("({expression}) AS {name}"),
                 ScriptValue::Stored | ScriptValue::Metadata(_) => name,
@@ -422,10 +422,6 @@ impl Shaped<'_> {
         }
         Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The columns of rows that go to a sink: those that it declares, by position, or their own.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Code, Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
+use cenote_catalog::{Caller, Code, Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
 use cenote_connect::{BadRow, Closing, EpochRows};
 use cenote_vocab::{Epoch, Micros, TableId};
 
@@ -166,7 +166,7 @@ impl Run {
                 }],
                 facts: Facts {
                     operation: "pipeline".to_owned(),
-                    actor: Some(self.actor.clone()),
+                    caller: Caller { actor: Some(self.actor.clone()), ..Caller::default() },
                     message: Some(self.pipeline.full_name()),
                     code: self.code(standing),
                     inputs: self.inputs(standing),

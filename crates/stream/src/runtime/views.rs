@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cenote_catalog::{
-    Alter, Commit, Facts, Identity, MATERIALIZED, NewTable, ObjectChange, Op, Pipeline, ReadSet, TableChange,
-    TableDef, TableKind,
+    Alter, Caller, Commit, Facts, Identity, MATERIALIZED, NewTable, ObjectChange, Op, Pipeline, ReadSet,
+    TableChange, TableDef, TableKind,
 };
-use cenote_query::NewView;
+use cenote_query::{NewView, quote};
 use cenote_vocab::{Scope, TableId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -23,6 +23,9 @@ use crate::{Error, PipelineOptions};
 /// Ids of the tables that a view reads, on the table with its rows.
 const SOURCES: &str = cenote_catalog::MATERIALIZED_SOURCES;
 
+/// By whose rights, and who asks and whence.
+type By<'a> = (&'a Identity, &'a Caller);
+
 impl Streams {
     /// Makes the table, the pipeline and the view. One that takes another's place is shown once it has caught up.
     /// Nothing stays of one that was to be waited for, if it fails or `cancelled` comes first.
@@ -32,7 +35,8 @@ impl Streams {
         view: NewView,
         cancelled: &CancellationToken,
     ) -> Result<(), Error> {
-        let NewView { mut pipeline, replaces, wait } = view;
+        let NewView { mut pipeline, replaces, wait, caller } = view;
+        let by = (identity, &caller);
         let services = &self.inner.services;
         let (catalog, scope) = (&services.lake.catalog, &identity.scope);
         // Planned as a view from the start; its table is known later.
@@ -62,7 +66,6 @@ impl Streams {
             properties: marked(Some((SOURCES, sources.join(",")))),
             ..NewTable::plain(scope.tenant(), ids, names, shape.columns)
         };
-        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let shown: Vec<String> = shape.shown.fields.iter().map(|field| quote(&field.name)).collect();
         let sql = format!("SELECT {} FROM {}.{}", shown.join(", "), quote(&rows.schema), quote(&rows.name));
         let ids = (catalog.reserve_table(scope).await?, services.lake.ids.uuid());
@@ -80,7 +83,7 @@ impl Streams {
         if replaces.is_none() {
             objects.push(ObjectChange::CreateTable(Box::new(new.clone())));
         }
-        let made = self.apply(identity, "create_materialized_view", objects, &shape.with_ids).await;
+        let made = self.apply(by, "create_materialized_view", objects, &shape.with_ids).await;
         if let Err(error) = made {
             catalog.drop_pipeline(scope, &pipeline).await?;
             return Err(error);
@@ -95,7 +98,7 @@ impl Streams {
         };
         let finished = match (caught_up, &replaces) {
             (Ok(()), None) => return Ok(()),
-            (Ok(()), Some(old)) => self.swap(identity, old, new.clone()).await,
+            (Ok(()), Some(old)) => self.swap(by, old, new.clone()).await,
             (Err(error), _) => Err(error),
         };
         let error = match (finished, replaces) {
@@ -107,7 +110,7 @@ impl Streams {
                     left.push(drop_table(&new.schema, &new.name, true));
                 }
                 self.halt(pipeline.id, Ending::Open).await;
-                self.apply(identity, "drop_materialized_view", left, &BTreeSet::new()).await?;
+                self.apply(by, "drop_materialized_view", left, &BTreeSet::new()).await?;
                 self.remove_pipeline(scope, Some(&pipeline.id.to_string())).await?;
                 error
             }
@@ -116,12 +119,12 @@ impl Streams {
     }
 
     /// The new view takes the place of the old one, whose rows go.
-    async fn swap(&self, identity: &Identity, old: &TableDef, new: NewTable) -> Result<(), Error> {
+    async fn swap(&self, by: By<'_>, old: &TableDef, new: NewTable) -> Result<(), Error> {
         let mut objects = vec![ObjectChange::CreateTable(Box::new(new))];
-        if let Some(rows) = self.rows_of(&identity.scope, old).await? {
+        if let Some(rows) = self.rows_of(&by.0.scope, old).await? {
             objects.push(drop_table(&rows.schema_name, &rows.name, false));
         }
-        self.apply(identity, "create_materialized_view", objects, &BTreeSet::new()).await
+        self.apply(by, "create_materialized_view", objects, &BTreeSet::new()).await
     }
 
     /// The table with the rows of a view.
@@ -136,7 +139,7 @@ impl Streams {
 
     async fn apply(
         &self,
-        identity: &Identity,
+        (identity, caller): By<'_>,
         operation: &str,
         objects: Vec<ObjectChange>,
         with_ids: &BTreeSet<TableId>,
@@ -154,11 +157,7 @@ impl Streams {
             commit_id: lake.ids.uuid(),
             scope: identity.scope.clone(),
             producers: Vec::new(),
-            facts: Facts {
-                operation: operation.to_owned(),
-                actor: Some(identity.token.name.clone()),
-                ..Facts::default()
-            },
+            facts: Facts { operation: operation.to_owned(), caller: caller.clone(), ..Facts::default() },
             tables: tables.collect(),
             objects: identity.owning(objects),
         };
@@ -215,7 +214,8 @@ impl Streams {
     }
 
     /// Drops view and rows in one commit, then forgets the pipeline.
-    pub(super) async fn drop_view_now(&self, identity: &Identity, view: &TableDef) -> Result<(), Error> {
+    pub(super) async fn drop_view_now(&self, by: By<'_>, view: &TableDef) -> Result<(), Error> {
+        let identity = by.0;
         let mut objects = vec![drop_table(&view.schema_name, &view.name, true)];
         if let Some(rows) = self.rows_of(&identity.scope, view).await? {
             objects.push(drop_table(&rows.schema_name, &rows.name, false));
@@ -223,7 +223,7 @@ impl Streams {
         if let Some(id) = view.materialized().and_then(|id| id.parse::<Uuid>().ok()) {
             self.halt(id, Ending::Open).await;
         }
-        self.apply(identity, "drop_materialized_view", objects, &BTreeSet::new()).await?;
+        self.apply(by, "drop_materialized_view", objects, &BTreeSet::new()).await?;
         self.remove_pipeline(&identity.scope, view.materialized()).await
     }
 
@@ -242,7 +242,9 @@ impl Streams {
                 if let Some(rows) = rows {
                     let identity = catalog.owner(scope, pipeline.owner).await?;
                     let drop = drop_table(&rows.schema_name, &rows.name, false);
-                    self.apply(&identity, "drop_materialized_view", vec![drop], &BTreeSet::new()).await?;
+                    let caller = Caller::of(&identity, "");
+                    let by = (&identity, &caller);
+                    self.apply(by, "drop_materialized_view", vec![drop], &BTreeSet::new()).await?;
                 }
                 self.remove_now(scope, pipeline).await?;
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use cenote_catalog::{Privilege, TableDef};
-use cenote_query::{Bounds, SessionOptions};
+use cenote_query::{Bounds, literal};
 use cenote_table::{CHANGE_COLUMNS, ChangePosition};
 use cenote_vocab::{FileId, Micros, Txn};
 use futures::StreamExt;
@@ -15,7 +15,8 @@ use super::bytes_of;
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::{find, literal, sql_name};
+use crate::routes::tables::{find, sql_name};
+use crate::sse::OTHERS_PAUSE;
 
 /// A page is cut after the batch with which it holds so many bytes (`changes_page_bytes_max`).
 const PAGE_BYTES_MAX: usize = 64 << 20;
@@ -94,6 +95,9 @@ impl Feed {
             while page.batches.is_empty() && !self.is_at_end() {
                 catalog.changed(&self.call.identity.scope, page.head).await;
                 page = self.page(app, limit).await?;
+                if page.batches.is_empty() {
+                    tokio::time::sleep(OTHERS_PAUSE).await; // the commit was of another table
+                }
             }
             Ok::<(), Problem>(())
         };
@@ -109,18 +113,13 @@ impl Feed {
         let failed = |error: cenote_query::Error| Problem::of(&error);
         let table = find(app, &self.call, &self.table.to_string(), Privilege::Select).await?;
         let engine = &app.services()?.engine;
-        let options = SessionOptions {
-            protocol: "http",
-            remote: self.call.remote.map(|remote| remote.to_string()),
-            ..SessionOptions::default()
-        };
-        let session = engine.open_session(self.call.identity.clone(), options).await.map_err(failed)?;
+        let session =
+            engine.open_session(self.call.identity.clone(), self.call.session(None)).await.map_err(failed)?;
         let prepared = session.prepare(&self.sql(&table)?, &[]).await.map_err(failed)?;
         let bounds = Bounds {
             timeout: Some(app.http.options.query_timeout),
             rows_max: Some(limit),
             query_id: None,
-            request_id: Some(self.call.request_id.to_string()),
             promised: false,
         };
         let mut execution = session.execute(&prepared, Vec::new(), bounds).await.map_err(failed)?;

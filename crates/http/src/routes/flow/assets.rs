@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use cenote_query::{literal, quote};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::sent::sent;
-use super::{STATUSES, execute, failed, one_of, page, quoted, runs, session, shape, takes_nothing};
+use super::{STATUSES, execute, failed, quoted, runs, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::{identifier, literal};
+use crate::routes::page::{self, one_of};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,7 +140,7 @@ pub(in crate::routes) async fn put(
     let put: Put = sent(body).await?;
     let name = name_of(&key)?;
     let session = session(&app, &call).await?;
-    execute(&call, &session, &statement(&name, &put)?).await?;
+    execute(&session, &statement(&name, &put)?).await?;
     let view = session.asset(&key).await.map_err(failed)?;
     Ok(Json(shape::asset(&view)))
 }
@@ -162,7 +163,7 @@ pub(in crate::routes) async fn change(
     let session = session(&app, &call).await?;
     let mut name = session.asset(&key).await.map_err(failed)?.name;
     if let Some(sql) = alteration(&name, &change)? {
-        execute(&call, &session, &sql).await?;
+        execute(&session, &sql).await?;
     }
     name.1 = change.name.unwrap_or(name.1);
     let view = session.asset(&quoted(&name)).await.map_err(failed)?;
@@ -194,7 +195,7 @@ pub(in crate::routes) async fn delete(
     };
     let sql =
         format!("DROP ASSET {}{}{}", quoted(&name), word("cascade", " CASCADE")?, word("force", " FORCE")?);
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -296,12 +297,12 @@ fn alteration(name: &(String, String), change: &Change) -> Result<Option<String>
         actions.push(format!("SET ({})", options(&change.options)?));
     }
     actions.extend(change.paused.map(|paused| if paused { "PAUSE" } else { "RESUME" }.to_owned()));
-    actions.extend(change.name.as_ref().map(|to| format!("RENAME TO {}", identifier(to))));
+    actions.extend(change.name.as_ref().map(|to| format!("RENAME TO {}", quote(to))));
     Ok((!actions.is_empty()).then(|| format!("ALTER ASSET {} {}", quoted(name), actions.join(", "))))
 }
 
 fn partition_clause(said: &Partition) -> Result<String, Problem> {
-    let column = identifier(&said.column);
+    let column = quote(&said.column);
     let Some(period) = &said.period else {
         let values: Vec<String> = said.values.iter().map(value).collect::<Result<_, _>>()?;
         if values.is_empty() || said.start.is_some() || said.end.is_some() || said.timezone.is_some() {

@@ -4,18 +4,18 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use cenote_catalog::Check;
-use cenote_query::Session;
+use cenote_query::{Session, quote};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::assets::name_of;
 use super::sent::sent;
-use super::{execute, failed, page, quoted, session, takes_nothing};
+use super::{execute, failed, quoted, session, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::tables::identifier;
+use crate::routes::page;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,7 +77,7 @@ pub(in crate::routes) async fn create(
     let table = name_of(&new.table)?;
     let session = session(&app, &call).await?;
     let sql = statement("CREATE CHECK", &new.name, &table, (new.severity.as_deref(), &new.rule))?;
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     let checks = session.checks().await.map_err(failed)?;
     let made = checks.iter().find(|(check, name)| check.name == new.name && *name == table);
     let (check, table) = made.ok_or_else(|| missing(&new.name))?;
@@ -103,7 +103,7 @@ pub(in crate::routes) async fn change(
     let severity = change.severity.as_deref().unwrap_or(check.severity.name());
     let rule = change.rule.as_deref().unwrap_or(&check.rule);
     let sql = statement("CREATE OR REPLACE CHECK", &check.name, &table, (Some(severity), rule))?;
-    execute(&call, &session, &sql).await?;
+    execute(&session, &sql).await?;
     let (check, table) = find(&session, &id).await?;
     Ok(Json(shown(&check, &table)))
 }
@@ -121,8 +121,8 @@ pub(in crate::routes) async fn delete(
     takes_nothing(&call)?;
     let session = session(&app, &call).await?;
     let (check, table) = find(&session, &id).await?;
-    let sql = format!("DROP CHECK {} ON {}", identifier(&check.name), quoted(&table));
-    execute(&call, &session, &sql).await?;
+    let sql = format!("DROP CHECK {} ON {}", quote(&check.name), quoted(&table));
+    execute(&session, &sql).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -146,7 +146,7 @@ fn statement(
         Some(word) if word.chars().all(|letter| letter.is_ascii_alphabetic()) => format!(" SEVERITY {word}"),
         Some(word) => return Err(Problem::bad_request(format!("there is no severity {word:?}"))),
     };
-    Ok(format!("{verb} {} ON {}{severity} AS {rule}", identifier(name), quoted(table)))
+    Ok(format!("{verb} {} ON {}{severity} AS {rule}", quote(name), quoted(table)))
 }
 
 fn shown(check: &Check, (schema, name): &(String, String)) -> Value {

@@ -5,10 +5,11 @@ use axum::extract::{Path, State};
 use cenote_catalog::PartitionStatus;
 use serde_json::{Value, json};
 
-use super::{STATUSES, failed, one_of, page, session, shape, takes_nothing};
+use super::{STATUSES, failed, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::routes::page::{self, one_of};
 
 /// The partitions of an asset, in order; with `format=ranges` neighbours that are alike are one.
 #[utoipa::path(

@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::sent::sent;
-use super::{failed, key_of_request, one_of, page, session, shape, takes_nothing};
+use super::{failed, key_of_request, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::parameters::instant;
 use crate::problem::Problem;
+use crate::routes::page::{self, one_of};
 
 /// Tasks that a run is shown with; the others are on their own path.
 const TASKS_MAX: usize = 200;

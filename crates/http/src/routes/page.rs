@@ -1,4 +1,4 @@
-//! Pages of lists: `limit`, `cursor`, `nextCursor`.
+//! Pages of lists: `limit`, `cursor`, the cursor behind the last entry; and filters by a word.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,17 +8,37 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::problem::Problem;
 
-/// Entries of a page, if nothing else is asked.
-const LIMIT: u64 = 50;
-/// Most of them.
-pub(super) const LIMIT_MAX: u64 = 200;
+/// Entries of a page, if nothing else is asked; and most of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) usual: u64,
+    pub(super) max: u64,
+}
+
+/// Those of lists that say nothing else.
+const LIMITS: Limits = Limits { usual: 50, max: 200 };
 
 /// How many entries are asked for.
 pub(super) fn limit(call: &Call) -> Result<usize, Problem> {
-    let limit = call.parameters.number("limit")?.unwrap_or(LIMIT);
-    match (1..=LIMIT_MAX).contains(&limit) {
+    limit_within(call, LIMITS)
+}
+
+/// How many entries are asked for, by the limits of a list.
+pub(super) fn limit_within(call: &Call, Limits { usual, max }: Limits) -> Result<usize, Problem> {
+    let limit = call.parameters.number("limit")?.unwrap_or(usual);
+    match (1..=max).contains(&limit) {
         true => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
-        false => Err(Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}, got {limit}"))),
+        false => Err(Problem::bad_request(format!("limit must be 1 to {max}, got {limit}"))),
+    }
+}
+
+/// A parameter that is one of these words; 400 names them if it is another.
+pub(super) fn one_of(call: &Call, name: &str, known: &[&str]) -> Result<Option<String>, Problem> {
+    match call.parameters.first(&[name]) {
+        Some(word) if !known.contains(&word) => {
+            Err(Problem::bad_request(format!("{name} is one of {}, got {word:?}", known.join(", "))))
+        }
+        word => Ok(word.map(str::to_owned)),
     }
 }
 
@@ -26,7 +46,7 @@ pub(super) fn limit(call: &Call) -> Result<usize, Problem> {
 pub(super) fn after<K: DeserializeOwned>(call: &Call) -> Result<Option<K>, Problem> {
     let Some(text) = call.parameters.first(&["cursor"]) else { return Ok(None) };
     let known = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let unknown = || Problem::bad_request("cursor is none that was answered as nextCursor");
+    let unknown = || Problem::bad_request("cursor is none that was answered");
     known.map(Some).ok_or_else(unknown)
 }
 

@@ -1,0 +1,117 @@
+//! Which assets names mean, for whom.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cenote_catalog::{Asset, Error as CatalogError, Names, Privilege, TableDef};
+use cenote_vocab::{ErrorKind, Fault, nearest};
+use sqlparser::ast::Ident;
+use uuid::Uuid;
+
+use crate::Error;
+use crate::parse::folded;
+use crate::plan::{CATALOG, Found, Resolver, denied};
+use crate::session::Inner;
+
+/// The most assets that one request names (`selection_max`).
+const SELECTED_MAX: usize = 1_000;
+/// The most unknown names that an error tells.
+const UNKNOWN_MAX: usize = 10;
+
+/// What names of assets are looked up in.
+struct Lookup<'a> {
+    session: &'a Inner,
+    names: Arc<Names>,
+    path: Vec<String>,
+    assets: Vec<Asset>,
+}
+
+impl<'a> Lookup<'a> {
+    async fn load(session: &'a Inner) -> Result<Self, Error> {
+        let assets = session.engine().lake().catalog.assets(&session.identity().scope).await?;
+        Ok(Self { session, names: session.names().await?, path: session.search_path(), assets })
+    }
+
+    /// The asset and its table, if the asker may do this with it: whose it is may do everything, others what they were granted.
+    fn find(&self, name: &[Ident], privilege: Privilege) -> Result<(&Asset, Arc<TableDef>), Error> {
+        let identity = self.session.identity();
+        let resolver = Resolver { names: &self.names, identity, search_path: &self.path };
+        let found = match resolver.find(name, Privilege::Use) {
+            Ok(Found::Table(table)) => {
+                let asset = self.assets.iter().find(|asset| asset.table == table.id);
+                asset.map(|asset| (asset, table))
+            }
+            Ok(Found::System { .. } | Found::Made { .. }) => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => self.owned(name),
+            Err(error) => return Err(error),
+        };
+        let (asset, table) = found.ok_or_else(|| self.not_found(name))?;
+        match asset.allows(identity, privilege, &table) {
+            true => Ok((asset, table)),
+            false => Err(denied(privilege, &table.full_name())),
+        }
+    }
+
+    /// One's own, whose table one may not know any more.
+    fn owned(&self, name: &[Ident]) -> Option<(&Asset, Arc<TableDef>)> {
+        let parts: Vec<String> = name.iter().map(folded).collect();
+        let (schemas, name) = match parts.as_slice() {
+            [name] => (self.path.as_slice(), name),
+            [schema, name] => (std::slice::from_ref(schema), name),
+            [catalog, schema, name] if catalog == CATALOG => (std::slice::from_ref(schema), name),
+            _ => return None,
+        };
+        let owner = self.session.identity().token.id;
+        let own = self.assets.iter().filter(|asset| asset.owner == owner);
+        let mut own = own.filter_map(|asset| Some((asset, self.names.table_by_id(asset.table)?.clone())));
+        own.find(|(_, table)| schemas.contains(&table.schema_name) && table.name == *name)
+    }
+
+    fn not_found(&self, name: &[Ident]) -> Error {
+        let asked = name.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+        let known = self.assets.iter().filter_map(|asset| self.names.table_by_id(asset.table));
+        let readable = known.filter(|table| table.is_known_to(self.session.identity()));
+        let last = name.last().map_or("", |part| part.value.as_str());
+        let near = nearest(last, readable.map(|table| table.name.as_str())).map(str::to_owned);
+        CatalogError::AssetNotFound { name: asked, nearest: near }.into()
+    }
+}
+
+/// The asset of a name, and its table.
+pub(crate) async fn find(
+    session: &Inner,
+    name: &[Ident],
+    privilege: Privilege,
+) -> Result<(Asset, Arc<TableDef>), Error> {
+    let known = Lookup::load(session).await?;
+    known.find(name, privilege).map(|(asset, table)| (asset.clone(), table))
+}
+
+/// The assets of these names, which the asker may run; those that are unknown are named.
+pub(crate) async fn select(session: &Inner, names: &[Vec<Ident>]) -> Result<Vec<Uuid>, Error> {
+    if names.len() > SELECTED_MAX {
+        let text = format!("{} assets are named, at most {SELECTED_MAX} (selection_max)", names.len());
+        return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("54000"));
+    }
+    let known = Lookup::load(session).await?;
+    let mut selected = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        match known.find(name, Privilege::Run) {
+            Ok((asset, _)) => drop(selected.insert(asset.id)),
+            Err(error) if error.kind() == ErrorKind::NotFound => unknown.push(error),
+            Err(error) => return Err(error),
+        }
+        if unknown.len() == UNKNOWN_MAX {
+            break;
+        }
+    }
+    if unknown.len() > 1 {
+        let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        return Err(Error::new(ErrorKind::NotFound, texts.join("; ")).with_sqlstate("42704"));
+    }
+    match unknown.pop() {
+        Some(error) => Err(error),
+        None => Ok(selected.into_iter().collect()),
+    }
+}
