@@ -43,7 +43,9 @@ fn answer_one(
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
-    reader.read_line(&mut line)?;
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(()); // a connection that was made for later, and not used
+    }
     let mut words = line.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut request = Request { method, path, ..Request::default() };

@@ -70,11 +70,11 @@ fn end_of_rows(tokens: &[TokenWithSpan], first: usize) -> usize {
     for (at, token) in tokens.iter().enumerate().skip(first) {
         match token.token {
             Token::LParen => depth += 1,
-            Token::RParen => {
-                depth = depth.saturating_sub(1);
+            Token::RParen if depth > 0 => {
+                depth -= 1;
                 last = at;
             }
-            Token::Comma if depth == 0 => {}
+            Token::Comma => {}
             _ if depth == 0 => break,
             _ => {}
         }
