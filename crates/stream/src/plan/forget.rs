@@ -7,13 +7,12 @@ use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 
+use super::late::{LateColumns, TooLate, late_rows};
 use super::operator::Moment;
-use super::stage;
 use crate::Error;
 use crate::idle::{Idle, Stamp};
-use crate::kept::LateRows;
 use crate::multiset::{Delta, Layout, Multiset};
-use crate::window::{self, Windows};
+use crate::window;
 
 /// When what is held of a key is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,39 +27,10 @@ pub(super) enum Forget {
     Closed(usize),
 }
 
-/// Columns behind those of an operator by which rows that come too late are told; the last is the event time.
-pub(super) struct LateColumns {
-    pub(super) windows: Windows,
-    /// How many stand before them.
-    pub(super) width: usize,
-    /// What people call the columns, of all but the event time, if late rows are kept.
-    pub(super) names: Option<Vec<String>>,
-}
-
-/// Rows that came too late for their windows.
-#[derive(Default)]
-pub(super) struct TooLate {
-    pub(super) count: u64,
-    /// The same, if they are kept.
-    pub(super) rows: Vec<LateRows>,
-}
-
-/// The same for the keys of an operator.
+/// When the keys of an operator are forgotten.
 pub(super) struct Forgetting {
     forget: Forget,
     pub(super) idle: Idle,
-}
-
-impl LateColumns {
-    /// Which rows stand for their last window, and that is over.
-    fn late(&self, rows: &RecordBatch, ends: &[i64], watermark: i64) -> Result<BooleanArray, Error> {
-        let times =
-            rows.columns().last().and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
-        let times = times.ok_or_else(|| Error::Invalid("windows without an event time".to_owned()))?;
-        let is_late =
-            |(end, time): (&i64, &i64)| *end <= watermark && self.windows.last_end_of(*time) == *end;
-        Ok(ends.iter().zip(times.values()).map(|row| Some(is_late(row))).collect())
-    }
 }
 
 /// A key as bytes.
@@ -128,7 +98,7 @@ impl Forgetting {
                     && late.true_count() > 0
                 {
                     let late = filter_record_batch(&batch, &late)?;
-                    too_late.rows.push(stage::late_rows(&late, names, watermark)?);
+                    too_late.rows.push(late_rows(&late, names, watermark)?);
                 }
             }
             kept.push(filter_record_batch(&batch, &open)?);

@@ -16,7 +16,8 @@ use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::forget::{Forgetting, LateColumns, TooLate};
+use super::forget::Forgetting;
+use super::late::{LateColumns, TooLate};
 use super::operator::{Advanced, Moment};
 use super::phases::Phases;
 use super::updating::GroupedCut;

@@ -21,9 +21,9 @@ use super::bounds::Bounds;
 use super::check;
 use super::interval_cut::IntervalCut;
 use super::keyed::without_numbers;
+use super::late;
 use super::operator::{Advanced, Moment};
 use super::phases::types;
-use super::stage;
 use crate::Error;
 use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
@@ -166,7 +166,7 @@ impl Interval {
             let (rows, too_late) = side.on_time(executor.run(&side.plan, feeds).await?, watermark.0)?;
             late += too_late.num_rows() as u64;
             if let Some(names) = side.late.as_ref().filter(|_| too_late.num_rows() > 0) {
-                late_rows.push(stage::late_rows(&too_late, names, watermark.0)?);
+                late_rows.push(late::late_rows(&too_late, names, watermark.0)?);
             }
             touched.extend(side.layout.keys(&side.layout.delta(std::slice::from_ref(&rows))?)?);
             new.push(rows);

@@ -19,7 +19,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::check;
-use super::forget::{Forget, Forgetting, LateColumns};
+use super::forget::{Forget, Forgetting};
+use super::late::LateColumns;
 use super::operator::{Advanced, Moment};
 use super::phases::types;
 use super::updating::KeyedCut;

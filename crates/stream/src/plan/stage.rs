@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::cut::StageCut;
+use super::late::late_rows;
 use super::operator::{Advanced, Moment};
 use super::parked::Parked;
 use super::phases::Phases;
@@ -18,7 +19,6 @@ use crate::Error;
 use crate::checkpoint::Held;
 use crate::epoch::{Executor, behind};
 use crate::feed::{Feed, FeedId, Feeds};
-use crate::kept::LateRows;
 use crate::multiset::{Delta, HeldRow, Layout, Multiset};
 use crate::session::{self, Groups};
 use crate::streams::Streams;
@@ -364,19 +364,4 @@ impl Stage {
 /// Memory of runs, about.
 fn bytes(runs: &[RecordBatch]) -> u64 {
     runs.iter().map(|run| run.get_array_memory_size() as u64).sum()
-}
-
-/// Rows that came too late, by these names, with the event time as their last column. A column without a name is not shown.
-pub(super) fn late_rows(rows: &RecordBatch, names: &[String], watermark: i64) -> Result<LateRows, Error> {
-    let times = rows.columns().last().and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
-    let times = times.ok_or_else(|| Error::Invalid("late rows without an event time".to_owned()))?;
-    let shown = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
-    let (mut fields, mut columns) = (Vec::new(), Vec::new());
-    for (at, name) in shown {
-        fields.push(rows.schema().field(at).clone().with_name(name));
-        columns.push(rows.column(at).clone());
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    let shown = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-    Ok(LateRows { rows: shown, times: times.values().to_vec(), watermark })
 }

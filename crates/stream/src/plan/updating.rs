@@ -5,16 +5,12 @@
 //! every other aggregate, ranks, first rows, joins            ─►  Keyed: keys that were touched are answered again
 //! ```
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
-use cenote_connect::{EVENT_TIME, WEIGHT};
-use datafusion::common::{JoinType, ScalarValue};
-use datafusion::functions_aggregate::expr_fn::sum;
-use datafusion::logical_expr::expr::AggregateFunction;
+use arrow::datatypes::{Field, Schema};
+use cenote_connect::WEIGHT;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Filter, Join, LogicalPlan, Projection, Sort, SortExpr, Window, cast, when,
+    Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, Projection, Sort, SortExpr, Window, cast,
 };
 use datafusion::prelude::{col, lit};
 
@@ -22,17 +18,15 @@ use super::check;
 use super::cut::{
     Cut, OperatorCut, Rows, call, columns_of, named, over_columns, over_ordered_columns, place,
 };
-use super::forget::{Forget, LateColumns};
+use super::forget::Forget;
 use super::functions::key_part;
 use super::hidden::{columns, hidden_column, with_hidden};
 use super::key::{key_of, with_keys};
+use super::late::{LateColumns, LateOf};
+use super::sums::Sums;
 use crate::Error;
 use crate::feed::Feed;
 use crate::session::Groups;
-use crate::window::Windows;
-
-/// How often a late row comes, or goes, among its columns.
-const LATE_WEIGHT: &str = "_weight";
 
 /// An aggregate whose states of a group add up.
 pub(super) struct GroupedCut {
@@ -99,37 +93,6 @@ pub(super) struct Over {
     pub(super) width: Option<i64>,
     pub(super) forget: Forget,
     pub(super) late: Option<LateOf>,
-}
-
-/// Rows of windows, of which some may come too late.
-pub(super) struct LateOf {
-    pub(super) windows: Windows,
-    /// What people call their columns, which are the first of the input; the event time is behind them.
-    pub(super) names: Vec<String>,
-    /// They are kept.
-    pub(super) keeps: bool,
-}
-
-impl LateOf {
-    /// Adds columns by which late rows are told to those of an operator. `input`: its last column is the weight.
-    fn add_to(&self, columns: &mut Vec<Expr>, input: &LogicalPlan) -> Result<LateColumns, Error> {
-        let width = columns.len();
-        let mut all = super::hidden::columns(input);
-        let own: Vec<Expr> = all.by_ref().take(self.names.len()).collect();
-        let time = all.next().ok_or_else(|| Error::Invalid("windows without an event time".to_owned()))?;
-        let mut names = None;
-        if self.keeps {
-            let told = vec![String::new(); width].into_iter().chain(self.names.iter().cloned());
-            names = Some(told.chain([LATE_WEIGHT.to_owned()]).collect());
-            columns.extend(own.into_iter().enumerate().map(|(at, column)| column.alias(format!("r{at}"))));
-            let weight = hidden_column(input, 1)?;
-            // One row that comes is told by its columns alone.
-            let weight = when(weight.clone().not_eq(lit(1_i64)), weight).end()?;
-            columns.push(weight.alias("rw"));
-        }
-        columns.push(time.alias(EVENT_TIME));
-        Ok(LateColumns { windows: self.windows, width, names })
-    }
 }
 
 impl Cut<'_> {
@@ -442,80 +405,8 @@ impl Cut<'_> {
         Ok((named, Rows::Updating))
     }
 
-    /// A join on equality of some expressions.
-    pub(super) fn keyed_join(
-        &mut self,
-        join: Join,
-        (left, right): (LogicalPlan, LogicalPlan),
-        (left_rows, right_rows): (Rows, Rows),
-    ) -> Result<(LogicalPlan, Rows), Error> {
-        let kind = join.join_type;
-        if join.null_aware {
-            return Err(Error::Unsupported("NOT IN in a pipeline".to_owned()));
-        }
-        if matches!(kind, JoinType::LeftMark | JoinType::RightMark) {
-            return Err(Error::Unsupported("a subquery below OR or NOT in a pipeline".to_owned()));
-        }
-        if join.on.is_empty() {
-            return Err(Error::Invalid("Updating joins must include an equijoin condition".to_owned()));
-        }
-        let name = LogicalPlan::Join(join.clone()).display().to_string();
-        for (a, b) in &join.on {
-            let (a, b) = (a.get_type(left.schema())?, b.get_type(right.schema())?);
-            if a != b {
-                return Err(Error::Unsupported(format!("a join of {a} with {b} in a pipeline")));
-            }
-        }
-        let (left_on, right_on): (Vec<Expr>, Vec<Expr>) = join.on.iter().cloned().unzip();
-        let key = join_key(&join, &left, &right);
-        let updates = [left_rows, right_rows].map(|rows| matches!(rows, Rows::Updating));
-        let (left_side, left_named) = self.side(&left, left_on, updates[0])?;
-        let (right_side, right_named) = self.side(&right, right_on, updates[1])?;
-        let (left_ids, right_ids, left_named, right_named) = match self.streams.is_view() {
-            true => {
-                let (left, left_ids) = with_keys(&left_named, "\u{1f}left")?;
-                let (right, right_ids) = with_keys(&right_named, "\u{1f}right")?;
-                (left_ids, right_ids, left, right)
-            }
-            false => (0, 0, left_named, right_named),
-        };
-        let widths = [&left, &right].map(|side| side.schema().fields().len());
-        let answer = Join::try_new(
-            Arc::new(left_named),
-            Arc::new(right_named),
-            join.on.clone(),
-            join.filter.clone(),
-            kind,
-            join.join_constraint,
-            join.null_equality,
-            false,
-        )?;
-        let answer = LogicalPlan::Join(answer);
-        check::steady(&answer)?;
-        let is_append = updates == [false, false] && kind == JoinType::Inner;
-        let (answer, key) = match self.streams.is_view() {
-            true => ids_last(answer, kind, (widths, [left_ids, right_ids]))?,
-            false => (answer, key),
-        };
-        let output = self.output(columns_of(answer.schema()), is_append, key);
-        let named = named(&output, 0, &join.schema)?;
-        self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
-            inputs: vec![left_side, right_side],
-            answer,
-            keys: join.on.len(),
-            sessions: None,
-            is_kept: false,
-            is_whole: false,
-            is_append,
-            forget: self.forget,
-            output,
-            name,
-        })));
-        Ok((named, if is_append { Rows::Open } else { Rows::Updating }))
-    }
-
     /// An input of an operator, and a plan over its rows with the names that they had.
-    fn side(
+    pub(super) fn side(
         &self,
         input: &LogicalPlan,
         keys: Vec<Expr>,
@@ -562,77 +453,13 @@ impl Cut<'_> {
         Feed::exact(self.streams.next_feed(), Arc::new(Schema::new(columns)))
     }
 
-    fn output(&self, columns: Arc<Schema>, is_append: bool, key: Option<Vec<usize>>) -> Feed {
+    pub(super) fn output(&self, columns: Arc<Schema>, is_append: bool, key: Option<Vec<usize>>) -> Feed {
         let id = self.streams.next_feed();
         match is_append {
             true => Feed::exact(id, columns),
             false => Feed::updating(id, columns, key),
         }
     }
-}
-
-/// Sums from which the results of functions follow.
-struct Sums {
-    weight: Expr,
-    columns: Vec<Expr>,
-    functions: Vec<Expr>,
-}
-
-impl Sums {
-    /// The sum of an expression; answers the column that it will be.
-    fn add(&mut self, expr: Expr) -> Expr {
-        let at = self.functions.len();
-        self.columns.push(expr.alias(format!("a{at}")));
-        self.functions.push(sum(col(format!("a{at}"))).alias(format!("f{at}")));
-        col(format!("f{at}"))
-    }
-
-    /// What a function's result follows from, if it follows from sums that are exact.
-    fn value(&mut self, call: &AggregateFunction, input: &LogicalPlan) -> Result<Option<Expr>, Error> {
-        if call.params.distinct || !call.params.order_by.is_empty() || call.params.args.len() != 1 {
-            return Ok(None);
-        }
-        let [argument] = call.params.args.as_slice() else { return Ok(None) };
-        // Of a row that the filter leaves out the argument may fail.
-        let counted = |expr: &Expr| match &call.params.filter {
-            Some(filter) => when(filter.as_ref().clone().is_true(), expr.clone()).end(),
-            None => Ok(expr.clone()),
-        };
-        let mut counts = counted(argument)?.is_not_null();
-        if let Some(filter) = &call.params.filter {
-            counts = filter.as_ref().clone().is_true().and(counts);
-        }
-        let number = match call.func.name() {
-            "count" => None,
-            "sum" if is_whole_number(&argument.get_type(input.schema())?) => Some(counted(argument)?),
-            "avg" => match argument {
-                Expr::Cast(inner) if is_whole_number(&inner.expr.get_type(input.schema())?) => {
-                    Some(counted(&inner.expr)?)
-                }
-                _ => return Ok(None),
-            },
-            _ => return Ok(None),
-        };
-        let count = when(counts.clone(), self.weight.clone()).otherwise(lit(0_i64))?;
-        let count = self.add(count);
-        let none = lit(ScalarValue::Int64(Some(0)));
-        let Some(number) = number else {
-            return Ok(Some(when(count.clone().is_null(), none.clone()).otherwise(count)?));
-        };
-        let wide = |expr: Expr| cast(expr, DataType::Decimal128(38, 0));
-        let scaled = wide(wide(number) * wide(self.weight.clone()));
-        let zero = wide(lit(0_i64));
-        let total = self.add(when(counts, scaled).otherwise(zero)?);
-        let value = match call.func.name() {
-            "avg" => cast(total, DataType::Float64) / cast(count.clone(), DataType::Float64),
-            _ => total,
-        };
-        Ok(Some(when(count.gt(none), value).end()?))
-    }
-}
-
-fn is_whole_number(data_type: &DataType) -> bool {
-    data_type.is_integer()
 }
 
 fn is_ordered(function: &Expr) -> bool {
@@ -690,52 +517,6 @@ fn with_sort(plan: &LogicalPlan, sort: LogicalPlan) -> Result<LogicalPlan, Error
 /// Which function of a node counts rows.
 fn row_number(window: &Window) -> Option<usize> {
     window.window_expr.iter().position(|call| function_name(call) == Some("row_number"))
-}
-
-/// Columns that tell the rows of a join apart: of one side, if each of its rows meets one of the other at most.
-fn join_key(join: &Join, left: &LogicalPlan, right: &LogicalPlan) -> Option<Vec<usize>> {
-    let width = left.schema().fields().len();
-    let meets_one = |key: &Option<BTreeSet<usize>>, on: Vec<Option<usize>>| {
-        let on: BTreeSet<usize> = on.into_iter().flatten().collect();
-        key.as_ref().is_some_and(|key| key.is_subset(&on))
-    };
-    let (left_key, right_key) = (key_of(left), key_of(right));
-    let left_is_one = meets_one(&left_key, join.on.iter().map(|(a, _)| place(a, left)).collect());
-    let right_is_one = meets_one(&right_key, join.on.iter().map(|(_, b)| place(b, right)).collect());
-    let of_left = |key: BTreeSet<usize>| key.into_iter().collect();
-    let of_right = |key: BTreeSet<usize>| key.into_iter().map(|at| at + width).collect();
-    match join.join_type {
-        JoinType::LeftSemi | JoinType::LeftAnti => left_key.map(of_left),
-        JoinType::RightSemi | JoinType::RightAnti => right_key.map(of_left),
-        JoinType::Inner | JoinType::Left if right_is_one => left_key.map(of_left),
-        JoinType::Inner | JoinType::Right if left_is_one => right_key.map(of_right),
-        _ => Some(left_key?.into_iter().chain(right_key?.into_iter().map(|at| at + width)).collect()),
-    }
-}
-
-/// A join of rows with ids: the ids of both sides behind all other columns, and where they are then.
-fn ids_last(
-    join: LogicalPlan,
-    kind: JoinType,
-    (widths, ids): ([usize; 2], [usize; 2]),
-) -> Result<(LogicalPlan, Option<Vec<usize>>), Error> {
-    let all: Vec<Expr> = columns(&join).collect();
-    let (from_left, from_right) = match kind {
-        JoinType::LeftSemi | JoinType::LeftAnti => (true, false),
-        JoinType::RightSemi | JoinType::RightAnti => (false, true),
-        _ => (true, true),
-    };
-    let mut sides = all.into_iter();
-    let (mut own, mut keys) = (Vec::new(), Vec::new());
-    for (is_there, (width, ids)) in [from_left, from_right].into_iter().zip(widths.into_iter().zip(ids)) {
-        if is_there {
-            own.extend(sides.by_ref().take(width));
-            keys.extend(sides.by_ref().take(ids));
-        }
-    }
-    let key = (own.len()..own.len() + keys.len()).collect();
-    own.extend(keys);
-    Ok((LogicalPlan::Projection(Projection::try_new(own, Arc::new(join))?), Some(key)))
 }
 
 /// A scan of all columns of a feed.
