@@ -113,9 +113,10 @@ impl World {
         let floor = self.lines(&sql).await?.get(1).and_then(|text| text.parse::<i64>().ok());
         let Some(floor) = floor else { return Err(format!("no floor of {}", table.name)) };
         let changed = table.history.last_change();
-        let held = table.hold.as_ref().map_or(i64::MAX, |(_, version)| *version);
-        let (wanted, highest) = (changed.min(held), self.head.min(held).max(table.floor));
-        let lowest = if is_raised { table.floor.max(wanted) } else { table.floor };
+        let held = table.hold.as_ref().map(|(_, version)| *version);
+        // Below a hold the floor rises only where there is something to collect.
+        let lowest = if is_raised && held.is_none() { table.floor.max(changed) } else { table.floor };
+        let highest = self.head.min(held.unwrap_or(i64::MAX)).max(table.floor);
         if !(lowest..=highest).contains(&floor) {
             return Err(format!("the floor of {} is {floor}, not in {lowest}..={highest}", table.name));
         }
