@@ -264,7 +264,7 @@ async fn an_act_on_a_pipeline_is_one_row_of_one_form_by_whatever_door() {
     let listed = admin.send("GET", "/api/v1/pipelines", &[], "").await.expect("an answer").json();
     let path = format!("/api/v1/pipelines/{}", listed["data"][0]["id"].as_str().expect("an id"));
     admin.sql("RESUME PIPELINE p").await;
-    let sent = admin.send("PATCH", &path, &[], r#"{"stop":"none"}"#).await.expect("an answer");
+    let sent = admin.send("PATCH", &path, &[], r#"{"stop":"checkpoint"}"#).await.expect("an answer");
     assert_eq!(sent.status, 200, "{}", sent.text);
     admin.sql("DROP PIPELINE p").await;
     settles("the last act in the audit", PATIENCE, async || {
@@ -276,10 +276,12 @@ async fn an_act_on_a_pipeline_is_one_row_of_one_form_by_whatever_door() {
         rows.iter().filter(|row| row["object"] == object && row["detail"] == detail).collect::<Vec<_>>()
     };
     assert_eq!(of("pipeline default.p", "create_pipeline").len(), 1, "{rows:?}");
-    let resumed = of("pipeline default.p", "resume_pipeline");
-    let times: i64 = resumed.iter().filter_map(|row| row["times"].as_i64()).sum();
-    assert_eq!(times, 2, "by a statement and by a path: {rows:?}");
-    assert!(resumed.iter().all(|row| row["actor"] == "admin" && row["protocol"] == "http"));
-    // The view, the pipeline made, resumed twice, dropped.
+    let (resumed, paused) =
+        (of("pipeline default.p", "resume_pipeline"), of("pipeline default.p", "pause_pipeline"));
+    assert_eq!((resumed.len(), paused.len()), (1, 1), "by a statement and by a path: {rows:?}");
+    let from = |row: &Value| (row["actor"].clone(), row["protocol"].clone(), row["address"].clone());
+    assert_eq!(from(resumed[0]), from(paused[0]));
+    assert_eq!(from(paused[0]), (json!("admin"), json!("http"), json!("127.0.0.1")));
+    // The view, the pipeline made, resumed, paused, dropped.
     assert_eq!(rows.len() - before, 5, "{rows:?}");
 }

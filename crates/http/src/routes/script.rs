@@ -85,7 +85,6 @@ pub(super) async fn run(State(app): State<App>, call: Call, body: Body) -> Resul
     results.extend_from_slice(b"{\"success\":true,\"results\":[");
     let script = Script {
         app: &app,
-        call: &call,
         ask: &ask,
         sql: &sql,
         session: &session,
@@ -134,7 +133,6 @@ pub(super) async fn read(State(app): State<App>, call: Call) -> Result<Response,
 /// A text of statements in its session.
 struct Script<'a> {
     app: &'a App,
-    call: &'a Call,
     ask: &'a Ask,
     sql: &'a str,
     session: &'a Session,
