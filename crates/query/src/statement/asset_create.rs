@@ -43,10 +43,9 @@ impl Steering<'_> {
             Some(_) if create.if_not_exists => {
                 return Ok(done.with_notice(format!("asset \"{name}\" already exists, skipping")));
             }
-            Some(known) if create.or_replace => {
-                if known.owner != session.identity().token.id {
-                    session.require(Privilege::Manage, Object::Table(&schema, &name))?;
-                }
+            Some(known) if create.or_replace && known.owner == session.identity().token.id => {}
+            Some(_) if create.or_replace => {
+                session.require(Privilege::Manage, Object::Table(&schema, &name))?
             }
             Some(_) => return Err(CatalogError::TableExists(format!("{schema}.{name}")).into()),
             None => {}
