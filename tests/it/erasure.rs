@@ -18,7 +18,7 @@ fn with_markers(directory: &Path, markers: &[&str]) -> Vec<PathBuf> {
             found.extend(with_markers(&path, markers));
         } else if let Ok(bytes) = std::fs::read(&path) {
             let holds = |marker: &&str| bytes.windows(marker.len()).any(|window| window == marker.as_bytes());
-            found.extend(markers.iter().any(|marker| holds(marker)).then_some(path));
+            found.extend(markers.iter().any(holds).then_some(path));
         }
     }
     found
