@@ -146,6 +146,11 @@ impl Held {
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         Self { reservation: self.reservation.split(bytes), bell: self.bell.clone() }
     }
+
+    /// Takes over what `other` holds.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.reservation.join(other.reservation.split(u64::MAX));
+    }
 }
 
 impl Drop for Held {

@@ -127,9 +127,8 @@ impl Inner {
             return Ok(None);
         };
         let fence = self.tenants.fence(&self.lake.catalog, scope, &self.log_name()).await?;
-        let batches = sealed.batches.into_iter().map(|buffered| buffered.batch).collect();
         let KeyedChange { change, written } =
-            write_table(&self.lake, scope, def, head.txn, batches, form).await?;
+            write_table(&self.lake, scope, def, head.txn, sealed.batches, form).await?;
         fail_point!("flush.file", |_| Err(Error::Internal("fail point flush.file".to_owned())));
         let producer = Producer {
             name: self.producer(table),

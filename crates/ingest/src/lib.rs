@@ -34,6 +34,6 @@ mod write;
 pub use error::Error;
 pub use ingest::{Ingest, State};
 pub use options::{IngestOptions, WalOptions};
-pub use pin::{BufferedBatch, Pin};
+pub use pin::Pin;
 pub use request::{Ack, Format, WriteOutcome, WriteRequest};
 pub use schema::Hold;

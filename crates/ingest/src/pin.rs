@@ -15,19 +15,6 @@ pub struct Pin {
     end: Option<Lsn>,
 }
 
-/// Rows of one request for one table that are not in files yet, as of the pin.
-#[derive(Clone, Debug)]
-pub struct BufferedBatch {
-    /// Place in the log.
-    pub lsn: Lsn,
-    /// Schema number of the table when it was written: columns are matched by field id (`PARQUET:field_id` metadata).
-    pub schema_no: i32,
-    /// The rows. Columns of the table that the request did not send are not there: they are NULL.
-    pub batch: RecordBatch,
-    /// Smallest and largest time in µs.
-    pub time_range: Option<(i64, i64)>,
-}
-
 impl Pin {
     pub(crate) fn new(buffer: Buffer, tables: &[TableId]) -> Self {
         buffer.pin(tables);
@@ -41,21 +28,31 @@ impl Pin {
         *self.end.get_or_insert_with(|| self.buffer.published())
     }
 
-    /// The batches of `table` above `flushed` (its log producer's epoch at the statement's snapshot) and up to the close, in
-    /// log order. None before the close, and none of a table that is not pinned: they might be freed at any time.
-    pub fn batches(&self, table: TableId, flushed: Epoch) -> Vec<BufferedBatch> {
-        match self.end {
-            Some(end) if self.tables.contains(&table) => {
-                self.buffer.batches(table, Lsn(u64::try_from(flushed.0).unwrap_or(0)), end)
-            }
-            _ => Vec::new(),
-        }
+    /// The rows of `table` above `flushed` (its log producer's epoch at the statement's snapshot) and up to the close, in
+    /// log order. Their columns are matched by field id (`PARQUET:field_id` metadata); what a request did not send is not there.
+    /// None before the close, and none of a table that is not pinned: they might be freed at any time.
+    pub fn batches(&self, table: TableId, flushed: Epoch) -> Vec<RecordBatch> {
+        self.end_of(table).map_or_else(Vec::new, |end| self.buffer.batches(table, place(flushed), end))
+    }
+
+    /// True if [`Pin::batches`] has a row.
+    pub fn has_rows(&self, table: TableId, flushed: Epoch) -> bool {
+        self.end_of(table).is_some_and(|end| self.buffer.has_rows(table, place(flushed), end))
+    }
+
+    fn end_of(&self, table: TableId) -> Option<Lsn> {
+        self.end.filter(|_| self.tables.contains(&table))
     }
 
     /// Bytes that the pinned batches hold.
     pub fn bytes(&self) -> u64 {
         self.buffer.bytes_of(&self.tables)
     }
+}
+
+/// The place in the log up to which an epoch of its producer has put rows into files.
+fn place(flushed: Epoch) -> Lsn {
+    Lsn(u64::try_from(flushed.0).unwrap_or(0))
 }
 
 impl Drop for Pin {

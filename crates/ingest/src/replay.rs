@@ -9,6 +9,7 @@ use fail::fail_point;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 
+use crate::Error;
 use crate::admission::Held;
 use crate::buffer::NewRows;
 use crate::ingest::Inner;
@@ -16,7 +17,6 @@ use crate::trigger::ROWS_MAX;
 use crate::wal::{Found, Kind, Log, Shape, Start, Tail, decode_rows, read_log, read_shapes, sections};
 use crate::worker::on_worker;
 use crate::write::{Logged, rows_bytes};
-use crate::{BufferedBatch, Error};
 
 /// Questions to the ledger at once.
 const LOOKUPS_AT_ONCE: usize = 16;
@@ -187,12 +187,7 @@ impl Replay {
                 table: section.table,
                 received: found.header.received,
                 held: self.room(rows_bytes(&batch))?,
-                batch: BufferedBatch {
-                    lsn,
-                    schema_no: section.schema_no,
-                    batch,
-                    time_range: section.time_range,
-                },
+                batch,
             });
         }
         self.inner.buffer.publish(vec![(lsn, restored)], u64::MAX, u64::MAX);

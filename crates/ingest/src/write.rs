@@ -19,7 +19,7 @@ use crate::stage::{Stage, Staged, Summary};
 use crate::tables::SchemaLocks;
 use crate::wal::{Append, Draft, Refused};
 use crate::worker::on_worker;
-use crate::{Ack, BufferedBatch, Error, Format, WriteOutcome, WriteRequest};
+use crate::{Ack, Error, Format, WriteOutcome, WriteRequest};
 
 /// Plain bodies below this are handled on the request's own task: cheaper than another thread.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -254,12 +254,7 @@ impl Inner {
             table: fitted.table.id,
             held: held.split(rows_bytes(&fitted.batch)),
             received: work.received,
-            batch: BufferedBatch {
-                lsn: cenote_vocab::Lsn(0),
-                schema_no: fitted.shape.schema_no,
-                batch: fitted.batch,
-                time_range: fitted.time_range,
-            },
+            batch: fitted.batch,
         });
         let rows = Logged { rows: rows.collect(), record: held };
         let (done, queued) = oneshot::channel();

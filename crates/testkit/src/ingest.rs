@@ -82,8 +82,7 @@ impl TestIngest {
         let producer = self.ingest.producer(table.id);
         let epoch = disk.lake.catalog.epoch_at(&disk.scope, &producer, head.txn).await.expect("epoch");
         pin.close();
-        let buffered: u64 =
-            pin.batches(table.id, epoch).iter().map(|buffered| buffered.batch.num_rows() as u64).sum();
+        let buffered: u64 = pin.batches(table.id, epoch).iter().map(|batch| batch.num_rows() as u64).sum();
         let files = disk.lake.catalog.files(&disk.scope, table, head.txn, None).await.expect("files");
         buffered + files.iter().map(|file| file.live_rows()).sum::<u64>()
     }
@@ -98,11 +97,11 @@ impl TestIngest {
         let epoch = disk.lake.catalog.epoch_at(&disk.scope, &producer, head.txn).await.expect("epoch");
         pin.close();
         let mut values = Vec::new();
-        for buffered in pin.batches(table.id, epoch) {
-            let fields = buffered.batch.schema_ref().fields();
+        for batch in pin.batches(table.id, epoch) {
+            let fields = batch.schema_ref().fields();
             let id = field.id.to_string();
             let at = fields.iter().position(|candidate| candidate.metadata().get(FIELD_ID_KEY) == Some(&id));
-            push(&mut values, &buffered.batch, at);
+            push(&mut values, &batch, at);
         }
         let scan = disk.lake.scan(&disk.scope, &table, head.txn, &Predicate::True).await.expect("scan");
         for file in scan.files {

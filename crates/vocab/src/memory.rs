@@ -120,6 +120,11 @@ impl Reservation {
         self.bytes -= bytes;
         Self { pool: self.pool.clone(), bytes }
     }
+
+    /// Takes over what `other`, of the same pool, holds.
+    pub fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
 }
 
 impl Drop for Reservation {

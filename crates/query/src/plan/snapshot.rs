@@ -82,7 +82,7 @@ impl Snapshot {
         table: TableId,
     ) -> Result<Option<(Arc<Pin>, Epoch)>, Error> {
         let Some(pin) = &self.pin else { return Ok(None) };
-        if pin.batches(table, Epoch(0)).is_empty() {
+        if !pin.has_rows(table, Epoch(0)) {
             return Ok(None);
         }
         let epoch = lake.catalog.epoch_at(scope, &ingest.producer(table), self.txn).await?;
@@ -98,7 +98,7 @@ impl Snapshot {
         table: TableId,
     ) -> Result<bool, Error> {
         let Some((pin, flushed)) = self.buffer(lake, ingest, scope, table).await? else { return Ok(false) };
-        Ok(pin.batches(table, flushed).iter().any(|buffered| buffered.batch.num_rows() > 0))
+        Ok(pin.has_rows(table, flushed))
     }
 
     /// Keeps the pinned batches while a stream runs.

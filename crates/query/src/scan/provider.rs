@@ -149,8 +149,8 @@ impl LakeTable {
         let Some((pin, flushed)) = &self.buffer else { return Ok(Vec::new()) };
         pin.batches(self.table.id, *flushed)
             .iter()
-            .filter(|buffered| buffered.batch.num_rows() > 0)
-            .map(|buffered| by_field_id(&buffered.batch, &self.table.schema, &self.columns))
+            .filter(|batch| batch.num_rows() > 0)
+            .map(|batch| by_field_id(batch, &self.table.schema, &self.columns))
             .collect()
     }
 
