@@ -7,7 +7,8 @@
 //! yet. Buffered rows are flushed when they are asked for: a feed knows files only. Changes are read by whole transactions,
 //! since rows of half a one are rows that never were.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -26,7 +27,9 @@ use cenote_table::{
     CHANGE_COLUMNS, ChangePosition, ChangeRequest, ChangeType, Expired, Lake, Predicate, ScanFile,
 };
 use cenote_vocab::{Field, FieldId, FieldType, FileId, Micros, Scope, TableSchema, Txn};
-use futures::TryStreamExt;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 
 use crate::source::{ROW_ID, changed};
 use crate::{Error, Pulled, Source, Wanted, stamped};
@@ -132,8 +135,84 @@ pub struct LakeSource {
     hold: Option<(Hold, Micros)>,
     /// Files of the snapshot, by their smallest time.
     files: Option<(Txn, Vec<ScanFile>)>,
+    /// The file that was read last, if it goes on.
+    open: Mutex<Option<OpenFile>>,
     /// When buffered rows were last told of, in µs.
     woken: AtomicI64,
+}
+
+/// A file of the snapshot that is being read. An epoch takes some of its rows, the next goes on.
+struct OpenFile {
+    /// The snapshot, the number of the file, and how many of its live rows were answered.
+    at: (Txn, usize, usize),
+    /// Where those lie that were not.
+    places: Places,
+    /// Rows that were read, and not answered yet.
+    rest: Option<RecordBatch>,
+    batches: BoxStream<'static, Result<RecordBatch, cenote_table::Error>>,
+}
+
+impl OpenFile {
+    /// At most so many rows; `None` at the end.
+    async fn next(&mut self, rows_max: usize) -> Result<Option<RecordBatch>, Error> {
+        let batch = match self.rest.take() {
+            Some(rest) => rest,
+            None => match self.batches.try_next().await? {
+                Some(batch) => batch,
+                None => return Ok(None),
+            },
+        };
+        if batch.num_rows() <= rows_max {
+            return Ok(Some(batch));
+        }
+        self.rest = Some(batch.slice(rows_max, batch.num_rows() - rows_max));
+        Ok(Some(batch.slice(0, rows_max)))
+    }
+}
+
+/// Ascending places in a file, as runs.
+struct Places(VecDeque<Range<u64>>);
+
+impl Places {
+    fn skip(&mut self, mut rows: u64) {
+        while rows > 0
+            && let Some(run) = self.0.front_mut()
+        {
+            let skipped = rows.min(run.end - run.start);
+            run.start += skipped;
+            rows -= skipped;
+            if run.is_empty() {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    /// The next ones, as runs.
+    fn take(&mut self, rows: usize) -> Vec<Range<u64>> {
+        let mut left = rows as u64;
+        let mut taken = Vec::new();
+        while left > 0
+            && let Some(run) = self.0.front()
+        {
+            let part = run.start..run.end.min(run.start + left);
+            left -= part.end - part.start;
+            self.skip(part.end - part.start);
+            taken.push(part);
+        }
+        taken
+    }
+}
+
+/// Who the rows of a file's batch are: the ids that stand in it, else the file's first and their places.
+fn row_ids(batch: &RecordBatch, first: i64, places: Vec<Range<u64>>) -> Int64Array {
+    let stored = batch.column_by_name(ROW_ID).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let ids = places.into_iter().flatten().enumerate().map(|(at, place)| {
+        match stored.filter(|stored| stored.is_valid(at)) {
+            Some(stored) => stored.value(at),
+            None => first.saturating_add_unsigned(place),
+        }
+    });
+    Int64Array::from_iter_values(ids)
 }
 
 impl LakeSource {
@@ -165,8 +244,8 @@ impl LakeSource {
             LakeMode::Append => stamped(&columns),
             LakeMode::Changes => changed(&columns),
         };
-        let (hold, files, woken) = (None, None, AtomicI64::new(0));
-        Self { lake, ingest, scope, table, mode, times, schema, read, holder, hold, files, woken }
+        let (hold, files, open, woken) = (None, None, Mutex::new(None), AtomicI64::new(0));
+        Self { lake, ingest, scope, table, mode, times, schema, read, holder, hold, files, open, woken }
     }
 
     fn name(&self) -> String {
@@ -242,33 +321,27 @@ impl LakeSource {
         let Wanted { rows_max, now, .. } = wanted;
         self.keep(txn, now).await?;
         self.load_files(txn).await?;
+        let mut open = self.open.get_mut().take().filter(|open| open.at == (txn, file, row));
         let files = self.files.as_ref().map_or(&[][..], |(_, files)| files);
-        let mut batches = Vec::new();
-        let mut rows = 0;
+        let (mut batches, mut rows) = (Vec::new(), 0);
         while file < files.len() && rows < rows_max {
-            let vector = files[file].entry.vector.as_ref().map(|visible| visible.vector.clone());
-            let (entry, live) = (&files[file].entry, RowSet::live(vector));
-            let positions = live.clone().runs(entry.file.rows).flatten().collect::<Vec<u64>>();
-            let columns = self.columns_of_files();
-            let mut stream = self.lake.read_file(&self.scope, &self.table, entry, live, &columns).await?;
-            let mut seen = 0;
-            while rows < rows_max
-                && let Some(batch) = stream.try_next().await?
-            {
-                let first = row.saturating_sub(seen).min(batch.num_rows());
-                let taken = (batch.num_rows() - first).min(rows_max - rows);
-                if taken > 0 {
-                    let ids = self.row_ids(&batch, entry.row_id_start, &positions[seen..]);
-                    let come = Int64Array::from_value(1, batch.num_rows());
-                    batches.push(self.stamp(&batch, now, (ids, come))?.slice(first, taken));
-                    row = seen + first + taken;
-                    rows += taken;
-                }
-                seen += batch.num_rows();
-            }
-            if rows < rows_max {
+            let mut reading = match open.take() {
+                Some(reading) => reading,
+                None => self.open_file((txn, file, row), &files[file]).await?,
+            };
+            let Some(batch) = reading.next(rows_max - rows).await? else {
                 (file, row) = (file + 1, 0);
-            }
+                continue;
+            };
+            let places = reading.places.take(batch.num_rows());
+            let come = self.is_changes().then(|| {
+                let ids = row_ids(&batch, files[file].entry.row_id_start, places);
+                (ids, Int64Array::from_value(1, batch.num_rows()))
+            });
+            batches.push(self.stamp(&batch, now, come)?);
+            (row, rows) = (row + batch.num_rows(), rows + batch.num_rows());
+            reading.at = (txn, file, row);
+            open = Some(reading);
         }
         let floor = files[file..]
             .iter()
@@ -282,6 +355,7 @@ impl LakeSource {
             true => Place::Snapshot { txn, files: file, rows: row },
             false => Place::Feed(ChangePosition::end_of(txn)),
         };
+        *self.open.get_mut() = open;
         let reached = self.is_changes().then_some(txn);
         Ok(Pulled { floor, reached, ..Pulled::of(batches, place.to_string()) })
     }
@@ -299,16 +373,22 @@ impl LakeSource {
         Arc::new(TableSchema { fields, ..TableSchema::clone(&self.table.schema) })
     }
 
-    /// Who the rows of a file's batch are: the ids that stand in it, else the file's first and their places.
-    fn row_ids(&self, batch: &RecordBatch, first: i64, positions: &[u64]) -> Int64Array {
-        let stored = batch.column_by_name(ROW_ID).and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let ids = (0..batch.num_rows()).zip(positions).map(|(at, position)| {
-            match stored.filter(|stored| stored.is_valid(at)) {
-                Some(stored) => stored.value(at),
-                None => first.saturating_add_unsigned(*position),
+    /// A file from one of its live rows on.
+    async fn open_file(&self, at: (Txn, usize, usize), file: &ScanFile) -> Result<OpenFile, Error> {
+        let entry = &file.entry;
+        let live = RowSet::live(entry.vector.as_ref().map(|visible| visible.vector.clone()));
+        let mut places = Places(live.runs(entry.file.rows).collect());
+        places.skip(at.2 as u64);
+        let batches = match places.0.front() {
+            None => stream::empty().boxed(),
+            Some(first) => {
+                let rows =
+                    first.start.checked_sub(1).map_or_else(|| live.clone(), |passed| live.after(passed));
+                let columns = self.columns_of_files();
+                self.lake.read_file(&self.scope, &self.table, entry, rows, &columns).await?
             }
-        });
-        Int64Array::from_iter_values(ids)
+        };
+        Ok(OpenFile { at, places, rest: None, batches })
     }
 
     async fn load_files(&mut self, txn: Txn) -> Result<(), Error> {
@@ -373,19 +453,19 @@ impl LakeSource {
     fn change(&self, batch: &RecordBatch, now: Micros) -> Result<(RecordBatch, u64), Error> {
         let kinds = batch.column_by_name("_change_type").and_then(|column| column.as_string_opt::<i32>());
         let kinds = kinds.ok_or_else(no_places)?;
-        let ids = column(batch, "_row_id")?.clone();
-        let goes = [ChangeType::Delete.name(), ChangeType::UpdatePreimage.name()];
-        let weights = kinds.iter().flatten().map(|kind| if goes.contains(&kind) { -1 } else { 1 });
-        let weights = Int64Array::from_iter_values(weights);
         let columns: Vec<usize> = (CHANGE_COLUMNS.len()..batch.num_columns()).collect();
         if self.is_changes() {
-            return Ok((self.stamp(&batch.project(&columns)?, now, (ids, weights))?, 0));
+            let ids = column(batch, "_row_id")?.clone();
+            let goes = [ChangeType::Delete.name(), ChangeType::UpdatePreimage.name()];
+            let weights = kinds.iter().flatten().map(|kind| if goes.contains(&kind) { -1 } else { 1 });
+            let weights = Int64Array::from_iter_values(weights);
+            return Ok((self.stamp(&batch.project(&columns)?, now, Some((ids, weights)))?, 0));
         }
         let inserted: BooleanArray =
             kinds.iter().map(|kind| Some(kind == Some(ChangeType::Insert.name()))).collect();
         let kept = filter_record_batch(&batch.project(&columns)?, &inserted)?;
         let skipped = (batch.num_rows() - kept.num_rows()) as u64;
-        Ok((self.stamp(&kept, now, (ids, weights))?, skipped))
+        Ok((self.stamp(&kept, now, None)?, skipped))
     }
 
     fn columns_read(&self) -> Vec<FieldId> {
@@ -401,13 +481,13 @@ impl LakeSource {
         }
     }
 
-    /// A batch of what was read in the columns of the source, with the hidden ones behind them: of changes the ids and weights.
+    /// A batch of what was read in the columns of the source, with the hidden ones behind them: of changes the ids and weights, `come`.
     /// Columns that nobody looks at are NULL.
     fn stamp(
         &self,
         batch: &RecordBatch,
         now: Micros,
-        (ids, weights): (Int64Array, Int64Array),
+        come: Option<(Int64Array, Int64Array)>,
     ) -> Result<RecordBatch, Error> {
         let given = batch.schema();
         let mut columns: Vec<ArrayRef> = self.schema.fields()[..self.table.schema.fields.len()]
@@ -429,7 +509,7 @@ impl LakeSource {
             _ => Arc::new(TimestampMicrosecondArray::from(vec![now.0; batch.num_rows()])) as ArrayRef,
         };
         columns.push(times);
-        if self.is_changes() {
+        if let Some((ids, weights)) = come {
             columns.extend([Arc::new(ids) as ArrayRef, Arc::new(weights)]);
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
@@ -513,6 +593,7 @@ impl Source for LakeSource {
     async fn committed(&mut self, position: &str) -> Result<(), Error> {
         if !matches!(self.place(position)?, Place::Snapshot { .. }) {
             self.files = None;
+            *self.open.get_mut() = None;
         }
         match self.place(position)?.txn() {
             Some(txn) => self.keep(txn, self.lake.clock.now()).await,

@@ -7,7 +7,7 @@ use cenote_table::Progress;
 use cenote_testkit::engine::TestSession;
 
 use crate::views::Chance;
-use crate::world::World;
+use crate::world::{World, drain, epochs_of};
 
 /// Views of `{facts}`, by groups and by the ids of rows.
 const VIEWS: [(&str, &str); 3] = [
@@ -194,5 +194,41 @@ async fn a_view_that_is_replaced_is_never_empty_and_never_mixed() {
     assert!(seen.iter().all(|row| row.starts_with("10|4950|1|")), "{seen:?}");
     assert!(seen.is_sorted_by_key(last), "an older view came back: {seen:?}");
     assert!(seen.first().map(last) < seen.last().map(last), "nobody read while it was replaced: {seen:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_goes_on_within_a_file_and_so_does_another_run() {
+    let world = World::new().await;
+    let facts = "SELECT now()::TIMESTAMP, value, value % 5, value % 30 FROM";
+    for sql in [
+        "CREATE TABLE facts (time TIMESTAMP, id BIGINT, k BIGINT, v BIGINT) WITH (inline_max = '0')",
+        &format!("INSERT INTO facts {facts} range(0, 20000)"),
+        "DELETE FROM facts WHERE id % 7 = 3 OR id < 10",
+        &format!("INSERT INTO facts {facts} range(20000, 20010)"),
+        "CREATE TABLE copies (id BIGINT)",
+        "CREATE PIPELINE p AS INSERT INTO copies SELECT id FROM facts",
+        "CREATE MATERIALIZED VIEW sums AS SELECT k, count(*) AS n, sum(v) AS total FROM facts GROUP BY k",
+    ] {
+        world.client.rows(sql).await;
+    }
+    for name in ["p", "sums"] {
+        let mut run = world.open(name, epochs_of(2_999)).await.expect("opens");
+        for _ in 0..3 {
+            run.step().await.expect("an epoch");
+        }
+        drop(run);
+        let mut run = world.open(name, epochs_of(2_999)).await.expect("opens");
+        assert!(drain(&mut run).await > 0, "{name} was through before");
+    }
+    let ids = |table: &str| format!("SELECT count(*), count(DISTINCT id), sum(id) FROM {table}");
+    assert_eq!(world.client.rows(&ids("copies")).await, world.client.rows(&ids("facts")).await);
+
+    // what goes is found again by its id
+    world.client.rows("DELETE FROM facts WHERE id % 5 = 4 OR id % 11 = 2").await;
+    let mut run = world.open("sums", epochs_of(2_999)).await.expect("opens");
+    drain(&mut run).await;
+    let expected = sorted(&world.client, "SELECT k, count(*) AS n, sum(v) AS total FROM facts GROUP BY k").await;
+    assert_eq!(sorted(&world.client, "SELECT * FROM sums").await, expected);
     world.stop().await;
 }
