@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use cenote_testkit::node::TestNode;
+use serde_json::{Value, json};
 
 const WRITES: i64 = 300;
 
@@ -86,4 +87,22 @@ async fn a_delete_is_seen_whole_or_not_at_all() {
     };
     tokio::join!(deleting, reading);
     assert_eq!(client.number("SELECT count(*) FROM pairs").await, 320);
+}
+
+#[tokio::test]
+async fn rows_that_are_in_no_file_yet_have_no_place() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE TABLE placed (time TIMESTAMP, k BIGINT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH (dedup = 'last', inline_max = '0')").await;
+    client.sql("INSERT INTO placed VALUES ('2026-01-01', 1, 10), ('2026-01-01', 2, 20)").await;
+    client.write("placed k=2i,v=21i 3\nplaced k=3i,v=30i 4").await;
+    let rows = client.sql("SELECT k, v, _row_id IS NULL, _file IS NULL, _pos FROM placed ORDER BY k").await;
+    let expected =
+        [json!([1, 10, false, false, 0]), json!([2, 21, true, true, null]), json!([3, 30, true, true, null])];
+    assert_eq!(rows.into_iter().map(Value::Array).collect::<Vec<_>>(), expected);
+    client.sql("FLUSH placed").await;
+    assert_eq!(
+        client.number("SELECT count(*) FROM placed WHERE _pos IS NOT NULL AND _row_id IS NOT NULL").await,
+        3
+    );
 }

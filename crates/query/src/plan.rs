@@ -12,6 +12,7 @@ mod limits;
 mod memory;
 mod names;
 mod operators;
+mod places;
 mod resolve;
 mod rewriter;
 mod snapshot;

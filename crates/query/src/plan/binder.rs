@@ -27,6 +27,7 @@ use super::columns::fix_case;
 use super::duplicates::tell_apart;
 use super::fault;
 use super::limits::type_limits;
+use super::places::{PLACED, PlacedColumns, expand_wildcards};
 use super::resolve::{Found, Resolver};
 use super::rewriter::{Reference, VersionText, references, replace};
 use super::snapshot::{Pins, Snapshot};
@@ -34,7 +35,7 @@ use super::state::{CATALOG, OwnCatalogs, SYSTEM, exact, own_catalogs};
 use crate::engine::Engine;
 use crate::parse::{Parsed, folded, parse, unsupported};
 use crate::pg_catalog::{self, PgFacts};
-use crate::scan::{LakeTable, ScanNotes};
+use crate::scan::{LakeTable, PlacedTable, ScanNotes};
 use crate::table_function::{self, Bound, Call, Context};
 use crate::transaction::StagedRows;
 use crate::{Error, StreamTables, system};
@@ -76,6 +77,8 @@ pub(crate) struct Binder<'a> {
     text_views: bool,
     /// Where a task reads: then names are looked up, and rows read, as of these.
     pins: Option<Pins>,
+    /// Tables that are read with the places of their rows.
+    placed: PlacedColumns,
 }
 
 impl<'a> Binder<'a> {
@@ -106,6 +109,7 @@ impl<'a> Binder<'a> {
             streams: None,
             text_views: false,
             pins: None,
+            placed: PlacedColumns::new(),
         }
     }
 
@@ -334,6 +338,7 @@ impl<'a> Binder<'a> {
                 names.insert(reference.key(), name);
             }
             replace(&mut statement, &names)?;
+            expand_wildcards(&mut statement, &self.placed)?;
             fix_case(&mut statement, &self.columns)?;
             tell_apart(&mut statement);
             if depth > 0 {
@@ -394,7 +399,7 @@ impl<'a> Binder<'a> {
         match found {
             Found::Table(table) => {
                 self.columns.extend(table.schema.fields.iter().map(|field| field.name.clone()));
-                let name = match version {
+                let mut name = match version {
                     Some(txn) => format!("{}@{txn}", table.name),
                     None => table.name.clone(),
                 };
@@ -407,7 +412,16 @@ impl<'a> Binder<'a> {
                     TableKind::Table => {
                         let provider = self.provider(&table, txn, version.is_some()).await?;
                         self.inputs.insert(table.id, txn);
-                        self.add(CATALOG, &table.schema_name, &name, Arc::new(provider))?;
+                        let provider: Arc<dyn TableProvider> = if reference.places {
+                            name.push_str(PLACED);
+                            let full = full_name(CATALOG, &table.schema_name, &name).to_string();
+                            let columns = table.schema.fields.iter().map(|field| field.name.clone());
+                            self.placed.insert(full, columns.collect());
+                            Arc::new(PlacedTable::new(provider))
+                        } else {
+                            Arc::new(provider)
+                        };
+                        self.add(CATALOG, &table.schema_name, &name, provider)?;
                     }
                     TableKind::View { sql, search_path } => {
                         if version.is_none() {

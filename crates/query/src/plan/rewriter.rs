@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as AnyStatement;
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableFunctionArgs, TableVersion,
     TableWithJoins, Value, VisitMut, VisitorMut, With,
 };
 
+use super::places::{PLACED, names_places};
 use crate::Error;
 use crate::parse::{folded, unsupported};
 use crate::table_function::{Call, Function};
@@ -22,6 +23,8 @@ pub(crate) struct Reference {
     pub(crate) version: Option<VersionText>,
     /// The name is that of a table function of ours.
     pub(crate) call: Option<Call>,
+    /// It is read where a column of places is named.
+    pub(crate) places: bool,
 }
 
 /// `FOR VERSION|TIMESTAMP AS OF …`, `AT (… => …)`
@@ -38,7 +41,10 @@ impl Reference {
         if let Some(call) = &self.call {
             return call.to_string();
         }
-        let name = self.name.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        let mut name = self.name.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+        if self.places {
+            name.push_str(PLACED);
+        }
         match &self.version {
             None => name,
             Some(VersionText::Txn(txn)) => format!("{name}@{txn}"),
@@ -74,10 +80,9 @@ type Act<'a> = dyn FnMut(&Reference) -> Result<Option<ObjectName>, Error> + 'a;
 fn walk(statement: &mut AnyStatement, act: &mut Act<'_>) -> Result<(), Error> {
     match statement {
         AnyStatement::Statement(statement) => {
-            match VisitMut::visit(
-                &mut **statement,
-                &mut Walker { scopes: Vec::new(), visited: Vec::new(), act },
-            ) {
+            let places = names_places(&**statement).then(Places::default);
+            let mut walker = Walker { scopes: Vec::new(), visited: Vec::new(), places, act };
+            match VisitMut::visit(&mut **statement, &mut walker) {
                 ControlFlow::Break(error) => Err(*error),
                 ControlFlow::Continue(()) => Ok(()),
             }
@@ -92,7 +97,18 @@ struct Walker<'a, 'b> {
     scopes: Vec<Vec<String>>,
     /// The CTEs of the queries around, visited already: they are put back when the query has been.
     visited: Vec<Option<With>>,
+    /// `None` if the statement names no column of places.
+    places: Option<Places>,
     act: &'a mut Act<'b>,
+}
+
+/// Where columns of places are named.
+#[derive(Default)]
+struct Places {
+    /// One entry per query around: behind ORDER BY, and its SELECT is yet to come.
+    ordered: Vec<bool>,
+    /// One entry per SELECT around.
+    selects: Vec<bool>,
 }
 
 impl VisitorMut for Walker<'_, '_> {
@@ -114,11 +130,29 @@ impl VisitorMut for Walker<'_, '_> {
         }
         // a second visit would be two on each level of those that nest
         self.visited.push(query.with.take());
+        if let Some(places) = &mut self.places {
+            let of_select = matches!(*query.body, SetExpr::Select(_));
+            places.ordered.push(of_select && query.order_by.as_ref().is_some_and(names_places));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        if let Some(places) = &mut self.places {
+            let ordered = places.ordered.last_mut().is_some_and(std::mem::take);
+            places.selects.push(ordered || names_places(select));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<Self::Break> {
+        self.places.iter_mut().for_each(|places| _ = places.selects.pop());
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         self.scopes.pop();
+        self.places.iter_mut().for_each(|places| _ = places.ordered.pop());
         query.with = self.visited.pop().flatten();
         qualify_wildcards(&mut query.body);
         ControlFlow::Continue(())
@@ -155,7 +189,7 @@ impl Walker<'_, '_> {
         let arguments = args.as_ref().map(|args| args.args.clone()).unwrap_or_default();
         let call = Some(Call { function, arguments });
         let written: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-        let reference = Reference { name: written, version: None, call };
+        let reference = Reference { name: written, version: None, call, places: false };
         if let Some(full) = (self.act)(&reference)? {
             (*name, *args) = (full, None);
             alias.get_or_insert_with(|| TableAlias {
@@ -187,7 +221,8 @@ impl Walker<'_, '_> {
             return Ok(());
         }
         let version_text = version.clone().map(version_text).transpose()?;
-        let reference = Reference { name: parts, version: version_text, call: None };
+        let places = self.places.as_ref().and_then(|places| places.selects.last().copied()).unwrap_or(false);
+        let reference = Reference { name: parts, version: version_text, call: None, places };
         let versioned = version.is_some();
         if let Some(full) = (self.act)(&reference)? {
             *version = None;

@@ -21,8 +21,11 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Cast, Expr, TableProviderFilterPushDown};
 use datafusion::parquet::arrow::RowNumber;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{BinaryOperator, CaseWhen, Expr as SqlExpr, Ident};
@@ -136,6 +139,18 @@ impl LakeTable {
         self
     }
 
+    /// As [`LakeTable::addressed`], with the buffered rows: what says their places is NULL.
+    #[must_use]
+    pub(super) fn addressed_with_buffer(self) -> Self {
+        let buffer = self.buffer.clone();
+        Self { buffer, ..self.addressed() }
+    }
+
+    /// The table's own columns.
+    pub(super) fn columns(&self) -> &SchemaRef {
+        &self.columns
+    }
+
     /// Answers texts as views, which are read from a file and compared without copies of them. For queries: what is written, and
     /// what a pipeline keeps, has the plain types.
     #[must_use]
@@ -229,7 +244,7 @@ impl LakeTable {
             plans.push(self.file_scan(session, &scan, projection, limit)?);
         }
         if !inline.is_empty() {
-            plans.push(self.memory_scan(session, inline, projection)?);
+            plans.push(self.memory_scan(session, inline, self.source.table_schema(), projection)?);
         }
         Ok(plans)
     }
@@ -242,14 +257,43 @@ impl LakeTable {
         }
     }
 
+    /// Buffered rows; they have no place.
+    fn buffer_scan(
+        &self,
+        session: &dyn Session,
+        batches: Vec<RecordBatch>,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.source.table_schema();
+        if !self.addressed {
+            return self.memory_scan(session, batches, schema, projection);
+        }
+        let all = (0..schema.fields().len()).collect();
+        let wanted = projection.unwrap_or(&all);
+        let own: Vec<usize> = wanted.iter().copied().filter(|at| *at < self.columns.fields().len()).collect();
+        let rows = self.memory_scan(session, batches, &self.columns, Some(&own))?;
+        if own.len() == wanted.len() {
+            return Ok(rows);
+        }
+        let shown = wanted.iter().map(|at| {
+            let name = schema.field(*at).name();
+            let value: Arc<dyn PhysicalExpr> = match own.iter().position(|own| own == at) {
+                Some(place) => Arc::new(Column::new(name, place)),
+                None => Arc::new(Literal::new(ScalarValue::Int64(None))),
+            };
+            (value, name.clone())
+        });
+        Ok(Arc::new(ProjectionExec::try_new(shown, rows)?))
+    }
+
     /// Rows that are in memory: buffered ones, inline batches.
     fn memory_scan(
         &self,
         session: &dyn Session,
         mut batches: Vec<RecordBatch>,
+        schema: &SchemaRef,
         projection: Option<&Vec<usize>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = self.source.table_schema();
         if self.text_views {
             batches = batches.iter().map(|batch| conform(batch, schema)).collect::<Result<_>>()?;
         }
@@ -376,7 +420,7 @@ impl TableProvider for LakeTable {
             }
         }
         if !buffered.is_empty() {
-            inputs.push(self.memory_scan(session, buffered, projection)?);
+            inputs.push(self.buffer_scan(session, buffered, projection)?);
         }
         match inputs.len() {
             0 => Ok(Arc::new(EmptyExec::new(project_schema(self.source.table_schema(), projection)?))),
