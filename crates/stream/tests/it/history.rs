@@ -228,7 +228,8 @@ async fn an_epoch_goes_on_within_a_file_and_so_does_another_run() {
     world.client.rows("DELETE FROM facts WHERE id % 5 = 4 OR id % 11 = 2").await;
     let mut run = world.open("sums", epochs_of(2_999)).await.expect("opens");
     drain(&mut run).await;
-    let expected = sorted(&world.client, "SELECT k, count(*) AS n, sum(v) AS total FROM facts GROUP BY k").await;
+    let expected =
+        sorted(&world.client, "SELECT k, count(*) AS n, sum(v) AS total FROM facts GROUP BY k").await;
     assert_eq!(sorted(&world.client, "SELECT * FROM sums").await, expected);
     world.stop().await;
 }
