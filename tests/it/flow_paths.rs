@@ -224,7 +224,7 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
     assert_eq!(again["rerunKind"], "FROM_FAILURE");
     let done = again["runId"].as_str().expect("a run");
     post(&client, &format!("/api/v1/runs/{done}/rerun"), Value::Null, 409).await;
-    post(&client, &format!("/api/v1/runs/{done}/rerun"), json!({"mode": "replay"}), 501).await;
+    post(&client, &format!("/api/v1/runs/{done}/rerun"), json!({"mode": "subset"}), 501).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -444,6 +444,7 @@ async fn what_is_wrong_is_named_and_another_tenant_sees_nothing() {
         ("POST", format!("/api/v1/runs/{id}/pause")),
         ("POST", format!("/api/v1/runs/{id}/resume")),
         ("POST", format!("/api/v1/runs/{id}/rerun")),
+        ("GET", "/api/v1/tables/mart.daily/provenance".to_owned()),
         ("GET", "/api/v1/assets/mart.daily".to_owned()),
         ("GET", "/api/v1/assets/mart.daily/explain".to_owned()),
         ("GET", "/api/v1/assets/mart.daily/runs".to_owned()),

@@ -80,6 +80,7 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM information_schema.columns",
         "SELECT * FROM pg_catalog.pg_class",
+        "SELECT * FROM provenance('cpu', depth => 100)",
     ]
     .map(str::to_owned)
     .into();
@@ -109,6 +110,7 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
         "/api/v1/events?after=0",
         "/api/v1/search?q=marker&limit=100",
         "/api/v1/lineage/cpu?depth=100&columns=true",
+        "/api/v1/tables/cpu/provenance?depth=100",
         "/api/v1/auth/verify",
         "/ping",
         "/health",

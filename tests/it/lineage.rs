@@ -116,3 +116,115 @@ async fn the_graph_is_walked_as_far_as_asked_and_hides_what_the_caller_may_not_r
     assert_eq!(edges(&seen, "downstream"), ["1 open.third derives_from open.fourth"]);
     assert!(!seen.to_string().contains("default."), "{seen}");
 }
+
+async fn provenance(client: &Client, path: &str) -> (u16, Value) {
+    let path = format!("/api/v1/tables/{path}");
+    let answer = client.send("GET", &path, &[], "").await.expect("an answer");
+    (answer.status, answer.json())
+}
+
+/// Hop and table of each commit, with what it read.
+fn commits(answer: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let commit = |commit: &Value| {
+        let inputs = commit["inputs"].as_array().expect("inputs").iter();
+        let inputs: Vec<String> = inputs.map(|input| text(&input["name"])).collect();
+        format!("{} {} <- {}", commit["hop"], text(&commit["name"]), inputs.join(", "))
+    };
+    answer["commits"].as_array().expect("commits").iter().map(commit).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_led_back_to_the_commits_that_made_what_it_read() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    for sql in [
+        "CREATE SCHEMA open",
+        "CREATE TABLE first (n BIGINT)",
+        "CREATE TABLE second (n BIGINT)",
+        "CREATE TABLE open.third (n BIGINT)",
+        "INSERT INTO first VALUES (1)",
+        "INSERT INTO second SELECT n FROM first",
+    ] {
+        client.sql(sql).await;
+    }
+    let early = client.number("SELECT max(txn) FROM snapshots('second')").await;
+    for sql in [
+        "INSERT INTO first VALUES (2)",
+        "INSERT INTO open.third SELECT n FROM second",
+        "INSERT INTO second SELECT n + 10 FROM first",
+        // Around: what the third was made of is made of the third.
+        "INSERT INTO first SELECT n FROM open.third",
+    ] {
+        client.sql(sql).await;
+    }
+    let (status, near) = provenance(&client, "open.third/provenance").await;
+    assert_eq!(status, 200, "{near}");
+    assert_eq!(commits(&near), ["1 open.third <- default.second"]);
+    assert_eq!(near["commits"][0]["inputs"][0]["made_by"], json!(early), "{near}");
+    let (_, far) = provenance(&client, "open.third/provenance?depth=100").await;
+    assert_eq!(
+        commits(&far),
+        ["1 open.third <- default.second", "2 default.second <- default.first", "3 default.first <- "]
+    );
+    let code = far["commits"][0]["code_id"].as_str().expect("a code");
+    assert_eq!((code.len(), far["truncated"].as_bool()), (64, Some(false)), "{far}");
+    // Of now, over the cycle: each commit once.
+    let (_, around) = provenance(&client, "first/provenance?depth=100").await;
+    assert_eq!(
+        commits(&around),
+        [
+            "1 default.first <- open.third",
+            "2 open.third <- default.second",
+            "3 default.second <- default.first",
+            "4 default.first <- "
+        ]
+    );
+    let (_, before) = provenance(&client, &format!("second/provenance?depth=9&txn={early}")).await;
+    assert_eq!(commits(&before), ["1 default.second <- default.first", "2 default.first <- "]);
+    assert_eq!(before["txn"], json!(early));
+    let (_, nothing) = provenance(&client, "second/provenance?txn=1").await;
+    assert_eq!(commits(&nothing), Vec::<String>::new());
+    let rows = client
+        .sql(&format!(
+            "SELECT hop, table_name, operation, input, hidden FROM provenance('second', {early}, 9)"
+        ))
+        .await;
+    assert_eq!(
+        json!(rows),
+        json!([
+            [1, "default.second", "insert", "default.first", false],
+            [2, "default.first", "insert", null, false]
+        ])
+    );
+    for (path, status) in [
+        ("nothing/provenance", 404),
+        ("second/provenance?depth=0", 400),
+        ("second/provenance?depth=101", 400),
+        ("second/provenance?txn=999999", 400),
+        ("second/provenance?txn=soon", 400),
+        ("second/provenance?colour=red", 400),
+    ] {
+        assert_eq!(provenance(&client, path).await.0, status, "{path}");
+    }
+
+    let narrow = crate::rights::token(&client, "narrow", &[]).await;
+    client.sql("GRANT SELECT ON TABLE open.third TO TOKEN narrow").await;
+    assert_eq!(provenance(&narrow, "second/provenance").await.0, 404);
+    let (status, seen) = provenance(&narrow, "open.third/provenance?depth=9").await;
+    assert_eq!(status, 200, "{seen}");
+    assert_eq!(commits(&seen), ["1 open.third <- ?", "2 ? <- ?", "3 ? <- "]);
+    assert!(!seen.to_string().contains("default."), "{seen}");
+    assert_eq!(seen["commits"][1]["operation"], Value::Null, "{seen}");
+    assert_eq!(seen["commits"][0]["inputs"][0]["node"], seen["commits"][1]["table"], "the path is whole");
+    let rows =
+        narrow.sql("SELECT table_name, operation, input FROM provenance('open.third', depth => 9)").await;
+    assert_eq!(
+        json!(rows),
+        json!([
+            ["open.third", "insert", "hidden 1"],
+            ["hidden 1", null, "hidden 2"],
+            ["hidden 2", null, null]
+        ])
+    );
+}

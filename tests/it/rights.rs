@@ -201,6 +201,7 @@ fn requests(name: &str) -> Vec<(&'static str, String, String)> {
     let mut asked = vec![
         ("GET", format!("/api/v1/tables/{table}/changes?from=0"), String::new()),
         ("POST", format!("/api/v1/tables/{table}/urls"), "{}".to_owned()),
+        ("GET", format!("/api/v1/tables/{table}/provenance"), String::new()),
         ("GET", format!("/api/v1/lineage/{table}"), String::new()),
         ("GET", format!("/api/v1/lineage/{table}/columns/n"), String::new()),
         ("GET", format!("/api/v1/measurements/{name}/schema"), String::new()),
@@ -447,6 +448,7 @@ async fn a_grant_opens_the_doors_of_its_privilege_and_no_other() {
     for (method, path, body, wanted) in [
         ("GET", "/api/v1/tables/t/changes?from=0", "", 200),
         ("GET", "/api/v1/lineage/t", "", 200),
+        ("GET", "/api/v1/tables/t/provenance?depth=9", "", 200),
         ("GET", "/api/v1/measurements/t/schema", "", 200),
         ("POST", "/api/v1/commits", retire, 403),
         ("POST", "/api/v1/write/line-protocol", "t n=1i 1", 403),

@@ -82,6 +82,9 @@ pub struct AssetSpec {
     /// What is said of tables that it depends on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends: Vec<Dependency>,
+    /// Of so many of its last runs what they read is kept, so that they can be done again.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub keep_runs: u32,
 }
 
 /// A table that an asset depends on, as it is said.
@@ -97,6 +100,10 @@ pub struct Dependency {
 
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Default for AssetSpec {
@@ -116,6 +123,7 @@ impl Default for AssetSpec {
             partition: None,
             per_partition: false,
             depends: Vec::new(),
+            keep_runs: 0,
         }
     }
 }

@@ -17,14 +17,15 @@ use crate::file_index::FileIndexes;
 use crate::inner::{Active, Inner};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
-use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, trash};
+use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, staged, trash};
 use crate::{
     AccessBook, Asset, AssetPartition, AssetRun, Caller, CatalogOptions, Changes, Check, ClaimedTask,
-    ColumnEdge, Commit, Committed, DataFile, Error, FileEntry, Hold, Identity, Job, Lease, LetGo,
-    LevelCounters, LineageEdge, Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf, Pipeline,
-    RunCounts, RunEnd, RunFilter, ScramVerifier, TableCommit, TableDef, TimeWindow, Token, TokenChange,
-    Trigger, VisibleFiles, asset, audit, changes, collection, grants, hold, inline, job, lease, partition,
-    pipeline, reading, run, system, task, tenant, tokens, visible,
+    ColumnEdge, Commit, Committed, DataFile, Error, FailedAttempt, FileEntry, Hold, Identity, Input, Job,
+    Lease, LetGo, LevelCounters, LineageEdge, Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf,
+    Pipeline, Provenance, Recorded, RunCounts, RunEnd, RunFilter, ScramVerifier, StagedRows, TableCommit,
+    TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, audit, changes, collection,
+    grants, hold, inline, job, lease, partition, pipeline, provenance, reading, run, system, task, tenant,
+    tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -57,6 +58,25 @@ pub struct TransactionRecord {
     pub committed: Micros,
     /// What kind.
     pub operation: String,
+}
+
+/// What a transaction said of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransactionFacts {
+    /// Its number.
+    pub txn: Txn,
+    /// When.
+    pub committed: Micros,
+    /// What kind.
+    pub operation: String,
+    /// Who.
+    pub actor: Option<String>,
+    /// The run that it is part of.
+    pub run: Option<Uuid>,
+    /// What made its rows.
+    pub code: Option<[u8; 32]>,
+    /// What it read.
+    pub inputs: Vec<Input>,
 }
 
 impl Catalog {
@@ -483,6 +503,46 @@ impl Catalog {
         task::run(&self.inner, scope, id).await
     }
 
+    /// (upstream, downstream) of the tasks of a run of assets, by task key.
+    pub async fn asset_run_edges(&self, scope: &Scope, id: Uuid) -> Result<Vec<(String, String)>, Error> {
+        task::edges(&self.inner, scope, id).await
+    }
+
+    /// The rows of a run that a check kept out of a table, as long as they are kept; nothing if there are none.
+    pub async fn staged_rows(&self, scope: &Scope, table: &TableDef, run: Uuid) -> Result<StagedRows, Error> {
+        let files = task::staged_rows(&self.inner, scope, (table.id, run)).await?;
+        Ok(StagedRows { table: table.id, location: table.location.clone(), files })
+    }
+
+    /// Gives rows that a check kept out of a table to the collection once they were kept long enough.
+    pub async fn expire_staged(&self, scope: &Scope) -> Result<(), Error> {
+        task::expire_staged(&self.inner, scope).await
+    }
+
+    /// Attempts of a run of assets that did not succeed, with the keys of their tasks.
+    pub async fn failed_attempts(
+        &self,
+        scope: &Scope,
+        id: Uuid,
+    ) -> Result<Vec<(String, FailedAttempt)>, Error> {
+        task::failed_attempts(&self.inner, scope, id).await
+    }
+
+    /// The newest run of assets before this one that is about the same.
+    pub async fn asset_run_before(&self, scope: &Scope, run: &AssetRun) -> Result<Option<AssetRun>, Error> {
+        task::run_before(&self.inner, scope, run).await
+    }
+
+    /// What a task of a run of assets did when it succeeded. `None` if it did not, or that was not noted.
+    pub async fn recorded_task(
+        &self,
+        scope: &Scope,
+        run: Uuid,
+        key: &str,
+    ) -> Result<Option<Recorded>, Error> {
+        task::recorded(&self.inner, scope, run, key).await
+    }
+
     /// The newest run with a task of an asset.
     pub async fn newest_run_of(&self, scope: &Scope, asset: Uuid) -> Result<Option<AssetRun>, Error> {
         task::newest_of(&self.inner, scope, asset).await
@@ -781,9 +841,11 @@ impl Catalog {
         Ok(trash::gone(&self.inner.database, scope.catalog(), paths).await?)
     }
 
-    /// True if a file row of any version names this path.
+    /// True if a file row of any version names this path, or it is of rows that a check kept out of their table.
     pub async fn is_referenced(&self, scope: &Scope, path: &str) -> Result<bool, Error> {
-        Ok(trash::is_referenced(&self.inner.database, scope.catalog(), path).await?)
+        let (database, catalog) = (&self.inner.database, scope.catalog());
+        Ok(trash::is_referenced(database, catalog, path).await?
+            || staged::is_kept(database, catalog, path).await?)
     }
 
     /// Ids of files of the table that are live now; for checks.
@@ -796,6 +858,40 @@ impl Catalog {
     /// The newest `limit` transactions, newest first.
     pub async fn history(&self, scope: &Scope, limit: u32) -> Result<Vec<TransactionRecord>, Error> {
         Ok(history::newest(&self.inner.database, scope.catalog(), i64::from(limit)).await?)
+    }
+
+    /// What a transaction said of itself; `None` if there is none of this number.
+    pub async fn transaction(&self, scope: &Scope, txn: Txn) -> Result<Option<TransactionFacts>, Error> {
+        Ok(history::facts(&self.inner.database, scope.catalog(), txn).await?)
+    }
+
+    /// The transactions after one up to another that changed rows of a table, newest first, each with its run; those of which
+    /// history is kept.
+    pub async fn row_changes(
+        &self,
+        scope: &Scope,
+        table: TableId,
+        (after, to): (Txn, Txn),
+        limit: u32,
+    ) -> Result<Vec<(Txn, Option<Uuid>)>, Error> {
+        reading::check_scope(scope, table)?;
+        Ok(history::row_changes(&self.inner.database, table, (after, to), i64::from(limit)).await?)
+    }
+
+    /// The commits that a version of a table was made by, at most `depth` steps back and `commits_max` in all.
+    pub async fn provenance(
+        &self,
+        scope: &Scope,
+        version: (TableId, Txn),
+        depth: u32,
+        commits_max: usize,
+    ) -> Result<Provenance, Error> {
+        provenance::provenance(&self.inner, scope, version, depth, commits_max).await
+    }
+
+    /// `SnapshotExpired` if this version of a table is not kept any more.
+    pub async fn check_kept(&self, scope: &Scope, table: &TableDef, at: Txn) -> Result<(), Error> {
+        visible::check_kept(&self.inner, scope, table, at).await
     }
 
     /// The transaction that a commit became; `None` if it has not been committed so far.

@@ -76,6 +76,8 @@ pub struct Code {
     pub text: String,
     /// Which columns came of which; `None` if that is not known of all of them.
     pub columns: Option<Vec<ColumnEdge>>,
+    /// False if it calls what answers differently each time, such as `random()`; `None` if that is not known.
+    pub deterministic: Option<bool>,
 }
 
 impl Code {
@@ -93,7 +95,7 @@ impl Code {
         for object in objects {
             hash.update(object.0.to_be_bytes());
         }
-        Self { id: hash.finalize().into(), text, columns: None }
+        Self { id: hash.finalize().into(), text, columns: None, deterministic: None }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::reading::check_scope;
 use crate::sql::{Failure, Transaction, head, history, hold};
 
 /// Tags and holds of one catalog.
-const HOLDS_MAX: usize = 10_000;
+pub(crate) const HOLDS_MAX: usize = 10_000;
 /// The most bytes of a tag's name, and of a holder's.
 const NAME_BYTES_MAX: usize = 255;
 /// How far back a hold keeps history, and for how long it lives without being renewed.

@@ -73,10 +73,12 @@ mod object;
 mod options;
 mod partition;
 mod pipeline;
+mod provenance;
 mod publication;
 mod read_set;
 mod reading;
 mod recent;
+mod recipe;
 mod registry;
 mod reruns;
 mod run;
@@ -102,7 +104,7 @@ pub use asset::{
     Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
 pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
-pub use catalog::{Catalog, Head, TransactionRecord};
+pub use catalog::{Catalog, Head, TransactionFacts, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{
     Alter, Code, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind,
@@ -119,13 +121,18 @@ pub use lease::Lease;
 pub use lineage::{
     ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
 };
-pub use materialize::{Explained, MaterializeRequest, PartitionStatus, Planned, Wanted};
+pub use materialize::{
+    Because, Explained, FailedAttempt, MaterializeRequest, PartitionStatus, PlanChange, PlanDifference,
+    Planned, ReadInput, RunExplanation, Wanted,
+};
 pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
 pub use pipeline::{Desired, Pipeline, Reset, ResetExtent};
+pub use provenance::{Provenance, ProvenanceCommit, ProvenanceInput};
 pub use publication::{Publication, PublicationReader};
 pub use read_set::{ColumnRange, PartitionKey, ReadSet, Region, Zone};
+pub use recipe::{Kept, Made, Recipe, Recorded};
 pub use registry::{
     PublishedKind, PublishedTable, SystemColumn, SystemKind, SystemTable, published_tables, system_tables,
 };
@@ -134,8 +141,8 @@ pub use run::{NewRun, RunCounts, RunEnd};
 pub use signing::SigningKey;
 pub use slices::{Mapped, Mapping, Partitioning, Period, Sameness, SliceRange, SliceSet, SliceValue, Slices};
 pub use task::{
-    AssetRun, Cancel, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, RunFilter, TaskEnd,
-    TaskFailure, TaskOutcome, TaskRecord, Tick,
+    AssetRun, Cancel, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, RerunKind, RunFilter,
+    StagedRows, TaskEnd, TaskFailure, TaskOutcome, TaskRecord, Tick,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
 pub use tenant::CATALOG_NAME;

@@ -423,7 +423,7 @@ mod tests {
             kind,
         };
         let typed = |source: &str, columns: Option<Vec<ColumnEdge>>| {
-            let code = Code { id: [0; 32], text: String::new(), columns };
+            let code = Code { id: [0; 32], text: String::new(), columns, deterministic: None };
             edge_type(Some(&code), source, TableId(9))
         };
         let same = column(1, 1, ColumnKind::Identity);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cenote_vocab::Micros;
+use cenote_vocab::{Micros, TableId, Txn};
 use uuid::Uuid;
 
 use crate::AssetPartition;
@@ -95,7 +95,8 @@ pub struct Planned {
 /// One row of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
-    /// `asset`, `partition`, `partitions`, `reason`, `last_run`, `open_run`, `schedule`, `eager`, `run`, `task`
+    /// `asset`, `partition`, `partitions`, `reason`, `last_run`, `open_run`, `schedule`, `eager`, `run`, `because`, `plan`, `task`,
+    /// `input`
     pub step: &'static str,
     /// Of what.
     pub subject: String,
@@ -124,6 +125,90 @@ impl Explained {
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
+}
+
+/// Why a run is as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunExplanation {
+    /// From the run to the person or the commit that began it.
+    pub because: Vec<Because>,
+    /// The run before it that is about the same, and the fingerprint of its plan.
+    pub previous: Option<(Uuid, Option<String>)>,
+    /// In what its plan differs from that one's.
+    pub difference: PlanDifference,
+    /// What its first tasks read, by task key.
+    pub inputs: BTreeMap<String, Vec<ReadInput>>,
+    /// Attempts that did not succeed, by task key.
+    pub retries: BTreeMap<String, Vec<FailedAttempt>>,
+    /// All of it as rows.
+    pub steps: Vec<Explained>,
+}
+
+/// Something that made something else happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Because {
+    /// `person`, `schedule`, `eager`, `rerun`, `commit`
+    pub kind: String,
+    /// Of the person, the run or the commit.
+    pub id: Option<String>,
+    /// When.
+    pub at: Micros,
+    /// For people.
+    pub text: String,
+}
+
+/// In what a plan differs from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanDifference {
+    /// Keys of tasks that the other does not have.
+    pub added: Vec<String>,
+    /// Keys of tasks that only the other has.
+    pub removed: Vec<String>,
+    /// Tasks that both have.
+    pub changed: Vec<PlanChange>,
+}
+
+/// What is other about a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanChange {
+    /// Its key.
+    pub task: String,
+    /// `codeId`, `priority`, `upstreamKeys`
+    pub field: &'static str,
+    /// What it was.
+    pub from: String,
+    /// What it is.
+    pub to: String,
+}
+
+/// A table that a task read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadInput {
+    /// The table.
+    pub table: TableId,
+    /// Its name now.
+    pub name: String,
+    /// The snapshot that was read.
+    pub txn: Txn,
+    /// The one that the same task of the run before read.
+    pub previous: Option<Txn>,
+    /// What changed its rows between the two, newest first, each with its run.
+    pub changed_by: Vec<(Txn, Option<Uuid>)>,
+}
+
+/// An attempt that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// Which one, from 1.
+    pub attempt: i64,
+    /// `FAILED`, `STOPPED`, …
+    pub outcome: String,
+    /// Whose fault it was.
+    pub category: Option<String>,
+    /// The error.
+    pub message: Option<String>,
+    /// When it ended.
+    pub at: Micros,
 }
 
 /// How a partition of an asset is.

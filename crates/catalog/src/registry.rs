@@ -18,8 +18,8 @@ mod system;
 
 pub(crate) use access::{AUDIT, GRANT, LEASES, ROLE, ROLE_MEMBER, TOKEN};
 pub(crate) use asset::{
-    ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RUN_KEY, TASK, TASK_DEP,
-    TICK, TRIGGER,
+    ASSET, ASSET_DEP, ASSET_INPUT, ASSET_PARTITION, ATTEMPT, CHECK, CHECK_RESULT, RECIPE, RUN_KEY, STAGED,
+    TASK, TASK_DEP, TICK, TRIGGER,
 };
 pub(crate) use event::{EVENT, committed, told};
 pub(crate) use files::{BOUNDS, FILE, INLINE, PARTITION, TRASH, VECTOR};
@@ -37,7 +37,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 10;
+pub(crate) const LAYOUT: i64 = 11;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[
@@ -85,6 +85,8 @@ pub(crate) const TABLES: &[&Table] = &[
     &ASSET_INPUT,
     &TRIGGER,
     &TICK,
+    &RECIPE,
+    &STAGED,
     &RUN_KEY,
     &TASK,
     &TASK_DEP,

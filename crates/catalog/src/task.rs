@@ -8,6 +8,7 @@
 //! (`TaskGone`); a state that is an end stays; between claim and end an attempt is told by its `attempt_id`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cenote_vocab::{Fence, Micros, Scope, TableId, Txn};
 use uuid::Uuid;
@@ -15,8 +16,16 @@ use uuid::Uuid;
 use crate::asset::{Asset, Check, CheckResult};
 use crate::committer::check_active;
 use crate::inner::Inner;
-use crate::sql::{asset_run, check, head, task};
-use crate::{AssetSpec, Error, Hold, SliceRange, Slices, WHOLE};
+use crate::reading::check_scope;
+use crate::recipe::{Made, Recorded};
+use crate::sql::{asset_run, check, head, recipe, staged, task};
+use crate::{AssetSpec, Error, FailedAttempt, Hold, NewFile, SliceRange, Slices, WHOLE};
+
+/// How long rows that a check kept out of a table stay readable.
+pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// Files that one transaction gives to the collection.
+const STAGED_ROWS_MAX: u32 = 1_000;
 
 /// How often the end of a process may end the attempts of one task.
 pub(crate) const DEATHS_MAX: i64 = 3;
@@ -93,6 +102,10 @@ pub struct NewAssetRun {
     pub logical: Option<Micros>,
     /// The run that it repeats.
     pub parent: Option<Uuid>,
+    /// How, if it does.
+    pub rerun: Option<RerunKind>,
+    /// At which it reads what it does not make, if that is not the newest one when its first task begins.
+    pub snapshot: Option<Txn>,
     /// Runs of a higher one begin first.
     pub priority: i32,
     /// Its tasks that run at a time, at most.
@@ -111,6 +124,29 @@ pub struct NewAssetRun {
     pub tick: Option<Tick>,
 }
 
+/// How a run repeats another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RerunKind {
+    /// The tasks that did not succeed, on a snapshot of now.
+    FromFailure,
+    /// What its tasks did, on what they read.
+    Replay,
+}
+
+impl RerunKind {
+    /// As it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FromFailure => "FROM_FAILURE",
+            Self::Replay => "REPLAY",
+        }
+    }
+
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [Self::FromFailure, Self::Replay].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// A task to be made.
 #[derive(Clone, Debug)]
 pub struct NewTask {
@@ -126,6 +162,8 @@ pub struct NewTask {
     pub reason: String,
     /// Tasks of a higher one begin first.
     pub priority: i32,
+    /// The code of its asset when it was planned.
+    pub code: [u8; 32],
 }
 
 /// A firing of a trigger, or that it did not fire.
@@ -174,6 +212,8 @@ pub struct ClaimedTask {
     pub snapshot: Option<Txn>,
     /// The time that the run is about: when it was made, if nothing else is said.
     pub logical: Micros,
+    /// The time of its statements: when this attempt began.
+    pub started: Micros,
     /// Tables that tasks of this run have made, with the commits that did.
     pub outputs: BTreeMap<TableId, Txn>,
 }
@@ -238,6 +278,19 @@ pub struct TaskEnd {
     pub outcome: TaskOutcome,
     /// What the checks said.
     pub checks: Vec<CheckResult>,
+    /// The rows that they kept out of the table.
+    pub staged: Option<StagedRows>,
+}
+
+/// Rows that are in files and, because a check failed, in no version of their table.
+#[derive(Clone, Debug)]
+pub struct StagedRows {
+    /// The table.
+    pub table: TableId,
+    /// Its place below the storage root.
+    pub location: String,
+    /// The files.
+    pub files: Vec<NewFile>,
 }
 
 /// How a task ended.
@@ -251,6 +304,8 @@ pub enum TaskOutcome {
         code: [u8; 32],
         /// What was read, and at which snapshot.
         inputs: BTreeMap<TableId, Txn>,
+        /// By what it can be done again and compared; `None` if it cannot.
+        made: Option<Made>,
     },
     /// It is not tried again.
     Failed {
@@ -302,6 +357,8 @@ pub struct TaskFailure {
     pub message: String,
     /// What the checks said.
     pub checks: Vec<CheckResult>,
+    /// The rows that they kept out of the table.
+    pub staged: Option<StagedRows>,
 }
 
 impl TaskFailure {
@@ -340,6 +397,8 @@ pub struct AssetRun {
     pub logical: Option<Micros>,
     /// The run that it repeats.
     pub parent: Option<Uuid>,
+    /// How, if it does.
+    pub rerun: Option<RerunKind>,
     /// Runs of a higher one begin first.
     pub priority: i64,
     /// Its tasks that run at a time, at most.
@@ -387,6 +446,10 @@ pub struct TaskRecord {
     pub started: Option<Micros>,
     /// When it ended.
     pub completed: Option<Micros>,
+    /// Tasks of a higher one begin first.
+    pub priority: i64,
+    /// The code of its asset when it was planned; of runs before this was noted it is not known.
+    pub code: Option<[u8; 32]>,
 }
 
 /// Which runs of assets are wanted: newest first.
@@ -522,6 +585,78 @@ pub(crate) async fn run(inner: &Inner, scope: &Scope, id: Uuid) -> Result<AssetR
     let found = asset_run::run(&mut transaction, scope.catalog(), id).await?;
     transaction.rollback().await?;
     found.ok_or_else(|| Error::RunNotFound(id.to_string()))
+}
+
+/// (upstream, downstream) by task key, of a run.
+pub(crate) async fn edges(inner: &Inner, scope: &Scope, id: Uuid) -> Result<Vec<(String, String)>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let edges = asset_run::edges(&mut transaction, scope.catalog(), id).await?;
+    transaction.rollback().await?;
+    Ok(edges)
+}
+
+/// Attempts of a run that did not succeed, with the keys of their tasks.
+pub(crate) async fn failed_attempts(
+    inner: &Inner,
+    scope: &Scope,
+    id: Uuid,
+) -> Result<Vec<(String, FailedAttempt)>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let attempts = asset_run::failed_attempts(&mut transaction, scope.catalog(), id).await?;
+    transaction.rollback().await?;
+    Ok(attempts)
+}
+
+/// What is kept of the rows of a run that a check kept out of a table.
+pub(crate) async fn staged_rows(
+    inner: &Inner,
+    scope: &Scope,
+    (table, run): (TableId, Uuid),
+) -> Result<Vec<NewFile>, Error> {
+    check_scope(scope, table)?;
+    Ok(staged::rows(&inner.database, scope.catalog(), (table, run), inner.clock.now()).await?)
+}
+
+/// Gives what was kept long enough to the collection.
+pub(crate) async fn expire_staged(inner: &Inner, scope: &Scope) -> Result<(), Error> {
+    loop {
+        let mut transaction = inner.database.write().await?;
+        check_active(inner, &mut transaction).await?;
+        let now = inner.clock.now();
+        let expired = staged::expire(&mut transaction, scope.catalog(), now, STAGED_ROWS_MAX).await?;
+        transaction.commit().await?;
+        if expired < u64::from(STAGED_ROWS_MAX) {
+            return Ok(());
+        }
+    }
+}
+
+/// The newest run before this one that is about the same.
+pub(crate) async fn run_before(
+    inner: &Inner,
+    scope: &Scope,
+    run: &AssetRun,
+) -> Result<Option<AssetRun>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = match asset_run::before(&mut transaction, scope.catalog(), run).await? {
+        Some(id) => asset_run::run(&mut transaction, scope.catalog(), id).await?,
+        None => None,
+    };
+    transaction.rollback().await?;
+    Ok(found)
+}
+
+/// What a task did when it succeeded. `None` if it did not, or that was not noted.
+pub(crate) async fn recorded(
+    inner: &Inner,
+    scope: &Scope,
+    run: Uuid,
+    key: &str,
+) -> Result<Option<Recorded>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let found = recipe::recorded(&mut transaction, scope.catalog(), run, key).await?;
+    transaction.rollback().await?;
+    Ok(found)
 }
 
 /// The newest run of an asset, and whether it is open.

@@ -309,7 +309,7 @@ fn data_file(entry: &FileEntry, known: &HashMap<FileId, FileDetails>, vectors: &
 }
 
 /// `SnapshotExpired` below the floor that the database knows now, unless a tag keeps that very version.
-async fn check_kept(inner: &Inner, scope: &Scope, table: &TableDef, at: Txn) -> Result<(), Error> {
+pub(crate) async fn check_kept(inner: &Inner, scope: &Scope, table: &TableDef, at: Txn) -> Result<(), Error> {
     let floor = state::state(&inner.database, table.id).await?.map(|state| state.history_floor);
     let floor = floor.ok_or_else(|| purged(table, at))?;
     if at >= floor {

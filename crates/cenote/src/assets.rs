@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cenote_catalog::{
     AssetRun, Category, ClaimedTask, Explained, Identity, MaterializeRequest, PartitionStatus, Planned,
-    Schedule, TaskFailure,
+    RunExplanation, Schedule, TaskFailure,
 };
 use cenote_flow::{AssetTasks, Flow};
 use cenote_query::{Assets, Engine, Error};
@@ -36,6 +36,7 @@ impl AssetTasks for NodeTasks {
             category: Category::Infrastructure,
             message: error.to_string(),
             checks: Vec::new(),
+            staged: None,
         };
         async move { self.0.settle(scope, tables).await.map_err(failed) }.boxed()
     }
@@ -85,6 +86,15 @@ impl Assets for NodeAssets {
         async move { self.0.rerun(identity, run, key).await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
+    fn replay<'a>(
+        &'a self,
+        identity: &'a Identity,
+        run: Uuid,
+        key: Option<String>,
+    ) -> BoxFuture<'a, Result<Planned, Error>> {
+        async move { self.0.replay(identity, run, key).await.map_err(|error| Error::of(&error)) }.boxed()
+    }
+
     fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>> {
         async move { self.0.pause_run(scope, run, paused).await.map_err(|error| Error::of(&error)) }.boxed()
     }
@@ -119,7 +129,7 @@ impl Assets for NodeAssets {
         &'a self,
         scope: &'a Scope,
         run: Uuid,
-    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
+    ) -> BoxFuture<'a, Result<RunExplanation, Error>> {
         let rows = self.0.explain_run(scope, run);
         async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use cenote_catalog::{
     Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
-    MaterializeRequest, Names, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, Schedule, SliceRange,
-    TaskFailure, TaskState, Tick, Wanted,
+    MaterializeRequest, Names, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, Schedule,
+    SliceRange, TaskFailure, TaskState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -163,6 +163,7 @@ impl Flow {
             actor: Some(identity.token.name.clone()),
             logical: asked.logical,
             parent: asked.parent,
+            rerun: asked.parent.map(|_| RerunKind::FromFailure),
             priority: asked.priority.unwrap_or(usual),
             concurrency: asked.concurrency,
             deadline: asked.timeout.map(|timeout| self.inner.lake.clock.now().plus(timeout)),
@@ -170,18 +171,26 @@ impl Flow {
             ..self.inner.new_run(&plan, "person", asked.assets.first().filter(|_| asked.assets.len() == 1))
         };
         let id = run.id;
+        match self.create_run(identity, run).await? {
+            Some(known) => Ok(known),
+            None => Ok(planned(&plan, Some(id), true)),
+        }
+    }
+
+    /// Makes a run and begins it. The run of its key, if the same was asked meanwhile.
+    async fn create_run(&self, identity: &Identity, run: NewAssetRun) -> Result<Option<Planned>, Error> {
+        let (scope, key) = (&identity.scope, run.key.clone());
         let change = FlowChange::CreateRun(Box::new(run));
         let actor = Some(identity.token.name.clone());
         match (self.inner.commit_flow(scope, "create_run", actor, change).await, &key) {
             (Ok(_), _) => {}
-            // The same may have been asked meanwhile.
             (Err(error @ Error::Catalog(cenote_catalog::Error::RunKeyTaken { .. })), Some(key)) => {
-                return self.run_of_key(identity, key).await?.ok_or(error);
+                return self.run_of_key(identity, key).await?.ok_or(error).map(Some);
             }
             (Err(error), _) => return Err(error),
         }
         self.inner.begin_soon(scope).await;
-        Ok(planned(&plan, Some(id), true))
+        Ok(None)
     }
 
     /// The run that was asked for by a key, as it was planned. `RunKey` if something else was asked.
@@ -269,6 +278,67 @@ impl Flow {
             ..MaterializeRequest::default()
         };
         self.materialize(identity, asked).await
+    }
+
+    /// Makes a run that does what the tasks of another did, by the recipes of then, on what they read; the same key is the same
+    /// run. That all of it is still there was looked at before.
+    pub async fn replay(
+        &self,
+        identity: &Identity,
+        run: Uuid,
+        key: Option<String>,
+    ) -> Result<Planned, Error> {
+        check_request(&MaterializeRequest {
+            key: key.clone(),
+            parent: Some(run),
+            ..MaterializeRequest::default()
+        })?;
+        let (scope, catalog) = (&identity.scope, &self.inner.lake.catalog);
+        let key = key.map(|key| {
+            (key, Sha256::digest([b"replay".as_slice(), run.as_bytes().as_slice()].concat()).into())
+        });
+        if let Some(key) = &key
+            && let Some(known) = self.run_of_key(identity, key).await?
+        {
+            return Ok(known);
+        }
+        let old = catalog.asset_run(scope, run).await?;
+        let names = catalog.names(scope, catalog.head(scope).await?.txn).await?;
+        let assets = catalog.assets(scope).await?;
+        check_may_run(identity, (&names, &assets), old.tasks.iter().map(|task| task.asset))?;
+        let usual = i32::try_from(old.priority).unwrap_or(PERSON_PRIORITY);
+        let tasks = old.tasks.iter().map(|task| NewTask {
+            key: task.key.clone(),
+            id: self.inner.lake.ids.uuid(),
+            asset: task.asset,
+            partitions: task.partitions.clone(),
+            reason: "replayed".to_owned(),
+            priority: i32::try_from(task.priority - old.priority).unwrap_or_default(),
+            code: task.code.unwrap_or_default(),
+        });
+        let new = NewAssetRun {
+            asset: old.asset,
+            fingerprint: old.fingerprint.clone().unwrap_or_default(),
+            key,
+            actor: Some(identity.token.name.clone()),
+            logical: Some(old.logical.unwrap_or(old.created)),
+            parent: Some(run),
+            rerun: Some(RerunKind::Replay),
+            snapshot: old.snapshot,
+            priority: usual,
+            concurrency: old.concurrency,
+            labels: old.labels.clone(),
+            tasks: tasks.collect(),
+            edges: catalog.asset_run_edges(scope, run).await?,
+            ..self.inner.new_run(&Plan::default(), "person", None)
+        };
+        let planned = Planned {
+            run: Some(new.id),
+            created: true,
+            fingerprint: new.fingerprint.clone(),
+            tasks: new.tasks.iter().map(|task| (task.key.clone(), task.reason.clone())).collect(),
+        };
+        Ok(self.create_run(identity, new).await?.unwrap_or(planned))
     }
 }
 
@@ -371,6 +441,7 @@ impl Inner {
             partitions: task.partitions.clone(),
             reason: task.reason.clone(),
             priority: task.priority,
+            code: task.code,
         });
         let edges = plan
             .tasks
@@ -385,6 +456,8 @@ impl Inner {
             fingerprint: plan.fingerprint.clone(),
             logical: None,
             parent: None,
+            rerun: None,
+            snapshot: None,
             priority: 0,
             concurrency: None,
             deadline: None,

@@ -2,15 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Asset, AssetRun, Explained, Identity, TaskRecord, TriggerKind};
-use cenote_vocab::{Micros, Scope, TableId};
+use cenote_catalog::{
+    Asset, AssetRun, Because, Explained, FailedAttempt, Identity, Input, PlanDifference, ReadInput,
+    RerunKind, RunExplanation, TaskRecord, TriggerKind,
+};
+use cenote_vocab::{ErrorKind, Fault as _, Micros, Scope, TableId, Txn};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::assets::Graph;
+use crate::difference::{Outline, difference};
 use crate::freshness::{Freshness, Reason};
 use crate::trigger::{conditions, newer};
 use crate::{Error, Flow};
+
+/// Tasks whose inputs an explanation tells of.
+const EXPLAINED_TASKS_MAX: usize = 50;
+/// The most changes of one input that are told.
+const CHANGES_MAX: u32 = 100;
+/// The most reruns of reruns that are followed back.
+const CAUSES_MAX: usize = 20;
 
 impl Flow {
     /// How an asset is and why; its last run and an open one; when it runs next, or what keeps it from running.
@@ -81,12 +92,133 @@ impl Flow {
         Ok(rows)
     }
 
-    /// What began a run, and how each of its tasks is.
-    pub async fn explain_run(&self, scope: &Scope, id: Uuid) -> Result<Vec<Explained>, Error> {
-        let run = self.inner.lake.catalog.asset_run(scope, id).await?;
-        let mut rows = vec![of_run(&run)];
-        rows.extend(run.tasks.iter().map(|task| of_task(task, str::to_owned)));
-        Ok(rows)
+    /// What began a run, in what its plan differs from that of the run before, how each of its tasks is and what it read.
+    pub async fn explain_run(&self, scope: &Scope, id: Uuid) -> Result<RunExplanation, Error> {
+        let catalog = &self.inner.lake.catalog;
+        let run = catalog.asset_run(scope, id).await?;
+        let before = catalog.asset_run_before(scope, &run).await?;
+        let difference = match &before {
+            Some(before) => {
+                let old = Outline::of(before, catalog.asset_run_edges(scope, before.id).await?);
+                difference(&old, &Outline::of(&run, catalog.asset_run_edges(scope, id).await?))
+            }
+            None => PlanDifference::default(),
+        };
+        let because = self.because(scope, &run).await?;
+        let inputs = self.inputs(scope, &run, before.as_ref()).await?;
+        let mut retries: BTreeMap<String, Vec<FailedAttempt>> = BTreeMap::new();
+        for (key, attempt) in catalog.failed_attempts(scope, id).await? {
+            retries.entry(key).or_default().push(attempt);
+        }
+        let mut steps = vec![of_run(&run)];
+        steps.extend(because.iter().skip(1).map(of_cause));
+        steps.extend(before.as_ref().map(|before| of_plan(before, &difference)).into_iter().flatten());
+        for task in &run.tasks {
+            steps.push(of_task(task, str::to_owned));
+            steps.extend(inputs.get(&task.key).into_iter().flatten().map(|input| of_input(task, input)));
+        }
+        let previous = before.map(|before| (before.id, before.fingerprint));
+        Ok(RunExplanation { because, previous, difference, inputs, retries, steps })
+    }
+
+    /// From a run to the person or the commit that began it.
+    async fn because(&self, scope: &Scope, run: &AssetRun) -> Result<Vec<Because>, Error> {
+        let catalog = &self.inner.lake.catalog;
+        let (mut causes, mut run) = (Vec::new(), run.clone());
+        while let (Some(parent), true) = (run.parent, causes.len() < CAUSES_MAX) {
+            let how = match run.rerun {
+                Some(RerunKind::Replay) => "done again as run",
+                _ => "begun again from the failure of run",
+            };
+            causes.push(Because {
+                kind: "rerun".to_owned(),
+                id: Some(parent.to_string()),
+                at: run.created,
+                text: format!("{how} {parent} by {}", run.actor.as_deref().unwrap_or("the node")),
+            });
+            run = match catalog.asset_run(scope, parent).await {
+                Ok(parent) => parent,
+                // It is forgotten; nothing is known of what was before.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(causes),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        let text = begun(&run);
+        causes.push(Because { kind: run.cause.clone(), id: run.actor.clone(), at: run.created, text });
+        if run.cause == TriggerKind::Eager.name()
+            && let Some(commit) = self.change_before(scope, &run).await?
+        {
+            causes.push(commit);
+        }
+        Ok(causes)
+    }
+
+    /// The newest change of what the asset of a run reads, as of when the run was made.
+    async fn change_before(&self, scope: &Scope, run: &AssetRun) -> Result<Option<Because>, Error> {
+        let catalog = &self.inner.lake.catalog;
+        let assets = catalog.assets(scope).await?;
+        let Some(asset) = assets.iter().find(|asset| Some(asset.id) == run.asset) else { return Ok(None) };
+        let until = catalog.txn_at(scope, run.created).await?;
+        let mut newest = None;
+        for table in &asset.upstream {
+            let change = catalog.row_changes(scope, *table, (Txn(0), until), 1).await?;
+            newest = newest.max(change.first().map(|(txn, _)| *txn));
+        }
+        let Some(txn) = newest else { return Ok(None) };
+        let facts = catalog.transaction(scope, txn).await?;
+        Ok(facts.map(|facts| Because {
+            kind: "commit".to_owned(),
+            id: Some(txn.to_string()),
+            at: facts.committed,
+            text: match facts.actor {
+                Some(actor) => format!("{} by {actor}", facts.operation),
+                None => facts.operation,
+            },
+        }))
+    }
+
+    /// What the first tasks of a run read, and what had changed since the same tasks of the run before read it.
+    async fn inputs(
+        &self,
+        scope: &Scope,
+        run: &AssetRun,
+        before: Option<&AssetRun>,
+    ) -> Result<BTreeMap<String, Vec<ReadInput>>, Error> {
+        let catalog = &self.inner.lake.catalog;
+        let names = catalog.names(scope, catalog.head(scope).await?.txn).await?;
+        let done = run.tasks.iter().filter_map(|task| Some((task, task.output?)));
+        let mut inputs = BTreeMap::new();
+        for (task, output) in done.take(EXPLAINED_TASKS_MAX) {
+            let same = before.and_then(|before| before.tasks.iter().find(|known| known.key == task.key));
+            let earlier = match same.and_then(|same| same.output) {
+                Some(output) => self.read(scope, output).await?,
+                None => BTreeMap::new(),
+            };
+            let mut read = Vec::new();
+            for (table, txn) in self.read(scope, output).await? {
+                let previous = earlier.get(&table).copied();
+                let changed_by = match previous {
+                    Some(previous) => catalog.row_changes(scope, table, (previous, txn), CHANGES_MAX).await?,
+                    None => Vec::new(),
+                };
+                let name = names.table_by_id(table);
+                let name = name.map_or_else(|| format!("dropped table {table}"), |table| table.full_name());
+                read.push(ReadInput { table, name, txn, previous, changed_by });
+            }
+            inputs.insert(task.key.clone(), read);
+        }
+        Ok(inputs)
+    }
+
+    /// The tables that a transaction read, and at which snapshot.
+    async fn read(&self, scope: &Scope, txn: Txn) -> Result<BTreeMap<TableId, Txn>, Error> {
+        let facts = self.inner.lake.catalog.transaction(scope, txn).await?;
+        let inputs = facts.map(|facts| facts.inputs).unwrap_or_default();
+        let table = |input: &Input| {
+            let (table, txn) = (input.node.parse().ok()?, input.to.as_ref()?.parse().ok()?);
+            Some((TableId(table), Txn(txn)))
+        };
+        Ok(inputs.iter().filter_map(table).collect())
     }
 }
 
@@ -166,12 +298,53 @@ fn met(met: bool) -> &'static str {
     if met { "met" } else { "not_met" }
 }
 
-fn of_run(run: &AssetRun) -> Explained {
-    let begun = match &run.actor {
+fn begun(run: &AssetRun) -> String {
+    match &run.actor {
         Some(actor) => format!("begun by {actor}"),
         None => run.reason.clone().unwrap_or_else(|| format!("begun by its {}", run.cause)),
+    }
+}
+
+fn of_run(run: &AssetRun) -> Explained {
+    Explained::new("run", run.id.to_string(), run.state.clone())
+        .because(run.cause.clone())
+        .with_detail(begun(run))
+}
+
+fn of_cause(cause: &Because) -> Explained {
+    Explained::new("because", cause.id.clone().unwrap_or_default(), cause.kind.clone())
+        .with_detail(&cause.text)
+}
+
+/// In what a plan differs from that of the run before.
+fn of_plan(before: &AssetRun, difference: &PlanDifference) -> Vec<Explained> {
+    let verdict = if *difference == PlanDifference::default() { "same" } else { "changed" };
+    let mut rows = vec![Explained::new("plan", format!("run {}", before.id), verdict)];
+    let only = |keys: &[String], verdict: &str| -> Vec<Explained> {
+        keys.iter().map(|key| Explained::new("plan", key, verdict)).collect()
     };
-    Explained::new("run", run.id.to_string(), run.state.clone()).because(run.cause.clone()).with_detail(begun)
+    rows.extend(only(&difference.added, "added"));
+    rows.extend(only(&difference.removed, "removed"));
+    rows.extend(difference.changed.iter().map(|change| {
+        let row = Explained::new("plan", &change.task, "changed").because(change.field);
+        row.with_detail(format!("{} is {} now", change.from, change.to))
+    }));
+    rows
+}
+
+fn of_input(task: &TaskRecord, input: &ReadInput) -> Explained {
+    let (verdict, detail) = match (input.previous, input.changed_by.as_slice()) {
+        (None, _) => ("read", format!("{} at {}", input.name, input.txn)),
+        (Some(previous), []) => {
+            ("same", format!("{} at {}, unchanged since {previous}", input.name, input.txn))
+        }
+        (Some(previous), changes) => {
+            let changes: Vec<String> = changes.iter().map(|(txn, _)| txn.to_string()).collect();
+            let by = changes.join(", ");
+            ("changed", format!("{} at {}, changed since {previous} by {by}", input.name, input.txn))
+        }
+    };
+    Explained::new("input", &task.key, verdict).with_detail(detail)
 }
 
 /// Why a task is as it is: what it waits for, what kept it from running, what went wrong. `known`: how another task is called.

@@ -14,6 +14,7 @@ mod assets;
 mod attempt;
 mod backlog;
 mod backoff;
+mod difference;
 mod error;
 mod explain;
 mod flow;

@@ -178,6 +178,7 @@ impl Inner {
             parts: task.parts().unwrap_or_default(),
             outcome,
             checks: failure.checks,
+            staged: failure.staged,
         };
         self.commit_flow(scope, "end_task", None, FlowChange::EndTask(Box::new(end))).await?;
         Ok(())
@@ -205,7 +206,7 @@ async fn work(
 }
 
 fn infrastructure(message: String) -> TaskFailure {
-    TaskFailure { category: Category::Infrastructure, message, checks: Vec::new() }
+    TaskFailure { category: Category::Infrastructure, message, checks: Vec::new(), staged: None }
 }
 
 /// How long a task rests before it is tried again: doubled with every attempt, and a fifth more or less.
@@ -253,6 +254,7 @@ mod tests {
                     checks: Vec::new(),
                     snapshot: None,
                     logical: Micros(0),
+                    started: Micros(0),
                     outputs: BTreeMap::new(),
                 };
                 let (rests, full) = (pause(&task), Duration::from_secs(seconds));

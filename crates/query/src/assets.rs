@@ -1,6 +1,8 @@
 //! Who runs the node's assets: registered when the node is composed, because what makes them run comes after SQL.
 
-use cenote_catalog::{AssetRun, Explained, Identity, MaterializeRequest, PartitionStatus, Planned, Schedule};
+use cenote_catalog::{
+    AssetRun, Explained, Identity, MaterializeRequest, PartitionStatus, Planned, RunExplanation, Schedule,
+};
 use cenote_vocab::{Micros, Scope};
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -29,6 +31,13 @@ pub trait Assets: Send + Sync {
         run: Uuid,
         key: Option<String>,
     ) -> BoxFuture<'a, Result<Planned, Error>>;
+    /// Begins a run that does what the tasks of another did, on what they read; the same key is the same run.
+    fn replay<'a>(
+        &'a self,
+        identity: &'a Identity,
+        run: Uuid,
+        key: Option<String>,
+    ) -> BoxFuture<'a, Result<Planned, Error>>;
     /// Lets no further task of a run begin, or lets them again.
     fn pause<'a>(&'a self, scope: &'a Scope, run: Uuid, paused: bool) -> BoxFuture<'a, Result<(), Error>>;
     /// Every partition of an asset that is there or was ever tried, in order; and when that was so.
@@ -52,5 +61,5 @@ pub trait Assets: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Explained>, Error>>;
     /// Why a run is as it is.
     fn explain_run<'a>(&'a self, scope: &'a Scope, run: Uuid)
-    -> BoxFuture<'a, Result<Vec<Explained>, Error>>;
+    -> BoxFuture<'a, Result<RunExplanation, Error>>;
 }

@@ -22,6 +22,7 @@ mod pg_catalog;
 mod pipeline;
 mod plan;
 mod registry;
+mod row_hash;
 mod scan;
 mod script;
 mod session;
@@ -50,7 +51,7 @@ pub use script::{
 pub use session::{
     AccessTable, AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream,
 };
-pub use statement::{Class, Prepared};
+pub use statement::{Class, Prepared, Replayed};
 pub use statement::{plan_id, view_columns};
 
 pub(crate) use metrics::Metrics;

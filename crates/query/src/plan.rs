@@ -6,6 +6,7 @@ mod checks;
 mod coalesce;
 mod columns;
 mod cpu;
+mod determinism;
 mod duplicates;
 pub(crate) mod fault;
 mod limits;
@@ -26,6 +27,7 @@ pub(crate) use binder::{
 };
 pub(crate) use columns::column_of;
 pub use cpu::STACK_BYTES;
+pub(crate) use determinism::is_deterministic;
 pub(crate) use duplicates::{visible, visible_schema, visible_text};
 pub(crate) use resolve::{Found, Resolver, denied, refuse_materialized};
 pub(crate) use snapshot::{Pins, Snapshot};

@@ -6,6 +6,7 @@ pub(crate) mod asset;
 mod asset_check;
 mod asset_create;
 pub(crate) mod asset_lookup;
+mod asset_replay;
 mod asset_rules;
 mod asset_slice;
 mod asset_task;
@@ -41,6 +42,8 @@ mod upsert;
 mod view;
 
 pub use asset::plan_id;
+pub use asset_replay::Replayed;
+pub(crate) use asset_replay::{check_replay, replay};
 pub use materialized::view_columns;
 pub use prepared::{Class, Prepared};
 

@@ -1,4 +1,5 @@
-//! Table functions about one table: its changes, its snapshots, its files, its partitions as an asset.
+//! Table functions about one table: its changes, its snapshots, its files, its partitions as an asset, where its rows come from, what
+//! a check kept out of it.
 //!
 //! The binder finds a call in the statement, reads its arguments here, and puts the table that is made for it in its place; so
 //! names, rights and snapshot are those of every other reference, and arguments may have names.
@@ -9,8 +10,10 @@ mod changes;
 mod column_lineage;
 mod files;
 mod lineage;
+mod provenance;
 mod relation;
 mod snapshots;
+mod staged;
 
 use std::sync::Arc;
 
@@ -39,10 +42,12 @@ pub(crate) enum Function {
     Lineage,
     ColumnLineage,
     AssetPartitions,
+    Provenance,
+    Staged,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Changes,
         Self::Snapshots,
         Self::Files,
@@ -50,6 +55,8 @@ impl Function {
         Self::Lineage,
         Self::ColumnLineage,
         Self::AssetPartitions,
+        Self::Provenance,
+        Self::Staged,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -61,6 +68,8 @@ impl Function {
             Self::Lineage => "lineage",
             Self::ColumnLineage => "column_lineage",
             Self::AssetPartitions => "asset_partitions",
+            Self::Provenance => "provenance",
+            Self::Staged => "staged",
         }
     }
 
@@ -79,6 +88,8 @@ impl Function {
             Self::Files | Self::FileStatistics => (&["table", "version"], 1),
             Self::Lineage => (&["table", "direction", "depth"], 1),
             Self::ColumnLineage => (&["table", "column", "direction", "depth"], 2),
+            Self::Provenance => (&["table", "txn", "depth"], 1),
+            Self::Staged => (&["table", "run"], 2),
         }
     }
 
@@ -132,7 +143,8 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
     let named = context.table(&arguments.text("table")?)?;
     let version = match call.function {
         Function::Changes => arguments.moment("to")?,
-        Function::Lineage | Function::ColumnLineage | Function::AssetPartitions => None,
+        Function::Lineage | Function::ColumnLineage | Function::AssetPartitions | Function::Staged => None,
+        Function::Provenance => arguments.moment("txn")?,
         _ => arguments.moment("version")?,
     };
     let at = match version {
@@ -152,6 +164,8 @@ pub(crate) async fn bind(context: &Context<'_>, call: &Call) -> Result<Bound, Er
         Function::Lineage => lineage::relation(context, &table, &arguments)?,
         Function::ColumnLineage => column_lineage::relation(context, &table, &arguments)?,
         Function::AssetPartitions => asset_partitions::relation(context, &table),
+        Function::Provenance => provenance::relation(context, &table, at, &arguments)?,
+        Function::Staged => staged::relation(context, &table, &arguments).await?,
         Function::Snapshots => snapshots::relation(context, &table),
         Function::Files => files::files(context, &table, at),
         Function::FileStatistics => files::statistics(context, &table, at),

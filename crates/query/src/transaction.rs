@@ -57,6 +57,8 @@ pub(crate) struct Staged {
     pub(crate) inputs: BTreeMap<TableId, Txn>,
     /// Which columns came of which, if that is known of all that was read.
     pub(crate) columns: Option<Vec<ColumnEdge>>,
+    /// Whether what was read makes the same rows each time, if that is known.
+    pub(crate) deterministic: Option<bool>,
     /// The run that it is part of; a statement outside of any makes its own.
     pub(crate) run: Option<RunOf>,
     /// What makes the rows, where it is more than the statements.
@@ -112,6 +114,11 @@ impl Staged {
             (true, true) => self.columns.take().zip(later.columns).map(|(known, more)| {
                 known.into_iter().chain(more).collect::<BTreeSet<_>>().into_iter().collect()
             }),
+        };
+        self.deterministic = match (read, self.deterministic.zip(later.deterministic)) {
+            ((false, _), _) => later.deterministic,
+            ((true, false), _) => self.deterministic,
+            ((true, true), both) => both.map(|(known, more)| known && more),
         };
         self.inputs.extend(later.inputs);
         self.base = later.base.or(self.base);
@@ -192,7 +199,7 @@ impl Staged {
     fn code(&self) -> Option<Code> {
         self.code.clone().or_else(|| {
             let code = code_of(&self.sql, &self.inputs, self.rows.keys().copied())?;
-            Some(Code { columns: self.columns.clone(), ..code })
+            Some(Code { columns: self.columns.clone(), deterministic: self.deterministic, ..code })
         })
     }
 

@@ -1,6 +1,6 @@
 //! Declared: assets, what makes them run, and the tasks of their runs.
 
-use super::{Column, Table, Word, column, flag, id, int, name, nullable, text, time, uuid};
+use super::{Column, Table, Word, bytes, column, flag, id, int, name, nullable, text, time, uuid};
 
 const fn hash(name: &'static str) -> Column {
     column(name, Word::Hash32)
@@ -97,6 +97,38 @@ pub(crate) const TICK: Table = Table::new(
 )
 .indexes(&[("at", &["catalog_id", "at_us"])]);
 
+/// What tasks did, each recipe once: as it was when they succeeded.
+pub(crate) const RECIPE: Table = Table::new(
+    "cn_recipe",
+    &[id("catalog_id"), hash("recipe_id"), text("recipe")],
+    &["catalog_id", "recipe_id"],
+);
+
+/// Files of rows that a check kept out of their table; kept for a while.
+pub(crate) const STAGED: Table = Table::new(
+    "cn_staged",
+    &[
+        id("catalog_id"),
+        uuid("run_id"),
+        text("task_key"),
+        id("n"),
+        id("table_id"),
+        text("path"),
+        nullable(text("object_path")),
+        nullable(column("path_hash", Word::Hash)),
+        id("row_count"),
+        id("size_bytes"),
+        id("footer_bytes"),
+        int("schema_no"),
+        flag("row_ids_stored"),
+        nullable(bytes("payload")),
+        time("expires_us"),
+    ],
+    &["catalog_id", "run_id", "task_key", "n"],
+)
+.indexes(&[("path", &["path_hash"]), ("expires", &["catalog_id", "expires_us"])])
+.large_rows();
+
 /// Keys by which a run is asked for once.
 pub(crate) const RUN_KEY: Table = Table::new(
     "cn_run_key",
@@ -133,6 +165,9 @@ pub(crate) const TASK: Table = Table::new(
         nullable(time("ready_us")),
         nullable(time("started_us")),
         nullable(time("completed_us")),
+        nullable(hash("code_id")),
+        nullable(hash("recipe_id")),
+        nullable(column("output_hash", Word::Hash)),
     ],
     &["catalog_id", "run_id", "task_key"],
 )

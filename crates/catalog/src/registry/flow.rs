@@ -55,6 +55,7 @@ pub(crate) const RUN: Table = Table::new(
         nullable(int("concurrency")),
         nullable(time("deadline_us")),
         nullable(text("labels")),
+        nullable(name("rerun_kind")),
     ],
     &["catalog_id", "run_id"],
 )

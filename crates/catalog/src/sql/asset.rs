@@ -6,7 +6,7 @@ use cenote_vocab::{CatalogId, Micros, TableId, Txn};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Cell, Failure, Transaction, asset_run, check, task, task_end};
+use super::{Cell, Failure, Transaction, asset_run, check, recipe, task, task_end};
 use crate::asset::{Asset, Trigger, TriggerKind};
 use crate::registry::{ASSET, ASSET_DEP, TICK, TRIGGER};
 use crate::task::{FlowChange, Tick};
@@ -159,6 +159,9 @@ async fn put(
         .map(|upstream| vec![catalog.0.into(), asset.id.into(), (*upstream).into()])
         .collect();
     transaction.insert(&ASSET_DEP, &rows).await?;
+    if asset.spec.keep_runs == 0 {
+        recipe::forget(transaction, catalog, asset.id).await?;
+    }
     put_triggers(transaction, catalog, asset, txn).await
 }
 
@@ -259,7 +262,7 @@ async fn remove(transaction: &mut Transaction, catalog: CatalogId, asset: Uuid) 
     for table in ["cn_asset_dep", "cn_asset_partition", "cn_asset_input", "cn_trigger", "cn_asset"] {
         delete(transaction, catalog, (table, "asset_id"), asset).await?;
     }
-    Ok(())
+    recipe::forget(transaction, catalog, asset).await
 }
 
 async fn delete(

@@ -81,7 +81,7 @@ pub(crate) async fn note_attempt(
         let last = [end.run.into(), outcome.into(), now.0.into()];
         [catalog, asset, key.as_str().into(), run, txn, code, rows, at].into_iter().chain(last).collect()
     };
-    let TaskOutcome::Succeeded { rows, code, inputs } = &end.outcome else {
+    let TaskOutcome::Succeeded { rows, code, inputs, .. } = &end.outcome else {
         let nothing = || [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null];
         let noted: Vec<Vec<Cell>> = end.parts.iter().map(|key| row(key, nothing())).collect();
         let changing = ["last_run_id", "last_outcome", "last_at_us"];

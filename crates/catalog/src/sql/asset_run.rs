@@ -6,13 +6,16 @@ use cenote_vocab::{CatalogId, Micros, Txn};
 use uuid::Uuid;
 
 use super::task::OPEN_TASK;
-use super::{Cell, Failure, Row, Statement, Transaction};
-use crate::Error;
-use crate::task::{AssetRun, RunFilter, TaskRecord};
+use super::{Cell, Failure, Row, Statement, Transaction, recipe};
+use crate::task::{AssetRun, RerunKind, RunFilter, TaskRecord};
+use crate::{Error, FailedAttempt};
 
 const COLUMNS: &str = "r.run_id, r.object_id, r.state, r.reason, r.plan_fingerprint, r.cause, r.actor, r.created_us, \
     r.started_us, r.completed_us, r.snapshot_txn, r.logical_us, r.parent_run_id, r.priority, r.concurrency, r.deadline_us, \
-    r.labels, r.error, r.version";
+    r.labels, r.rerun_kind, r.error, r.version";
+
+/// The most attempts that an explanation tells of.
+const FAILED_ATTEMPTS_MAX: i64 = 1_000;
 
 fn read(row: &mut Row) -> Result<AssetRun, Error> {
     let (id, asset) = (row.uuid()?, row.uuid()?);
@@ -30,6 +33,7 @@ fn read(row: &mut Row) -> Result<AssetRun, Error> {
         snapshot: row.optional_int()?.map(Txn),
         logical: row.optional_int()?.map(Micros),
         parent: row.optional_uuid()?,
+        rerun: None,
         priority: row.optional_int()?.unwrap_or(0),
         concurrency: row.optional_int()?.and_then(|most| u32::try_from(most).ok()),
         deadline: row.optional_int()?.map(Micros),
@@ -42,6 +46,9 @@ fn read(row: &mut Row) -> Result<AssetRun, Error> {
         run.labels = serde_json::from_str(&labels)
             .map_err(|error| Error::Corrupt(format!("labels of run {id} cannot be understood: {error}")))?;
     }
+    // Before this was noted, runs were repeated in one way only.
+    let known = row.optional_text()?.and_then(|name| RerunKind::of(&name));
+    run.rerun = run.parent.map(|_| known.unwrap_or(RerunKind::FromFailure));
     run.error = row.optional_text()?;
     run.version = row.int()?;
     if run.state == "PENDING" {
@@ -65,7 +72,7 @@ pub(crate) async fn run(
     let statement = transaction
         .statement(
             "SELECT task_key, asset_id, partitions, state, attempt, reason, error, category, not_before_us, skip_upstream, \
-             skip_resolution, output_txn, row_count, started_us, completed_us FROM cn_task \
+             skip_resolution, output_txn, row_count, started_us, completed_us, priority, code_id FROM cn_task \
              WHERE catalog_id = ? AND run_id = ? ORDER BY task_key",
         )
         .bind(catalog.0)
@@ -86,6 +93,8 @@ pub(crate) async fn run(
             rows: row.optional_int()?,
             started: row.optional_int()?.map(Micros),
             completed: row.optional_int()?.map(Micros),
+            priority: row.int()?,
+            code: row.optional_bytes()?.and_then(|bytes| bytes.try_into().ok()),
         });
     }
     Ok(Some(run))
@@ -147,6 +156,76 @@ pub(crate) async fn page(
     Ok(page)
 }
 
+/// (upstream, downstream) by task key.
+pub(crate) async fn edges(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    id: Uuid,
+) -> Result<Vec<(String, String)>, Failure> {
+    let statement = transaction
+        .statement(
+            "SELECT upstream, downstream FROM cn_task_dep WHERE catalog_id = ? AND run_id = ? \
+             ORDER BY downstream, upstream",
+        )
+        .bind(catalog.0)
+        .bind(id);
+    let mut edges = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        edges.push((row.text()?, row.text()?));
+    }
+    Ok(edges)
+}
+
+/// Attempts of a run that did not succeed, with the keys of their tasks.
+pub(crate) async fn failed_attempts(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    id: Uuid,
+) -> Result<Vec<(String, FailedAttempt)>, Failure> {
+    let statement = transaction
+        .statement(
+            "SELECT t.task_key, a.attempt, a.outcome, a.category, a.message, a.completed_us FROM cn_attempt a \
+             JOIN cn_task t ON t.catalog_id = a.catalog_id AND t.task_id = a.task_id \
+             WHERE a.catalog_id = ? AND a.run_id = ? AND a.completed_us IS NOT NULL AND a.outcome <> 'SUCCEEDED' \
+             ORDER BY t.task_key, a.completed_us, a.attempt_id LIMIT ?",
+        )
+        .bind(catalog.0)
+        .bind(id)
+        .bind(FAILED_ATTEMPTS_MAX);
+    let mut attempts = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        let key = row.text()?;
+        let (attempt, outcome) = (row.int()?, row.optional_text()?.unwrap_or_default());
+        let (category, message) = (row.optional_text()?, row.optional_text()?);
+        attempts.push((key, FailedAttempt { attempt, outcome, category, message, at: Micros(row.int()?) }));
+    }
+    Ok(attempts)
+}
+
+/// The newest run before one of the same asset, or of several of which one is the same.
+pub(crate) async fn before(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    run: &AssetRun,
+) -> Result<Option<Uuid>, Failure> {
+    let selected = run.tasks.iter().find(|task| task.reason == "selected").or(run.tasks.first());
+    let Some(selected) = selected else { return Ok(None) };
+    let statement = transaction
+        .statement(
+            "SELECT r.run_id FROM cn_run r WHERE r.catalog_id = ? AND r.object_id = ? AND r.kind = 'asset' \
+             AND (r.created_us < ? OR (r.created_us = ? AND r.run_id < ?)) AND EXISTS (SELECT 1 FROM cn_task t \
+             WHERE t.catalog_id = r.catalog_id AND t.run_id = r.run_id AND t.asset_id = ?) \
+             ORDER BY r.created_us DESC, r.run_id DESC LIMIT 1",
+        )
+        .bind(catalog.0)
+        .bind(run.asset.unwrap_or_default())
+        .bind(run.created.0)
+        .bind(run.created.0)
+        .bind(run.id)
+        .bind(selected.asset);
+    Ok(transaction.row(statement).await?.map(|mut row| row.uuid()).transpose()?)
+}
+
 /// The newest run with a task of an asset.
 pub(crate) async fn newest_of(
     transaction: &mut Transaction,
@@ -189,5 +268,5 @@ pub(crate) async fn prune(transaction: &mut Transaction, catalog: CatalogId) -> 
         let statement = transaction.statement(&text).bind(catalog.0);
         transaction.execute(statement).await?;
     }
-    Ok(())
+    recipe::prune(transaction, catalog).await
 }

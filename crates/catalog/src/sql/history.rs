@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Cell, Database, Failure, Kind, Transaction};
 use crate::committer::{Tally, TxnRow};
 use crate::registry::{TABLE_TXN, TXN, TXN_INPUT};
-use crate::{RunOf, TableCommit, TransactionRecord};
+use crate::{Input, RunOf, TableCommit, TransactionFacts, TransactionRecord};
 
 /// The most bytes of a SQL text that history keeps.
 pub(super) const SQL_BYTES_MAX: usize = 64 << 10;
@@ -195,6 +195,63 @@ pub(crate) async fn of_commit(
         committed: Micros(row.int()?),
         operation: row.text()?,
     }))
+}
+
+/// What a transaction said of itself.
+pub(crate) async fn facts(
+    database: &Database,
+    catalog: CatalogId,
+    txn: Txn,
+) -> Result<Option<TransactionFacts>, Failure> {
+    let statement = database
+        .statement(
+            "SELECT committed_us, operation, actor, run_id, code_id FROM cn_txn WHERE catalog_id = ? AND txn = ?",
+        )
+        .bind(catalog.0)
+        .bind(txn);
+    let Some(mut row) = database.row(statement).await? else { return Ok(None) };
+    let mut facts = TransactionFacts {
+        txn,
+        committed: Micros(row.int()?),
+        operation: row.text()?,
+        actor: row.optional_text()?,
+        run: row.optional_uuid()?,
+        code: row.optional_bytes()?.and_then(|bytes| bytes.try_into().ok()),
+        inputs: Vec::new(),
+    };
+    let statement = database
+        .statement(
+            "SELECT node, from_pos, to_pos FROM cn_txn_input WHERE catalog_id = ? AND txn = ? ORDER BY n",
+        )
+        .bind(catalog.0)
+        .bind(txn);
+    for mut row in database.query(statement).await? {
+        facts.inputs.push(Input { node: row.text()?, from: row.optional_text()?, to: row.optional_text()? });
+    }
+    Ok(Some(facts))
+}
+
+/// The transactions after one up to another that changed rows of a table, newest first, each with its run.
+pub(crate) async fn row_changes(
+    database: &Database,
+    table: TableId,
+    (after, to): (Txn, Txn),
+    limit: i64,
+) -> Result<Vec<(Txn, Option<Uuid>)>, Failure> {
+    let statement = database
+        .statement(
+            "SELECT c.txn, x.run_id FROM cn_table_txn c JOIN cn_txn x ON x.catalog_id = c.catalog_id AND x.txn = c.txn \
+             WHERE c.table_id = ? AND c.txn > ? AND c.txn <= ? AND c.data_change = 1 ORDER BY c.txn DESC LIMIT ?",
+        )
+        .bind(table)
+        .bind(after)
+        .bind(to)
+        .bind(limit);
+    let mut changes = Vec::new();
+    for mut row in database.query(statement).await? {
+        changes.push((Txn(row.int()?), row.optional_uuid()?));
+    }
+    Ok(changes)
 }
 
 /// Which commits of a table.

@@ -71,7 +71,7 @@ async fn insert_codes(
                 catalog.0.into(),
                 code.id.into(),
                 cut(&code.text, SQL_BYTES_MAX).into(),
-                Cell::Null,
+                code.deterministic.into(),
                 soundness(Some(code)).into(),
                 txn.into(),
             ]

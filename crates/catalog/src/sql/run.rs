@@ -142,7 +142,7 @@ pub(crate) async fn sweep(
     transaction.execute(statement).await
 }
 
-/// Removes runs that ended before an instant.
+/// Removes runs that ended before an instant; not those that an open one repeats.
 pub(crate) async fn prune(
     transaction: &mut Transaction,
     catalog: CatalogId,
@@ -152,7 +152,9 @@ pub(crate) async fn prune(
     let statement = transaction
         .statement(
             "DELETE FROM cn_run WHERE catalog_id = ? AND run_id IN (SELECT o.run_id FROM cn_run o \
-             WHERE o.catalog_id = ? AND o.completed_us < ? ORDER BY o.completed_us LIMIT ?)",
+             WHERE o.catalog_id = ? AND o.completed_us < ? AND NOT EXISTS (SELECT 1 FROM cn_run c \
+             WHERE c.catalog_id = o.catalog_id AND c.completed_us IS NULL AND c.parent_run_id = o.run_id) \
+             ORDER BY o.completed_us LIMIT ?)",
         )
         .bind(catalog.0)
         .bind(catalog.0)

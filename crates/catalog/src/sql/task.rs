@@ -7,10 +7,12 @@ use cenote_vocab::{CatalogId, Fence, Micros, TableId, Txn};
 use uuid::Uuid;
 
 use super::task_end::{end_cancelled, end_task};
-use super::{Cell, Failure, Transaction, asset};
+use super::{Cell, Failure, Transaction, asset, recipe};
 use crate::Error;
 use crate::registry::{ATTEMPT, RUN, RUN_KEY, TASK, TASK_DEP};
-use crate::task::{Category, ClaimedTask, DEATHS_MAX, LetGo, NewAssetRun, TaskEnd, TaskOutcome, slice_keys};
+use crate::task::{
+    Category, ClaimedTask, DEATHS_MAX, LetGo, NewAssetRun, RerunKind, TaskEnd, TaskOutcome, slice_keys,
+};
 use crate::task_state::TaskState;
 
 /// States of a run that is not at its end.
@@ -72,13 +74,14 @@ pub(crate) async fn create_run(
         Cell::Null,
         1_i64.into(),
         new.fingerprint.as_str().into(),
-        Cell::Null,
+        new.snapshot.into(),
         new.logical.map(|at| at.0).into(),
         new.parent.into(),
         new.priority.into(),
         new.concurrency.map(i64::from).into(),
         new.deadline.map(|at| at.0).into(),
         labels.into(),
+        new.rerun.map(RerunKind::name).into(),
     ];
     transaction.insert(&RUN, &[row]).await?;
     let waiting: HashSet<&str> = new.edges.iter().map(|(_, downstream)| downstream.as_str()).collect();
@@ -113,6 +116,9 @@ pub(crate) async fn create_run(
                 Cell::Null,
                 now.0.into(),
                 ready.into(),
+                Cell::Null,
+                Cell::Null,
+                task.code.into(),
                 Cell::Null,
                 Cell::Null,
             ]
@@ -167,7 +173,7 @@ pub(crate) async fn claim(
     let statement = transaction
         .statement(
             "SELECT t.run_id, t.task_key, t.task_id, t.asset_id, t.partitions, t.attempt, r.snapshot_txn, \
-             COALESCE(r.logical_us, r.created_us) \
+             COALESCE(r.logical_us, r.created_us), r.rerun_kind, r.parent_run_id \
              FROM cn_task t JOIN cn_run r ON r.catalog_id = t.catalog_id AND r.run_id = t.run_id \
              WHERE t.catalog_id = ? AND t.state = 'READY' AND r.state IN ('PENDING', 'RUNNING') \
              AND NOT EXISTS (SELECT 1 FROM cn_task o WHERE o.catalog_id = t.catalog_id AND o.asset_id = t.asset_id \
@@ -180,6 +186,8 @@ pub(crate) async fn claim(
     let partitions = row.optional_text()?;
     let attempt = row.int()? + 1;
     let (snapshot, logical) = (row.optional_int()?.map(Txn), Micros(row.int()?));
+    let replays = row.optional_text()?.and_then(|name| RerunKind::of(&name)) == Some(RerunKind::Replay);
+    let parent = row.optional_uuid()?.filter(|_| replays);
     let text = format!(
         "UPDATE cn_task SET state = 'RUNNING', attempt = ?, attempt_id = ?, executor = ?, fence = ?, \
          started_us = ?, not_before_us = NULL WHERE catalog_id = ? AND task_id = ? AND state IN ({})",
@@ -224,7 +232,7 @@ pub(crate) async fn claim(
         return Err(Error::Corrupt(format!("task {task} makes asset {asset_id}, which is gone")).into());
     };
     let outputs = outputs(transaction, catalog, run).await?;
-    Ok(Some(ClaimedTask {
+    let mut claimed = ClaimedTask {
         run,
         key,
         task,
@@ -235,8 +243,19 @@ pub(crate) async fn claim(
         checks: Vec::new(),
         snapshot,
         logical,
+        started: now,
         outputs,
-    }))
+    };
+    if let Some(parent) = parent {
+        let Some(recorded) = recipe::recorded(transaction, catalog, parent, &claimed.key).await? else {
+            let text = format!("task {} of run {parent}, which task {task} repeats, is gone", claimed.key);
+            return Err(Error::Corrupt(text).into());
+        };
+        (claimed.snapshot, claimed.outputs) = (Some(recorded.snapshot), recorded.outputs());
+        claimed.asset = recorded.asset;
+        (claimed.logical, claimed.started) = (recorded.logical, recorded.started);
+    }
+    Ok(Some(claimed))
 }
 
 /// Tables that tasks of a run have made.
@@ -384,7 +403,17 @@ pub(crate) async fn sweep(
             let parts = made.map(|made| slice_keys(&made.spec, partitions.as_deref()));
             // What was cut in another way meanwhile has no parts to speak of.
             let parts = parts.and_then(Result::ok).unwrap_or_default();
-            let end = TaskEnd { run, key, task, attempt_id, asset, parts, outcome, checks: Vec::new() };
+            let end = TaskEnd {
+                run,
+                key,
+                task,
+                attempt_id,
+                asset,
+                parts,
+                outcome,
+                checks: Vec::new(),
+                staged: None,
+            };
             end_task(transaction, catalog, &end, (txn, now)).await?;
             continue;
         }

@@ -4,9 +4,9 @@ use cenote_vocab::{CatalogId, Micros, Txn};
 use uuid::Uuid;
 
 use super::task::{OPEN_RUN, end_attempt, storable};
-use super::{Failure, Transaction, asset_part, check};
+use super::{Failure, Transaction, asset_part, check, recipe, staged};
 use crate::Error;
-use crate::task::{Cancel, Category, TaskEnd, TaskOutcome, holder};
+use crate::task::{Cancel, Category, STAGED_KEEP, TaskEnd, TaskOutcome, holder};
 use crate::task_state::TaskState;
 
 /// Ends a task by its attempt, with all that follows for others of its run. `TaskGone` if the attempt does not have it.
@@ -46,6 +46,12 @@ pub(crate) async fn end_task(
     end_attempt(transaction, catalog, end.attempt_id, (state.name(), told.0, told.1), now).await?;
     asset_part::note_attempt(transaction, catalog, end, (txn, now)).await?;
     check::insert_results(transaction, catalog, end, (txn, now)).await?;
+    if let Some(rows) = &end.staged {
+        staged::insert(transaction, catalog, (end, rows), now.plus(STAGED_KEEP)).await?;
+    }
+    if let TaskOutcome::Succeeded { made: Some(made), .. } = &end.outcome {
+        recipe::note(transaction, catalog, (end, made), txn).await?;
+    }
     resolve(transaction, catalog, (end.run, &end.key), resolution).await?;
     match state {
         TaskState::Succeeded => ready_next(transaction, catalog, end.run, now).await?,

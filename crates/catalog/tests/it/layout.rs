@@ -25,6 +25,8 @@ const BACK_TO_1: &[&str] = &[
     "DROP TABLE cn_asset_input",
     "DROP TABLE cn_trigger",
     "DROP TABLE cn_tick",
+    "DROP TABLE cn_recipe",
+    "DROP TABLE cn_staged",
     "DROP TABLE cn_run_key",
     "DROP TABLE cn_task",
     "DROP TABLE cn_task_dep",

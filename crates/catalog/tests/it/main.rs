@@ -148,6 +148,8 @@ macro_rules! all_promises {
             tasks::random_endings_make_only_legal_changes,
             tasks::parts_of_an_asset_are_rows_of_the_commit_that_makes_them,
             tasks::a_run_is_held_goes_on_and_has_its_time_and_its_width,
+            tasks::what_a_task_did_is_known_as_long_as_its_run,
+            tasks::rows_that_a_check_refused_stay_for_a_day_and_then_are_collected,
             tenants::equal_names_of_two_tenants_stay_apart,
             tenants::system_tables_have_their_declared_columns,
             model::random_commits_leave_what_a_plain_model_says,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use arrow::array::AsArray as _;
 use cenote_catalog::{
     Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, ColumnEdge, ColumnKind,
-    Commit, Error, Facts, FlowChange, Input, LetGo, NewAssetRun, NewTask, ObjectChange, Op, Partitioning,
-    PartsOf, Period, ReadSet, RunFilter, RunOf, Severity, TableChange, TaskEnd, TaskOutcome, TaskState, Tick,
-    WHOLE,
+    Commit, Error, Facts, FlowChange, Input, Kept, LetGo, Made, NewAssetRun, NewTask, ObjectChange, Op,
+    Partitioning, PartsOf, Period, ReadSet, Recipe, RerunKind, RunFilter, RunOf, Severity, StagedRows,
+    TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE,
 };
 use cenote_vocab::{FieldId, Ids, TableId, Txn};
 use uuid::Uuid;
@@ -52,6 +52,8 @@ fn run(fixture: &Fixture, assets: &[&Asset], edges: &[(usize, usize)]) -> NewAss
         fingerprint: "f".into(),
         logical: None,
         parent: None,
+        rerun: None,
+        snapshot: None,
         priority: 0,
         concurrency: None,
         deadline: None,
@@ -67,6 +69,7 @@ fn run(fixture: &Fixture, assets: &[&Asset], edges: &[(usize, usize)]) -> NewAss
                 partitions: None,
                 reason: "selected".into(),
                 priority: 0,
+                code: [7; 32],
             })
             .collect(),
         edges: edges.iter().map(|(from, to)| (key(*from), key(*to))).collect(),
@@ -92,11 +95,12 @@ fn end(task: &ClaimedTask, outcome: TaskOutcome) -> TaskEnd {
         parts: task.parts().expect("its parts"),
         outcome,
         checks: Vec::new(),
+        staged: None,
     }
 }
 
 fn succeeded() -> TaskOutcome {
-    TaskOutcome::Succeeded { rows: 3, code: [7; 32], inputs: BTreeMap::new() }
+    TaskOutcome::Succeeded { rows: 3, code: [7; 32], inputs: BTreeMap::new(), made: None }
 }
 
 fn failed() -> TaskOutcome {
@@ -157,8 +161,12 @@ pub(crate) async fn fill(fixture: &Fixture, marker: &str, raw: TableId) {
     create(fixture, &made).await;
     let task = claim(fixture).await.expect("ready");
     let snapshot = fixture.catalog.fix_snapshot(&fixture.scope, task.run).await.expect("fixed");
-    let outcome =
-        TaskOutcome::Succeeded { rows: 5, code: [7; 32], inputs: BTreeMap::from([(raw, snapshot)]) };
+    let outcome = TaskOutcome::Succeeded {
+        rows: 5,
+        code: [7; 32],
+        inputs: BTreeMap::from([(raw, snapshot)]),
+        made: None,
+    };
     let result = CheckResult {
         check: check.id,
         name: marker.into(),
@@ -186,7 +194,12 @@ fn success(
         facts: Facts {
             operation: "asset".into(),
             inputs: vec![Input { node: raw.to_string(), from: None, to: Some(snapshot.to_string()) }],
-            code: Some(Code { id: [7; 32], text: text.into(), columns: Some(vec![same]) }),
+            code: Some(Code {
+                id: [7; 32],
+                text: text.into(),
+                columns: Some(vec![same]),
+                deterministic: None,
+            }),
             run: Some(RunOf::Open(task.run)),
             ..Facts::default()
         },
@@ -290,7 +303,7 @@ pub(crate) async fn a_success_is_one_commit_with_its_rows_lineage_and_results(fi
     let task = claim(&fixture).await.expect("ready");
     let snapshot = fixture.catalog.fix_snapshot(&fixture.scope, task.run).await.expect("fixed");
     let inputs = BTreeMap::from([(raw, snapshot)]);
-    let outcome = TaskOutcome::Succeeded { rows: 5, code: [7; 32], inputs };
+    let outcome = TaskOutcome::Succeeded { rows: 5, code: [7; 32], inputs, made: None };
     let result = CheckResult {
         check: fixture.ids.uuid(),
         name: "c".into(),
@@ -513,8 +526,12 @@ pub(crate) async fn parts_of_an_asset_are_rows_of_the_commit_that_makes_them(fix
         made.tasks[0].partitions = Some(text.into());
         made
     };
-    let read =
-        |txn: Txn| TaskOutcome::Succeeded { rows: 9, code: [7; 32], inputs: BTreeMap::from([(raw, txn)]) };
+    let read = |txn: Txn| TaskOutcome::Succeeded {
+        rows: 9,
+        code: [7; 32],
+        inputs: BTreeMap::from([(raw, txn)]),
+        made: None,
+    };
     let parts = async || {
         let parts =
             fixture.catalog.asset_partitions(&fixture.scope, PartsOf::Asset(a.id)).await.expect("read");
@@ -603,4 +620,107 @@ pub(crate) async fn a_run_is_held_goes_on_and_has_its_time_and_its_width(fixture
     assert_eq!(seen, all);
     let of_b = RunFilter { asset: Some(b.id), limit: 9, ..RunFilter::default() };
     assert_eq!(fixture.catalog.asset_runs(&fixture.scope, &of_b).await.expect("read").len(), 2);
+}
+
+pub(crate) async fn what_a_task_did_is_known_as_long_as_its_run(fixture: Fixture) {
+    let (catalog, scope) = (fixture.catalog.clone(), fixture.scope.clone());
+    let raw = fixture.create("raw").await;
+    let a = asset(&fixture, "a", &[raw], AssetSpec::default()).await;
+    let first = run(&fixture, &[&a], &[]);
+    create(&fixture, &first).await;
+    let task = claim(&fixture).await.expect("ready");
+    assert_eq!(catalog.recorded_task(&scope, first.id, "t0").await.expect("read"), None, "it has not ended");
+    let snapshot = catalog.fix_snapshot(&scope, task.run).await.expect("fixed");
+    let kept = Kept { runs: 1, versions: BTreeSet::from([(raw, snapshot)]), before: Some(a.table) };
+    let made = Made { recipe: Recipe::of(&task.asset).expect("a recipe"), output_hash: [9; 16], kept };
+    let inputs = BTreeMap::from([(raw, snapshot)]);
+    let outcome = TaskOutcome::Succeeded { rows: 5, code: a.code, inputs: inputs.clone(), made: Some(made) };
+    let ending = end(&task, outcome);
+    let committed =
+        catalog.apply(success(&fixture, &task, (raw, snapshot), ("x", ending))).await.expect("applied");
+    let kept = async || {
+        let holds = catalog.holds(&scope).await.expect("read");
+        let tags = holds.into_iter().filter(|hold| hold.name.is_some());
+        tags.map(|tag| (tag.table, tag.txn, tag.holder)).collect::<BTreeSet<_>>()
+    };
+    let holder = format!("asset/{}", a.id);
+    let wanted = [(raw, snapshot), (a.table, Txn(committed.txn.0 - 1))];
+    let wanted = wanted.map(|(table, txn)| (Some(table), txn, holder.clone()));
+    assert_eq!(kept().await, BTreeSet::from(wanted));
+    // Another recipe since, which keeps nothing.
+    let newer = Asset { query: "SELECT 2".into(), version: 2, ..a.clone() };
+    change(&fixture, FlowChange::PutAsset(Box::new(newer))).await.expect("put");
+    assert_eq!(kept().await, BTreeSet::new());
+    let known = catalog.recorded_task(&scope, first.id, "t0").await.expect("read").expect("it succeeded");
+    assert_eq!((known.asset.query.as_str(), known.asset.table), ("SELECT 1", a.table));
+    assert_eq!((known.snapshot, known.output, known.rows), (snapshot, committed.txn, 5));
+    assert_eq!((known.inputs, known.output_hash, known.started), (inputs, [9; 16], task.started));
+
+    let before = catalog.asset_run(&scope, first.id).await.expect("there");
+    assert_eq!(catalog.asset_run_before(&scope, &before).await.expect("read"), None);
+    fixture.clock.advance(Duration::from_secs(60));
+    let again = NewAssetRun {
+        parent: Some(first.id),
+        rerun: Some(RerunKind::Replay),
+        snapshot: Some(snapshot),
+        logical: before.logical.or(Some(before.created)),
+        ..run(&fixture, &[&a], &[])
+    };
+    create(&fixture, &again).await;
+    // As long as one repeats it, it stays.
+    let later = fixture.clock.now().plus(TTL);
+    assert_eq!(catalog.prune_runs(&scope, later, 100).await.expect("pruned"), 0);
+    let task = claim(&fixture).await.expect("ready");
+    assert_eq!(
+        (task.asset.query.as_str(), task.snapshot, task.started),
+        ("SELECT 1", Some(snapshot), known.started)
+    );
+    assert_eq!((task.outputs.is_empty(), task.logical), (true, known.logical));
+    end_with(&fixture, &task, failed()).await.expect("ended");
+    let ended = catalog.asset_run(&scope, again.id).await.expect("there");
+    assert_eq!((ended.rerun, ended.parent), (Some(RerunKind::Replay), Some(first.id)));
+    let found = catalog.asset_run_before(&scope, &ended).await.expect("read").expect("the first");
+    assert_eq!(found.id, first.id);
+    let attempts = catalog.failed_attempts(&scope, again.id).await.expect("read");
+    let told: Vec<_> =
+        attempts.iter().map(|(key, attempt)| (key.as_str(), attempt.outcome.as_str())).collect();
+    assert_eq!(told, [("t0", "FAILED")]);
+    fixture.clock.advance(TTL);
+    assert_eq!(catalog.prune_runs(&scope, fixture.clock.now(), 100).await.expect("pruned"), 2);
+    assert_eq!(catalog.recorded_task(&scope, first.id, "t0").await.expect("read"), None);
+}
+
+pub(crate) async fn rows_that_a_check_refused_stay_for_a_day_and_then_are_collected(fixture: Fixture) {
+    let (catalog, scope) = (fixture.catalog.clone(), fixture.scope.clone());
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let names = catalog.names(&scope, fixture.head().await).await.expect("names");
+    let table = names.table_by_id(a.table).expect("its table").clone();
+    let made = run(&fixture, &[&a], &[]);
+    create(&fixture, &made).await;
+    let task = claim(&fixture).await.expect("ready");
+    let file = fixture.file(5);
+    let path = cenote_store::object_path(&table.location, &file.path).to_string();
+    let staged = StagedRows { table: table.id, location: table.location.clone(), files: vec![file] };
+    let ending = TaskEnd { staged: Some(staged), ..end(&task, failed()) };
+    change(&fixture, FlowChange::EndTask(Box::new(ending))).await.expect("ended");
+    let kept = async |run: Uuid| catalog.staged_rows(&scope, &table, run).await.expect("read").files;
+    let files = kept(made.id).await;
+    assert_eq!(files.iter().map(|file| file.rows).collect::<Vec<_>>(), [5]);
+    assert!(kept(fixture.ids.uuid()).await.is_empty());
+    assert!(catalog.is_referenced(&scope, &path).await.expect("read"), "it is no orphan");
+    fixture.clock.advance(Duration::from_secs(24 * 3600 - 1));
+    catalog.expire_staged(&scope).await.expect("looked");
+    assert_eq!(kept(made.id).await.len(), 1);
+    fixture.clock.advance(Duration::from_secs(2));
+    assert!(kept(made.id).await.is_empty(), "it is over, whether it was collected or not");
+    catalog.expire_staged(&scope).await.expect("collected");
+    assert!(!catalog.is_referenced(&scope, &path).await.expect("read"));
+    let due: Vec<String> = catalog
+        .trash_due(&scope, fixture.clock.now())
+        .await
+        .expect("read")
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(due, [path]);
 }

@@ -16,6 +16,9 @@ impl Inner {
         dry_run: bool,
         progress: &Progress,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
+        if !dry_run {
+            self.lake.catalog.expire_staged(scope).await?; // first: their objects go at once
+        }
         let options = VacuumOptions { dry_run, ..VacuumOptions::default() };
         let expired = sums(self.lake.vacuum(scope, None, options).await?, progress);
         if !dry_run {

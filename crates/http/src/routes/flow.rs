@@ -40,6 +40,8 @@ pub(super) fn failed(error: Error) -> Problem {
     match cenote_vocab::Fault::sqlstate(&error).0 {
         // a run key that another request has
         "23505" => problem.with("reason", "run_key_conflict"),
+        // a version that is gone
+        "72000" => problem.with("reason", "snapshot_expired"),
         _ => problem,
     }
 }

@@ -26,6 +26,7 @@ mod page;
 mod parameter_arrays;
 mod partial;
 mod pipelines;
+mod provenance;
 mod queries;
 mod query;
 mod root;
@@ -154,6 +155,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(search::search))
         .routes(routes!(lineage::graph))
         .routes(routes!(lineage::column))
+        .routes(routes!(provenance::provenance))
         .routes(routes!(measurements::list))
         .routes(routes!(measurements::schema))
         .routes(routes!(jobs::list))

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::Error;
 use crate::parse::unsupported;
-use crate::plan::{Binder, Resolver, Snapshot, fault};
+use crate::plan::{Binder, Resolver, Snapshot, fault, is_deterministic};
 use crate::session::Inner;
 use crate::statement::{
     Answer, Guard, Prepared, Returned, bind_parameters, insert_source, refuse_append_only,
@@ -172,6 +172,7 @@ async fn stage(
     let table = verb.table(session, &snapshot.names)?;
     let mut staging = Staging::of(table.clone());
     let mut inputs = BTreeMap::from([(table.id, snapshot.txn)]);
+    let mut deterministic = true;
     let (rows, writes, answer) = match (verb.change)(&table)? {
         Change::DeleteAll => {
             (delete_all(session, &table, snapshot.txn, &mut staging).await?, false, Vec::new())
@@ -184,7 +185,7 @@ async fn stage(
                 &snapshot,
                 &change,
                 &mut staging,
-                &mut inputs,
+                (&mut inputs, &mut deterministic),
             );
             guard.run(Box::pin(work)).await?
         }
@@ -195,6 +196,7 @@ async fn stage(
         sql: vec![prepared.sql.clone()],
         operation: verb.operation,
         inputs,
+        deterministic: Some(deterministic),
         ..Staged::default()
     };
     Ok(Effect { staged, rows, writes, answer })
@@ -251,13 +253,14 @@ async fn change_rows(
     snapshot: &Arc<Snapshot>,
     change: &RowChange,
     staging: &mut Staging,
-    inputs: &mut BTreeMap<TableId, Txn>,
+    (inputs, deterministic): (&mut BTreeMap<TableId, Txn>, &mut bool),
 ) -> Result<(u64, bool, Vec<RecordBatch>), Error> {
     let (sql, table) = (prepared.sql.as_str(), staging.table().clone());
     refuse_given_keys(verb, change, &table)?;
     let mut binder = session.binder(snapshot.clone());
     verb.rows.register(session, &mut binder, sql).await?;
     let planned = plan(&mut binder, change, &table, sql, &session.search_path()).await?;
+    *deterministic &= is_deterministic(&planned.plan);
     let mut found = Found::new(change, &table, planned.keys);
     found.changed = verb.returning.as_ref().map(|_| ChangedRows::new(session, &table));
     let mut writer = RowWriter::of_changed(session, &table);
@@ -268,6 +271,7 @@ async fn change_rows(
         if let NewRows::Replacing(_, predicate) = verb.rows {
             let rows = checked_rows(&table, &change.target, predicate)?;
             let rows = binder.plan(rows, sql, &session.search_path()).await?;
+            *deterministic &= is_deterministic(&rows);
             let rows = start(session, &binder, rows, parameters.clone(), sql).await?;
             found.rows = write_checked(rows, predicate, &mut writer).await?;
         }

@@ -9,9 +9,11 @@ use cenote_catalog::TableDef;
 use cenote_datafile::{Level, arrow_schema, with_row_ids};
 use cenote_table::{TableWriter, Written};
 use cenote_vocab::TableSchema;
+use parking_lot::Mutex;
 
 use crate::Error;
 use crate::plan::fault;
+use crate::row_hash::RowHash;
 use crate::scan::conform;
 use crate::session::Inner;
 
@@ -19,6 +21,8 @@ use crate::session::Inner;
 pub(crate) struct RowWriter {
     writer: TableWriter,
     columns: SchemaRef,
+    /// Marks the rows by the columns of the table.
+    marked: Option<(Arc<Mutex<RowHash>>, Arc<TableSchema>)>,
 }
 
 impl RowWriter {
@@ -26,7 +30,7 @@ impl RowWriter {
     pub(crate) fn new(session: &Inner, table: &Arc<TableDef>) -> Self {
         let lake = session.engine().lake();
         let writer = lake.writer(&session.identity().scope, table.clone(), Level::Fresh);
-        Self { writer, columns: nullable(&table.schema) }
+        Self { writer, columns: nullable(&table.schema), marked: marked(session, table) }
     }
 
     /// Of rows that were in the table before too: behind the columns of the table may come the row's id.
@@ -36,7 +40,7 @@ impl RowWriter {
         }
         let lake = session.engine().lake();
         let writer = lake.changed_rows_writer(&session.identity().scope, table, Level::Fresh);
-        Self { writer, columns: nullable(&with_row_ids(&table.schema)) }
+        Self { writer, columns: nullable(&with_row_ids(&table.schema)), marked: marked(session, table) }
     }
 
     /// Adds rows; columns that are left out at the end are NULL.
@@ -50,7 +54,15 @@ impl RowWriter {
             let fields: Vec<_> = fields.into_iter().chain(rest.iter().cloned()).collect();
             let padded = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
             let padded = padded.map_err(|error| fault::while_running(error.into()))?;
-            self.writer.write(conform(&padded, &self.columns).map_err(fault::while_running)?).await?;
+            let rows = conform(&padded, &self.columns).map_err(fault::while_running)?;
+            if let Some((hash, schema)) = &self.marked {
+                let mut hash = hash.lock();
+                hash.add_batch(schema, &rows);
+                if hash.is_dry() {
+                    return Ok(());
+                }
+            }
+            self.writer.write(rows).await?;
         }
         Ok(())
     }
@@ -63,6 +75,10 @@ impl RowWriter {
     pub(crate) async fn abandon(self) {
         self.writer.abandon().await;
     }
+}
+
+fn marked(session: &Inner, table: &TableDef) -> Option<(Arc<Mutex<RowHash>>, Arc<TableSchema>)> {
+    session.row_hash().map(|hash| (hash, table.schema.clone()))
 }
 
 /// The columns as rows are offered: nullability is the writer's to check, it names column and row.

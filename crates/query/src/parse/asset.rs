@@ -36,6 +36,8 @@ pub(crate) enum AssetStatement {
     PauseRun { id: String, paused: bool },
     /// `RERUN RUN 'id' FROM FAILURE`
     Rerun(String),
+    /// `RERUN RUN 'id' REPLAY [WITH (commit = true)]`
+    Replay { id: String, commit: bool },
     /// `CREATE [OR REPLACE] CHECK c ON t [SEVERITY s] AS rule`
     CreateCheck { name: Ident, table: Vec<Ident>, or_replace: bool, severity: Severity, rule: CheckRule },
     /// `DROP CHECK [IF EXISTS] c ON t`
@@ -108,7 +110,7 @@ impl AssetStatement {
             Self::CancelRun(_) => "CANCEL RUN",
             Self::PauseRun { paused: true, .. } => "PAUSE RUN",
             Self::PauseRun { paused: false, .. } => "RESUME RUN",
-            Self::Rerun(_) => "RERUN RUN",
+            Self::Rerun(_) | Self::Replay { .. } => "RERUN RUN",
             Self::CreateCheck { .. } => "CREATE CHECK",
             Self::DropCheck { .. } => "DROP CHECK",
         }
@@ -141,11 +143,16 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
         () if words.take(&["RESUME", "RUN"]) => AssetStatement::PauseRun { id: words.text()?, paused: false },
         () if words.take(&["RERUN", "RUN"]) => {
             let id = words.text()?;
-            if words.take(&["REPLAY"]) || words.take(&["TASKS"]) {
-                return Err(unsupported("RERUN RUN other than FROM FAILURE"));
+            if words.take(&["TASKS"]) {
+                return Err(unsupported("RERUN RUN … TASKS"));
             }
-            words.expect(&["FROM", "FAILURE"])?;
-            AssetStatement::Rerun(id)
+            if words.take(&["REPLAY"]) {
+                let given = if words.take(&["WITH"]) { options(words)? } else { BTreeMap::new() };
+                AssetStatement::Replay { id, commit: commits(&given)? }
+            } else {
+                words.expect(&["FROM", "FAILURE"])?;
+                AssetStatement::Rerun(id)
+            }
         }
         () if words.take(&["CREATE", "OR", "REPLACE", "CHECK"]) => create_check(words, true)?,
         () if words.take(&["CREATE", "CHECK"]) => create_check(words, false)?,
@@ -157,6 +164,19 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
         }
         () => return Ok(None),
     }))
+}
+
+/// What REPLAY is told.
+fn commits(given: &BTreeMap<String, String>) -> Result<bool, Error> {
+    let wrong = |text: String| Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
+    if let Some(other) = given.keys().find(|name| *name != "commit") {
+        return wrong(format!("option {other} of REPLAY does not exist; there is commit"));
+    }
+    match given.get("commit").map(String::as_str) {
+        None | Some("false" | "off") => Ok(false),
+        Some("true" | "on") => Ok(true),
+        Some(other) => wrong(format!("option commit = '{other}': true or false")),
+    }
 }
 
 fn create(words: &mut Words<'_>, or_replace: bool) -> Result<AssetStatement, Error> {
@@ -431,6 +451,8 @@ mod tests {
             ("MATERIALIZE ASSET a MISSING PARTITION 'day=2026-01-01'", "partitions are said once"),
             ("MATERIALIZE ASSET", "expected a name"),
             ("RERUN RUN 'x'", "expected FROM FAILURE"),
+            ("RERUN RUN 'x' REPLAY WITH (commit = maybe)", "true or false"),
+            ("RERUN RUN 'x' REPLAY WITH (dry = true)", "option dry of REPLAY does not exist"),
             (
                 "CREATE CHECK c ON t SEVERITY bad AS NOT NULL (a)",
                 "severity is info, warning, error or critical",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cenote_catalog::{
     Asset, AssetRun, Check, Explained, MaterializeRequest, Object, PartitionStatus, Planned, Privilege,
-    RunFilter,
+    RunExplanation, RunFilter,
 };
 use cenote_vocab::{ErrorKind, Micros, TableId};
 use sqlparser::ast::Ident;
@@ -15,6 +15,7 @@ use crate::Error;
 use crate::parse::object_name;
 use crate::statement::asset::run_id;
 use crate::statement::asset_lookup::{find, select};
+use crate::statement::{Replayed, check_replay, replay};
 
 /// The most bytes of why a run is cancelled.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -132,8 +133,24 @@ impl Session {
         session.engine().assets()?.rerun(session.identity(), run_id(id)?, key).await
     }
 
+    /// Does what the tasks of a run did again, by the recipes and on the snapshots of then, and compares; writes nothing.
+    pub async fn replay(&self, id: &str) -> Result<Vec<Replayed>, Error> {
+        let session = self.inner();
+        session.require(Privilege::Manage, Object::Tenant)?;
+        replay(session, run_id(id)?).await
+    }
+
+    /// The same, and the rows are published again, by a run; the same key is the same run.
+    pub async fn replay_and_commit(&self, id: &str, key: Option<String>) -> Result<Planned, Error> {
+        let session = self.inner();
+        session.require(Privilege::Manage, Object::Tenant)?;
+        let run = run_id(id)?;
+        check_replay(session, run).await?;
+        session.engine().assets()?.replay(session.identity(), run, key).await
+    }
+
     /// Why a run is as it is.
-    pub async fn explain_run(&self, id: &str) -> Result<Vec<Explained>, Error> {
+    pub async fn explain_run(&self, id: &str) -> Result<RunExplanation, Error> {
         let session = self.inner();
         session.require(Privilege::ReadMetadata, Object::Tenant)?;
         session.engine().assets()?.explain_run(&session.identity().scope, run_id(id)?).await

@@ -18,6 +18,7 @@ use crate::Error;
 use crate::engine::Engine;
 use crate::plan::{Pins, constants};
 use crate::registry::Running;
+use crate::row_hash::RowHash;
 use crate::settings::Settings;
 use crate::system::SessionFacts;
 use crate::transaction::Transaction;
@@ -40,6 +41,10 @@ struct State {
     reported: BTreeMap<String, String>,
     /// Where a task reads.
     pins: Option<Pins>,
+    /// The time of the statements of a task.
+    time: Option<Micros>,
+    /// Marks the rows that statements write.
+    row_hash: Option<Arc<Mutex<RowHash>>>,
     /// Kept beside the idempotency key.
     request: Option<Vec<u8>>,
 }
@@ -196,6 +201,21 @@ impl Inner {
 
     /// The time of the statement.
     pub(crate) fn now(&self) -> Micros {
-        self.engine.lake().clock.now()
+        self.state.lock().time.unwrap_or_else(|| self.engine.lake().clock.now())
+    }
+
+    /// From now on this is the time of every statement.
+    pub(crate) fn stop_time(&self, at: Micros) {
+        self.state.lock().time = Some(at);
+    }
+
+    /// From now on rows that statements write are marked; `None`: no more.
+    pub(crate) fn mark_rows(&self, hash: Option<Arc<Mutex<RowHash>>>) {
+        self.state.lock().row_hash = hash;
+    }
+
+    /// What marks the rows that the statement writes.
+    pub(crate) fn row_hash(&self) -> Option<Arc<Mutex<RowHash>>> {
+        self.state.lock().row_hash.clone()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cenote_catalog::{
     ASSET, Alter, Asset, AssetRun, Commit, Error as CatalogError, Explained, FlowChange, MaterializeRequest,
@@ -18,7 +18,7 @@ use super::asset_lookup::{find, select};
 use super::asset_rules::{code_of, no_key, set_options, set_run_options};
 use super::asset_slice::check_spec;
 use super::show::table_batch;
-use super::{Answer, Guard, Prepared};
+use super::{Answer, Guard, Prepared, Replayed, check_replay, replay};
 use crate::Error;
 use crate::parse::{AssetChange, AssetStatement, Materialize, literal};
 use crate::plan::{Resolver, constant_time};
@@ -28,7 +28,8 @@ use crate::transaction::facts;
 /// Columns of the answer; `None` if there is none.
 pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
     let names: &[&str] = match statement {
-        AssetStatement::Materialize(_) | AssetStatement::Rerun(_) => {
+        AssetStatement::Replay { commit: false, .. } => return Some(replay_columns()),
+        AssetStatement::Materialize(_) | AssetStatement::Rerun(_) | AssetStatement::Replay { .. } => {
             &["run_id", "plan_id", "task_key", "state", "reason", "error"]
         }
         AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
@@ -38,6 +39,31 @@ pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
     };
     let fields = names.iter().map(|name| Field::new(*name, DataType::Utf8, true));
     Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Columns of what came of doing the tasks of a run again.
+fn replay_columns() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("run_id", DataType::Utf8, true),
+        Field::new("task_key", DataType::Utf8, true),
+        Field::new("identical", DataType::Boolean, true),
+        Field::new("rows", DataType::Int64, true),
+        Field::new("differing_rows", DataType::Int64, true),
+        Field::new("deterministic", DataType::Boolean, true),
+    ]))
+}
+
+fn replayed(run: &str, tasks: &[Replayed]) -> Result<Answer, Error> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(tasks.iter().map(|_| Some(run)).collect::<StringArray>()),
+        Arc::new(tasks.iter().map(|task| Some(task.task.as_str())).collect::<StringArray>()),
+        Arc::new(tasks.iter().map(|task| Some(task.identical)).collect::<BooleanArray>()),
+        Arc::new(tasks.iter().map(|task| Some(number(task.rows))).collect::<Int64Array>()),
+        Arc::new(tasks.iter().map(|task| task.differing.map(number)).collect::<Int64Array>()),
+        Arc::new(tasks.iter().map(|task| Some(task.deterministic)).collect::<BooleanArray>()),
+    ];
+    Ok(Answer::batch("RERUN RUN", table_batch(replay_columns(), arrays)?))
 }
 
 /// Runs one of them.
@@ -57,7 +83,13 @@ pub(crate) async fn run(
         }
         AssetStatement::ExplainRun(id) => {
             session.require(Privilege::ReadMetadata, Object::Tenant)?;
-            return explained(statement, assets.explain_run(scope, run_id(id)?).await?);
+            return explained(statement, assets.explain_run(scope, run_id(id)?).await?.steps);
+        }
+        AssetStatement::Replay { id, commit: false } => {
+            session.refuse_in_transaction_block(statement.command())?;
+            session.require(Privilege::Manage, Object::Tenant)?;
+            let work = Box::pin(replay(session, run_id(id)?));
+            return replayed(id, &guard.run(work).await?);
         }
         _ => {}
     }
@@ -86,6 +118,15 @@ pub(crate) async fn run(
             session.require(Privilege::Manage, Object::Tenant)?;
             let key = session.idempotency_key();
             let planned = assets.rerun(session.identity(), run_id(id)?, key).await?;
+            session.idempotency_key_used()?;
+            begun(statement, &planned)
+        }
+        AssetStatement::Replay { id, .. } => {
+            session.require(Privilege::Manage, Object::Tenant)?;
+            let key = session.idempotency_key();
+            let run = run_id(id)?;
+            check_replay(session, run).await?;
+            let planned = assets.replay(session.identity(), run, key).await?;
             session.idempotency_key_used()?;
             begun(statement, &planned)
         }

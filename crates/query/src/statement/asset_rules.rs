@@ -16,6 +16,8 @@ use crate::plan::{refuse_materialized, visible};
 
 /// Attempts, and seconds, beyond which an option is taken for a mistake.
 const ATTEMPTS_MAX: u32 = 100;
+/// Runs of an asset of which what they read may be kept.
+const KEEP_RUNS_MAX: u32 = 100;
 const TIMEOUT_MAX_S: u64 = 7 * 86_400;
 
 /// What the recipe means: words and tables of its query, and how its rows come into the table.
@@ -139,7 +141,7 @@ pub(super) fn check_key(spec: &AssetSpec, outputs: &SchemaRef) -> Result<(), Err
 
 /// Options as `WITH` and `SET` say them.
 pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, String>) -> Result<(), Error> {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 11] = [
         "mode",
         "key",
         "attempts",
@@ -150,6 +152,7 @@ pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, Strin
         "description",
         "eager",
         "per_partition",
+        "keep_runs",
     ];
     for (name, value) in options {
         let wrong = |rule: &str| {
@@ -213,7 +216,14 @@ pub(super) fn set_options(spec: &mut AssetSpec, options: &BTreeMap<String, Strin
                 }
             }
             "description" => spec.description = Some(value.clone()).filter(|text| !text.is_empty()),
-            "owner" | "labels" | "keep_runs" => {
+            "keep_runs" => {
+                spec.keep_runs = value
+                    .parse()
+                    .ok()
+                    .filter(|runs| *runs <= KEEP_RUNS_MAX)
+                    .ok_or_else(|| wrong("a number from 0 to 100"))?;
+            }
+            "owner" | "labels" => {
                 return Err(unsupported(&format!("option {name} of an asset")));
             }
             _ => {

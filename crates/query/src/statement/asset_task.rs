@@ -7,15 +7,19 @@
 //! Invariants: nothing is visible before the commit that ends the task; an attempt that lost its task commits nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
-    Category, CheckResult, ClaimedTask, Code, Error as CatalogError, FlowChange, Mode, ObjectChange,
-    OnSchemaChange, Producer, RunOf, TableDef, TaskEnd, TaskFailure, TaskOutcome,
+    Category, CheckResult, ClaimedTask, Code, Error as CatalogError, FlowChange, Kept, Made, Mode, NewFile,
+    ObjectChange, OnSchemaChange, Op, Producer, Recipe, RunOf, StagedRows, TableDef, TaskEnd, TaskFailure,
+    TaskOutcome,
 };
+use cenote_table::Staging;
 use cenote_vocab::{Epoch, ErrorKind, Fault, Scope, TableId, Txn};
 use futures::TryStreamExt;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::asset_slice::{Known, condition, with_literals};
@@ -23,6 +27,7 @@ use super::check;
 use crate::engine::cancelled;
 use crate::parse::quote;
 use crate::plan::{Pins, visible};
+use crate::row_hash::{Fate, RowHash};
 use crate::transaction::Failure;
 use crate::{Bounds, Engine, Error, Session, SessionOptions};
 
@@ -85,14 +90,14 @@ fn failure(error: &Error) -> TaskFailure {
         }
         _ => Category::Configuration,
     };
-    TaskFailure { category, message: error.to_string(), checks: Vec::new() }
+    TaskFailure { category, message: error.to_string(), checks: Vec::new(), staged: None }
 }
 
-struct Attempt<'a> {
-    engine: &'a Engine,
-    scope: &'a Scope,
-    task: &'a ClaimedTask,
-    stop: &'a CancellationToken,
+pub(super) struct Attempt<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) scope: &'a Scope,
+    pub(super) task: &'a ClaimedTask,
+    pub(super) stop: &'a CancellationToken,
 }
 
 impl Attempt<'_> {
@@ -101,16 +106,46 @@ impl Attempt<'_> {
         match Box::pin(self.work(&session)).await {
             Ok(txn) => Ok(txn),
             Err(stopped) => {
-                if let Some(transaction) = session.inner().take_transaction() {
-                    session.inner().roll_back(transaction).await;
-                }
+                let Some(mut transaction) = session.inner().take_transaction() else { return Err(stopped) };
+                let rows = transaction.staged.rows.remove(&self.task.asset.table);
+                let stopped = match (stopped, rows) {
+                    (Stopped::Checks(failed), Some(rows)) => Stopped::Checks(self.kept(failed, rows).await),
+                    (stopped, rows) => {
+                        transaction.staged.rows.extend(rows.map(|rows| (self.task.asset.table, rows)));
+                        stopped
+                    }
+                };
+                session.inner().roll_back(transaction).await;
                 Err(stopped)
             }
         }
     }
 
-    /// A session of the asset's owner, where bare names mean what they meant when the asset was made.
-    async fn session(&self) -> Result<Session, Error> {
+    /// The failure with the new rows, which stay readable for a while. Best effort: without them it is the same failure.
+    async fn kept(&self, failed: TaskFailure, rows: Arc<Staging>) -> TaskFailure {
+        let (lake, mut staging) = (self.engine.lake(), Arc::unwrap_or_clone(rows));
+        if let Err(error) = lake.settle(self.scope, &mut staging).await {
+            tracing::warn!(%error, run = %self.task.run, "rows that a check refused are not kept");
+            lake.discard(&staging).await;
+            return failed;
+        }
+        let table = staging.table();
+        let (table, location) = (table.id, table.location.clone());
+        let files: Vec<NewFile> = staging
+            .ops()
+            .0
+            .into_iter()
+            .flat_map(|op| match op {
+                Op::Append { files } => files,
+                _ => Vec::new(),
+            })
+            .collect();
+        TaskFailure { staged: Some(StagedRows { table, location, files }), ..failed }
+    }
+
+    /// A session of the asset's owner, where bare names mean what they meant when the asset was made, and every statement has the
+    /// time of the attempt.
+    pub(super) async fn session(&self) -> Result<Session, Error> {
         let catalog = &self.engine.lake().catalog;
         let identity = catalog.owner(self.scope, self.task.asset.owner).await?;
         let options = SessionOptions {
@@ -118,18 +153,54 @@ impl Attempt<'_> {
             protocol: "flow",
             ..SessionOptions::default()
         };
-        self.engine.open_session(identity, options).await
+        let session = self.engine.open_session(identity, options).await?;
+        session.inner().stop_time(self.task.started);
+        Ok(session)
+    }
+
+    /// Where the task reads.
+    pub(super) fn pins(&self) -> Result<Pins, Error> {
+        let txn = self.task.snapshot.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "internal error: the run of a task has no snapshot")
+        })?;
+        Ok(Pins { txn, tables: self.task.outputs.clone() })
     }
 
     async fn work(&self, session: &Session) -> Result<Txn, Stopped> {
         let (asset, query) = (&self.task.asset, self.query()?);
-        let slices = self.task.slices()?;
-        let snapshot = self.task.snapshot.ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "internal error: the run of a task has no snapshot")
-        })?;
-        let pins = Pins { txn: snapshot, tables: self.task.outputs.clone() };
+        let pins = self.pins()?;
         session.inner().read_at(Some(pins.clone()));
         let table = self.evolved(session, &query, &names(&self.columns(session, &query).await?)).await?;
+        let work = self.statements(session, &table, query).await?;
+        self.execute(session, "BEGIN").await?;
+        if let Some(sql) = &work.clearing {
+            session.inner().read_at(None); // the target as it is, not as the run's snapshot shows it
+            self.execute(session, sql).await?;
+            session.inner().read_at(Some(pins));
+        }
+        let hash = Arc::new(Mutex::new(RowHash::new(Fate::Written)));
+        session.inner().mark_rows(Some(hash.clone()));
+        let (rows, _) = self.execute(session, &work.filling).await?;
+        session.inner().mark_rows(None);
+        let (recipe, output_hash) = (Recipe::of(asset)?, hash.lock().mark());
+        let made = Made { recipe, output_hash, kept: Kept::default() };
+        fail::fail_point!("task.files", |_| Err(Stopped::Error(Error::new(
+            ErrorKind::Unavailable,
+            "crash point task.files"
+        ))));
+        session.inner().read_at(None);
+        let checks = self.checked(session, &work.target).await?;
+        self.commit(session, &table, (rows, made), checks).await
+    }
+
+    /// What fills the table by the query.
+    pub(super) async fn statements(
+        &self,
+        session: &Session,
+        table: &TableDef,
+        query: String,
+    ) -> Result<Statements, Error> {
+        let (spec, slices) = (&self.task.asset.spec, self.task.slices()?);
         let answered = self.columns(session, &query).await?;
         let columns = names(&answered);
         let wanted = match &slices {
@@ -141,36 +212,23 @@ impl Attempt<'_> {
             Some(wanted) => format!("SELECT * FROM ({query}\n) AS slice WHERE {wanted}"),
             None => query,
         };
-        self.execute(session, "BEGIN").await?;
         let target = format!("{}.{}", quote(&table.schema_name), quote(&table.name));
-        if asset.spec.mode == Mode::Replace {
-            let sql = match &wanted {
-                Some(wanted) => format!("DELETE FROM {target} WHERE {wanted}"),
-                None => format!("TRUNCATE TABLE {target}"),
-            };
-            session.inner().read_at(None); // the target as it is, not as the run's snapshot shows it
-            self.execute(session, &sql).await?;
-            session.inner().read_at(Some(pins));
-        }
-        let statement = match asset.spec.mode {
-            Mode::Merge => merge(&target, &columns, &asset.spec.key, &query),
+        let clearing = (spec.mode == Mode::Replace).then(|| match &wanted {
+            Some(wanted) => format!("DELETE FROM {target} WHERE {wanted}"),
+            None => format!("TRUNCATE TABLE {target}"),
+        });
+        let filling = match spec.mode {
+            Mode::Merge => merge(&target, &columns, &spec.key, &query),
             Mode::Replace | Mode::Append => {
                 let names: Vec<String> = columns.iter().map(|column| quote(column)).collect();
                 format!("INSERT INTO {target} ({}) {}", names.join(", "), query)
             }
         };
-        let (rows, _) = self.execute(session, &statement).await?;
-        fail::fail_point!("task.files", |_| Err(Stopped::Error(Error::new(
-            ErrorKind::Unavailable,
-            "crash point task.files"
-        ))));
-        session.inner().read_at(None);
-        let checks = self.checked(session, &target).await?;
-        self.commit(session, &table, rows, checks).await
+        Ok(Statements { target, clearing, filling })
     }
 
     /// The query with what the task knows of itself.
-    fn query(&self) -> Result<String, Error> {
+    pub(super) fn query(&self) -> Result<String, Error> {
         let slices = self.task.slices()?;
         let known = Known {
             slices: slices.as_ref().map(|(slices, range)| (slices, *range)),
@@ -258,7 +316,8 @@ impl Attempt<'_> {
             return Ok(results);
         }
         let message = format!("check {}", failed.join("; check "));
-        Err(Stopped::Checks(TaskFailure { category: Category::DataQuality, message, checks: results }))
+        let category = Category::DataQuality;
+        Err(Stopped::Checks(TaskFailure { category, message, checks: results, staged: None }))
     }
 
     /// Publishes what is staged and ends the task, all in one.
@@ -266,7 +325,7 @@ impl Attempt<'_> {
         &self,
         session: &Session,
         table: &TableDef,
-        rows: u64,
+        (rows, mut made): (u64, Made),
         checks: Vec<CheckResult>,
     ) -> Result<Txn, Stopped> {
         if self.stop.is_cancelled() {
@@ -284,7 +343,9 @@ impl Attempt<'_> {
             let at = self.task.outputs.get(table).copied().or(self.task.snapshot);
             inputs.entry(*table).or_insert(at.unwrap_or_default());
         }
-        let outcome = TaskOutcome::Succeeded { rows, code: asset.code, inputs };
+        let snapshot = self.task.snapshot.unwrap_or_default();
+        made.kept = Kept::of(asset, asset.versions(snapshot, &self.task.outputs, &staged.inputs));
+        let outcome = TaskOutcome::Succeeded { rows, code: asset.code, inputs, made: Some(made) };
         let end = TaskEnd {
             run: self.task.run,
             key: self.task.key.clone(),
@@ -294,12 +355,17 @@ impl Attempt<'_> {
             parts: self.task.parts()?,
             outcome,
             checks,
+            staged: None,
         };
         staged.objects.push(ObjectChange::Flow(Box::new(FlowChange::EndTask(Box::new(end)))));
         staged.operation = "asset";
         staged.sql = vec![asset.query.clone()];
-        staged.code =
-            Some(Code { id: asset.code, text: asset.query.clone(), columns: staged.columns.take() });
+        staged.code = Some(Code {
+            id: asset.code,
+            text: asset.query.clone(),
+            columns: staged.columns.take(),
+            deterministic: staged.deterministic,
+        });
         staged.run = Some(RunOf::Open(self.task.run));
         staged.producers = vec![Producer {
             name: self.task.producer(),
@@ -331,7 +397,11 @@ impl Attempt<'_> {
     }
 
     /// Runs one statement to its end; it ends early with the attempt. Rows written, and rows answered.
-    async fn execute(&self, session: &Session, sql: &str) -> Result<(u64, Vec<RecordBatch>), Error> {
+    pub(super) async fn execute(
+        &self,
+        session: &Session,
+        sql: &str,
+    ) -> Result<(u64, Vec<RecordBatch>), Error> {
         let prepared = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(cancelled("the run ends")),
@@ -355,6 +425,15 @@ impl Attempt<'_> {
         session.cancel("the run ends");
         work.await
     }
+}
+
+/// What a task says to its session.
+pub(super) struct Statements {
+    /// The table, as SQL writes it.
+    pub(super) target: String,
+    /// What takes away the rows that are replaced.
+    pub(super) clearing: Option<String>,
+    pub(super) filling: String,
 }
 
 fn names(columns: &SchemaRef) -> Vec<String> {

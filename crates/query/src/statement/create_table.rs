@@ -26,7 +26,7 @@ use super::{Answer, Guard, Prepared, insert, table_options};
 use crate::Error;
 use crate::lineage::column_edges;
 use crate::parse::{TableClauses, folded, unsupported};
-use crate::plan::{Binder, Resolver, refuse_materialized, visible};
+use crate::plan::{Binder, Resolver, is_deterministic, refuse_materialized, visible};
 use crate::session::Inner;
 use crate::transaction::{Staged, definition, with_table};
 
@@ -122,6 +122,7 @@ pub(crate) async fn create_table(
             .await?;
         rows = Some(written.rows());
         staged.columns = column_edges(&plan, &target);
+        staged.deterministic = Some(is_deterministic(&plan));
         staged.rows = Staged::of_rows(Staging::of_new(target), written);
         staged.inputs = binder.inputs().clone();
     }

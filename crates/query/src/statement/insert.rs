@@ -24,7 +24,7 @@ use crate::change;
 use crate::change::{ChangedRows, Returning, check_assignable, check_fields, last_part};
 use crate::lineage::column_edges;
 use crate::parse::{Parsed, parse, quoted, unsupported};
-use crate::plan::{Binder, Resolver, column_of, fault};
+use crate::plan::{Binder, Resolver, column_of, fault, is_deterministic};
 use crate::session::Inner;
 use crate::transaction::Staged;
 
@@ -55,15 +55,15 @@ pub(crate) async fn insert(
             let mut binder = session.binder(snapshot);
             let (table, plan) = plan(session, &mut binder, insert, sql).await?;
             let plan = bind_parameters(plan, parameters.clone(), sql)?;
-            let columns = column_edges(&plan, &table);
+            let known = (column_edges(&plan, &table), is_deterministic(&plan));
             let Some(returning) = returning(insert) else {
                 let rows = write(session, &binder, &table, &plan, sql).await?;
-                return Ok((table, rows, Vec::new(), (binder.inputs().clone(), columns)));
+                return Ok((table, rows, Vec::new(), (binder.inputs().clone(), known)));
             };
             let mut changed = ChangedRows::new(session, &table);
             let rows = write_and(session, &binder, &table, &plan, sql, |batch| changed.add(batch)).await?;
             match changed.answer(session, &mut binder, &table, &returning, (sql, parameters)).await {
-                Ok(answer) => Ok((table, rows, answer, (binder.inputs().clone(), columns))),
+                Ok(answer) => Ok((table, rows, answer, (binder.inputs().clone(), known))),
                 Err(error) => {
                     rows.abandon(session, &table).await;
                     Err(error)
@@ -71,7 +71,7 @@ pub(crate) async fn insert(
             }
         }))
         .await;
-    let (table, rows, answer, (inputs, columns)) = rows?;
+    let (table, rows, answer, (inputs, (columns, deterministic))) = rows?;
     let returned = match Returned::of(&answer, prepared, guard) {
         Ok(returned) => returned,
         Err(error) => {
@@ -93,6 +93,7 @@ pub(crate) async fn insert(
         operation: "insert",
         inputs,
         columns,
+        deterministic: Some(deterministic),
         ..Staged::default()
     };
     let txn = session.finish(staged, guard).await?;

@@ -102,6 +102,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
                 AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
                     (Class::Read, statement.command())
                 }
+                AssetStatement::Replay { commit: false, .. } => (Class::Admin, statement.command()),
                 _ => (Class::Ddl, statement.command()),
             },
             Command::Grant(statement) => (Class::Ddl, statement.command()),

@@ -289,7 +289,7 @@ pub(in crate::routes) async fn tasks(
     Ok(Json(json!({"data": data, "nextCursor": next})))
 }
 
-/// What began a run, and why each of its tasks is as it is.
+/// What began a run, in what its plan differs from that of the run before, why each of its tasks is as it is, and what it read.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/explain", tag = "flow", params(("id" = String, Path)),
     responses((status = 200, description = "why", body = Object), (status = 404, description = "no such run"))
@@ -301,17 +301,20 @@ pub(in crate::routes) async fn explain(
 ) -> Result<Json<Value>, Problem> {
     takes_nothing(&call)?;
     let session = session(&app, &call).await?;
-    let rows = session.explain_run(&id).await.map_err(failed)?;
+    let why = session.explain_run(&id).await.map_err(failed)?;
     let run = session.run(&id).await.map_err(failed)?;
-    let text = rows.first().and_then(|row| row.detail.clone());
-    let cause = json!({"kind": run.cause, "id": run.actor, "at": run.created.rfc3339(), "text": text});
-    let tasks: Vec<Value> = run.tasks.iter().map(shape::task).collect();
+    let tasks = run.tasks.iter().map(|task| {
+        let mut shown = shape::task(task);
+        shown["inputs"] = why.inputs.get(&task.key).into_iter().flatten().map(shape::input).collect();
+        shown["retries"] = why.retries.get(&task.key).into_iter().flatten().map(shape::retry).collect();
+        shown
+    });
     Ok(Json(json!({
         "runId": run.id.to_string(),
         "state": run.state,
-        "because": [cause],
-        "plan": {"fingerprint": run.fingerprint},
-        "tasks": tasks,
-        "steps": shape::steps(&rows),
+        "because": why.because.iter().map(shape::because).collect::<Vec<_>>(),
+        "plan": shape::plan(&run, &why),
+        "tasks": tasks.collect::<Vec<_>>(),
+        "steps": shape::steps(&why.steps),
     })))
 }

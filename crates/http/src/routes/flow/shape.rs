@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{AssetRun, Explained, Mode, PartitionStatus, Partitioning, SliceValue, TaskRecord};
-use cenote_query::{AssetView, plan_id};
+use cenote_catalog::{
+    AssetRun, Because, Explained, FailedAttempt, Mode, PartitionStatus, Partitioning, ReadInput, RerunKind,
+    RunExplanation, SliceValue, TaskRecord,
+};
+use cenote_query::{AssetView, Replayed, plan_id};
 use cenote_vocab::{Micros, Txn};
 use serde_json::{Value, json};
 
@@ -57,7 +60,7 @@ pub(super) fn run(run: &AssetRun) -> Value {
         "completedAt": run.completed.map(Micros::rfc3339),
         "deadlineAt": run.deadline.map(Micros::rfc3339),
         "parentRunId": run.parent.map(|parent| parent.to_string()),
-        "rerunKind": run.parent.map(|_| "FROM_FAILURE"),
+        "rerunKind": run.rerun.map(RerunKind::name),
         "snapshotTxn": run.snapshot.map(|txn| txn.0),
         "errorMessage": run.error,
         "version": run.version,
@@ -92,6 +95,78 @@ pub(super) fn task(task: &TaskRecord) -> Value {
         "skipAttribution": task.skipped_by.as_ref().map(|(upstream, resolution)| {
             json!({"upstreamTaskKey": upstream, "upstreamResolution": resolution})
         }),
+    })
+}
+
+/// What came of doing the tasks of a run again.
+pub(super) fn replay(id: &str, tasks: &[Replayed]) -> Value {
+    let differing = tasks.iter().map(|task| task.differing).sum::<Option<u64>>();
+    let shown: Vec<Value> = tasks
+        .iter()
+        .map(|task| {
+            json!({
+                "taskKey": task.task,
+                "identical": task.identical,
+                "rows": task.rows,
+                "differingRows": task.differing,
+                "deterministic": task.deterministic,
+            })
+        })
+        .collect();
+    json!({
+        "runId": id,
+        "identical": tasks.iter().all(|task| task.identical),
+        "rows": tasks.iter().map(|task| task.rows).sum::<u64>(),
+        "differingRows": differing,
+        "deterministic": tasks.iter().all(|task| task.deterministic),
+        "tasks": shown,
+    })
+}
+
+/// Something that made a run happen.
+pub(super) fn because(cause: &Because) -> Value {
+    json!({"kind": cause.kind, "id": cause.id, "at": cause.at.rfc3339(), "text": cause.text})
+}
+
+/// The plan of a run beside that of the run before.
+pub(super) fn plan(run: &AssetRun, why: &RunExplanation) -> Value {
+    let difference = &why.difference;
+    let changed: Vec<Value> = difference
+        .changed
+        .iter()
+        .map(|change| json!({"taskKey": change.task, "field": change.field, "from": change.from, "to": change.to}))
+        .collect();
+    json!({
+        "fingerprint": run.fingerprint,
+        "previousFingerprint": why.previous.as_ref().and_then(|(_, fingerprint)| fingerprint.as_ref()),
+        "previousRunId": why.previous.as_ref().map(|(run, _)| run.to_string()),
+        "diff": {"added": difference.added, "removed": difference.removed, "changed": changed},
+    })
+}
+
+/// A table that a task read.
+pub(super) fn input(input: &ReadInput) -> Value {
+    let changed: Vec<Value> = input
+        .changed_by
+        .iter()
+        .map(|(txn, run)| json!({"txn": txn.0, "runId": run.map(|run| run.to_string())}))
+        .collect();
+    json!({
+        "table": input.name,
+        "txn": input.txn.0,
+        "previousTxn": input.previous.map(|txn| txn.0),
+        "changedBy": changed,
+    })
+}
+
+/// An attempt that did not succeed.
+pub(super) fn retry(attempt: &FailedAttempt) -> Value {
+    json!({
+        "attempt": attempt.attempt,
+        "outcome": attempt.outcome,
+        "category": attempt.category,
+        "message": attempt.message,
+        "at": attempt.at.rfc3339(),
     })
 }
 
@@ -147,6 +222,7 @@ pub(super) fn asset(view: &AssetView) -> Value {
         "attempts": spec.attempts,
         "timeoutSeconds": spec.timeout_s,
         "priority": spec.priority,
+        "keepRuns": spec.keep_runs,
         "description": spec.description,
         "createdAt": asset.created.rfc3339(),
         "version": asset.version,

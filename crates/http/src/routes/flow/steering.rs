@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::runs::{begun, shown};
 use super::sent::sent;
-use super::{failed, key_of_request, session, takes_nothing};
+use super::{failed, key_of_request, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -26,6 +26,9 @@ struct Cancel {
 struct Rerun {
     #[serde(default)]
     mode: Mode,
+    /// Of a replay: whether its rows are published.
+    #[serde(default)]
+    commit: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -96,7 +99,8 @@ pub(in crate::routes) async fn resume(
     shown(&app, &call, &id).await
 }
 
-/// Begins a run of the tasks of another that did not succeed, on a snapshot of now.
+/// Begins a run of the tasks of another that did not succeed, on a snapshot of now. A replay does what its tasks did, by the recipes
+/// of then on what they read, and says whether the rows are the same; with `commit` they are published again, by a run.
 #[utoipa::path(
     post, path = "/api/v1/runs/{id}/rerun", tag = "flow",
     params(
@@ -105,9 +109,14 @@ pub(in crate::routes) async fn resume(
     ),
     request_body(content = Object, content_type = "application/json", example = json!({"mode": "fromFailure"})),
     responses(
-        (status = 201, description = "begun", body = Object), (status = 200, description = "the run of this key", body = Object),
-        (status = 404, description = "no such run"),
-        (status = 409, description = "it goes on, or has succeeded, or the key is taken by another run"), (status = 501, description = "subset, replay"),
+        (status = 201, description = "begun", body = Object),
+        (status = 200, description = "the run of this key; of a replay what came of it", body = Object,
+            example = json!({"runId": "019b…", "identical": false, "rows": 31, "differingRows": 2, "deterministic": true,
+                "tasks": [{"taskKey": "mart/daily/_", "identical": false, "rows": 31, "differingRows": 2, "deterministic": true}]})),
+        (status = 400, description = "commit of what is no replay"), (status = 404, description = "no such run"),
+        (status = 409, description = "it goes on, or has succeeded (or has not, of a replay), or the key is taken by another run; \
+            snapshot_expired: what it read is gone"),
+        (status = 501, description = "subset"),
     )
 )]
 pub(in crate::routes) async fn rerun(
@@ -118,9 +127,18 @@ pub(in crate::routes) async fn rerun(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     takes_nothing(&call)?;
     let asked: Rerun = sent(body).await?;
-    if asked.mode != Mode::FromFailure {
-        return Err(Problem::not_built("repeating a run other than from its failure"));
+    if asked.commit && asked.mode != Mode::Replay {
+        return Err(Problem::bad_request("commit is said of a replay"));
     }
-    let planned = session(&app, &call).await?.rerun(&id, key_of_request(&call)?).await.map_err(failed)?;
+    let (session, key) = (session(&app, &call).await?, key_of_request(&call)?);
+    let planned = match asked.mode {
+        Mode::Subset => return Err(Problem::not_built("repeating some tasks of a run")),
+        Mode::FromFailure => session.rerun(&id, key).await.map_err(failed)?,
+        Mode::Replay if asked.commit => session.replay_and_commit(&id, key).await.map_err(failed)?,
+        Mode::Replay => {
+            let tasks = session.replay(&id).await.map_err(failed)?;
+            return Ok((StatusCode::OK, Json(shape::replay(&id, &tasks))));
+        }
+    };
     begun(&app, &call, &planned).await
 }

@@ -54,7 +54,7 @@ impl Inner {
 
     /// Keeps compaction away from the table until the open transaction ends.
     fn keep_still(&self, table: TableId) {
-        let (changing, now) = (&self.engine.lake().changing, self.now());
+        let (changing, now) = (&self.engine.lake().changing, self.engine.lake().clock.now());
         if let Some(transaction) = &mut self.state.lock().transaction {
             transaction.changing.entry(table).or_insert_with(|| changing.begin(table, now));
         }
@@ -218,6 +218,13 @@ impl Inner {
             Binder::new(&self.engine, &self.identity, snapshot, self.staged_rows(), state, self.facts());
         binder.read_at(self.state.lock().pins.clone());
         binder
+    }
+
+    /// From now on the open transaction sees this snapshot.
+    pub(crate) fn stand_at(&self, snapshot: Snapshot) {
+        if let Some(transaction) = &mut self.state.lock().transaction {
+            transaction.snapshot = Some(Arc::new(snapshot));
+        }
     }
 
     /// From now on names in statements mean what these snapshots show, and not the present; `None`: the present again.
