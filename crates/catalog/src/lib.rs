@@ -105,7 +105,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
 pub use catalog::{Catalog, Head, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{
-    Alter, Code, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind,
+    Alter, Code, Commit, Committed, Expected, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind,
     RewriteInput, RowChange, RunOf, TableChange,
 };
 pub use conflict::Clash;
@@ -117,10 +117,12 @@ pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
 pub use lineage::{
-    ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
+    ColumnEdge, ColumnKind, Direction, LineageEdge, Walk, WalkRequest, WalkedEdge, node_kind, node_name,
 };
 pub use materialize::{Explained, MaterializeRequest, PartitionStatus, Planned, Wanted};
-pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
+pub use object::{
+    LABEL, MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind, TablesById,
+};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
 pub use pipeline::{Desired, Pipeline, Reset, ResetExtent};
