@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Identity, Privilege};
+use cenote_catalog::{Expected, Identity, Privilege};
 use cenote_vocab::Micros;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -42,6 +42,8 @@ struct State {
     pins: Option<Pins>,
     /// Kept beside the idempotency key.
     request: Option<Vec<u8>>,
+    /// What must be as it was seen when the statement commits.
+    expected: Option<Expected>,
 }
 
 impl Inner {
