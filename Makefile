@@ -41,7 +41,7 @@ crash:
 storm:
 	CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4 cargo xtask test -E 'test(everything_at_once)' --no-capture
 
-# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|plan|small|compact|keyed|stream|hop|freshness|start] [SIZE=small|full].
+# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|plan|catalog|small|compact|keyed|stream|hop|freshness|start] [SIZE=small|full].
 bench:
 	cargo build --release --package cenote
 	test -x bench/.venv/bin/python || python3 -m venv bench/.venv

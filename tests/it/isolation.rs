@@ -97,6 +97,12 @@ async fn everything_seen(client: &Client) -> Vec<(String, String)> {
     }
     for path in [
         "/api/v1/databases",
+        "/api/v1/catalogs",
+        "/api/v1/catalogs/lake",
+        "/api/v1/catalogs/lake/schemas",
+        "/api/v1/catalogs/lake/schemas/default/tables?include=columns",
+        "/api/v1/catalogs/lake/schemas/default/tables/cpu",
+        "/api/v1/tables?limit=1000&include=columns",
         "/api/v1/measurements",
         "/api/v1/auth/tokens",
         "/api/v1/queries",

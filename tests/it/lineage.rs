@@ -228,3 +228,47 @@ async fn a_version_is_led_back_to_the_commits_that_made_what_it_read() {
         ])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_chains_and_cycles_are_answered_whole() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE TABLE t00 (n BIGINT)").await;
+    client.sql("INSERT INTO t00 VALUES (1)").await;
+    for hop in 1..=25 {
+        client.sql(&format!("CREATE TABLE t{hop:02} AS SELECT n FROM t{:02}", hop - 1)).await;
+    }
+    let walked = async |depth: u32, more: &str| {
+        let path = format!("t00?direction=downstream&depth={depth}{more}");
+        let (status, answer) = get(&client, &path).await;
+        assert_eq!(status, 200, "{answer}");
+        (
+            edges(&answer, "downstream"),
+            answer["truncated"] == json!(true),
+            answer["nodes"].as_array().map_or(0, Vec::len),
+        )
+    };
+    let (chain, truncated, nodes) = walked(20, "").await;
+    assert_eq!((chain.len(), truncated, nodes), (20, false, 21));
+    assert_eq!(chain[19], "20 default.t19 copies default.t20");
+    let (chain, truncated, nodes) = walked(100, "").await;
+    assert_eq!((chain.len(), truncated, nodes), (25, false, 26));
+    assert_eq!(walked(100, "&max_nodes=10").await.1, true, "a cap was hit");
+    // The end leads back to the beginning; what was just committed is in the next answer.
+    client.sql("INSERT INTO t00 SELECT n FROM t25").await;
+    for depth in [26, 100] {
+        let (cycle, truncated, nodes) = walked(depth, "").await;
+        assert_eq!((cycle.len(), truncated, nodes), (26, false, 26), "depth {depth}");
+        assert_eq!(cycle[25], "26 default.t25 copies default.t00");
+    }
+    let (_, back) = get(&client, "t00?direction=upstream&depth=100").await;
+    assert_eq!(edges(&back, "upstream").len(), 26);
+    let (_, columns) = get(&client, "t00/columns/n?depth=100").await;
+    assert_eq!(
+        (columns["downstream"].as_array().map(Vec::len), &columns["truncated"]),
+        (Some(26), &json!(false))
+    );
+    client.sql("INSERT INTO t00 SELECT n FROM t25").await;
+    let (_, again) = get(&client, "t25").await;
+    assert_eq!(again["downstream"][0]["commits"], 2);
+}

@@ -4,6 +4,7 @@ mod access_paths;
 mod assets;
 mod audit;
 mod bearer;
+mod catalog_paths;
 mod changes;
 mod clients;
 mod crash;

@@ -357,9 +357,25 @@ pub(crate) async fn partitions(
     scope: &Scope,
     of: PartsOf,
 ) -> Result<Vec<AssetPartition>, Error> {
+    let memory = inner.memory(scope.catalog());
+    // While this process alone writes, parts change by its commits only.
+    let one = match of {
+        PartsOf::Asset(asset) if inner.is_active() => Some(asset),
+        _ => None,
+    };
+    let mut generation = None;
+    if let Some(asset) = one {
+        match memory.parts(asset) {
+            (Some(known), _) => return Ok(known.to_vec()),
+            (None, shown) => generation = Some((asset, shown)),
+        }
+    }
     let mut transaction = inner.database.read().await?;
     let partitions = asset_part::partitions(&mut transaction, scope.catalog(), of).await?;
     transaction.rollback().await?;
+    if let Some((asset, shown)) = generation {
+        memory.note_parts(asset, shown, &partitions);
+    }
     Ok(partitions)
 }
 

@@ -1,11 +1,13 @@
 //! The handle by which all other crates use the catalog.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use cenote_vocab::{CatalogId, Clock, Epoch, Fence, FileId, Ids, Micros, SchemaId, Scope, TableId, Txn};
+use cenote_vocab::{
+    CatalogId, Clock, Epoch, Fence, FieldId, FileId, Ids, Micros, SchemaId, Scope, TableId, Txn,
+};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,15 +19,15 @@ use crate::file_index::FileIndexes;
 use crate::inner::{Active, Inner};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
-use crate::sql::{Database, Dialect, access, head, history, lineage, migrate, staged, trash};
+use crate::sql::{Database, Dialect, access, head, history, migrate, staged, trash};
 use crate::{
     AccessBook, Asset, AssetPartition, AssetRun, Caller, CatalogOptions, Changes, Check, ClaimedTask,
     ColumnEdge, Commit, Committed, DataFile, Error, FailedAttempt, FileEntry, Hold, Identity, Input, Job,
     Lease, LetGo, LevelCounters, LineageEdge, Names, NewRun, NewTag, NewToken, PartitionCounters, PartsOf,
     Pipeline, Provenance, Recorded, RunCounts, RunEnd, RunFilter, ScramVerifier, StagedRows, TableCommit,
-    TableDef, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, asset, audit, changes, collection,
-    grants, hold, inline, job, lease, partition, pipeline, provenance, reading, run, system, task, tenant,
-    tokens, visible,
+    TableDef, TablesById, TimeWindow, Token, TokenChange, Trigger, VisibleFiles, Walk, WalkRequest, asset,
+    audit, changes, collection, grants, hold, inline, job, lease, lineage, partition, pipeline, provenance,
+    reading, run, system, task, tenant, tokens, visible,
 };
 
 /// A catalog database. Cheap to clone.
@@ -110,6 +112,7 @@ impl Catalog {
             access: Mutex::default(),
             files: FileIndexes::new(),
             recent: Recent::new(),
+            graphs: crate::lineage::Graphs::default(),
             published: tokio::sync::Notify::new(),
         };
         tenant::create_first(&inner).await?;
@@ -273,6 +276,11 @@ impl Catalog {
     /// All names as of `at` (at the head: cached by `ddl_txn`).
     pub async fn names(&self, scope: &Scope, at: Txn) -> Result<Arc<Names>, Error> {
         reading::names(&self.inner, scope, at).await
+    }
+
+    /// All tables and views as of `at` by id (at the head: made once for each change of what exists).
+    pub async fn tables_by_id(&self, scope: &Scope, at: Txn) -> Result<Arc<TablesById>, Error> {
+        reading::tables_by_id(&self.inner, scope, at).await
     }
 
     /// The last version not after `at`. `SnapshotExpired` if it is before the first.
@@ -572,14 +580,35 @@ impl Catalog {
         task::of_key(&self.inner, scope, key).await
     }
 
-    /// All edges of lineage that were there at a transaction. `Limit` if there are too many to walk.
-    pub async fn lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<LineageEdge>, Error> {
-        Ok(lineage::edges(&self.inner.database, scope.catalog(), at).await?)
+    /// The tables and places around a node of lineage: a table id in decimal, `ingest:<protocol>`, or `ext:` and a URN. `Limit` if
+    /// there are more edges than are held.
+    pub async fn walk_lineage(
+        &self,
+        scope: &Scope,
+        start: &str,
+        asked: WalkRequest,
+    ) -> Result<Walk<LineageEdge>, Error> {
+        lineage::tables(&self.inner, scope, start, asked).await
     }
 
-    /// All edges between columns that were there at a transaction. `Limit` if there are too many to walk.
-    pub async fn column_lineage(&self, scope: &Scope, at: Txn) -> Result<Vec<ColumnEdge>, Error> {
-        Ok(lineage::column_edges(&self.inner.database, scope.catalog(), at).await?)
+    /// The columns around a column. `Limit` if there are more edges than are held.
+    pub async fn walk_columns(
+        &self,
+        scope: &Scope,
+        start: (TableId, FieldId),
+        asked: WalkRequest,
+    ) -> Result<Walk<ColumnEdge>, Error> {
+        lineage::columns(&self.inner, scope, start, asked).await
+    }
+
+    /// The edges between columns of pairs of tables, from and to, as of a transaction.
+    pub async fn columns_between(
+        &self,
+        scope: &Scope,
+        at: Txn,
+        pairs: BTreeSet<(TableId, TableId)>,
+    ) -> Result<Vec<ColumnEdge>, Error> {
+        lineage::columns_between(&self.inner, scope, at, pairs).await
     }
 
     /// Rows of a registered system table, limited to what the tenant may see.

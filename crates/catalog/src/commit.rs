@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    AccessChange, Caller, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, TableKind,
+    AccessChange, Caller, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, SchemaDef,
+    TableKind,
 };
 
 /// A change of one catalog: applied whole, under one number, or not at all.
@@ -273,9 +274,27 @@ impl Alter {
     }
 }
 
+/// What somebody saw of an object that he changes only if it is still so.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// A table or view.
+    Table {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+        /// The transaction that made its definition.
+        begin: Txn,
+    },
+    /// A schema, its options included.
+    Schema(SchemaDef),
+}
+
 /// A change of what exists.
 #[derive(Clone, Debug)]
 pub enum ObjectChange {
+    /// Nothing, if an object is as it was seen; else the commit is refused. It stands before what it guards.
+    Expect(Box<Expected>),
     /// `CREATE SCHEMA`
     CreateSchema {
         /// Checked name.

@@ -199,6 +199,9 @@ pub enum Error {
         /// all of the table.
         files: Vec<FileId>,
     },
+    /// An object is not as it was when its change was asked for.
+    #[error("{0} was changed meanwhile")]
+    Changed(String),
     /// A newer holder has the producer name or lease.
     #[error("fenced: {name} has a newer holder")]
     Fenced {
@@ -325,6 +328,7 @@ impl Fault for Error {
             | Self::ColumnExists { .. }
             | Self::ColumnConflict { .. }
             | Self::CommitConflict { .. }
+            | Self::Changed(_)
             | Self::Fenced { .. }
             | Self::TokenExists(_)
             | Self::LastAdmin(_)
@@ -372,6 +376,7 @@ impl Fault for Error {
             Self::AssetBusy(_) | Self::RunEnded(_) | Self::TaskGone(_) | Self::TriggerGone(_) => "55000",
             Self::TagNotFound(_) | Self::HoldNotFound(_) => "42704",
             Self::SchemaNotEmpty { .. } => "2BP01",
+            Self::Changed(_) => "P0004", // as of an assertion that fails
             Self::Fenced { .. } => "55000",
             Self::SnapshotExpired(_)
             | Self::EventsExpired { .. }

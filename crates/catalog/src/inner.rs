@@ -13,6 +13,7 @@ use crate::audit::Queued;
 use crate::committer::{HeadRow, World, Writes};
 use crate::credential::CredentialCache;
 use crate::file_index::FileIndexes;
+use crate::lineage::Graphs;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::recent::Recent;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) audit: tokio::sync::mpsc::Sender<Queued>,
     pub(crate) files: FileIndexes,
     pub(crate) recent: Recent,
+    pub(crate) graphs: Graphs,
     /// Rings when metadata of any catalog was published by this process.
     pub(crate) published: tokio::sync::Notify,
 }

@@ -107,7 +107,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
 pub use catalog::{Catalog, Head, TransactionFacts, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{
-    Alter, Code, Commit, Committed, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind,
+    Alter, Code, Commit, Committed, Expected, Facts, Input, NewTable, ObjectChange, Op, Producer, RetireKind,
     RewriteInput, RowChange, RunOf, TableChange,
 };
 pub use conflict::Clash;
@@ -119,13 +119,15 @@ pub use hold::{Hold, NewTag};
 pub use job::Job;
 pub use lease::Lease;
 pub use lineage::{
-    ColumnEdge, ColumnKind, Direction, Leads, LineageEdge, Walk, WalkedEdge, node_kind, node_name, walk,
+    ColumnEdge, ColumnKind, Direction, LineageEdge, Walk, WalkRequest, WalkedEdge, node_kind, node_name,
 };
 pub use materialize::{
     Because, Explained, FailedAttempt, MaterializeRequest, PartitionStatus, PlanChange, PlanDifference,
     Planned, ReadInput, RunExplanation, Wanted,
 };
-pub use object::{MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind};
+pub use object::{
+    LABEL, MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind, TablesById,
+};
 pub use options::CatalogOptions;
 pub use partition::{LevelCounters, PartitionCounters};
 pub use pipeline::{Desired, Pipeline, Reset, ResetExtent};

@@ -1,13 +1,21 @@
 //! Where rows come from: what commits say they read and wrote, as a graph. Nothing is inferred.
 
+mod adjacency;
+mod edges;
+mod graphs;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cenote_vocab::{FieldId, TableId, Txn};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::committer::{Tally, TxnRow};
-use crate::{Code, Identity, Names, Privilege};
+use crate::{Code, Identity, Privilege, TablesById};
+
+pub(crate) use edges::{ColumnLink, EdgeFacts, EdgeLink};
+pub(crate) use graphs::{Graphs, columns, columns_between, tables};
 
 /// What is known of a code: which tables it reads and writes, and nothing of their columns.
 const TABLE_ONLY: &str = "table_only";
@@ -26,11 +34,11 @@ const NODE_BYTES_MAX: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineageEdge {
     /// A table id in decimal, or `ingest:<protocol>`, or `ext:` and a URN.
-    pub source: String,
+    pub source: Arc<str>,
     /// A table id in decimal.
-    pub target: String,
+    pub target: Arc<str>,
     /// `derives_from`, `copies`, `filters`
-    pub edge_type: String,
+    pub edge_type: &'static str,
     /// The code; none where rows came in by a protocol.
     pub code: Option<[u8; 32]>,
     /// The first commit.
@@ -44,7 +52,7 @@ pub struct LineageEdge {
     /// The run of the newest commit.
     pub run: Option<Uuid>,
     /// `exact` if the code's columns are known, `table_only` if not.
-    pub soundness: String,
+    pub soundness: &'static str,
 }
 
 /// A column whose values, or rows, came of another column.
@@ -184,16 +192,16 @@ impl Graph {
         let edge_type = edge_type(row.facts.code.as_ref(), source, tally.table);
         let code = row.facts.code.as_ref().map(|code| code.id);
         let edge = self.edges.entry(edge_id(source, &target, edge_type, code)).or_insert(LineageEdge {
-            source: source.to_owned(),
-            target,
-            edge_type: edge_type.to_owned(),
+            source: source.into(),
+            target: target.into(),
+            edge_type,
             code,
             first: row.txn,
             last: row.txn,
             commits: 0,
             rows_written: 0,
             run: None,
-            soundness: soundness(row.facts.code.as_ref()).to_owned(),
+            soundness: soundness(row.facts.code.as_ref()),
         });
         edge.last = row.txn;
         edge.commits += 1;
@@ -230,12 +238,12 @@ fn edge_id(source: &str, target: &str, edge_type: &str, code: Option<[u8; 32]>) 
     hash.finalize().into()
 }
 
-/// The name of a node as of some names; none if it is a table that the asker may not know of. What is no table needs the right to read
-/// all.
-pub fn node_name(names: &Names, identity: &Identity, node: &str) -> Option<String> {
+/// The name of a node among some tables; none if it is a table that the asker may not know of. What is no table needs the right to
+/// read all.
+pub fn node_name(tables: &TablesById, identity: &Identity, node: &str) -> Option<String> {
     let reads_all = || identity.allows_everywhere(Privilege::ReadMetadata);
     let Ok(id) = node.parse().map(TableId) else { return reads_all().then(|| node.to_owned()) };
-    match names.table_by_id(id) {
+    match tables.table_by_id(id) {
         Some(table) => {
             identity.allows(Privilege::Use, &table.schema_name, Some(&table.name)).then(|| table.full_name())
         }
@@ -262,40 +270,17 @@ impl Direction {
     }
 }
 
-/// What leads from one node to another.
-pub trait Leads: Clone {
-    /// What it leads from and to.
-    type Node: Clone + Ord;
-
-    /// Where it begins.
-    fn from(&self) -> Self::Node;
-
-    /// Where it ends.
-    fn to(&self) -> Self::Node;
-}
-
-impl Leads for LineageEdge {
-    type Node = String;
-
-    fn from(&self) -> String {
-        self.source.clone()
-    }
-
-    fn to(&self) -> String {
-        self.target.clone()
-    }
-}
-
-impl Leads for ColumnEdge {
-    type Node = (TableId, FieldId);
-
-    fn from(&self) -> Self::Node {
-        self.source
-    }
-
-    fn to(&self) -> Self::Node {
-        self.target
-    }
+/// Which edges to walk, and how far.
+#[derive(Clone, Debug)]
+pub struct WalkRequest {
+    /// Only edges that were there then.
+    pub at: Txn,
+    /// Which ways, one after the other.
+    pub directions: Vec<Direction>,
+    /// Edges away from the beginning, at most.
+    pub depth: u32,
+    /// Nodes that are met each way, at most, the beginning counted.
+    pub nodes_max: usize,
 }
 
 /// An edge that was met on a walk.
@@ -314,101 +299,13 @@ pub struct WalkedEdge<E> {
 pub struct Walk<E> {
     /// By hop, then by source and target; upstream first.
     pub edges: Vec<WalkedEdge<E>>,
-    /// True if there was more than so many nodes.
+    /// True if there was more than so many nodes or edges.
     pub truncated: bool,
-}
-
-/// Breadth first from a node, at most `depth` edges far and over at most `nodes_max` nodes; a cycle ends at a visited node.
-pub fn walk<E: Leads>(
-    edges: &[E],
-    start: &E::Node,
-    directions: &[Direction],
-    depth: u32,
-    nodes_max: usize,
-) -> Walk<E> {
-    let mut found = Walk { edges: Vec::new(), truncated: false };
-    for direction in directions {
-        let ends = |edge: &E| match direction {
-            Direction::Upstream => (edge.to(), edge.from()),
-            Direction::Downstream => (edge.from(), edge.to()),
-        };
-        let mut by_node: BTreeMap<E::Node, Vec<&E>> = BTreeMap::new();
-        for edge in edges {
-            by_node.entry(ends(edge).0).or_default().push(edge);
-        }
-        let mut visited = BTreeSet::from([start.clone()]);
-        let mut level = vec![start.clone()];
-        for hop in 1..=depth {
-            let mut next = Vec::new();
-            for edge in level.iter().filter_map(|node| by_node.get(node)).flatten() {
-                let end = ends(edge).1;
-                if !visited.contains(&end) {
-                    if visited.len() >= nodes_max {
-                        found.truncated = true;
-                        continue;
-                    }
-                    visited.insert(end.clone());
-                    next.push(end);
-                }
-                found.edges.push(WalkedEdge { direction: *direction, hop, edge: (*edge).clone() });
-            }
-            if next.is_empty() {
-                break;
-            }
-            level = next;
-        }
-    }
-    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn edge(source: &str, target: &str) -> LineageEdge {
-        LineageEdge {
-            source: source.to_owned(),
-            target: target.to_owned(),
-            edge_type: DERIVES_FROM.to_owned(),
-            code: None,
-            first: Txn(1),
-            last: Txn(1),
-            commits: 1,
-            rows_written: 1,
-            run: None,
-            soundness: TABLE_ONLY.to_owned(),
-        }
-    }
-
-    fn walked(edges: &[LineageEdge], start: &str, direction: Direction, depth: u32) -> Vec<String> {
-        let found = walk(edges, &start.to_owned(), &[direction], depth, 100);
-        found
-            .edges
-            .iter()
-            .map(|walked| format!("{} {}-{}", walked.hop, walked.edge.source, walked.edge.target))
-            .collect()
-    }
-
-    #[test]
-    fn a_walk_goes_one_way_so_far_and_ends_at_what_it_knows() {
-        let edges = [edge("a", "b"), edge("a", "c"), edge("b", "d"), edge("c", "d"), edge("d", "a")];
-        assert_eq!(walked(&edges, "a", Direction::Downstream, 1), ["1 a-b", "1 a-c"]);
-        assert_eq!(
-            walked(&edges, "a", Direction::Downstream, 9),
-            ["1 a-b", "1 a-c", "2 b-d", "2 c-d", "3 d-a"],
-            "the cycle ends"
-        );
-        assert_eq!(walked(&edges, "d", Direction::Upstream, 1), ["1 b-d", "1 c-d"]);
-        assert!(walked(&edges, "x", Direction::Upstream, 9).is_empty());
-        assert_eq!(walked(&[edge("a", "a")], "a", Direction::Upstream, 9), ["1 a-a"]);
-    }
-
-    #[test]
-    fn a_walk_says_when_there_is_more() {
-        let edges = [edge("a", "b"), edge("a", "c")];
-        let found = walk(&edges, &"a".to_owned(), &[Direction::Downstream], 5, 2);
-        assert_eq!((found.edges.len(), found.truncated), (1, true));
-    }
 
     #[test]
     fn parts_of_an_edge_do_not_run_together() {

@@ -10,12 +10,24 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use cenote_vocab::{Epoch, PartitionSpec, TableId, TableSchema, Txn};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use crate::committer::Writes;
-use crate::{Error, Head, LevelCounters, Names};
+use crate::{AssetPartition, Error, Head, LevelCounters, Names, TablesById};
 
 /// Producers and schemas that are remembered, at most.
 const REMEMBERED_MAX: usize = 100_000;
+
+/// Parts of assets that are remembered, at most.
+const PARTS_MAX: usize = 500_000;
+
+/// Parts of assets as they were read since they were changed last.
+#[derive(Debug, Default)]
+struct Parts {
+    generation: u64,
+    count: usize,
+    of: HashMap<Uuid, Arc<Vec<AssetPartition>>>,
+}
 
 /// One catalog's memory.
 #[derive(Debug)]
@@ -23,11 +35,13 @@ pub(crate) struct Memory {
     /// The newest head that was published here; only true while this process holds `active`.
     head: Mutex<Option<Head>>,
     names: Mutex<Option<Arc<Names>>>,
+    by_id: Mutex<Option<Arc<TablesById>>>,
     epochs: Mutex<HashMap<String, (Epoch, Txn)>>,
     schemas: Mutex<HashMap<(TableId, i32), Arc<TableSchema>>>,
     specs: Mutex<HashMap<(TableId, i32), Arc<PartitionSpec>>>,
     /// Live inline batches.
     inline: Mutex<HashMap<TableId, LevelCounters>>,
+    parts: Mutex<Parts>,
     changed: watch::Sender<Txn>,
     /// Rings when a person changed a job.
     bell: Notify,
@@ -40,10 +54,12 @@ impl Memory {
         Self {
             head: Mutex::default(),
             names: Mutex::default(),
+            by_id: Mutex::default(),
             epochs: Mutex::default(),
             schemas: Mutex::default(),
             specs: Mutex::default(),
             inline: Mutex::default(),
+            parts: Mutex::default(),
             changed: watch::Sender::new(Txn(0)),
             bell: Notify::new(),
             newest_seen: AtomicI64::new(0),
@@ -76,6 +92,7 @@ impl Memory {
         *self.head.lock() = None;
         self.epochs.lock().clear();
         self.inline.lock().clear();
+        self.forget_parts();
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -104,6 +121,15 @@ impl Memory {
         if known.as_ref().is_none_or(|known| known.ddl_txn <= names.ddl_txn) {
             *known = Some(names.clone());
         }
+    }
+
+    /// The tables of these names by id, if they were asked for so.
+    pub(crate) fn by_id(&self, names: &Arc<Names>) -> Option<Arc<TablesById>> {
+        self.by_id.lock().clone().filter(|tables| Arc::ptr_eq(tables.names(), names))
+    }
+
+    pub(crate) fn note_by_id(&self, tables: &Arc<TablesById>) {
+        *self.by_id.lock() = Some(tables.clone());
     }
 
     /// The producer's newest epoch and its transaction.
@@ -149,8 +175,37 @@ impl Memory {
         known.extend(counts);
     }
 
+    /// What an asset has, if it is known; and what to show when it is read instead.
+    pub(crate) fn parts(&self, asset: Uuid) -> (Option<Arc<Vec<AssetPartition>>>, u64) {
+        let parts = self.parts.lock();
+        (parts.of.get(&asset).cloned(), parts.generation)
+    }
+
+    /// Remembers what an asset has, unless parts have changed since the generation that was shown.
+    pub(crate) fn note_parts(&self, asset: Uuid, generation: u64, read: &[AssetPartition]) {
+        let mut parts = self.parts.lock();
+        if parts.generation != generation || read.len() > PARTS_MAX {
+            return;
+        }
+        if parts.count + read.len() > PARTS_MAX {
+            parts.of.clear();
+            parts.count = 0;
+        }
+        parts.count += read.len();
+        parts.of.insert(asset, Arc::new(read.to_vec()));
+    }
+
+    /// Parts of some assets have changed.
+    pub(crate) fn forget_parts(&self) {
+        let mut parts = self.parts.lock();
+        *parts = Parts { generation: parts.generation + 1, ..Parts::default() };
+    }
+
     /// Shows readers what a group changed.
     pub(crate) fn publish(&self, head: Head, names: &Arc<Names>, writes: &Writes) {
+        if !writes.flow.is_empty() {
+            self.forget_parts(); // a task may have ended
+        }
         self.note_names(names);
         let mut epochs = self.epochs.lock();
         if epochs.len() > REMEMBERED_MAX {

@@ -1,6 +1,6 @@
 //! What exists: schemas, tables, views, as of one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cenote_vocab::{Field, FieldId, PartitionSpec, SchemaId, SortOrder, TableId, TableSchema, Txn, nearest};
@@ -76,7 +76,15 @@ pub const MATERIALIZED: &str = "materialized_view";
 /// The property of the table with the rows of a materialized view that names the tables it reads, by id.
 pub const MATERIALIZED_SOURCES: &str = "materialized_view.sources";
 
+/// Begins the names of options that are labels.
+pub const LABEL: &str = "label.";
+
 impl TableDef {
+    /// What somebody says of it, by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter().filter_map(|(name, value)| Some((name.strip_prefix(LABEL)?, value.as_str())))
+    }
+
     /// The pipeline of a materialized view, or of the table with its rows.
     pub fn materialized(&self) -> Option<&str> {
         self.properties.get(MATERIALIZED).map(String::as_str)
@@ -164,8 +172,40 @@ impl Names {
         self.schemas.get(&table.schema_name).map(|(schema, _)| schema)
     }
 
-    /// By id.
+    /// By id; who asks for many asks [`TablesById`].
     pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableDef>> {
         self.tables().find(|table| table.id == id)
+    }
+}
+
+/// The tables and views of some names, by what they keep when they are renamed.
+#[derive(Debug)]
+pub struct TablesById {
+    names: Arc<Names>,
+    by_id: HashMap<TableId, Arc<TableDef>>,
+    by_uuid: HashMap<Uuid, TableId>,
+}
+
+impl TablesById {
+    /// Goes through all names once.
+    pub fn new(names: Arc<Names>) -> Self {
+        let by_id = names.tables().map(|table| (table.id, table.clone())).collect();
+        let by_uuid = names.tables().map(|table| (table.uuid, table.id)).collect();
+        Self { names, by_id, by_uuid }
+    }
+
+    /// The names.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// The table of an id.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableDef>> {
+        self.by_id.get(&id)
+    }
+
+    /// The table of a public id.
+    pub fn table_of(&self, uuid: Uuid) -> Option<&Arc<TableDef>> {
+        self.by_uuid.get(&uuid).and_then(|id| self.table_by_id(*id))
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::inner::Inner;
 use crate::sql::{file, head, history, object, producer, verify};
-use crate::{Error, Head, Names};
+use crate::{Error, Head, Names, TablesById};
 
 /// How often the head is asked for when others may write too.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,6 +49,21 @@ pub(crate) async fn names(inner: &Inner, scope: &Scope, at: Txn) -> Result<Arc<N
         memory.note_names(&names);
     }
     Ok(names)
+}
+
+/// The same, by id.
+pub(crate) async fn tables_by_id(inner: &Inner, scope: &Scope, at: Txn) -> Result<Arc<TablesById>, Error> {
+    let names = names(inner, scope, at).await?;
+    let memory = inner.memory(scope.catalog());
+    if let Some(tables) = memory.by_id(&names) {
+        return Ok(tables);
+    }
+    let is_newest = memory.names(names.ddl_txn).is_some_and(|newest| Arc::ptr_eq(&newest, &names));
+    let tables = Arc::new(TablesById::new(names));
+    if is_newest {
+        memory.note_by_id(&tables);
+    }
+    Ok(tables)
 }
 
 pub(crate) fn check_not_future(asked: Txn, head: Txn) -> Result<(), Error> {

@@ -568,6 +568,7 @@ pub(crate) async fn sweep(inner: &Inner, scope: &Scope) -> Result<u64, Error> {
     let swept =
         task::sweep(&mut transaction, scope.catalog(), fence, (newest.txn, inner.clock.now())).await?;
     transaction.commit().await?;
+    inner.memory(scope.catalog()).forget_parts(); // some may have failed
     Ok(swept)
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use cenote_catalog::{
     Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
     MaterializeRequest, Names, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, Schedule,
-    SliceRange, TaskFailure, TaskState, Tick, Wanted,
+    SliceRange, TablesById, TaskFailure, TaskState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -55,7 +55,7 @@ pub trait AssetTasks: Send + Sync {
 
 /// The assets of a tenant as they are now.
 pub(crate) struct Graph {
-    pub(crate) names: Arc<Names>,
+    pub(crate) names: Arc<TablesById>,
     pub(crate) assets: Vec<Asset>,
     /// Of those that are cut.
     pub(crate) cuts: BTreeMap<Uuid, Arc<Cut>>,
@@ -65,7 +65,7 @@ impl Graph {
     pub(crate) async fn load(inner: &Inner, scope: &Scope) -> Result<Self, Error> {
         let catalog = &inner.lake.catalog;
         let head = catalog.head(scope).await?.txn;
-        let (names, assets) = (catalog.names(scope, head).await?, catalog.assets(scope).await?);
+        let (names, assets) = (catalog.tables_by_id(scope, head).await?, catalog.assets(scope).await?);
         let (mut cuts, now) = (BTreeMap::new(), inner.lake.clock.now());
         for asset in &assets {
             if let Some(cut) = inner.cut(scope, asset, now).await? {
@@ -210,7 +210,7 @@ impl Flow {
             });
         }
         let run = catalog.asset_run(scope, run).await?;
-        let names = catalog.names(scope, catalog.head(scope).await?.txn).await?;
+        let names = catalog.tables_by_id(scope, catalog.head(scope).await?.txn).await?;
         let assets = catalog.assets(scope).await?;
         check_may_run(identity, (&names, &assets), run.tasks.iter().map(|task| task.asset))?;
         Ok(Some(Planned {
@@ -354,7 +354,7 @@ fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
 /// `Denied` unless the principal may run all of these assets. One that it may not know is not named.
 fn check_may_run(
     identity: &Identity,
-    (names, assets): (&Names, &[Asset]),
+    (names, assets): (&TablesById, &[Asset]),
     wanted: impl Iterator<Item = Uuid>,
 ) -> Result<(), Error> {
     let wanted: BTreeSet<Uuid> = wanted.collect();

@@ -243,6 +243,14 @@ impl Answer {
     }
 }
 
+/// A body that is written as it stands, without a value in between.
+pub(crate) fn json(body: &impl serde::Serialize) -> Result<Response, Problem> {
+    let bytes = serde_json::to_vec(body).map_err(|error| Problem::internal(format!("answer: {error}")))?;
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
 /// Milliseconds since `began`.
 pub(crate) fn milliseconds(began: Instant) -> f64 {
     (began.elapsed().as_secs_f64() * 1e6).round() / 1e3

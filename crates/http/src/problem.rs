@@ -182,6 +182,10 @@ impl Problem {
             body.insert("hint".into(), hint.as_str().into());
         }
         body.extend(self.members.clone());
+        if is_of_catalog(path) && !body.contains_key("reason") {
+            let sqlstate = self.members.get("sqlstate").and_then(Value::as_str);
+            body.insert("reason".into(), status::reason(self.status, sqlstate.unwrap_or_default()).into());
+        }
         let media_type = if compatible { "application/json" } else { "application/problem+json" };
         let mut response = (self.status, Value::Object(body).to_string()).into_response();
         let headers = response.headers_mut();
@@ -202,6 +206,15 @@ impl Problem {
 const RETRY_EXHAUSTED: Duration = Duration::from_secs(1);
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
+
+/// Paths of what exists: their errors have a reason each.
+fn is_of_catalog(path: &str) -> bool {
+    ["/api/v1/catalogs", "/api/v1/tables"].into_iter().any(|prefix| is_below(path, prefix))
+}
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
@@ -226,8 +239,7 @@ fn is_compatible(path: &str) -> bool {
         "/api/v1/roles",
         "/api/v1/authorize",
     ];
-    let below =
-        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below = |prefix: &str| is_below(path, prefix);
     let foreign = ["/api/v1", "/api/v2", "/api/v3", "/write", "/query", "/ping"];
     foreign.into_iter().any(below) && !OWN.into_iter().any(below)
 }

@@ -11,6 +11,7 @@ pub(crate) fn of(kind: ErrorKind, sqlstate: &str) -> StatusCode {
         (ErrorKind::Denied, _) => StatusCode::FORBIDDEN,
         (ErrorKind::NotFound, "22023") => StatusCode::GONE,
         (ErrorKind::NotFound, _) => StatusCode::NOT_FOUND,
+        (ErrorKind::Conflict, "P0004") => StatusCode::PRECONDITION_FAILED,
         (ErrorKind::Conflict, _) => StatusCode::CONFLICT,
         (ErrorKind::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
         (ErrorKind::Exhausted, "57014") => StatusCode::GATEWAY_TIMEOUT,
@@ -63,6 +64,29 @@ pub(crate) fn own_code(status: StatusCode) -> &'static str {
     }
 }
 
+/// The stable word of `reason` on the paths of what exists.
+pub(crate) fn reason(status: StatusCode, sqlstate: &str) -> &'static str {
+    match (status.as_u16(), sqlstate) {
+        (_, "3D000") => "catalog_not_found",
+        (_, "3F000") => "schema_not_found",
+        (_, "42P01") => "table_not_found",
+        (404, "42703") => "column_not_found",
+        (_, "42P06" | "42P07" | "42701") => "already_exists",
+        (409, "2BP01") => "in_use",
+        (401, _) => "unauthenticated",
+        (403, _) => "denied",
+        (404, _) => "not_found",
+        (409, _) => "conflict",
+        (410, _) => "expired",
+        (412, _) => "changed",
+        (413 | 429 | 507, _) => "limit",
+        (501, _) => "unsupported",
+        (503 | 504, _) => "unavailable",
+        (400..=499, _) => "invalid",
+        _ => "internal",
+    }
+}
+
 /// The phrase of `title`.
 pub(crate) fn title(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or(if status.as_u16() == 499 {
@@ -82,6 +106,7 @@ mod tests {
         assert_eq!(of(ErrorKind::Exhausted, "57014").as_u16(), 504);
         assert_eq!(of(ErrorKind::Exhausted, "53100").as_u16(), 507);
         assert_eq!(of(ErrorKind::Cancelled, "57014").as_u16(), 499);
+        assert_eq!(of(ErrorKind::Conflict, "P0004").as_u16(), 412);
         assert_eq!(of(ErrorKind::NotFound, "42P01").as_u16(), 404);
         assert_eq!(of(ErrorKind::NotFound, "22023").as_u16(), 410);
     }

@@ -49,7 +49,8 @@ pub use script::{
     ScriptColumn, ScriptStatement, ScriptTable, ScriptValue, ScriptWatermark, parse_script, split_script,
 };
 pub use session::{
-    AccessTable, AssetView, PipelineEdit, Session, SessionOptions, TransactionStatus, Upstream,
+    AccessTable, AssetView, ColumnPlace, ColumnSpec, DefaultSpec, ObjectEdit, PipelineEdit, Session,
+    SessionOptions, TableEdit, TableSpec, TransactionStatus, Upstream,
 };
 pub use statement::{Class, Prepared, Replayed};
 pub use statement::{plan_id, view_columns};

@@ -14,6 +14,7 @@ mod grant;
 mod history;
 mod merge;
 mod parameters;
+mod pieces;
 mod pipeline;
 mod prepare;
 mod quote;
@@ -36,6 +37,7 @@ pub(crate) use command::{Characteristics, Command, Show, files_denied, unsupport
 pub(crate) use grant::{Given, GrantStatement, Named, On, Who};
 pub(crate) use history::{At, History};
 pub(crate) use merge::{ALL, NOTHING};
+pub(crate) use pieces::{call_of, partition_of, sort_of, type_of};
 pub(crate) use pipeline::{
     ExplainFormat, Explained, PipelineChange, PipelineStatement, option_value, options,
 };

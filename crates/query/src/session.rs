@@ -4,6 +4,7 @@ mod access;
 mod assets;
 mod audit;
 mod inner;
+mod objects;
 mod pipelines;
 mod rights;
 mod statements;
@@ -26,6 +27,7 @@ use crate::{Bounds, Error, Execution, Prepared};
 
 pub use access::AccessTable;
 pub use assets::{AssetView, Upstream};
+pub use objects::{ColumnPlace, ColumnSpec, DefaultSpec, ObjectEdit, TableEdit, TableSpec};
 pub use pipelines::PipelineEdit;
 
 pub(crate) use inner::Inner;

@@ -35,6 +35,7 @@ impl Step<'_> {
 
     fn said(&self, change: &ObjectChange) -> Option<String> {
         Some(match change {
+            ObjectChange::Expect(_) => return None,
             ObjectChange::CreateSchema { name, .. }
             | ObjectChange::SetSchemaOptions { name, .. }
             | ObjectChange::DropSchema { name, .. } => format!("schema {name}"),

@@ -157,7 +157,8 @@ fn tables_of(names: &Names, commits: &[&Commit]) -> BTreeSet<TableId> {
                 // What is dropped has no name: see `load_dropped`.
                 ObjectChange::CreateSchema { .. }
                 | ObjectChange::SetSchemaOptions { .. }
-                | ObjectChange::UndropTable { .. } => {}
+                | ObjectChange::UndropTable { .. }
+                | ObjectChange::Expect(_) => {}
             }
         }
     }

@@ -10,7 +10,8 @@ use super::world::TableState;
 use crate::conflict::ops;
 use crate::evolution::{check_key, check_partition, check_sort};
 use crate::{
-    AccessChange, Error, FlowChange, GrantTarget, NewTable, ObjectChange, SchemaDef, TableDef, TableKind,
+    AccessChange, Error, Expected, FlowChange, GrantTarget, NewTable, ObjectChange, SchemaDef, TableDef,
+    TableKind,
 };
 
 /// The most columns of a table.
@@ -28,6 +29,7 @@ const FIRST_PARTITION_FIELD: i32 = 1000;
 impl Step<'_> {
     pub(super) fn change_object(&mut self, change: &ObjectChange) -> Result<(), Error> {
         match change {
+            ObjectChange::Expect(expected) => self.expect(expected),
             ObjectChange::CreateSchema { name, if_not_exists } => self.create_schema(name, *if_not_exists),
             ObjectChange::SetSchemaOptions { name, options } => self.set_schema_options(name, options),
             ObjectChange::DropSchema { name, cascade, if_exists } => {
@@ -51,6 +53,21 @@ impl Step<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn expect(&self, expected: &Expected) -> Result<(), Error> {
+        let names = &self.world.names;
+        let (is_so, object) = match expected {
+            Expected::Table { schema, name, begin } => {
+                let same = names.table(schema, name).is_ok_and(|table| table.begin_txn == *begin);
+                (same, format!("{schema}.{name}"))
+            }
+            Expected::Schema(seen) => {
+                let same = names.schema(&seen.name).is_ok_and(|(schema, _)| schema == seen);
+                (same, format!("schema {}", seen.name))
+            }
+        };
+        if is_so { Ok(()) } else { Err(Error::Changed(object)) }
     }
 
     /// The change with the schema that its name means; `None` if it gives somebody what this commit did not make.

@@ -18,7 +18,8 @@ pub(crate) const CODE: Table = Table::new(
         id("first_txn"),
     ],
     &["catalog_id", "code_id"],
-);
+)
+.indexes(&[("first", &["catalog_id", "first_txn"])]);
 
 /// Which column came of which, by the statement.
 pub(crate) const COLUMN_EDGE: Table = Table::new(
@@ -69,4 +70,8 @@ pub(crate) const EDGE: Table = Table::new(
     ],
     &["catalog_id", "edge_id"],
 )
-.indexes(&[("source", &["catalog_id", "source_id"]), ("target", &["catalog_id", "target_id"])]);
+.indexes(&[
+    ("source", &["catalog_id", "source_id"]),
+    ("target", &["catalog_id", "target_id"]),
+    ("last", &["catalog_id", "last_txn"]),
+]);

@@ -1,17 +1,20 @@
 //! Rows of `cn_code`, `cn_node`, `cn_edge`, and of runs that are statements.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use cenote_vocab::{CatalogId, FieldId, Micros, TableId, Txn};
 
 use super::history::{NAME_BYTES_MAX, SQL_BYTES_MAX, cut};
 use super::run::of_one_step;
-use super::{Cell, Database, Failure, Transaction};
+use super::{Cell, Database, Failure, Row, Statement, Transaction};
 use crate::committer::{Tally, TxnRow};
-use crate::lineage::{ColumnEdge, ColumnKind, Graph, LineageEdge, soundness};
+use crate::lineage::{ColumnKind, ColumnLink, EdgeFacts, EdgeLink, Graph, soundness};
 use crate::registry::{CODE, COLUMN_EDGE, EDGE, NODE, RUN};
 use crate::{Error, RunOf};
 
-/// The most edges that are walked at once.
-const EDGES_MAX: i64 = 1_000_000;
+/// Edges that are read at once.
+const EDGES_PER_PAGE: i64 = 20_000;
 
 /// Writes what the commits of a group say about where rows come from: at most five statements, none if nothing was read.
 pub(crate) async fn insert(
@@ -38,16 +41,16 @@ pub(crate) async fn insert(
             vec![
                 catalog.0.into(),
                 (*id).into(),
-                edge.source.as_str().into(),
-                edge.target.as_str().into(),
+                (&*edge.source).into(),
+                (&*edge.target).into(),
                 edge.code.into(),
-                edge.edge_type.as_str().into(),
+                edge.edge_type.into(),
                 edge.first.into(),
                 edge.last.into(),
                 edge.commits.into(),
                 edge.rows_written.into(),
                 edge.run.into(),
-                edge.soundness.as_str().into(),
+                edge.soundness.into(),
             ]
         })
         .collect();
@@ -151,56 +154,116 @@ fn query_cells(
     ])
 }
 
-/// All edges that were there at a transaction. `Limit` if there are too many of them.
+const COLUMNS: &str = "edge_id, source_id, target_id, edge_type, code_id, first_txn, last_txn, commits, rows_written, \
+                       last_run_id, soundness";
+
+/// An edge with its ends.
+type Ends<N, L> = (N, N, L);
+
+/// Some edges, and the id of the last of them; `None` if there are none.
+pub(crate) struct EdgePage {
+    pub(crate) edges: Vec<Ends<Arc<str>, EdgeLink>>,
+    pub(crate) last: Option<[u8; 32]>,
+}
+
+/// The next edges of a catalog in the order of their ids.
 pub(crate) async fn edges(
     database: &Database,
     catalog: CatalogId,
-    at: Txn,
-) -> Result<Vec<LineageEdge>, Failure> {
-    let statement = database
-        .statement(
-            "SELECT source_id, target_id, edge_type, code_id, first_txn, last_txn, commits, rows_written, last_run_id, soundness \
-             FROM cn_edge WHERE catalog_id = ? AND first_txn <= ? ORDER BY source_id, target_id, edge_id LIMIT ?",
-        )
-        .bind(catalog.0)
-        .bind(at)
-        .bind(EDGES_MAX + 1);
-    let mut edges = Vec::new();
-    for mut row in database.query(statement).await? {
-        edges.push(LineageEdge {
-            source: row.text()?,
-            target: row.text()?,
-            edge_type: row.text()?,
-            code: row.optional_bytes()?.and_then(|bytes| bytes.try_into().ok()),
+    after: Option<[u8; 32]>,
+) -> Result<EdgePage, Failure> {
+    let behind = if after.is_some() { " AND edge_id > ?" } else { "" };
+    let text = format!("SELECT {COLUMNS} FROM cn_edge WHERE catalog_id = ?{behind} ORDER BY edge_id LIMIT ?");
+    let statement = database.statement(&text).bind(catalog.0);
+    let statement = match after {
+        Some(after) => statement.bind(after),
+        None => statement,
+    };
+    let mut rows = database.query(statement.bind(EDGES_PER_PAGE)).await?;
+    let mut page = EdgePage { edges: Vec::with_capacity(rows.len()), last: None };
+    let mut decoder = EdgeDecoder::default();
+    for row in &mut rows {
+        page.last = Some(row.array()?);
+        page.edges.push(decoder.edge(row)?);
+    }
+    Ok(page)
+}
+
+/// The edges that commits after a transaction made or met again.
+pub(crate) async fn edges_since(
+    database: &Database,
+    catalog: CatalogId,
+    seen: Txn,
+) -> Result<Vec<Ends<Arc<str>, EdgeLink>>, Failure> {
+    let text = format!("SELECT {COLUMNS} FROM cn_edge WHERE catalog_id = ? AND last_txn > ?");
+    let mut rows = database.query(database.statement(&text).bind(catalog.0).bind(seen)).await?;
+    let mut decoder = EdgeDecoder::default();
+    let edge = |row: &mut Row| {
+        row.array::<32>()?;
+        decoder.edge(row)
+    };
+    Ok(rows.iter_mut().map(edge).collect::<Result<_, _>>()?)
+}
+
+/// Reads edges; what many have in common is there once.
+#[derive(Default)]
+struct EdgeDecoder {
+    codes: HashMap<[u8; 32], Arc<[u8; 32]>>,
+}
+
+impl EdgeDecoder {
+    /// Behind the id.
+    fn edge(&mut self, row: &mut Row) -> Result<Ends<Arc<str>, EdgeLink>, Error> {
+        let (source, target, edge_type) = (row.text()?, row.text()?, row.text()?);
+        let code = row.optional_bytes()?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let code = code.map(|code| self.codes.entry(code).or_insert_with(|| Arc::new(code)).clone());
+        let link = EdgeLink::of(EdgeFacts {
+            edge_type,
+            code,
             first: Txn(row.int()?),
             last: Txn(row.int()?),
             commits: row.int()?,
             rows_written: row.int()?,
             run: row.optional_uuid()?,
             soundness: row.text()?,
-        });
+        })?;
+        Ok((source.into(), target.into(), link))
     }
-    if edges.len() as i64 > EDGES_MAX {
-        return Err(Error::Limit(format!("lineage has more than {EDGES_MAX} edges")).into());
-    }
-    Ok(edges)
 }
 
-/// All edges between columns of codes that were met by a transaction. `Limit` if there are too many of them.
+/// The first edges between columns, each once.
 pub(crate) async fn column_edges(
     database: &Database,
     catalog: CatalogId,
-    at: Txn,
-) -> Result<Vec<ColumnEdge>, Failure> {
-    let statement = database
-        .statement(
-            "SELECT DISTINCT e.source_table_id, e.source_field_id, e.target_table_id, e.target_field_id, e.subtype \
-             FROM cn_column_edge e JOIN cn_code c ON c.catalog_id = e.catalog_id AND c.code_id = e.code_id \
-             WHERE e.catalog_id = ? AND c.first_txn <= ? ORDER BY 1, 2, 3, 4, 5 LIMIT ?",
-        )
-        .bind(catalog.0)
-        .bind(at)
-        .bind(EDGES_MAX + 1);
+    limit: usize,
+) -> Result<Vec<Ends<(TableId, FieldId), ColumnLink>>, Failure> {
+    let text = format!("{} GROUP BY 1, 2, 3, 4, 5 LIMIT ?", column_query("", "MIN(c.first_txn)"));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    decode_columns(database, database.statement(&text).bind(catalog.0).bind(limit)).await
+}
+
+/// The edges between columns of codes that were first met after a transaction.
+pub(crate) async fn column_edges_since(
+    database: &Database,
+    catalog: CatalogId,
+    seen: Txn,
+) -> Result<Vec<Ends<(TableId, FieldId), ColumnLink>>, Failure> {
+    let text = column_query(" AND c.first_txn > ?", "c.first_txn");
+    decode_columns(database, database.statement(&text).bind(catalog.0).bind(seen)).await
+}
+
+fn column_query(only: &str, first: &str) -> String {
+    format!(
+        "SELECT e.source_table_id, e.source_field_id, e.target_table_id, e.target_field_id, e.subtype, {first} \
+         FROM cn_code c JOIN cn_column_edge e ON e.catalog_id = c.catalog_id AND e.code_id = c.code_id \
+         WHERE c.catalog_id = ?{only}"
+    )
+}
+
+async fn decode_columns(
+    database: &Database,
+    statement: Statement,
+) -> Result<Vec<Ends<(TableId, FieldId), ColumnLink>>, Failure> {
     let mut edges = Vec::new();
     for mut row in database.query(statement).await? {
         let source = (TableId(row.int()?), FieldId(row.small()?));
@@ -208,10 +271,7 @@ pub(crate) async fn column_edges(
         let subtype = row.text()?;
         let kind = ColumnKind::of_subtype(&subtype)
             .ok_or_else(|| Error::Corrupt(format!("a subtype {subtype:?} in cn_column_edge")))?;
-        edges.push(ColumnEdge { source, target, kind });
-    }
-    if edges.len() as i64 > EDGES_MAX {
-        return Err(Error::Limit(format!("lineage has more than {EDGES_MAX} edges between columns")).into());
+        edges.push((source, target, ColumnLink { kind, first: Txn(row.int()?) }));
     }
     Ok(edges)
 }

@@ -17,6 +17,7 @@ mod holds;
 mod inline;
 mod layout;
 mod ledger;
+mod lineage;
 mod model;
 mod objects;
 mod pipelines;
@@ -120,6 +121,9 @@ macro_rules! all_promises {
             ledger::epochs_are_found_by_transaction,
             ledger::old_epochs_leave_the_log_but_stay_applied,
             ledger::who_loses_the_lease_commits_nothing,
+            lineage::the_graph_in_memory_follows_every_commit,
+            lineage::columns_are_walked_as_they_were_at_a_transaction,
+            objects::a_commit_that_expects_another_object_is_refused_whole,
             objects::names_are_taken_once,
             objects::schemas_are_dropped_with_their_tables_only_by_cascade,
             objects::or_replace_takes_the_name_over,

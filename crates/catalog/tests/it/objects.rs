@@ -1,6 +1,6 @@
 //! Schemas, tables, views.
 
-use cenote_catalog::{Alter, Commit, Error, ObjectChange, Op, ReadSet, TableChange, TableKind};
+use cenote_catalog::{Alter, Commit, Error, Expected, ObjectChange, Op, ReadSet, TableChange, TableKind};
 use cenote_vocab::{ErrorKind, Fault, TableSchema, Txn};
 
 use crate::fixture::Fixture;
@@ -163,4 +163,42 @@ pub(crate) async fn options_are_set_and_taken_off(fixture: Fixture) {
     assert_eq!(def.properties.get("dedup").map(String::as_str), Some("last"));
     assert_eq!(def.properties.get("retention"), None);
     assert_eq!(def.schema.no, 1);
+}
+
+pub(crate) async fn a_commit_that_expects_another_object_is_refused_whole(fixture: Fixture) {
+    let table = fixture.create("cpu").await;
+    let seen = fixture.by_id(table).await;
+    let expect = || {
+        ObjectChange::Expect(Box::new(Expected::Table {
+            schema: "default".into(),
+            name: "cpu".into(),
+            begin: seen.begin_txn,
+        }))
+    };
+    let rename = |name: &str| ObjectChange::RenameTable { table, schema: None, name: name.into() };
+    fixture.append(table, 3).await;
+    let changes = vec![expect(), rename("cpus"), rename("cpu")];
+    fixture
+        .catalog
+        .apply(Commit { objects: changes, ..fixture.commit() })
+        .await
+        .expect("rows do not change what it is");
+    assert_ne!(fixture.by_id(table).await.begin_txn, seen.begin_txn);
+    let changes = vec![create_schema("app"), expect(), rename("cpus")];
+    let refused = fixture.catalog.apply(Commit { objects: changes, ..fixture.commit() }).await;
+    assert!(matches!(refused, Err(Error::Changed(_))), "{refused:?}");
+    assert!(fixture.catalog.schema_id(&fixture.scope, "app").await.expect("read").is_none(), "nothing of it");
+    let names = fixture.catalog.names(&fixture.scope, fixture.head().await).await.expect("names");
+    let schema = names.schema("default").expect("there").0.clone();
+    let expect = || ObjectChange::Expect(Box::new(Expected::Schema(schema.clone())));
+    let options = |value: &str| ObjectChange::SetSchemaOptions {
+        name: "default".into(),
+        options: [("retention".to_owned(), Some(value.to_owned()))].into(),
+    };
+    let change = |value| Commit { objects: vec![expect(), options(value)], ..fixture.commit() };
+    fixture.catalog.apply(change("90d")).await.expect("as it was seen");
+    assert!(matches!(fixture.catalog.apply(change("30d")).await, Err(Error::Changed(_))));
+    let head = fixture.head().await;
+    let nothing = fixture.change_object(ObjectChange::Expect(Box::new(Expected::Schema(schema)))).await;
+    assert!(nothing.is_err() && fixture.head().await == head);
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use arrow::array::AsArray as _;
 use cenote_catalog::{
     Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, ColumnEdge, ColumnKind,
-    Commit, Error, Facts, FlowChange, Input, Kept, LetGo, Made, NewAssetRun, NewTask, ObjectChange, Op,
-    Partitioning, PartsOf, Period, ReadSet, Recipe, RerunKind, RunFilter, RunOf, Severity, StagedRows,
-    TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE,
+    Commit, Direction, Error, Facts, FlowChange, Input, Kept, LetGo, Made, NewAssetRun, NewTask,
+    ObjectChange, Op, Partitioning, PartsOf, Period, ReadSet, Recipe, RerunKind, RunFilter, RunOf, Severity,
+    StagedRows, TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE, WalkRequest, WalkedEdge,
 };
 use cenote_vocab::{FieldId, Ids, TableId, Txn};
 use uuid::Uuid;
@@ -329,9 +329,15 @@ pub(crate) async fn a_success_is_one_commit_with_its_rows_lineage_and_results(fi
     let success = parts[0].success.as_ref().expect("a success");
     assert_eq!((parts[0].key.as_str(), success.txn, success.run), (WHOLE, committed.txn, task.run));
     assert_eq!(success.inputs, BTreeMap::from([(raw, snapshot)]));
-    let edges = fixture.catalog.lineage(&fixture.scope, committed.txn).await.expect("read");
-    let [edge] = edges.as_slice() else { panic!("{edges:?}") };
-    assert_eq!((edge.source.clone(), edge.target.clone()), (raw.to_string(), a.table.to_string()));
+    let asked = WalkRequest {
+        at: committed.txn,
+        directions: vec![Direction::Upstream, Direction::Downstream],
+        depth: 9,
+        nodes_max: 9,
+    };
+    let walk = fixture.catalog.walk_lineage(&fixture.scope, &a.table.to_string(), asked).await.expect("read");
+    let [WalkedEdge { edge, .. }] = walk.edges.as_slice() else { panic!("{walk:?}") };
+    assert_eq!((&*edge.source, &*edge.target), (raw.to_string().as_str(), a.table.to_string().as_str()));
     assert_eq!((edge.commits, edge.rows_written, edge.run), (1, 5, Some(task.run)));
     assert_eq!(texts(&fixture, "flow.check_results", "value").await, [Some("0".to_owned())]);
     assert_eq!(texts(&fixture, "flow.assets", "status").await, [Some("fresh".to_owned())]);

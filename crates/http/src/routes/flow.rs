@@ -13,6 +13,8 @@ mod shape;
 use cenote_query::{Bounds, Error, Session, quote};
 use futures::TryStreamExt;
 
+pub(super) use sent::snake;
+
 use super::write_options::idempotency_key;
 use crate::app::App;
 use crate::call::Call;

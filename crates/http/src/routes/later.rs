@@ -96,8 +96,11 @@ const LATER: &[(&str, &str)] = &[
     ("/api/v1/quotas/{*rest}", "quotas"),
     ("/api/v1/cluster", "the cluster"),
     ("/api/v1/cluster/{*rest}", "the cluster"),
-    ("/api/v1/catalogs", "catalogs over HTTP"),
-    ("/api/v1/catalogs/{*rest}", "catalogs over HTTP"),
+    ("/api/v1/namespaces", "namespaces"),
+    ("/api/v1/namespaces/{*rest}", "namespaces"),
+    ("/api/v1/workspaces", "workspaces"),
+    ("/api/v1/workspaces/{*rest}", "workspaces"),
+    ("/api/v1/catalog/inventory", "the inventory"),
 ];
 
 /// The routes, with those of [`LATER`].

@@ -1,18 +1,22 @@
 //! Where rows and columns come from, and where they go: the graph that commits have made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use cenote_catalog::{
-    ColumnEdge, Direction, LineageEdge, Names, Privilege, TableDef, Walk, WalkedEdge, node_kind, node_name,
-    walk,
+    ColumnEdge, Direction, LineageEdge, Privilege, TableDef, TablesById, Walk, WalkRequest, WalkedEdge,
+    node_kind, node_name,
 };
 use cenote_vocab::{FieldId, TableId, Txn};
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::tables::find;
+use crate::answer;
 use crate::app::App;
 use crate::call::Call;
 use crate::parameters::instant;
@@ -46,40 +50,102 @@ pub(super) async fn graph(
     State(app): State<App>,
     Path(table): Path<String>,
     call: Call,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let asked = Asked::of(&call, &["columns", "max_nodes"])?;
     let nodes_max = call.parameters.number("max_nodes")?.unwrap_or(NODES_MAX);
     if !(1..=NODES_MAX).contains(&nodes_max) {
         return Err(Problem::bad_request(format!("max_nodes is from 1 to {NODES_MAX} (lineage_nodes_max)")));
     }
     let with_columns = call.parameters.flag("columns")?.unwrap_or(false);
-    let (table, at, names) = found(&app, &call, &table).await?;
+    let (table, at, tables) = found(&app, &call, &table).await?;
     let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
-    let edges = catalog.lineage(scope, at).await?;
     let start = table.id.to_string();
-    let max = usize::try_from(nodes_max).unwrap_or(usize::MAX);
-    let walked = walk(&edges, &start, &asked.directions, asked.depth, max);
-    let mut shown = Shown { names: &names, call: &call, hidden: BTreeMap::new() };
-    let of = |direction| walked.edges.iter().filter(move |met| met.direction == direction);
-    let mut answer = json!({
-        "table_id": table.uuid.to_string(),
-        "txn": at.0,
-        "upstream": of(Direction::Upstream).map(|met| shown.edge(met)).collect::<Vec<_>>(),
-        "downstream": of(Direction::Downstream).map(|met| shown.edge(met)).collect::<Vec<_>>(),
-        "nodes": hops(&walked, &start).iter().map(|(node, hop)| shown.node(node, *hop)).collect::<Vec<_>>(),
-        "truncated": walked.truncated,
-    });
-    if with_columns {
-        let pairs: BTreeSet<(&str, &str)> =
-            walked.edges.iter().map(|met| (met.edge.source.as_str(), met.edge.target.as_str())).collect();
-        let columns = catalog.column_lineage(scope, at).await?;
-        let columns = columns.iter().filter(|edge| {
-            let ends = (edge.source.0.to_string(), edge.target.0.to_string());
-            pairs.contains(&(ends.0.as_str(), ends.1.as_str()))
-        });
-        answer["columns"] = columns.map(|edge| shown.column_edge(edge)).collect();
+    let walked = catalog.walk_lineage(scope, &start, asked.request(at, nodes_max)).await?;
+    let mut shown = Shown { tables: &tables, call: &call, hidden: BTreeMap::new() };
+    let ends = shown.ends(&walked);
+    let of = |direction| {
+        let edges = walked.edges.iter().zip(&ends).filter(move |(met, _)| met.direction == direction);
+        edges.map(|(met, (source, target))| shown_edge(met, source, target)).collect::<Vec<_>>()
+    };
+    let (upstream, downstream) = (of(Direction::Upstream), of(Direction::Downstream));
+    let nodes = hops(&walked, &start).into_iter().map(|(node, hop)| shown.node(node, hop)).collect();
+    let columns = match with_columns {
+        false => None,
+        true => {
+            let pair = |met: &WalkedEdge<LineageEdge>| {
+                Some((TableId(met.edge.source.parse().ok()?), TableId(met.edge.target.parse().ok()?)))
+            };
+            let pairs: BTreeSet<(TableId, TableId)> = walked.edges.iter().filter_map(pair).collect();
+            let columns = catalog.columns_between(scope, at, pairs).await?;
+            Some(columns.iter().map(|edge| shown.column_edge(edge)).collect())
+        }
+    };
+    let truncated = walked.truncated;
+    Graph { table_id: table.uuid.to_string(), txn: at.0, upstream, downstream, nodes, truncated, columns }
+        .answer()
+}
+
+/// The answer, written as it stands: a value in between takes as long as the walk.
+#[derive(Serialize)]
+struct Graph<'a> {
+    table_id: String,
+    txn: i64,
+    upstream: Vec<ShownEdge<'a>>,
+    downstream: Vec<ShownEdge<'a>>,
+    nodes: Vec<ShownNode>,
+    truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<Value>>,
+}
+
+impl Graph<'_> {
+    fn answer(&self) -> Result<Response, Problem> {
+        answer::json(self)
     }
-    Ok(Json(answer))
+}
+
+#[derive(Serialize)]
+struct ShownEdge<'a> {
+    source: &'a str,
+    target: &'a str,
+    edge_type: &'static str,
+    soundness: &'static str,
+    code_id: Option<String>,
+    first_txn: i64,
+    last_txn: i64,
+    commits: i64,
+    rows_written: i64,
+    last_run_id: Option<String>,
+    hop: u32,
+}
+
+#[derive(Serialize)]
+struct ShownNode {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    hop: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hidden: bool,
+}
+
+fn shown_edge<'a>(met: &WalkedEdge<LineageEdge>, source: &'a str, target: &'a str) -> ShownEdge<'a> {
+    let edge = &met.edge;
+    ShownEdge {
+        source,
+        target,
+        edge_type: edge.edge_type,
+        soundness: edge.soundness,
+        code_id: edge.code.map(hex::encode),
+        first_txn: edge.first.0,
+        last_txn: edge.last.0,
+        commits: edge.commits,
+        rows_written: edge.rows_written,
+        last_run_id: edge.run.map(|run| run.to_string()),
+        hop: met.hop,
+    }
 }
 
 /// The columns around one column: what it came of, or what a change of it touches.
@@ -103,15 +169,15 @@ pub(super) async fn column(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     let asked = Asked::of(&call, &[])?;
-    let (table, at, names) = found(&app, &call, &table).await?;
+    let (table, at, tables) = found(&app, &call, &table).await?;
     let field = table.schema.field(&column).ok_or_else(|| {
         let text = format!("column \"{column}\" does not exist in {}", table.full_name());
         Problem::not_found(text).with("sqlstate", "42703")
     })?;
-    let edges = app.services()?.catalog.column_lineage(&call.identity.scope, at).await?;
-    let max = usize::try_from(NODES_MAX).unwrap_or(usize::MAX);
-    let walked = walk(&edges, &(table.id, field.id), &asked.directions, asked.depth, max);
-    let mut shown = Shown { names: &names, call: &call, hidden: BTreeMap::new() };
+    let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
+    let start = (table.id, field.id);
+    let walked = catalog.walk_columns(scope, start, asked.request(at, NODES_MAX)).await?;
+    let mut shown = Shown { tables: &tables, call: &call, hidden: BTreeMap::new() };
     let mut of = |direction| -> Vec<Value> {
         let met = walked.edges.iter().filter(|met| met.direction == direction);
         met.map(|met| {
@@ -155,14 +221,15 @@ impl Asked {
         let depth = depth.ok_or_else(|| Problem::bad_request(format!("depth is from 1 to {DEPTH_MAX}")))?;
         Ok(Self { directions, depth })
     }
+
+    fn request(&self, at: Txn, nodes_max: u64) -> WalkRequest {
+        let nodes_max = usize::try_from(nodes_max).unwrap_or(usize::MAX);
+        WalkRequest { at, directions: self.directions.clone(), depth: self.depth, nodes_max }
+    }
 }
 
-/// The table, the transaction that is asked about, and the names of now.
-async fn found(
-    app: &App,
-    call: &Call,
-    path: &str,
-) -> Result<(std::sync::Arc<TableDef>, Txn, std::sync::Arc<Names>), Problem> {
+/// The table, the transaction that is asked about, and the tables of now.
+async fn found(app: &App, call: &Call, path: &str) -> Result<(Arc<TableDef>, Txn, Arc<TablesById>), Problem> {
     let table = find(app, call, path, Privilege::Select).await?;
     let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
     let head = catalog.head(scope).await?.txn;
@@ -177,15 +244,15 @@ async fn found(
         let text = format!("transaction {at} is not there; the newest is {head}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, text).with("sqlstate", "22023"));
     }
-    Ok((table, at, catalog.names(scope, head).await?))
+    Ok((table, at, catalog.tables_by_id(scope, head).await?))
 }
 
 /// How far each node is from the beginning, at least.
-fn hops(walked: &Walk<LineageEdge>, start: &str) -> BTreeMap<String, u32> {
-    let mut hops = BTreeMap::from([(start.to_owned(), 0)]);
+fn hops<'a>(walked: &'a Walk<LineageEdge>, start: &'a str) -> BTreeMap<&'a str, u32> {
+    let mut hops = BTreeMap::from([(start, 0)]);
     for met in &walked.edges {
-        for node in [&met.edge.source, &met.edge.target] {
-            let hop = hops.entry(node.clone()).or_insert(met.hop);
+        for node in [&*met.edge.source, &*met.edge.target] {
+            let hop = hops.entry(node).or_insert(met.hop);
             *hop = met.hop.min(*hop);
         }
     }
@@ -194,7 +261,7 @@ fn hops(walked: &Walk<LineageEdge>, start: &str) -> BTreeMap<String, u32> {
 
 /// What the caller may see of nodes.
 struct Shown<'a> {
-    names: &'a Names,
+    tables: &'a TablesById,
     call: &'a Call,
     /// Opaque ids of nodes without a name.
     hidden: BTreeMap<String, String>,
@@ -203,7 +270,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     /// Its id and name; a node that the caller may not read has an id of this answer, and no name.
     fn id(&mut self, node: &str) -> (String, Option<String>) {
-        match node_name(self.names, &self.call.identity, node) {
+        match node_name(self.tables, &self.call.identity, node) {
             Some(name) => (node.to_owned(), Some(name)),
             None => {
                 let next = format!("hidden-{}", self.hidden.len() + 1);
@@ -212,28 +279,25 @@ impl Shown<'_> {
         }
     }
 
-    fn node(&mut self, node: &str, hop: u32) -> Value {
-        match self.id(node) {
-            (id, Some(name)) => json!({"id": id, "name": name, "kind": node_kind(node), "hop": hop}),
-            (id, None) => json!({"id": id, "hop": hop, "hidden": true}),
-        }
+    /// The ids of both ends of each edge; upstream edges come first, so hidden nodes are numbered as they are shown.
+    fn ends(&mut self, walked: &Walk<LineageEdge>) -> Vec<(Arc<str>, Arc<str>)> {
+        let mut known: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        let mut id = |node: &Arc<str>| {
+            let known = known.entry(node.clone());
+            known
+                .or_insert_with(|| match self.id(node) {
+                    (_, Some(_)) => node.clone(),
+                    (hidden, None) => hidden.into(),
+                })
+                .clone()
+        };
+        walked.edges.iter().map(|met| (id(&met.edge.source), id(&met.edge.target))).collect()
     }
 
-    fn edge(&mut self, met: &WalkedEdge<LineageEdge>) -> Value {
-        let edge = &met.edge;
-        json!({
-            "source": self.id(&edge.source).0,
-            "target": self.id(&edge.target).0,
-            "edge_type": edge.edge_type,
-            "soundness": edge.soundness,
-            "code_id": edge.code.map(hex::encode),
-            "first_txn": edge.first.0,
-            "last_txn": edge.last.0,
-            "commits": edge.commits,
-            "rows_written": edge.rows_written,
-            "last_run_id": edge.run.map(|run| run.to_string()),
-            "hop": met.hop,
-        })
+    fn node(&mut self, node: &str, hop: u32) -> ShownNode {
+        let (id, name) = self.id(node);
+        let (hidden, kind) = (name.is_none(), name.is_some().then(|| node_kind(node)));
+        ShownNode { id, name, kind, hop, hidden }
     }
 
     fn column_edge(&mut self, edge: &ColumnEdge) -> Value {
@@ -248,7 +312,7 @@ impl Shown<'_> {
     fn column(&mut self, (table, field): (TableId, FieldId)) -> Value {
         let (id, name) = self.id(&table.to_string());
         let Some(name) = name else { return json!({"table": id, "hidden": true}) };
-        let known = self.names.table_by_id(table).and_then(|known| known.schema.field_by_id(field));
+        let known = self.tables.table_by_id(table).and_then(|known| known.schema.field_by_id(field));
         let column = known.map_or_else(|| format!("dropped column {field}"), |field| field.name.clone());
         json!({"table": id, "table_name": name, "column": column})
     }

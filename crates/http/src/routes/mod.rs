@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod browser;
+mod catalogs;
 mod changes;
 mod commits;
 mod databases;
@@ -152,6 +153,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(databases::list, databases::create))
         .routes(routes!(databases::one, databases::delete))
         .routes(routes!(databases::measurements))
+        .routes(routes!(catalogs::list, catalogs::create))
+        .routes(routes!(catalogs::one, catalogs::change, catalogs::delete))
+        .routes(routes!(catalogs::schemas::list, catalogs::schemas::create))
+        .routes(routes!(catalogs::schemas::one, catalogs::schemas::change, catalogs::schemas::delete))
+        .routes(routes!(catalogs::tables::list, catalogs::tables::create))
+        .routes(routes!(catalogs::tables::one, catalogs::tables::change, catalogs::tables::delete))
+        .routes(routes!(catalogs::tables::undrop))
+        .routes(routes!(catalogs::tables::all))
         .routes(routes!(search::search))
         .routes(routes!(lineage::graph))
         .routes(routes!(lineage::column))

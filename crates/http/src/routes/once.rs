@@ -36,8 +36,15 @@ pub(super) struct Once<'a> {
     app: &'a App,
     call: &'a Call,
     key: Option<Key>,
-    /// Of a text of SQL: how many there are.
-    statements: usize,
+    told: Told,
+}
+
+/// What a commit tells by itself whose answer was lost.
+enum Told {
+    /// Of a text of so many statements: that they were done.
+    Statements(usize),
+    /// The status, and what was asked for.
+    Object(StatusCode, Value),
 }
 
 /// A key, and what is asked under it.
@@ -81,7 +88,7 @@ struct Known {
 impl<'a> Once<'a> {
     /// The request for `what` (method and path) with this body.
     pub(super) fn of(app: &'a App, call: &'a Call, what: &str, body: &Value) -> Result<Self, Problem> {
-        let mut once = Self { app, call, key: None, statements: 0 };
+        let mut once = Self { app, call, key: None, told: Told::Statements(0) };
         let Some(text) = idempotency_key(&call.headers)? else { return Ok(once) };
         let database = selected(&call.headers, &call.parameters)?.unwrap_or_default();
         let mut hash = Sha256::new();
@@ -97,7 +104,12 @@ impl<'a> Once<'a> {
 
     /// The same, of a text of so many statements.
     pub(super) fn of_statements(self, statements: usize) -> Self {
-        Self { statements, ..self }
+        Self { told: Told::Statements(statements), ..self }
+    }
+
+    /// The same, of a change of an object.
+    pub(super) fn of_object(self, status: StatusCode, object: Value) -> Self {
+        Self { told: Told::Object(status, object), ..self }
     }
 
     /// The key, and what the commit is to keep beside it while its answer is not known.
@@ -121,7 +133,7 @@ impl<'a> Once<'a> {
             if tokio::time::timeout_at(until, kept).await.is_ok() {
                 continue;
             }
-            let answer = Answer { status: 200, body: self.told(known.txn) };
+            let answer = self.told(known.txn);
             self.keep(key, &known.state, answer).await?; // another may have been first: then its answer is found
         }
     }
@@ -151,19 +163,18 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// The answer to a request that was done just now: `body` if it is the one that committed, else what that one answers. `None`
+    /// The answer to a request that was done just now: this one if it is the one that committed, else what that one answers. `None`
     /// if nothing was committed under the key.
-    pub(super) async fn settle(&self, body: &str) -> Result<Option<Response>, Problem> {
+    pub(super) async fn settle(&self, status: StatusCode, body: &str) -> Result<Option<Response>, Problem> {
         let Some(key) = &self.key else { return Ok(None) };
         let Some(known) = self.known(key).await? else { return Ok(None) };
         if known.state != key.kept(None) {
             return self.answered().await; // a twin committed: this one only saw that it had
         }
-        let short = body.len() <= ANSWER_BYTES_MAX;
-        let kept = if short { body.to_owned() } else { self.told(known.txn) };
-        let answer = Answer { status: 200, body: kept };
+        let whole = || Answer { status: status.as_u16(), body: body.to_owned() };
+        let answer = if body.len() <= ANSWER_BYTES_MAX { whole() } else { self.told(known.txn) };
         if self.keep(key, &known.state, answer).await? {
-            return Ok(Some(respond(Answer { status: 200, body: body.to_owned() }, known.txn, false)));
+            return Ok(Some(respond(whole(), known.txn, false)));
         }
         self.answered().await // one who waited too long told what the commit tells
     }
@@ -189,10 +200,20 @@ impl<'a> Once<'a> {
         Ok(is_first)
     }
 
-    /// What a commit tells by itself whose answer was lost.
-    fn told(&self, txn: Txn) -> String {
-        let result = json!({"command": null, "row_count": 0, "rows_affected": null, "txn": txn.0});
-        json!({"success": true, "results": vec![result; self.statements]}).to_string()
+    fn told(&self, txn: Txn) -> Answer {
+        match &self.told {
+            Told::Statements(statements) => {
+                let result = json!({"command": null, "row_count": 0, "rows_affected": null, "txn": txn.0});
+                let body = json!({"success": true, "results": vec![result; *statements]});
+                Answer { status: 200, body: body.to_string() }
+            }
+            Told::Object(StatusCode::NO_CONTENT, _) => Answer { status: 204, body: String::new() },
+            Told::Object(status, object) => {
+                let mut told = object.clone();
+                told["txn"] = txn.0.into();
+                Answer { status: status.as_u16(), body: told.to_string() }
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use cenote_query::{Error, Session, TransactionStatus};
 use cenote_vocab::ErrorKind;
 use futures::StreamExt;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::once::Once;
@@ -101,7 +101,7 @@ pub(super) async fn run(State(app): State<App>, call: Call, body: Body) -> Resul
     results.extend_from_slice(&tail.to_string().as_bytes()[1..]);
     if once.key().is_some()
         && let Ok(text) = std::str::from_utf8(&results)
-        && let Some(settled) = once.settle(text).await?
+        && let Some(settled) = once.settle(StatusCode::OK, text).await?
     {
         return Ok(settled);
     }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use cenote_catalog::{Pipeline, Privilege, TableDef, TableKind};
+use cenote_catalog::{LABEL, Pipeline, Privilege, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Fault};
 use serde_json::{Value, json};
 
@@ -20,10 +20,10 @@ use crate::problem::Problem;
 /// Found objects of an answer, if nothing else is asked; most of them.
 const LIMIT: u64 = 20;
 const LIMIT_MAX: u64 = 100;
+/// Found objects that are kept besides those of the page before the worst are let go.
+const KEPT_BESIDES: usize = 64;
 /// Bytes of `q`.
 const TEXT_MAX: usize = 256;
-/// Begins the names of a pipeline's options that only say something about it.
-const LABEL: &str = "label.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -109,15 +109,12 @@ pub(super) async fn search(State(app): State<App>, call: Call) -> Result<Json<Va
     }
     let after = call.parameters.first(&["cursor"]).map(place).transpose()?;
 
-    let mut found = Search { wanted, kinds, found: Vec::new() };
-    found.tables(&app, &call).await?;
-    found.others(&app, &call).await?;
-    let mut found = found.found;
-    found.sort_by(|a, b| a.order().cmp(&b.order()));
-    if let Some((score, name, kind, id)) = &after {
-        found.retain(|object| object.order() > (*score, name.as_str(), *kind, id.as_str()));
-    }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut search = Search { wanted, kinds, after, limit, found: Vec::new(), worst: None };
+    search.tables(&app, &call).await?;
+    search.others(&app, &call).await?;
+    let mut found = search.found;
+    found.sort_by(|a, b| a.order().cmp(&b.order()));
     let next = (found.len() > limit).then(|| found[limit - 1].cursor());
     let results: Vec<Value> = found.iter().take(limit).map(Found::shown).collect();
     Ok(Json(json!({"results": results, "next_cursor": next})))
@@ -149,7 +146,13 @@ fn place(cursor: &str) -> Result<(u64, String, Kind, String), Problem> {
 struct Search {
     wanted: Wanted,
     kinds: Vec<Kind>,
+    /// What is found stands behind this place.
+    after: Option<(u64, String, Kind, String)>,
+    limit: usize,
+    /// The best so far, and some more.
     found: Vec<Found>,
+    /// Once there are enough: score and name behind which nothing is of the page.
+    worst: Option<(u64, String)>,
 }
 
 impl Search {
@@ -157,11 +160,33 @@ impl Search {
         self.kinds.contains(&kind)
     }
 
-    fn look(&mut self, kind: Kind, id: impl FnOnce() -> String, path: &str, parts: &[(Part, &str)]) {
+    /// Keeps the object if it may be of the page. Of what does not match nothing is made but the comparison.
+    fn look(
+        &mut self,
+        kind: Kind,
+        id: impl FnOnce() -> String,
+        path: impl FnOnce() -> String,
+        parts: &[(Part, &str)],
+    ) {
         let Some((score, matched)) = self.wanted.score(parts) else { return };
-        let name = parts.first().map(|(_, name)| (*name).to_owned()).unwrap_or_default();
+        let name = parts.first().map_or("", |(_, name)| *name);
+        let rank = (u64::MAX - score.to_bits(), name);
+        if self.worst.as_ref().is_some_and(|(score, name)| rank > (*score, name.as_str())) {
+            return;
+        }
         let matched = matched.into_iter().map(|(part, text)| (part, text.to_owned())).collect();
-        self.found.push(Found { kind, id: id(), name, path: path.to_owned(), matched, score });
+        let found = Found { kind, id: id(), name: name.to_owned(), path: path(), matched, score };
+        if let Some((score, name, kind, id)) = &self.after
+            && found.order() <= (*score, name.as_str(), *kind, id.as_str())
+        {
+            return;
+        }
+        self.found.push(found);
+        if self.found.len() > 2 * self.limit + KEPT_BESIDES {
+            self.found.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+            self.found.truncate(self.limit + 1);
+            self.worst = self.found.last().map(|last| (last.order().0, last.name.clone()));
+        }
     }
 
     /// Schemas, tables, views and their columns that the caller may know of.
@@ -169,7 +194,8 @@ impl Search {
         let (names, _) = names(app.services()?, call).await?;
         for (name, (schema, tables)) in &names.schemas {
             if self.wants(Kind::Schema) && call.identity.allows(Privilege::Use, name, None) {
-                self.look(Kind::Schema, || schema.uuid.to_string(), name, &[(Part::Name, name.as_str())]);
+                let part = [(Part::Name, name.as_str())];
+                self.look(Kind::Schema, || schema.uuid.to_string(), || name.clone(), &part);
             }
             for table in tables.values().filter(|table| !is_hidden(table)) {
                 if call.identity.allows(Privilege::Use, name, Some(&table.name)) {
@@ -181,21 +207,24 @@ impl Search {
     }
 
     fn table(&mut self, table: &TableDef) {
-        let (uuid, path) = (table.uuid, table.full_name());
+        let uuid = table.uuid;
         if self.wants(Kind::Table) {
+            let labels: Vec<String> =
+                table.labels().map(|(label, value)| format!("{label} {value}")).collect();
             let mut parts = vec![(Part::Name, table.name.as_str())];
             parts.extend(table.schema.fields.iter().map(|field| (Part::Column, field.name.as_str())));
             parts.extend(table.comment.iter().map(|comment| (Part::Description, comment.as_str())));
-            self.look(Kind::Table, || uuid.to_string(), &path, &parts);
+            parts.extend(labels.iter().map(|label| (Part::Label, label.as_str())));
+            self.look(Kind::Table, || uuid.to_string(), || table.full_name(), &parts);
         }
         if self.wants(Kind::Column) {
             for field in &table.schema.fields {
-                let mut parts = vec![(Part::Name, field.name.as_str())];
-                parts.extend(field.comment.iter().map(|comment| (Part::Description, comment.as_str())));
+                let comment = field.comment.as_deref().unwrap_or_default();
+                let parts = [(Part::Name, field.name.as_str()), (Part::Description, comment)];
                 self.look(
                     Kind::Column,
                     || format!("{uuid}/{}", field.id),
-                    &format!("{path}.{}", field.name),
+                    || format!("{}.{}", table.full_name(), field.name),
                     &parts,
                 );
             }
@@ -208,7 +237,8 @@ impl Search {
         if self.wants(Kind::Job) {
             let jobs = services.catalog.jobs(&call.identity.scope).await?;
             for job in jobs.iter().filter(|job| knows(call, job)) {
-                self.look(Kind::Job, || job.id.to_string(), &job.name, &[(Part::Name, job.name.as_str())]);
+                let part = [(Part::Name, job.name.as_str())];
+                self.look(Kind::Job, || job.id.to_string(), || job.name.clone(), &part);
             }
         }
         if self.wants(Kind::Pipeline) {
@@ -233,7 +263,7 @@ impl Search {
             labels.map(|(option, value)| format!("{} {value}", &option[LABEL.len()..])).collect();
         let mut parts = vec![(Part::Name, pipeline.name.as_str())];
         parts.extend(labels.iter().map(|label| (Part::Label, label.as_str())));
-        self.look(Kind::Pipeline, || pipeline.id.to_string(), &pipeline.full_name(), &parts);
+        self.look(Kind::Pipeline, || pipeline.id.to_string(), || pipeline.full_name(), &parts);
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) async fn find(
     path: &str,
     privilege: Privilege,
 ) -> Result<Arc<TableDef>, Problem> {
-    let (names, _) = names(app.services()?, call).await?;
+    let services = app.services()?;
+    let (names, at) = names(services, call).await?;
     let allowed =
         |table: &TableDef, privilege| call.identity.allows(privilege, &table.schema_name, Some(&table.name));
     let known = |table: &TableDef| table.kind == TableKind::Table && allowed(table, Privilege::Use);
@@ -27,15 +28,19 @@ pub(super) async fn find(
     let database =
         database.as_deref().or(call.identity.token.default_database.as_deref()).unwrap_or("default");
     let named = |schema: &str, name: &str| {
-        names.tables().find(|table| table.schema_name == schema && table.name == name && known(table))
+        let (_, tables) = names.schemas.get(schema)?;
+        tables.get(name).filter(|table| known(table)).cloned()
     };
     let found = match path.parse::<Uuid>() {
-        Ok(id) => names.tables().find(|table| table.uuid == id && known(table)),
+        Ok(id) => {
+            let tables = services.catalog.tables_by_id(&call.identity.scope, at).await?;
+            tables.table_of(id).filter(|table| known(table)).cloned()
+        }
         Err(_) => named(database, path)
             .or_else(|| path.split_once('.').and_then(|(schema, name)| named(schema, name))),
     };
     match found {
-        Some(table) if allowed(table, privilege) => Ok(table.clone()),
+        Some(table) if allowed(&table, privilege) => Ok(table),
         Some(table) => Err(Problem::denied(privilege, Object::Table(&table.schema_name, &table.name))),
         None => Err(Problem::not_found(format!("table \"{path}\" does not exist")).with("sqlstate", "42P01")),
     }

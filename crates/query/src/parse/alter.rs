@@ -51,20 +51,45 @@ pub(crate) struct NewColumn {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
     Add(Box<NewColumn>),
-    Drop { path: Vec<Ident>, if_exists: bool },
-    Rename { path: Vec<Ident>, to: Ident },
+    Drop {
+        path: Vec<Ident>,
+        if_exists: bool,
+    },
+    Rename {
+        path: Vec<Ident>,
+        to: Ident,
+    },
     RenameTo(Vec<Ident>),
     SetSchema(Ident),
-    SetType { path: Vec<Ident>, field_type: FieldType },
+    SetType {
+        path: Vec<Ident>,
+        field_type: FieldType,
+    },
     SetNotNull(Vec<Ident>),
     DropNotNull(Vec<Ident>),
-    SetDefault { path: Vec<Ident>, value: Option<Box<Expr>> },
-    Move { path: Vec<Ident>, position: Position },
+    SetDefault {
+        path: Vec<Ident>,
+        value: Option<Box<Expr>>,
+    },
+    Move {
+        path: Vec<Ident>,
+        position: Position,
+    },
     SetPartition(Vec<PartitionItem>),
     SetSort(Vec<SortItem>),
-    AddKey { columns: Vec<Ident>, enforced: bool },
+    AddKey {
+        columns: Vec<Ident>,
+        enforced: bool,
+    },
     DropKey,
     SetOptions(Vec<(String, Option<String>)>),
+    /// `COMMENT ON TABLE` beside others: SQL has it as a statement.
+    SetComment(Option<String>),
+    /// `COMMENT ON COLUMN` beside others.
+    SetColumnComment {
+        path: Vec<Ident>,
+        comment: Option<String>,
+    },
 }
 
 /// `COMMENT ON TABLE t | COLUMN t.c IS …`

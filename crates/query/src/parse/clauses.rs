@@ -29,6 +29,12 @@ pub(crate) struct TableClauses {
 const TYPE_WORD: &str = "__cenote_type_";
 
 impl TableClauses {
+    /// A word that stands for a type.
+    pub(crate) fn word_for(&mut self, field_type: FieldType) -> String {
+        self.types.push(field_type);
+        format!("{TYPE_WORD}{}", self.types.len() - 1)
+    }
+
     /// The type that a word stands for.
     pub(crate) fn type_of(&self, word: &str) -> Option<&FieldType> {
         self.types.get(word.strip_prefix(TYPE_WORD)?.parse::<usize>().ok()?)
@@ -78,10 +84,9 @@ pub(crate) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<TableCl
                 let mut words = Words::new(sql, &tokens[at..]);
                 let field_type = column::field_type(&mut words, "")?;
                 let taken = tokens.len() - at - words.rest().len();
-                let word = Token::make_word(&format!("{TYPE_WORD}{}", clauses.types.len()), None);
+                let word = Token::make_word(&clauses.word_for(field_type), None);
                 let span = tokens[at].span;
                 tokens.splice(at..at + taken, [TokenWithSpan::new(word, span)]);
-                clauses.types.push(field_type);
             }
             Token::RParen => depth = depth.saturating_sub(1),
             Token::Word(_) if depth == 0 && word_is(&tokens[at], "AS") => break, // the query begins

@@ -178,7 +178,7 @@ impl Session {
     async fn views(&self, assets: Vec<Asset>, of: Option<Uuid>) -> Result<Vec<AssetView>, Error> {
         let session = self.inner();
         let (catalog, scope) = (&session.engine().lake().catalog, &session.identity().scope);
-        let names = session.names().await?;
+        let names = catalog.tables_by_id(scope, catalog.head(scope).await?.txn).await?;
         let states: BTreeMap<Uuid, &'static str> =
             session.engine().assets()?.states(scope, of).await?.into_iter().collect();
         let known = |table: TableId| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Identity, Privilege};
+use cenote_catalog::{Expected, Identity, Privilege};
 use cenote_vocab::Micros;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -47,6 +47,8 @@ struct State {
     row_hash: Option<Arc<Mutex<RowHash>>>,
     /// Kept beside the idempotency key.
     request: Option<Vec<u8>>,
+    /// What must be as it was seen when the statement commits.
+    expected: Option<Expected>,
 }
 
 impl Inner {

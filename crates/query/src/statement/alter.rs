@@ -272,7 +272,7 @@ impl Change {
 
     fn add(&mut self, session: &Inner, table: &TableDef, action: &Action) -> Result<(), Error> {
         let view = !matches!(table.kind, TableKind::Table);
-        if view && !matches!(action, Action::RenameTo(_) | Action::SetSchema(_)) {
+        if view && !matches!(action, Action::RenameTo(_) | Action::SetSchema(_) | Action::SetComment(_)) {
             return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is a view, not a table", table.name))
                 .with_sqlstate("42809"));
         }
@@ -339,6 +339,10 @@ impl Change {
             }
             Action::DropKey => self.evolve(Evolution::SetKey(Vec::new())),
             Action::SetOptions(options) => self.set_options(options)?,
+            Action::SetComment(comment) => self.evolve(Evolution::SetComment(comment.clone())),
+            Action::SetColumnComment { path: column, comment } => {
+                self.evolve(Evolution::SetColumnComment { path: path(column), comment: comment.clone() });
+            }
         }
         Ok(())
     }
@@ -444,7 +448,7 @@ impl Change {
             producers: session.client_producer().into_iter().collect(),
             facts: facts(session.caller(), operation, sql, &BTreeMap::new()),
             tables: if change.ops.is_empty() { Vec::new() } else { vec![change] },
-            objects: self.objects,
+            objects: session.expected().into_iter().chain(self.objects).collect(),
         };
         let committed = lake.catalog.apply(commit).await?;
         session.idempotency_key_used().map_err(|error| CatalogError::Internal(error.to_string()))?;

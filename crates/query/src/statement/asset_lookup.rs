@@ -62,9 +62,11 @@ impl<'a> Lookup<'a> {
             _ => return None,
         };
         let owner = self.session.identity().token.id;
-        let own = self.assets.iter().filter(|asset| asset.owner == owner);
-        let mut own = own.filter_map(|asset| Some((asset, self.names.table_by_id(asset.table)?.clone())));
-        own.find(|(_, table)| schemas.contains(&table.schema_name) && table.name == *name)
+        schemas.iter().find_map(|schema| {
+            let table = self.names.schemas.get(schema)?.1.get(name)?;
+            let asset = self.assets.iter().find(|asset| asset.table == table.id && asset.owner == owner)?;
+            Some((asset, table.clone()))
+        })
     }
 
     fn not_found(&self, name: &[Ident]) -> Error {

@@ -54,6 +54,19 @@ impl Prepared {
         &self.parsed
     }
 
+    /// A statement that nobody wrote: `said` is what was asked for instead. It has no parameters and answers no rows.
+    pub(crate) fn of_parsed(said: &str, parsed: Parsed) -> Self {
+        let (class, command) = classify(&parsed);
+        Self {
+            sql: said.to_owned(),
+            class,
+            parameters: Vec::new(),
+            columns: None,
+            command: command.to_owned(),
+            parsed: Arc::new(parsed),
+        }
+    }
+
     /// How its rows go out, if it is a `COPY … TO STDOUT`.
     pub fn copies(&self) -> Option<&CopyFormat> {
         match self.parsed() {

@@ -26,6 +26,9 @@ const KNOWN: [&str; 12] = [
     "time_column",
 ];
 
+/// Begin the names of options that only say something: whose, for whom, what kind.
+const FREE: [&str; 3] = [cenote_catalog::LABEL, "user.", "write."];
+
 /// Checks one option.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
     let invalid = |rule: &str| {
@@ -41,7 +44,7 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Error> {
         ("dedup", _) => invalid("one of none, last"),
         ("append_only" | "row_lineage", _) => invalid("true or false"),
         (name, _) if KNOWN.contains(&name) => cenote_table::option_fault(name, value).map_or(Ok(()), invalid),
-        (name, _) if name.starts_with("user.") || name.starts_with("write.") => Ok(()),
+        (name, _) if FREE.iter().any(|begin| name.starts_with(begin)) => Ok(()),
         (name, _) => {
             let error = Error::new(ErrorKind::Invalid, format!("table option {name} does not exist"))
                 .with_sqlstate("22023");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{ColumnEdge, Identity, Names, TableDef, Walk, node_name, walk};
+use cenote_catalog::{ColumnEdge, Identity, TableDef, TablesById, Walk, WalkRequest, node_name};
 use cenote_vocab::{FieldId, TableId};
 use futures::stream::{self, StreamExt};
 use sqlparser::ast::Ident;
@@ -53,10 +53,11 @@ pub(super) fn relation(
         let (catalog, scope, places) = (catalog.clone(), scope.clone(), places.to_vec());
         let (identity, names, directions) = (identity.clone(), names.clone(), directions.clone());
         let rows = async move {
-            let edges = catalog.column_lineage(&scope, at).await?;
-            let walked = walk(&edges, &start, &directions, depth, NODES_MAX);
+            let asked = WalkRequest { at, directions, depth, nodes_max: NODES_MAX };
+            let walked = catalog.walk_columns(&scope, start, asked).await?;
             check_whole(&walked)?;
-            let shown = Shown { identity: &identity, names: &names, hidden: BTreeMap::new() };
+            let tables = TablesById::new(names);
+            let shown = Shown { identity: &identity, tables: &tables, hidden: BTreeMap::new() };
             Ok(shown.batch(&walked)?.project(&places).map_err(cenote_table::Error::from)?)
         };
         Ok(stream::once(rows).boxed())
@@ -66,7 +67,7 @@ pub(super) fn relation(
 /// What the asker may see of columns.
 struct Shown<'a> {
     identity: &'a Identity,
-    names: &'a Names,
+    tables: &'a TablesById,
     /// Numbers of the tables without a name, in the order in which they were met.
     hidden: BTreeMap<TableId, usize>,
 }
@@ -107,12 +108,12 @@ impl Shown<'_> {
     }
 
     fn name(&mut self, (table, field): Node) -> Name {
-        let Some(name) = node_name(self.names, self.identity, &table.to_string()) else {
+        let Some(name) = node_name(self.tables, self.identity, &table.to_string()) else {
             let next = self.hidden.len() + 1;
             let number = self.hidden.entry(table).or_insert(next);
             return Name { table: format!("hidden {number}"), column: "hidden".to_owned(), is_hidden: true };
         };
-        let known = self.names.table_by_id(table).and_then(|known| known.schema.field_by_id(field));
+        let known = self.tables.table_by_id(table).and_then(|known| known.schema.field_by_id(field));
         let column = known.map_or_else(|| format!("dropped column {field}"), |field| field.name.clone());
         Name { table: name, column, is_hidden: false }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Direction, Identity, LineageEdge, Names, TableDef, Walk, node_name, walk};
+use cenote_catalog::{Direction, Identity, LineageEdge, TableDef, TablesById, Walk, WalkRequest, node_name};
 use cenote_vocab::ErrorKind;
 use futures::stream::{self, StreamExt};
 
@@ -54,10 +54,10 @@ pub(super) fn relation(
         let (catalog, scope, places) = (catalog.clone(), scope.clone(), places.to_vec());
         let (identity, names, directions) = (identity.clone(), names.clone(), directions.clone());
         let rows = async move {
-            let edges = catalog.lineage(&scope, at).await?;
-            let walked = walk(&edges, &start.to_string(), &directions, depth, NODES_MAX);
+            let asked = WalkRequest { at, directions, depth, nodes_max: NODES_MAX };
+            let walked = catalog.walk_lineage(&scope, &start.to_string(), asked).await?;
             check_whole(&walked)?;
-            let shown = Shown { identity: &identity, names: &names };
+            let shown = Shown { identity: &identity, tables: &TablesById::new(names) };
             Ok(shown.batch(&walked)?.project(&places).map_err(cenote_table::Error::from)?)
         };
         Ok(stream::once(rows).boxed())
@@ -82,21 +82,21 @@ pub(super) fn check_whole<E>(walked: &Walk<E>) -> Result<(), Error> {
     if !walked.truncated {
         return Ok(());
     }
-    let text = format!("lineage reaches more than {NODES_MAX} nodes");
+    let text = format!("lineage reaches more than {NODES_MAX} nodes, or too many edges");
     Err(Error::new(ErrorKind::Exhausted, text).with_hint("ask for a smaller depth"))
 }
 
 /// What the asker may see of nodes.
 struct Shown<'a> {
     identity: &'a Identity,
-    names: &'a Names,
+    tables: &'a TablesById,
 }
 
 impl Shown<'_> {
     fn batch(&self, walked: &Walk<LineageEdge>) -> Result<RecordBatch, Error> {
         let mut hidden: BTreeMap<String, usize> = BTreeMap::new();
         let mut name = |node: &str| {
-            node_name(self.names, self.identity, node).ok_or_else(|| {
+            node_name(self.tables, self.identity, node).ok_or_else(|| {
                 let next = hidden.len() + 1;
                 format!("hidden {}", hidden.entry(node.to_owned()).or_insert(next))
             })
@@ -121,7 +121,7 @@ impl Shown<'_> {
                 Arc::new(ends.iter().map(|(source, _)| Some(known(source))).collect::<StringArray>()),
                 Arc::new(ends.iter().map(|(_, target)| Some(known(target))).collect::<StringArray>()),
                 Arc::new(is_hidden),
-                texts(edges().map(|edge| edge.edge_type.as_str()).collect()),
+                texts(edges().map(|edge| edge.edge_type).collect()),
                 Arc::new(codes),
                 numbers(edges().map(|edge| edge.first.0).collect()),
                 numbers(edges().map(|edge| edge.last.0).collect()),

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 /// Bytes of a body (`flow_body_max`).
 const BODY_MAX: u64 = 1 << 20;
 /// What stands in these is the caller's own.
-const VERBATIM: [&str; 2] = ["labels", "options"];
+const VERBATIM: [&str; 3] = ["labels", "options", "properties"];
 
 /// The body; one without a byte is an empty object.
 pub(super) async fn sent<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
@@ -26,7 +26,8 @@ fn invalid(error: &serde_json::Error) -> Problem {
     Problem::bad_request(format!("invalid JSON: {error}"))
 }
 
-fn snake(value: Value) -> Result<Value, Problem> {
+/// The same with names of members in snake_case. 400 if one is given in both spellings.
+pub(in crate::routes) fn snake(value: Value) -> Result<Value, Problem> {
     match value {
         Value::Object(members) => {
             let mut renamed = Map::with_capacity(members.len());

@@ -52,16 +52,14 @@ impl Wanted {
     /// The score of an object and the parts that matched, each once; `None` unless every token is found. The last may be the
     /// beginning of a word. A token counts by the heaviest part that holds it; a name that is the very text counts twice.
     pub(super) fn score<'a>(&self, parts: &[(Part, &'a str)]) -> Option<(f64, Vec<(Part, &'a str)>)> {
-        let held: Vec<Vec<String>> = parts.iter().map(|(_, text)| tokens(text)).collect();
-        let (mut score, mut matched) = (0.0, vec![false; parts.len()]);
+        let (mut score, mut matched) = (0.0, Vec::new());
         for (at, wanted) in self.tokens.iter().enumerate() {
             let is_last = at + 1 == self.tokens.len();
-            let fits = |token: &String| token == wanted || (is_last && token.starts_with(wanted.as_str()));
             let mut best: f64 = 0.0;
-            for ((tokens, matched), (part, _)) in held.iter().zip(&mut matched).zip(parts) {
-                if tokens.iter().any(fits) {
+            for (place, (part, text)) in parts.iter().enumerate() {
+                if holds(text, wanted, is_last) {
                     best = best.max(part.weight());
-                    *matched = true;
+                    matched.push(place);
                 }
             }
             if best == 0.0 {
@@ -69,14 +67,28 @@ impl Wanted {
             }
             score += best;
         }
+        matched.sort_unstable();
+        matched.dedup();
         if parts.iter().any(|(part, text)| *part == Part::Name && text.to_lowercase() == self.text) {
             score *= 2.0;
         }
-        Some((
-            score,
-            parts.iter().zip(matched).filter(|(_, matched)| *matched).map(|(part, _)| *part).collect(),
-        ))
+        Some((score, matched.into_iter().map(|place| parts[place]).collect()))
     }
+}
+
+/// True if a word of the text, or a part of one in camel case, is the token; or begins with it, if that is enough.
+fn holds(text: &str, wanted: &str, begins: bool) -> bool {
+    let fits = |token: &String| token == wanted || (begins && token.starts_with(wanted));
+    may_hold(text, wanted) && tokens(text).iter().any(fits)
+}
+
+/// False only if no token of the text can be so: most texts are told so without their tokens.
+fn may_hold(text: &str, wanted: &str) -> bool {
+    if !text.is_ascii() {
+        return true; // lower case may have other letters
+    }
+    let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    text.len() >= wanted.len() && text.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted))
 }
 
 /// Runs of letters and digits.
@@ -144,6 +156,22 @@ mod tests {
         assert_eq!(score("cpu disk", &cpu), None);
         assert_eq!(score("CPUusage", &cpu), Some(2.0), "the very name");
         assert!(Wanted::of(" , x").is_none());
+    }
+
+    #[test]
+    fn a_text_that_cannot_hold_a_word_is_told_without_its_words() {
+        for (text, wanted, expected) in [
+            ("cpuUsage", "usage", true),
+            ("cpuUsage", "puus", true),
+            ("cpuUsage", "host", false),
+            ("", "host", false),
+            ("Größe", "größe", true),
+            ("cpu", "größe", false),
+            ("İstanbul", "istanbul", true),
+        ] {
+            assert_eq!(may_hold(text, wanted), expected, "{text} {wanted}");
+        }
+        assert!(!holds("cpuUsage", "puus", true), "in the midst of a word");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The transaction that is open, what it stages, and how that is committed.
 
-use cenote_catalog::{Committed, ObjectChange, Producer};
+use cenote_catalog::{Committed, Expected, ObjectChange, Producer};
 use cenote_vocab::{ErrorKind, Fault, Txn};
 
 use super::Inner;
@@ -127,6 +127,8 @@ impl Inner {
 
     async fn commit_staged(&self, staged: Staged, base: Txn) -> Result<Committed, Failure> {
         let once = self.client_producer();
+        let objects = self.expected().into_iter().chain(staged.objects).collect();
+        let staged = Staged { objects, ..staged };
         let committed = staged.commit(self.engine.lake(), &self.identity, base, self.caller(), once).await?;
         self.idempotency_key_used()?;
         Ok(committed)
@@ -140,6 +142,17 @@ impl Inner {
     /// What the ledger is to keep beside the key.
     pub(in crate::session) fn identify_request(&self, request: Vec<u8>) {
         self.state.lock().request = Some(request);
+    }
+
+    /// What must be as it was seen when the next statement commits.
+    pub(in crate::session) fn expect(&self, expected: Option<Expected>) {
+        self.state.lock().expected = expected;
+    }
+
+    /// The same as the first change of a commit.
+    pub(crate) fn expected(&self) -> Option<ObjectChange> {
+        let expected = self.state.lock().expected.clone()?;
+        Some(ObjectChange::Expect(Box::new(expected)))
     }
 
     /// The mark of the next commit, if there is a key.
