@@ -33,6 +33,8 @@ mod slt;
 mod snapshot;
 mod steering;
 mod storm;
+mod tenants;
 mod tpch;
 mod trespass;
+mod walk;
 mod wire;

@@ -51,9 +51,10 @@ pub(crate) async fn book(inner: &Inner, scope: &Scope) -> Result<Arc<AccessBook>
 pub(crate) fn concerns(commit: &Commit) -> bool {
     commit.objects.iter().any(|change| match change {
         ObjectChange::CreateTable(new) => new.or_replace,
-        ObjectChange::CreateSchema { .. } | ObjectChange::SetSchemaOptions { .. } | ObjectChange::Flow(_) => {
-            false
-        }
+        ObjectChange::CreateSchema { .. }
+        | ObjectChange::SetSchemaOptions { .. }
+        | ObjectChange::Flow(_)
+        | ObjectChange::Tenant(_) => false,
         ObjectChange::DropSchema { .. }
         | ObjectChange::DropTable { .. }
         | ObjectChange::UndropTable { .. }

@@ -37,6 +37,7 @@ pub(crate) mod signing;
 pub(crate) mod state;
 pub(crate) mod task;
 pub(crate) mod task_end;
+pub(crate) mod tenant;
 pub(crate) mod trash;
 pub(crate) mod verify;
 
