@@ -6,8 +6,19 @@ use cenote_testkit::node::TestNode;
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tenants_with_equal_names_see_only_their_own() {
     let node = TestNode::start().await;
-    let first = node.client();
     let second = node.second_tenant("second").await;
+    stay_apart(&node, second).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_a_statement_made_stays_apart_like_any_other() {
+    let node = TestNode::start().await;
+    let second = node.tenant("second", "").await;
+    stay_apart(&node, second).await;
+}
+
+async fn stay_apart(node: &TestNode, second: Client) {
+    let first = node.client();
     for (client, marker) in [(&first, "marker_first"), (&second, "marker_second")] {
         client.write(&format!("cpu,host={marker} usage=1 1")).await;
         client.sql(&format!("CREATE SCHEMA {marker}_schema")).await;

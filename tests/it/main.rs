@@ -36,6 +36,8 @@ mod snapshot;
 mod staged;
 mod steering;
 mod storm;
+mod tenants;
 mod tpch;
 mod trespass;
+mod walk;
 mod wire;

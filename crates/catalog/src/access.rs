@@ -7,7 +7,7 @@ mod right;
 
 pub use book::{Access, AccessBook, GrantKind, Granted, Membership, Role};
 pub use change::{AccessChange, GrantChange, GrantTarget, Principal};
-pub use privilege::{BUILT_IN_ROLES, Privilege, Privileges};
+pub use privilege::{BUILT_IN_ROLES, OPERATOR_ROLE, Privilege, Privileges};
 pub use right::Object;
 
 use cenote_vocab::{Micros, Permission, Permissions, Scope};
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ObjectChange;
+use crate::tenant::OPERATING;
+use crate::tokens::INTERNAL_TOKEN;
 
 /// Rights on databases and tables by pattern: literal, `*`, leading or trailing `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +138,9 @@ impl Identity {
             self.token.grants.iter().filter(|grant| right::Right::of_token(grant).gives(privilege, object));
         giving.extend(of_token.cloned().map(Giving::OfToken));
         giving.extend(self.access.book().giving(self.token.id, privilege, object));
+        if giving.is_empty() && object == Object::Deployment && self.operates() {
+            giving.push(Giving::Permissions); // the node itself
+        }
         giving
     }
 
@@ -159,7 +164,15 @@ impl Identity {
 
     /// True if the principal has the privilege at least somewhere.
     pub fn allows_somewhere(&self, privilege: Privilege) -> bool {
-        self.has(|right| right.privileges.allow(privilege))
+        // Who operates the deployment asks its questions somewhere, and finds there what others may know.
+        let counts = |right: &right::Right<'_>| right.is_in_tenant() || privilege == Privilege::Use;
+        self.has(|right| counts(&right) && right.privileges.allow(privilege))
+    }
+
+    /// True if the principal operates the deployment: has the role `operator`, or is the node itself in the operating tenant.
+    pub fn operates(&self) -> bool {
+        let is_node = self.token.id == INTERNAL_TOKEN && self.scope.catalog() == OPERATING;
+        is_node || self.access.book().is_operator(self.token.id)
     }
 
     /// Changes of objects, and that what they make is the principal's. Who may manage everything needs no grant for that; a schema is
@@ -201,7 +214,8 @@ impl Identity {
     fn has(&self, test: impl Fn(right::Right<'_>) -> bool) -> bool {
         test(right::Right::of_permissions(self.token.permissions.into()))
             || self.token.grants.iter().any(|grant| test(right::Right::of_token(grant)))
-            || self.access.book().rights(self.token.id).any(test)
+            || self.access.book().rights(self.token.id).any(&test)
+            || (self.operates() && test(right::Right::of_operator()))
     }
 }
 

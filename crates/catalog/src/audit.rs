@@ -68,6 +68,11 @@ impl Caller {
         Self { protocol: protocol.to_owned(), ..Self::default() }
     }
 
+    /// True for somebody who came by a door: not for the node, nor for what it does by the rights of an owner.
+    pub fn came_in(&self) -> bool {
+        came_in(&self.protocol)
+    }
+
     /// At a client's address.
     #[must_use]
     pub fn at(self, address: Option<impl ToString>) -> Self {
@@ -79,6 +84,11 @@ impl Caller {
     pub fn by_request(self, id: Option<impl ToString>) -> Self {
         Self { request_id: id.map(|id| id.to_string()), ..self }
     }
+}
+
+/// True for the protocol of a door. The node's own work has none, or one of these words.
+pub fn came_in(protocol: &str) -> bool {
+    !matches!(protocol, "" | "flow" | "pipeline")
 }
 
 /// One entry.

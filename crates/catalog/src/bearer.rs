@@ -10,6 +10,7 @@ use crate::access::Principal;
 use crate::audit::Caller;
 use crate::inner::Inner;
 use crate::sql::{access, grant};
+use crate::tenant::works;
 use crate::tokens::{self, Control, create_named};
 use crate::{Error, NewToken, Token, grants, tenant};
 
@@ -35,6 +36,7 @@ pub(crate) async fn sign_in(inner: &Arc<Inner>, secret: &str) -> Result<(Scope, 
     let is_name = bearer.subject.len() <= SUBJECT_BYTES_MAX && !bearer.subject.chars().any(char::is_control);
     let scope = tenant::scopes(inner).await?.remove(&bearer.tenant).filter(|_| is_name);
     let scope = scope.ok_or(Error::Unauthenticated)?;
+    works(grants::fresh(inner, scope.catalog()).await?.book().state, &scope)?;
     let name = format!("{BEARER_PREFIX}{}", bearer.subject);
     let mut token = match find(inner, &scope, &name).await? {
         Some(token) => token,

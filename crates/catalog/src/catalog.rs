@@ -114,6 +114,7 @@ impl Catalog {
             recent: Recent::new(),
             graphs: crate::lineage::Graphs::default(),
             published: tokio::sync::Notify::new(),
+            tenant_changes: tokio::sync::watch::Sender::new(0),
         };
         tenant::create_first(&inner).await?;
         let inner = Arc::new(inner);
@@ -151,19 +152,14 @@ impl Catalog {
 
     // ---- tenants, tokens ----
 
-    /// The scope of a tenant, for the node's own work (flush, recovery) and for authentication.
+    /// The scope of a tenant that was not dropped, for the node's own work (flush, recovery) and for authentication.
     pub async fn tenant(&self, name: &str) -> Result<Option<Scope>, Error> {
         Ok(tenant::scopes(&self.inner).await?.remove(name))
     }
 
-    /// All tenants' scopes, for the node's own work.
+    /// Scopes of all tenants that were not dropped, suspended ones too, for the node's own work.
     pub async fn scopes(&self) -> Result<Vec<Scope>, Error> {
         Ok(tenant::scopes(&self.inner).await?.into_values().collect())
-    }
-
-    /// Makes a tenant with its `lake` and schema `default`. Not reachable by any route yet: `testkit` uses it.
-    pub async fn create_tenant(&self, name: &str) -> Result<Scope, Error> {
-        tenant::create(&self.inner, name).await
     }
 
     /// Makes a token and answers it with its secret, `cnt_…`, which is shown only here. `secret`: a given one (bootstrap).

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     AccessChange, Caller, ColumnEdge, DataFile, Evolution, FlowChange, NewFile, ReadSet, Region, SchemaDef,
-    TableKind,
+    TableKind, TenantChange,
 };
 
 /// A change of one catalog: applied whole, under one number, or not at all.
@@ -351,6 +351,8 @@ pub enum ObjectChange {
     Flow(Box<FlowChange>),
     /// A change of roles and grants.
     Access(Box<AccessChange>),
+    /// A change of tenants: only in the catalog of the operating one.
+    Tenant(Box<TenantChange>),
 }
 
 /// A table to be created.

@@ -255,6 +255,32 @@ pub enum Error {
     /// No such token.
     #[error("token not found")]
     TokenNotFound,
+    /// No such tenant.
+    #[error("tenant \"{0}\" does not exist")]
+    TenantNotFound(String),
+    /// A tenant has this name.
+    #[error("tenant \"{0}\" already exists")]
+    TenantExists(String),
+    /// A tenant that had this name was dropped, and its files are still there.
+    #[error("tenant \"{0}\" was dropped and its files are not collected yet")]
+    TenantCollected(String),
+    /// `DROP TENANT` without CASCADE.
+    #[error("tenant \"{tenant}\" still has {what}")]
+    TenantNotEmpty {
+        /// The tenant.
+        tenant: String,
+        /// How many of what.
+        what: String,
+    },
+    /// A name of a tenant that breaks the rule.
+    #[error("{0}")]
+    TenantName(String),
+    /// `tenant_suspended`: nobody of the tenant is let in.
+    #[error("tenant \"{0}\" is suspended")]
+    TenantSuspended(String),
+    /// The tenant was dropped meanwhile.
+    #[error("the tenant was dropped")]
+    TenantGone,
     /// No such role.
     #[error("role \"{0}\" does not exist")]
     RoleNotFound(String),
@@ -307,6 +333,8 @@ impl Fault for Error {
             | Self::CheckNotFound(_)
             | Self::RunNotFound(_)
             | Self::TokenNotFound
+            | Self::TenantNotFound(_)
+            | Self::TenantGone
             | Self::RoleNotFound(_)
             | Self::TagNotFound(_)
             | Self::HoldNotFound(_)
@@ -331,10 +359,14 @@ impl Fault for Error {
             | Self::Changed(_)
             | Self::Fenced { .. }
             | Self::TokenExists(_)
+            | Self::TenantExists(_)
+            | Self::TenantCollected(_)
+            | Self::TenantNotEmpty { .. }
             | Self::LastAdmin(_)
             | Self::SchemaNotEmpty { .. } => ErrorKind::Conflict,
             Self::SnapshotFuture { .. }
             | Self::Name(_)
+            | Self::TenantName(_)
             | Self::Invalid(_)
             | Self::SchemaIncompatible { .. }
             | Self::Transform { .. }
@@ -344,7 +376,7 @@ impl Fault for Error {
             | Self::NotNull(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::Full => ErrorKind::Exhausted,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
-            Self::OwnerGone(_) => ErrorKind::Denied,
+            Self::OwnerGone(_) | Self::TenantSuspended(_) => ErrorKind::Denied,
             Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Issuer => ErrorKind::Unavailable,
             Self::Layout { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Corrupt(_) => ErrorKind::Corrupt,
@@ -363,7 +395,14 @@ impl Fault for Error {
             | Self::AssetNotFound { .. }
             | Self::CheckNotFound(_)
             | Self::RunNotFound(_)
+            | Self::TenantNotFound(_)
+            | Self::TenantGone
             | Self::RoleNotFound(_) => "42704",
+            Self::TenantExists(_) => "42710",
+            Self::TenantCollected(_) => "55006",
+            Self::TenantNotEmpty { .. } => "2BP01",
+            Self::TenantName(_) => "42602",
+            Self::TenantSuspended(_) => "28000",
             Self::TableExists(_) => "42P07",
             Self::SchemaExists(_) => "42P06",
             Self::ColumnExists { .. } => "42701",
@@ -402,6 +441,8 @@ impl Fault for Error {
                 nearest.as_ref().map(|name| format!("did you mean \"{name}\"?"))
             }
             Self::IsAsset(_) => Some("use DROP ASSET first".to_owned()),
+            Self::TenantNotEmpty { .. } => Some("DROP TENANT … CASCADE takes them away too".to_owned()),
+            Self::TenantCollected(_) => Some("take another name, or wait".to_owned()),
             Self::EventsExpired { floor, .. } => {
                 Some(format!("read what there is now, then the events after {floor}"))
             }

@@ -54,7 +54,8 @@ pub(crate) fn concerns(commit: &Commit) -> bool {
         ObjectChange::Expect(_)
         | ObjectChange::CreateSchema { .. }
         | ObjectChange::SetSchemaOptions { .. }
-        | ObjectChange::Flow(_) => false,
+        | ObjectChange::Flow(_)
+        | ObjectChange::Tenant(_) => false,
         ObjectChange::DropSchema { .. }
         | ObjectChange::DropTable { .. }
         | ObjectChange::UndropTable { .. }

@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) graphs: Graphs,
     /// Rings when metadata of any catalog was published by this process.
     pub(crate) published: tokio::sync::Notify,
+    /// Counts the changes of tenants by this process.
+    pub(crate) tenant_changes: tokio::sync::watch::Sender<u64>,
 }
 
 impl Inner {

@@ -96,14 +96,14 @@ mod widening;
 
 pub use access::{
     Access, AccessBook, AccessChange, BUILT_IN_ROLES, Giving, Grant, GrantChange, GrantKind, GrantTarget,
-    Granted, Identity, Membership, NewToken, Object, Principal, Privilege, Privileges, Role, ScramVerifier,
-    Token, TokenChange, authorize, pattern_matches,
+    Granted, Identity, Membership, NewToken, OPERATOR_ROLE, Object, Principal, Privilege, Privileges, Role,
+    ScramVerifier, Token, TokenChange, authorize, pattern_matches,
 };
 pub use asset::{
     ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
     Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
-pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller};
+pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller, came_in};
 pub use catalog::{Catalog, Head, TransactionFacts, TransactionRecord};
 pub use changes::{Changes, FileChange, FileDelta, TableCommit, TableDelta};
 pub use commit::{
@@ -147,6 +147,9 @@ pub use task::{
     StagedRows, TaskEnd, TaskFailure, TaskOutcome, TaskRecord, Tick,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
-pub use tenant::CATALOG_NAME;
+pub use tenant::{
+    CATALOG_NAME, NewTenant, OPERATING_TENANT, Tenant, TenantChange, TenantState, check_tenant,
+    check_tenant_text,
+};
 pub use tuple::tuple_text;
 pub use visible::{FileEntry, PartitionTuple, Partitions, VisibleFiles};

@@ -39,6 +39,7 @@ pub(crate) mod staged;
 pub(crate) mod state;
 pub(crate) mod task;
 pub(crate) mod task_end;
+pub(crate) mod tenant;
 pub(crate) mod trash;
 pub(crate) mod verify;
 

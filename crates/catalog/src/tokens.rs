@@ -15,7 +15,11 @@ use crate::inner::Inner;
 use crate::sql::access::{self, TokenRow};
 use crate::sql::audit::insert as insert_audit;
 use crate::sql::{Failure, Transaction, event, grant, head, history};
-use crate::{Error, Facts, Head, Identity, NewToken, Principal, ScramVerifier, Token, TokenChange};
+use crate::tenant::{OPERATING, OPERATING_TENANT, works};
+use crate::{
+    AccessChange, Error, Facts, Head, Identity, NewToken, OPERATOR_ROLE, Principal, ScramVerifier,
+    TenantState, Token, TokenChange,
+};
 
 /// The most characters of a token's name.
 const NAME_CHARS_MAX: usize = 128;
@@ -23,8 +27,6 @@ const NAME_CHARS_MAX: usize = 128;
 const TEXT_BYTES_MAX: usize = 255;
 /// The most grants of a token.
 const GRANTS_MAX: usize = 1_000;
-/// The tenant of users who name none.
-const DEFAULT_TENANT: &str = "default";
 
 /// A change of tokens: under the head lock, with a number of its own.
 pub(crate) struct Control {
@@ -188,8 +190,20 @@ pub(crate) async fn create_named(
         }
         other => other?,
     }
+    // Somebody must be able to give the role to others.
+    let is_first_admin = others.is_empty() && token.permissions.allows(Permission::Admin);
+    let operates = is_first_admin && scope.catalog() == OPERATING;
+    if operates {
+        let (role, member) = (OPERATOR_ROLE.to_owned(), Principal::Token(token.id));
+        let at = (control.txn, control.head.committed);
+        let change = AccessChange::AddMember { role, member };
+        grant::apply(&mut control.transaction, scope.catalog(), &change, at).await?;
+    }
     control.tell(scope, "token.created", token.id).await?;
     control.commit(inner, scope).await?;
+    if operates {
+        grants::refresh(inner, scope.catalog()).await;
+    }
     Ok((token, secret))
 }
 
@@ -307,9 +321,10 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
                 None if is_bearer => bearer::sign_in(inner, secret).await?,
                 None => return Err(Error::Unauthenticated),
             };
-            let access = inner.access(scope.catalog());
+            let access = grants::fresh(inner, scope.catalog()).await?;
+            let works = access.book().state == TenantState::Active;
             let identity = Identity { scope, token: Arc::new(token), access };
-            if is_live(&identity.token, now) {
+            if works && is_live(&identity.token, now) {
                 inner.credentials.note(hash, &identity, now, generation);
                 audit::let_in(inner, &identity).await;
             }
@@ -319,7 +334,11 @@ pub(crate) async fn authenticate(inner: &Arc<Inner>, secret: &str) -> Result<Ide
     if !is_live(&identity.token, now) {
         return Err(Error::Unauthenticated);
     }
-    grants::fresh(inner, identity.scope.catalog()).await?;
+    match grants::fresh(inner, identity.scope.catalog()).await?.book().state {
+        // Its tokens are gone; one that was proven before is as good as none.
+        TenantState::Dropped => return Err(Error::Unauthenticated),
+        state => works(state, &identity.scope)?,
+    }
     note_use(inner, &identity, now);
     Ok(identity)
 }
@@ -339,7 +358,7 @@ pub(crate) fn note_use(inner: &Arc<Inner>, identity: &Identity, now: Micros) {
 }
 
 pub(crate) async fn scram_verifier(inner: &Inner, user: &str) -> Result<ScramVerifier, Error> {
-    let (name, tenant) = user.split_once('@').unwrap_or((user, DEFAULT_TENANT));
+    let (name, tenant) = user.split_once('@').unwrap_or((user, OPERATING_TENANT));
     let now = inner.clock.now();
     let found = access::by_name(&inner.database, tenant, name).await?;
     let (verifier, identity) = match found {
@@ -366,7 +385,9 @@ pub(crate) async fn is_valid(inner: &Inner, identity: &Identity) -> Result<bool,
     if !is_live(&identity.token, now) {
         return Ok(false); // a bearer token ends before its principal does
     }
-    grants::fresh(inner, catalog).await?;
+    if grants::fresh(inner, catalog).await?.book().state != TenantState::Active {
+        return Ok(false);
+    }
     if let Some(known) = inner.credentials.is_proven(catalog, id, now) {
         return Ok(is_live(&known.token, now));
     }

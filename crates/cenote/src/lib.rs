@@ -12,6 +12,7 @@ pub mod config;
 mod data_dir;
 mod jobs;
 mod node;
+mod tenants;
 
 pub use data_dir::{DataDir, Holder};
 pub use node::{Node, NodeError, PortChoice, Ports};

@@ -12,7 +12,7 @@ use cenote_ingest::{Ack, Ingest, IngestOptions, WalOptions};
 use cenote_jwt::{Issuer, KeySource};
 use cenote_postgres::{Postgres, PostgresOptions};
 use cenote_query::{Engine, QueryOptions};
-use cenote_store::{Secret, StorageOptions, Store};
+use cenote_store::{RootCheck, Secret, StorageOptions, Store};
 use cenote_stream::{Limits, Reach, Streams};
 use cenote_table::{Changing, Dedup, Lake, TableOptions};
 use cenote_vocab::{Clock, ErrorKind, Fault, Ids, MemoryPool, Permissions};
@@ -28,6 +28,7 @@ use crate::assets::{NodeAssets, NodeTasks};
 use crate::config::Config;
 use crate::data_dir::DataDirError;
 use crate::jobs::NodeJobs;
+use crate::tenants::end_statements;
 
 /// The part of the node's memory that all pipelines together may hold: a quarter.
 const STREAM_MEMORY_PART: u64 = 4;
@@ -209,17 +210,19 @@ impl Node {
         let query_memory = memory.share("query", config.bytes("query.memory_limit"));
         let lake = Lake {
             catalog: catalog.clone(),
-            store: Store::open(&storage_options(config))?,
+            store: Store::open(&storage_options(config))?.with_roots(root_check(reach.clone())),
             clock: clock.clone(),
             ids,
             memory: ingest_memory.clone(),
             options: table_options(config),
             changing: Changing::default(),
         };
+        mount_roots(&lake).await?;
         if !may_be_active(&catalog).await? {
             state.send_replace(NodeState::Replaying);
             empty_log(&lake, config, ingest_memory.clone()).await?;
             wait_for_lease(&catalog, &state, &stop).await?;
+            mount_roots(&lake).await?; // also of tenants that came meanwhile
         }
         let lost = CancellationToken::new();
         tasks.spawn(keep_lease(catalog.clone(), parts_stop.clone(), lost.clone()));
@@ -248,6 +251,8 @@ impl Node {
         ));
         let pipelines: Weak<Streams> = Arc::downgrade(&streams);
         engine.register_pipelines(pipelines);
+        let changes = catalog.tenant_changes();
+        tasks.spawn(end_statements((catalog.clone(), engine.clone()), changes, parts_stop.clone()));
         streams.start().await?;
         {
             let mut registry = registry.lock();
@@ -322,6 +327,24 @@ impl Node {
         self.tasks.wait().await;
         drop(self.data_dir.take());
     }
+}
+
+/// Whether a URL may be the root of a tenant: what connectors may touch, it may be too.
+fn root_check(reach: Reach) -> RootCheck {
+    Arc::new(move |url: &str| {
+        let allowed = if url.contains("://") { reach.url(url) } else { reach.path(url).map(drop) };
+        allowed.map_err(|error| error.to_string())
+    })
+}
+
+/// Puts the objects of tenants that have roots of their own below these.
+async fn mount_roots(lake: &Lake) -> Result<(), NodeError> {
+    for tenant in lake.catalog.tenants().await? {
+        if let Some(root) = &tenant.storage_root {
+            lake.store.mount(tenant.scope.tenant(), root)?;
+        }
+    }
+    Ok(())
 }
 
 async fn open_ingest(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use cenote_catalog::{
     Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
     MaterializeRequest, Names, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, Schedule,
-    SliceRange, TablesById, TaskFailure, TaskState, Tick, Wanted,
+    SliceRange, TablesById, TaskFailure, TaskState, TenantState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -519,6 +519,9 @@ impl Inner {
     pub(crate) async fn begin_ready(self: &Arc<Self>, scope: &Scope) -> Result<(), Error> {
         let Some(tasks) = self.asset_tasks() else { return Ok(()) };
         while !self.stop.is_cancelled() {
+            if self.lake.catalog.tenant_state(scope).await? != TenantState::Active {
+                break;
+            }
             let claimed = self.lake.catalog.claim_task(scope, self.executor, TASKS_MAX).await?;
             let Some(task) = claimed else { break };
             self.begin_task(scope, task, tasks.clone());

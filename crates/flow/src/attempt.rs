@@ -70,14 +70,17 @@ impl Inner {
             return Ok(None);
         }
         let started = Instant::now();
-        let progress = Progress::until(self.stop.clone());
+        let progress = Progress::until(self.working(scope));
         // On a task of its own: a panic ends the run, and whoever asked for it may go.
         let task = self.tasks.spawn(work(progress.clone()));
         let outcome = self.watch(scope, new.id, &progress, task).await;
         let (end, word) = match &outcome {
             Ok((_, Changed::Something)) => (RunEnd::Succeeded, "succeeded"),
             Ok((_, Changed::Nothing)) => (RunEnd::Nothing, "nothing"),
-            Err(error) if error.is_stop() => (RunEnd::Cancelled("the node stops".to_owned()), "cancelled"),
+            Err(error) if error.is_stop() => {
+                let why = if self.stop.is_cancelled() { "the node stops" } else { "the tenant was halted" };
+                (RunEnd::Cancelled(why.to_owned()), "cancelled")
+            }
             Err(error) => (RunEnd::Failed(error.to_string()), "failed"),
         };
         let counts = progress.counts();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use cenote_catalog::TenantState;
 use cenote_table::{Lake, OptimizeOutcome, Progress};
 use cenote_vocab::{CatalogId, MemoryPool, Micros, Scope, Txn};
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use crate::backlog::Backlog;
 use crate::jobs::Pace;
 use crate::metrics::Metrics;
 use crate::task::Running;
+use crate::tenants::Collecting;
 use crate::{BuiltIn, Error, FlowOptions};
 
 /// How often old runs are forgotten, and how many at a time.
@@ -58,8 +60,14 @@ pub(crate) struct Inner {
     pub(crate) attempts: Mutex<Vec<Running>>,
     /// Rings when a run ended.
     pub(crate) bell: Notify,
-    /// Tenants as of the last tick, each with its newest change then.
+    /// Tenants as of the last tick that may do something, each with its newest change then.
     pub(crate) heads: Mutex<BTreeMap<CatalogId, (Scope, Txn)>>,
+    /// Tenants that this process has given their jobs.
+    met: Mutex<HashSet<CatalogId>>,
+    /// What ends all that runs of a tenant.
+    pub(crate) working: Mutex<HashMap<CatalogId, CancellationToken>>,
+    /// Dropped tenants whose objects go, or have not gone.
+    pub(crate) collecting: Mutex<HashMap<CatalogId, Collecting>>,
     backlogs: Mutex<HashMap<CatalogId, Backlog>>,
     /// Tasks of runs that are under way.
     open: watch::Sender<usize>,
@@ -94,6 +102,9 @@ impl Flow {
             attempts: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),
+            met: Mutex::default(),
+            working: Mutex::default(),
+            collecting: Mutex::default(),
             backlogs: Mutex::default(),
             open: watch::Sender::new(0),
             ticking: tokio::sync::Mutex::new(None),
@@ -103,9 +114,12 @@ impl Flow {
 
     /// Makes the jobs of every tenant, ends what dead processes left open, and starts the loop in the background.
     pub async fn start(&self) -> Result<(), Error> {
-        for scope in self.inner.lake.catalog.scopes().await? {
+        // Before they are looked at: what changes meanwhile is news.
+        let changes = self.inner.lake.catalog.tenant_changes();
+        for scope in self.inner.lake.catalog.working_scopes().await? {
             self.inner.meet(&scope).await?;
         }
+        self.inner.tasks.spawn(self.clone().follow_tenants(changes));
         self.inner.tasks.spawn(self.clone().run());
         Ok(())
     }
@@ -129,8 +143,14 @@ impl Flow {
         let mut pruned = self.inner.ticking.lock().await;
         let started = Instant::now();
         let mut next = None;
-        for scope in self.inner.lake.catalog.scopes().await? {
-            let due = self.inner.tick_tenant(&scope, now).await?;
+        let tenants = self.inner.lake.catalog.tenants().await?;
+        self.inner.halt(&tenants);
+        for tenant in tenants {
+            let due = match tenant.state {
+                TenantState::Active => self.inner.tick_tenant(&tenant.scope, now).await?,
+                TenantState::Suspended => None,
+                TenantState::Dropped => self.inner.tick_dropped(tenant, now),
+            };
             next = [next, due].into_iter().flatten().min();
         }
         if pruned.is_none_or(|pruned| now.since(pruned) >= PRUNE_INTERVAL) {
@@ -150,7 +170,15 @@ impl Flow {
         actor: &str,
         dry_run: bool,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
-        let job = self.inner.lake.catalog.job(scope, name).await?;
+        let catalog = &self.inner.lake.catalog;
+        let job = match catalog.job(scope, name).await {
+            // Its tenant came just now, and the loop has not met it.
+            Err(cenote_catalog::Error::JobNotFound { .. }) if BuiltIn::of_name(name).is_some() => {
+                catalog.create_built_in_jobs(scope, &BuiltIn::ALL.map(BuiltIn::name)).await?;
+                catalog.job(scope, name).await?
+            }
+            job => job?,
+        };
         let kind = BuiltIn::of_name(&job.name)
             .ok_or_else(|| Error::Internal(format!("job {} is not built in", job.name)))?;
         if kind == BuiltIn::Compact {
@@ -192,9 +220,10 @@ impl Inner {
     /// stays open.
     async fn meet(&self, scope: &Scope) -> Result<(), Error> {
         let head = self.lake.catalog.head(scope).await?;
-        let known = self.heads.lock().contains_key(&scope.catalog());
+        let known = self.met.lock().contains(&scope.catalog());
         if !known {
             self.greet(scope).await?;
+            self.met.lock().insert(scope.catalog());
         }
         self.heads.lock().insert(scope.catalog(), (scope.clone(), head.txn));
         Ok(())
@@ -215,7 +244,7 @@ impl Inner {
 
     async fn prune(&self, now: Micros) -> Result<(), Error> {
         let before = now.minus(self.options.history_keep);
-        for scope in self.lake.catalog.scopes().await? {
+        for scope in self.lake.catalog.working_scopes().await? {
             while self.lake.catalog.prune_runs(&scope, before, PRUNE_ROWS).await? == u64::from(PRUNE_ROWS) {}
         }
         Ok(())

@@ -28,6 +28,7 @@ mod pulse;
 mod schedule;
 mod slices;
 mod task;
+mod tenants;
 mod trigger;
 mod wanted;
 

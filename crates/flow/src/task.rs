@@ -40,13 +40,15 @@ enum Cause {
 impl Inner {
     /// Begins a task that was claimed. Its end begins what has become ready by it.
     pub(crate) fn begin_task(self: &Arc<Self>, scope: &Scope, task: ClaimedTask, tasks: Arc<dyn AssetTasks>) {
+        // Of the tenant, or of the node: what is left then is given back.
+        let halted = self.working(scope);
         let (inner, scope) = (Arc::clone(self), scope.clone());
-        let cancelled = self.stop.child_token();
+        let cancelled = halted.child_token();
         let running = Running { run: task.run, attempt: task.attempt_id, cancelled: cancelled.clone() };
         self.attempts.lock().push(running);
         self.spawn(async move {
             let attempt_id = task.attempt_id;
-            if let Err(error) = inner.attempt_task(&scope, task, tasks, &cancelled).await {
+            if let Err(error) = inner.attempt_task(&scope, task, tasks, (&cancelled, &halted)).await {
                 tracing::warn!(%error, %attempt_id, "the end of a task is not noted");
             }
             inner.attempts.lock().retain(|running| running.attempt != attempt_id);
@@ -72,7 +74,7 @@ impl Inner {
         scope: &Scope,
         task: ClaimedTask,
         tasks: Arc<dyn AssetTasks>,
-        cancelled: &CancellationToken,
+        (cancelled, halted): (&CancellationToken, &CancellationToken),
     ) -> Result<(), Error> {
         let (task, stop, started) = (Arc::new(task), cancelled.child_token(), Instant::now());
         // On a task of its own: a panic is a failure of the attempt.
@@ -83,7 +85,7 @@ impl Inner {
             // First: work that ends because it was told to is no failure of its own.
             biased;
             () = cancelled.cancelled() => {
-                cause = if self.stop.is_cancelled() { Cause::Stop } else { Cause::Cancel };
+                cause = if halted.is_cancelled() { Cause::Stop } else { Cause::Cancel };
                 (&mut work).await
             }
             done = &mut work => done,

@@ -35,6 +35,13 @@ pub(crate) async fn identify(
                 return Ok(identity);
             }
             Err(error) if error.kind() == ErrorKind::Unauthenticated => "Invalid or expired token",
+            Err(error @ cenote_catalog::Error::TenantSuspended(_)) => {
+                // The token is good: that is no guess of somebody's.
+                let caller = Caller::stranger(PROTOCOL).at(address);
+                let entry = AuditEntry::refused(caller, "auth_deny", error.to_string());
+                app.services()?.catalog.audit(None, entry).await;
+                return Err(error.into());
+            }
             Err(error) => return Err(error.into()),
         },
     };

@@ -111,6 +111,9 @@ impl Problem {
         let (kind, sqlstate) = (fault.kind(), fault.sqlstate().0);
         let mut problem = Self::new(status::of(kind, sqlstate), fault.to_string()).with("sqlstate", sqlstate);
         problem.hint = fault.hint();
+        if (kind, sqlstate) == (ErrorKind::Denied, TENANT_SUSPENDED) {
+            problem = problem.with("reason", "tenant_suspended");
+        }
         problem.audited = fault.is_audited();
         problem.retryable =
             matches!(kind, ErrorKind::Unavailable | ErrorKind::Exhausted) || sqlstate == "40001";
@@ -203,6 +206,8 @@ impl Problem {
     }
 }
 
+/// The SQLSTATE of somebody whose tenant is suspended: who he is was proven, and he may not come in.
+const TENANT_SUSPENDED: &str = "28000";
 const RETRY_EXHAUSTED: Duration = Duration::from_secs(1);
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 const RETRY_DISK_FULL: Duration = Duration::from_secs(10);
@@ -218,7 +223,7 @@ fn is_below(path: &str, prefix: &str) -> bool {
 
 /// Paths of Arc and InfluxDB: their clients read `application/json` and InfluxDB's words.
 fn is_compatible(path: &str) -> bool {
-    const OWN: [&str; 19] = [
+    const OWN: [&str; 20] = [
         "/api/v1/sql",
         "/api/v1/queries",
         "/api/v1/status",
@@ -238,6 +243,7 @@ fn is_compatible(path: &str) -> bool {
         "/api/v1/grants",
         "/api/v1/roles",
         "/api/v1/authorize",
+        "/api/v1/tenants",
     ];
     let below = |prefix: &str| is_below(path, prefix);
     let foreign = ["/api/v1", "/api/v2", "/api/v3", "/write", "/query", "/ping"];

@@ -65,6 +65,7 @@ pub(crate) async fn listen<T>(
     identity: &Identity,
     page: impl Future<Output = Result<T, Problem>>,
 ) -> Result<Option<T>, Problem> {
+    app.services()?.catalog.check_tenant_works(&identity.scope).await?;
     if !app.services()?.catalog.is_valid(identity).await? {
         return Err(cenote_catalog::Error::Unauthenticated.into());
     }

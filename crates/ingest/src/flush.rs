@@ -10,7 +10,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cenote_catalog::{Commit, Committed, Error as CatalogError, Facts, Input, Producer, TableDef};
+use cenote_catalog::{
+    Commit, Committed, Error as CatalogError, Facts, Input, Producer, TableDef, TenantState,
+};
 use cenote_table::{Form, KeyedChange, Written};
 use cenote_vocab::{Epoch, ErrorKind, Fault, Lsn, Scope, TableId, Txn};
 use fail::fail_point;
@@ -119,6 +121,11 @@ impl Inner {
         sealed: Sealed,
     ) -> Result<Option<Offered>, Error> {
         fail_point!("flush.seal", |_| Err(Error::Internal("fail point flush.seal".to_owned())));
+        if self.lake.catalog.tenant_state(scope).await? == TenantState::Dropped {
+            tracing::info!(%table, "buffered rows of a dropped tenant are discarded");
+            self.buffer.release(table, Lsn(u64::MAX));
+            return Ok(None);
+        }
         let head = self.lake.catalog.head(scope).await?;
         let names = self.lake.catalog.names(scope, head.txn).await?;
         let Some(def) = names.table_by_id(table) else {

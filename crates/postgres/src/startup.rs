@@ -57,6 +57,9 @@ impl Startup {
     {
         let AuthOutcome::Authenticated { identity, final_message } = outcome else { return Ok(()) };
         let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+        if let Some(identity) = &identity {
+            check_tenant(&self.connection(), &*client, identity).await?;
+        }
         audit(&self.connection(), &*client, identity.as_ref()).await?;
         let identity = identity.ok_or(PgWireError::InvalidPassword(user))?;
         let connection = self.connection();
@@ -109,6 +112,20 @@ impl StartupHandler for Startup {
         };
         self.finish(client, outcome).await
     }
+}
+
+/// Fails, with its entry in the audit, for somebody of a tenant that may do nothing. After the proof: no stranger learns of it.
+async fn check_tenant<C: ClientInfo>(
+    connection: &Connection,
+    client: &C,
+    identity: &Identity,
+) -> PgWireResult<()> {
+    use cenote_vocab::Fault as _;
+    let (catalog, _) = connection.door.services.get().ok_or_else(not_ready)?;
+    let Err(refused) = catalog.check_tenant_works(&identity.scope).await else { return Ok(()) };
+    let stranger = Caller::stranger(PROTOCOL).at(Some(client.socket_addr().ip()));
+    catalog.audit(None, AuditEntry::refused(stranger, "auth_deny", refused.to_string())).await;
+    Err(error::fatal(refused.sqlstate().0, refused.to_string()))
 }
 
 /// Puts into the audit who was let in, or that somebody was not.

@@ -29,6 +29,8 @@ struct Inner {
     jobs: OnceLock<Arc<dyn Jobs>>,
     assets: OnceLock<Arc<dyn Assets>>,
     pipelines: OnceLock<Weak<dyn Pipelines>>,
+    /// One statement about tenants at a time: the root of a new one is there before it.
+    tenants: tokio::sync::Mutex<()>,
 }
 
 /// A statement that runs or ran, as the registry shows it.
@@ -71,6 +73,7 @@ impl Engine {
                 jobs: OnceLock::new(),
                 assets: OnceLock::new(),
                 pipelines: OnceLock::new(),
+                tenants: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -88,6 +91,16 @@ impl Engine {
     /// Cancels a running statement of the tenant. `None`: no such statement; `Some(false)`: it has ended already.
     pub fn cancel(&self, scope: &Scope, query_id: &str, reason: &str) -> Option<bool> {
         self.inner.registry.cancel(scope, query_id, cancelled(reason))
+    }
+
+    /// Cancels all running statements of the tenant.
+    pub fn cancel_all(&self, scope: &Scope, reason: &str) {
+        self.inner.registry.cancel_all(scope, &cancelled(reason));
+    }
+
+    /// Waits for other statements that make tenants.
+    pub(crate) async fn alone_with_tenants(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.tenants.lock().await
     }
 
     /// Says who runs jobs; the first one stays.

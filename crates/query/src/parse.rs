@@ -19,6 +19,7 @@ mod pipeline;
 mod prepare;
 mod quote;
 mod secrets;
+mod tenant;
 mod tokens;
 mod words;
 
@@ -44,6 +45,7 @@ pub(crate) use pipeline::{
 pub use quote::{literal, quote};
 pub use secrets::masked;
 pub(crate) use secrets::without_data;
+pub(crate) use tenant::{TenantAlter, TenantStatement};
 pub(crate) use tokens::{folded, quoted, span_of, split, text_from, tokenize, word_is, words};
 pub(crate) use words::{Words, object_name};
 

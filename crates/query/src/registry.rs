@@ -173,6 +173,13 @@ impl Registry {
         running
     }
 
+    /// Cancels all running statements of the tenant.
+    pub(crate) fn cancel_all(&self, scope: &Scope, reason: &Error) {
+        let statements = self.statements.lock();
+        let running = statements.running.values().filter(|running| running.scope == *scope);
+        running.for_each(|running| running.cancel(reason.clone()));
+    }
+
     /// Cancels a running statement of the tenant. `None`: there is none of this name; `Some(false)`: it has ended.
     pub(crate) fn cancel(&self, scope: &Scope, id: &str, reason: Error) -> Option<bool> {
         let statements = self.statements.lock();

@@ -102,6 +102,7 @@ impl Session {
         &self,
         prepared: impl Future<Output = Result<Arc<Prepared>, Error>>,
     ) -> Result<Arc<Prepared>, Error> {
+        self.inner.check_tenant().await?;
         let prepared = tokio::select! {
             biased;
             () = statement::expired(statement::deadline([self.inner.settings().statement_timeout(), None])) => {
@@ -133,6 +134,7 @@ impl Session {
         bounds: Bounds,
     ) -> Result<Execution, Error> {
         let engine = self.inner.engine();
+        self.inner.check_tenant().await?;
         let (identity, options) = (self.inner.identity(), self.inner.options());
         let id = bounds.query_id.clone().unwrap_or_else(|| engine.lake().ids.uuid().to_string());
         let running = engine.registry().begin(

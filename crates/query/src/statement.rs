@@ -36,6 +36,7 @@ mod select;
 mod set;
 mod show;
 mod table_options;
+mod tenant;
 mod transact;
 mod update;
 mod upsert;
@@ -178,6 +179,7 @@ async fn run_command(
         Command::Kill(id) => maintain::kill(session, id),
         Command::Pipeline(statement) => Box::pin(pipeline::run(session, statement, guard)).await,
         Command::History(statement) => history::run(session, statement, prepared, guard).await,
+        Command::Tenant(statement) => Box::pin(tenant::run(session, statement)).await,
         Command::Grant(statement) => Box::pin(grant::run(session, statement, prepared, guard)).await,
         Command::Asset(statement) => Box::pin(asset::run(session, statement, prepared, guard)).await,
         Command::RunJob { name, dry_run } => job::run(session, name, *dry_run).await,

@@ -57,15 +57,21 @@ pub(crate) fn grant_columns() -> SchemaRef {
     access::columns("grants").unwrap_or_else(|_| SchemaRef::new(arrow::datatypes::Schema::empty()))
 }
 
+/// The columns of `system.access.tenants`.
+pub(crate) fn tenant_columns() -> SchemaRef {
+    access::columns(access::TENANTS).unwrap_or_else(|_| SchemaRef::new(arrow::datatypes::Schema::empty()))
+}
+
 /// The columns of a system table that the identity may read.
 pub(crate) fn columns(facts: &SessionFacts, group: &str, name: &str) -> Result<SchemaRef, Error> {
     if group == RUNTIME {
         return Ok(runtime::rows(facts, name)?.schema());
     }
-    if group == access::GROUP && access::TABLES.contains(&name) {
-        return access::columns(name);
-    }
     let denied = |privilege| Err(denied(privilege, &format!("system.{group}.{name}")));
+    if group == access::GROUP && access::TABLES.contains(&name) {
+        let is_hidden = name == access::TENANTS && !facts.identity.operates();
+        return if is_hidden { denied(Privilege::Manage) } else { access::columns(name) };
+    }
     if (group, name) == ("storage", maintenance::NAME) {
         return match facts.identity.allows_somewhere(Privilege::Use) {
             true => Ok(maintenance::columns()),

@@ -16,6 +16,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A place that may not be a tenant's root; the text names it and the setting.
+    #[error("storage root: {0}")]
+    Root(String),
     /// This build was made without S3.
     #[error("storage url {url:?} needs S3, which this build leaves out (cargo feature s3)")]
     NoS3 {
@@ -67,6 +70,7 @@ impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Url { .. } => ErrorKind::Invalid,
+            Self::Root(_) => ErrorKind::Denied,
             Self::NoS3 { .. } => ErrorKind::Unsupported,
             Self::Missing { .. } => ErrorKind::Corrupt,
             Self::Full { .. } => ErrorKind::Exhausted,

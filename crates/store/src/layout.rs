@@ -54,6 +54,23 @@ pub fn metadata_file(table: &str, sha256: &str) -> String {
     format!("t/{table}/{}.parquet", sha256.get(..32).unwrap_or(sha256))
 }
 
+/// The tenant whose object, or whose place, a path below the root names; `None` for what is nobody's.
+pub(crate) fn tenant_of(path: &Path) -> Option<String> {
+    let mut parts = path.parts();
+    let first = parts.next()?;
+    let mut metadata = METADATA.split('/');
+    if Some(first.as_ref()) != metadata.next() {
+        return Some(first.as_ref().to_owned());
+    }
+    let is_metadata = parts.next().is_some_and(|part| Some(part.as_ref()) == metadata.next());
+    parts.next().filter(|_| is_metadata).map(|part| part.as_ref().to_owned())
+}
+
+/// Where all objects of a tenant are.
+pub fn tenant_locations(tenant: &str) -> [Path; 2] {
+    [Path::from(tenant), Path::from(format!("{METADATA}/{tenant}"))]
+}
+
 /// The path below the root of `relative`, as the catalog stores it, in the table at `location`.
 pub fn object_path(location: &str, relative: &str) -> Path {
     Path::from(format!("{location}/{relative}"))

@@ -13,14 +13,17 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, P
 
 use crate::local::LocalRoot;
 use crate::location::Location;
-use crate::{Error, StorageOptions, Upload};
+use crate::roots::{Place, Roots, Routed};
+use crate::{Error, RootCheck, StorageOptions, Upload};
 
-/// Object storage below one root. Cheap to clone.
+/// Object storage below one root, and below those of tenants that have their own. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// All roots as one.
     objects: Arc<dyn ObjectStore>,
-    /// On local disk only: the store's promises end at the page cache, ours do not.
-    local: Option<Arc<LocalRoot>>,
+    /// That of tenants which have none of their own.
+    own: Place,
+    roots: Arc<Roots>,
 }
 
 /// An object that a listing found.
@@ -37,23 +40,63 @@ pub struct Listed {
 impl Store {
     /// Builds the store that `options.url` names; creates a local directory if it is not there.
     pub fn open(options: &StorageOptions) -> Result<Self, Error> {
-        match Location::parse(&options.url)? {
-            Location::Memory => Ok(Self::memory()),
-            Location::Directory(directory) => {
-                let (root, objects) = LocalRoot::open(&directory)
-                    .map_err(|reason| Error::Url { url: options.url.clone(), reason })?;
-                Ok(Self { objects: Arc::new(objects), local: Some(Arc::new(root)) })
-            }
-            Location::S3 { bucket, prefix } => {
-                let objects = crate::s3::open(options, &bucket, &prefix)?;
-                Ok(Self { objects, local: None })
-            }
-        }
+        Ok(Self::at(open(options)?, Roots { options: options.clone(), ..Roots::default() }))
     }
 
     /// A store that lives as long as the process.
     pub fn memory() -> Self {
-        Self { objects: Arc::new(InMemory::new()), local: None }
+        Self::at(memory(), Roots::default())
+    }
+
+    fn at(own: Place, roots: Roots) -> Self {
+        let roots = Arc::new(roots);
+        let objects = Arc::new(Routed { own: own.objects.clone(), roots: roots.clone() });
+        Self { objects, own, roots }
+    }
+
+    /// The same store, where tenants may have those roots of which `check` says so.
+    #[must_use]
+    pub fn with_roots(self, check: RootCheck) -> Self {
+        let options = self.roots.options.clone();
+        Self::at(self.own, Roots { options, check: Some(check), ..Roots::default() })
+    }
+
+    /// Fails if a URL is none, or may not be a tenant's root. Touches nothing.
+    pub fn check_root(&self, url: &str) -> Result<(), Error> {
+        let wrong = |reason: &str| Error::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let place = match Location::parse(url)? {
+            Location::Memory => {
+                return Err(wrong("a tenant's root outlives the process, which memory does not"));
+            }
+            Location::Directory(directory) if !directory.is_absolute() => {
+                return Err(wrong("the directory of a tenant's root needs an absolute path"));
+            }
+            Location::Directory(directory) => directory.display().to_string(), // as it is read
+            Location::S3 { .. } => url.to_owned(),
+        };
+        let unnamed = "is outside of what security.allowed_paths and security.allowed_urls name";
+        let checked = match &self.roots.check {
+            Some(check) => check(&place),
+            None => Err(format!("{place} {unnamed}")),
+        };
+        checked.map_err(Error::Root)
+    }
+
+    /// From now on the tenant's objects are below this root. Creates a local directory if it is not there.
+    pub fn mount(&self, tenant: &str, url: &str) -> Result<(), Error> {
+        let place = open(&StorageOptions { url: url.to_owned(), ..self.roots.options.clone() })?;
+        self.roots.mounted.write().insert(tenant.to_owned(), place);
+        Ok(())
+    }
+
+    /// The tenant has no root of its own any more.
+    pub fn unmount(&self, tenant: &str) {
+        self.roots.mounted.write().remove(tenant);
+    }
+
+    /// The local disk that a path is on.
+    fn local(&self, path: &Path) -> Option<Arc<LocalRoot>> {
+        self.roots.of(path).map_or_else(|| self.own.local.clone(), |place| place.local)
     }
 
     /// The library's view of it, rooted: paths of [`crate::object_path`] are valid in it.
@@ -154,8 +197,8 @@ impl Store {
         before: Micros,
         dry_run: bool,
     ) -> Result<Vec<(String, u64)>, Error> {
-        match &self.local {
-            Some(local) => Arc::clone(local).clear_cut_off(prefix, before, dry_run).await,
+        match self.local(prefix) {
+            Some(local) => local.clear_cut_off(prefix, before, dry_run).await,
             None => Ok(Vec::new()),
         }
     }
@@ -167,9 +210,28 @@ impl Store {
 
     /// Returns when the finished object survives a power cut.
     pub(crate) async fn make_durable(&self, path: &Path) -> Result<(), Error> {
-        match &self.local {
-            Some(root) => root.clone().sync(path).await,
+        match self.local(path) {
+            Some(root) => root.sync(path).await,
             None => Ok(()),
         }
     }
+}
+
+/// The one root that `options.url` names.
+fn open(options: &StorageOptions) -> Result<Place, Error> {
+    match Location::parse(&options.url)? {
+        Location::Memory => Ok(memory()),
+        Location::Directory(directory) => {
+            let (root, objects) = LocalRoot::open(&directory)
+                .map_err(|reason| Error::Url { url: options.url.clone(), reason })?;
+            Ok(Place { objects: Arc::new(objects), local: Some(Arc::new(root)) })
+        }
+        Location::S3 { bucket, prefix } => {
+            Ok(Place { objects: crate::s3::open(options, &bucket, &prefix)?, local: None })
+        }
+    }
+}
+
+fn memory() -> Place {
+    Place { objects: Arc::new(InMemory::new()), local: None }
 }

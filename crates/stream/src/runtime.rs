@@ -3,14 +3,15 @@
 mod failures;
 mod preview;
 mod steer;
+mod tenants;
 mod views;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cenote_catalog::{Caller, Desired, Identity, MATERIALIZED, Pipeline, TableDef};
+use cenote_catalog::{Caller, Desired, Identity, MATERIALIZED, Pipeline, TableDef, TenantState};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
 use cenote_query::{
@@ -18,7 +19,7 @@ use cenote_query::{
     Preview, RestartSinks, Shown, ShownRows, StateChoice,
 };
 use cenote_table::Lake;
-use cenote_vocab::{MemoryPool, Scope, Txn};
+use cenote_vocab::{CatalogId, MemoryPool, Scope, Txn};
 use datafusion::error::DataFusionError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -56,6 +57,8 @@ struct Inner {
     tasks: TaskTracker,
     stop: CancellationToken,
     running: Mutex<HashMap<Uuid, Running>>,
+    /// Tenants whose pipelines do not run, whatever is wanted of them.
+    halted: Mutex<HashSet<CatalogId>>,
     /// One statement about a pipeline at a time: another's epoch that hangs holds up nobody else.
     statements: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
     /// One pipeline at a time is made: two at once could write the same target.
@@ -136,6 +139,7 @@ impl Streams {
             tasks: tasks.clone(),
             stop,
             running: Mutex::default(),
+            halted: Mutex::default(),
             statements: Mutex::default(),
             creations: tokio::sync::Mutex::default(),
             failures: Failures::default(),
@@ -151,17 +155,31 @@ impl Streams {
         self.inner.metrics.register(registry);
     }
 
-    /// Starts what should run, of all tenants.
+    /// Starts what should run, of all tenants that are not suspended, and follows what becomes of them.
     pub async fn start(&self) -> Result<(), Error> {
         let catalog = &self.inner.services.lake.catalog;
-        for scope in catalog.scopes().await? {
-            self.clean_views(&scope).await?;
-            for pipeline in catalog.pipelines(&scope).await? {
-                let ended = matches!(pipeline.state.as_str(), "failed" | "finished");
-                self.inner.metrics.is_in(&scope, &pipeline, &pipeline.state);
-                if pipeline.desired == Desired::Running && !ended {
-                    self.spawn(&scope, pipeline);
+        // Before they are looked at: what changes meanwhile is news.
+        let changes = catalog.tenant_changes();
+        for tenant in catalog.tenants().await? {
+            match tenant.state {
+                TenantState::Active => self.begin(&tenant.scope).await?,
+                TenantState::Suspended | TenantState::Dropped => {
+                    self.inner.halted.lock().insert(tenant.scope.catalog());
                 }
+            }
+        }
+        self.inner.tasks.spawn(self.clone().follow_tenants(changes));
+        Ok(())
+    }
+
+    /// Starts what should run of a tenant.
+    async fn begin(&self, scope: &Scope) -> Result<(), Error> {
+        self.clean_views(scope).await?;
+        for pipeline in self.inner.services.lake.catalog.pipelines(scope).await? {
+            let ended = matches!(pipeline.state.as_str(), "failed" | "finished");
+            self.inner.metrics.is_in(scope, &pipeline, &pipeline.state);
+            if pipeline.desired == Desired::Running && !ended && !self.is_running(pipeline.id) {
+                self.spawn(scope, pipeline);
             }
         }
         Ok(())
@@ -179,6 +197,11 @@ impl Streams {
     }
 
     fn spawn(&self, scope: &Scope, pipeline: Pipeline) {
+        // Held to the end: whoever halts the tenant finds the task.
+        let halted = self.inner.halted.lock();
+        if halted.contains(&scope.catalog()) {
+            return; // it begins with its tenant
+        }
         let id = pipeline.id;
         let stop = self.inner.stop.child_token();
         let (rescale, rescaled) = watch::channel(None);
@@ -190,6 +213,7 @@ impl Streams {
         let task = self.inner.tasks.spawn(async move { inner.keep(&of, pipeline, &ask, &tells).await });
         let running = Running { scope: scope.clone(), asked, task, progress, rescale, shown };
         self.inner.running.lock().insert(id, running);
+        drop(halted);
     }
 
     /// Waits for other statements about the pipeline.

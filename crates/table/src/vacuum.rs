@@ -7,6 +7,7 @@
 mod due;
 mod rows;
 mod sweep;
+mod tenant;
 
 use std::time::Duration;
 

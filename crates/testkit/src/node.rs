@@ -139,6 +139,16 @@ impl TestNode {
         Client::new(self.url(), secret)
     }
 
+    /// An admin of a new tenant that the operator makes by a statement: `options` stand behind its name.
+    pub async fn tenant(&self, name: &str, options: &str) -> Client {
+        let operator = self.client();
+        operator.sql(&format!("CREATE TENANT '{name}' {options}")).await;
+        let path = format!("/api/v1/tenants/{name}/tokens");
+        let made = operator.send("POST", &path, &[], "{}").await.expect("an answer");
+        assert_eq!(made.status, 201, "{}", made.text);
+        Client::new(self.url(), made.json()["token"].as_str().expect("a secret"))
+    }
+
     /// `http://host:port`
     pub fn url(&self) -> String {
         format!("http://{}", self.node().ports.http[0])

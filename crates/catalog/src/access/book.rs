@@ -8,7 +8,8 @@ use cenote_vocab::{Micros, Txn};
 use parking_lot::RwLock;
 
 use super::right::{Fits, Place, Right};
-use super::{Giving, Object, Principal, Privilege, Privileges};
+use super::{BUILT_IN_ROLES, Giving, OPERATOR_ROLE, Object, Principal, Privilege, Privileges};
+use crate::TenantState;
 
 /// For how long the book of a process that is not the only writer is believed.
 const BELIEVED_MICROS: i64 = 30_000_000;
@@ -125,6 +126,10 @@ pub struct AccessBook {
     pub members: Vec<Membership>,
     /// What is granted, on objects that are there.
     pub grants: Vec<Granted>,
+    /// Whether the tenant may do anything.
+    pub state: TenantState,
+    /// Whether the tenant operates the deployment, so that it has the role `operator`.
+    pub is_operating: bool,
     by_token: HashMap<i64, Holder>,
     /// Roles that somebody has by itself.
     by_member: HashMap<Principal, BTreeSet<String>>,
@@ -169,7 +174,28 @@ impl AccessBook {
             Holder { roles, everywhere, grants: held }
         };
         let by_token = tokens.into_iter().map(|id| (id, holder(id))).collect();
-        Self { by_token, by_member, roles, members, grants }
+        let (state, is_operating) = (TenantState::Active, false);
+        Self { by_token, by_member, roles, members, grants, state, is_operating }
+    }
+
+    /// The book of a tenant in this state, and whether it operates the deployment.
+    pub(crate) fn of_tenant(self, state: TenantState, is_operating: bool) -> Self {
+        Self { state, is_operating, ..self }
+    }
+
+    /// The roles that are built in.
+    pub fn built_in_roles(&self) -> impl Iterator<Item = &'static str> {
+        BUILT_IN_ROLES.into_iter().chain(self.is_operating.then_some(OPERATOR_ROLE))
+    }
+
+    /// True for the name of a role that is built in, also of one that only the operating tenant has.
+    pub fn is_built_in(name: &str) -> bool {
+        name == OPERATOR_ROLE || Privileges::of_role(name).is_some()
+    }
+
+    /// True if a token's owner operates the deployment.
+    pub fn is_operator(&self, token: i64) -> bool {
+        self.is_operating && self.roles_of(token).any(|role| role == OPERATOR_ROLE)
     }
 
     /// Roles that a token's owner has, by itself or through other roles.
@@ -190,7 +216,10 @@ impl AccessBook {
 
     /// True for a role that was made, and for the built-in ones.
     pub fn has_role(&self, name: &str) -> bool {
-        Privileges::of_role(name).is_some() || self.roles.iter().any(|role| role.name == name)
+        match name {
+            OPERATOR_ROLE => self.is_operating,
+            _ => Privileges::of_role(name).is_some() || self.roles.iter().any(|role| role.name == name),
+        }
     }
 
     /// Of roles and grants those that give somebody a privilege.
@@ -201,6 +230,8 @@ impl AccessBook {
                 .is_some_and(|privileges| Right::everywhere(privileges).gives(privilege, object))
         };
         let roles = holder.roles.iter().filter(built_in).cloned().map(Giving::Role);
+        let operates = object == Object::Deployment && self.is_operator(token);
+        let roles = roles.chain(operates.then(|| Giving::Role(OPERATOR_ROLE.to_owned())));
         let held = holder.grants.iter().filter_map(|at| self.grants.get(*at));
         let held = held.filter(|grant| grant.right().gives(privilege, object)).cloned();
         roles.chain(held.map(Giving::Granted)).collect()

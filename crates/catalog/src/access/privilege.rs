@@ -125,6 +125,9 @@ impl Privileges {
 /// The names of [`Privileges::of_role`].
 pub const BUILT_IN_ROLES: [&str; 3] = ["reader", "writer", "admin"];
 
+/// The role of those who operate the deployment: its tenants. It is in the operating tenant only, and gives no privilege in any.
+pub const OPERATOR_ROLE: &str = "operator";
+
 impl FromIterator<Privilege> for Privileges {
     fn from_iter<I: IntoIterator<Item = Privilege>>(privileges: I) -> Self {
         privileges.into_iter().fold(Self::default(), Self::with)

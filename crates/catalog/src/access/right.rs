@@ -9,6 +9,8 @@ use super::{Grant, Privilege, Privileges, pattern_matches};
 /// What somebody wants to do something with. It need not be there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object<'a> {
+    /// All tenants. Nothing in them.
+    Deployment,
     /// The tenant with its catalog, and so all in it.
     Tenant,
     /// A schema, and so all in it.
@@ -24,6 +26,7 @@ pub enum Object<'a> {
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Deployment => f.write_str("the deployment"),
             Self::Tenant => f.write_str("the catalog"),
             Self::Schema(name) => write!(f, "schema {name}"),
             Self::Table(schema, name) => write!(f, "{schema}.{name}"),
@@ -56,6 +59,8 @@ impl Fits<'_> {
 /// Where a right holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place<'a> {
+    /// What is above all tenants.
+    Deployment,
     Tenant,
     /// All in the tenant, by the permissions of a token: but other people's pipelines they have never steered.
     Permissions,
@@ -75,6 +80,11 @@ pub(crate) struct Right<'a> {
 impl<'a> Right<'a> {
     pub(crate) fn everywhere(privileges: Privileges) -> Self {
         Self { privileges, place: Place::Tenant }
+    }
+
+    /// Of whoever operates the deployment.
+    pub(crate) fn of_operator() -> Self {
+        Self { privileges: Privileges::default().with(Privilege::Manage), place: Place::Deployment }
     }
 
     /// Of a token's permissions.
@@ -102,6 +112,8 @@ impl<'a> Right<'a> {
 
     fn covers(&self, object: Object<'_>) -> bool {
         match (self.place, object) {
+            (Place::Deployment, object) => object == Object::Deployment,
+            (_, Object::Deployment) => false,
             // Jobs look after the whole node's files: RUN on everything else is not RUN on them.
             (Place::Tenant | Place::Permissions, Object::Job(_)) => self.privileges.allow(Privilege::Manage),
             (Place::Tenant | Place::Permissions, _) => true,
@@ -120,13 +132,18 @@ impl<'a> Right<'a> {
         }
     }
 
+    /// True unless it is above all tenants.
+    pub(crate) fn is_in_tenant(&self) -> bool {
+        !matches!(self.place, Place::Deployment)
+    }
+
     /// True if it gives `privilege` on the schema or on something that is or may be in it.
     pub(crate) fn reaches_into(&self, privilege: Privilege, schema: &str) -> bool {
         self.privileges.allow(privilege)
             && match self.place {
                 Place::Tenant | Place::Permissions => true,
                 Place::Schema(of) | Place::Table(of, _) | Place::Pipeline(of, _) => of.fits(schema),
-                Place::Job(_) => false,
+                Place::Job(_) | Place::Deployment => false,
             }
     }
 }
@@ -168,6 +185,19 @@ mod tests {
         assert!(!write.gives(Privilege::Run, Object::Pipeline("a", "p")));
         let admin = right(Privilege::Manage, Place::Permissions);
         assert!(admin.gives(Privilege::Run, Object::Pipeline("a", "p")));
+    }
+
+    #[test]
+    fn who_operates_the_deployment_has_no_right_in_its_tenants_and_nobody_else_operates_it() {
+        let operator = Right::of_operator();
+        assert!(operator.gives(Privilege::Manage, Object::Deployment));
+        for object in [Object::Tenant, Object::Schema("a"), Object::Table("a", "t"), Object::Job("compact")] {
+            assert!(!operator.gives(Privilege::Use, object), "{object}");
+        }
+        assert!(!operator.reaches_into(Privilege::Use, "a"));
+        for place in [Place::Tenant, Place::Permissions, Place::Schema(Fits::Pattern("*"))] {
+            assert!(!right(Privilege::Manage, place).gives(Privilege::Manage, Object::Deployment));
+        }
     }
 
     #[test]

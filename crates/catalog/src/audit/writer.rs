@@ -78,10 +78,10 @@ impl Writer {
         }
     }
 
-    /// Forgets some of what happened before `before`, in every tenant; true if nothing of it is left.
+    /// Forgets some of what happened before `before`, in every tenant that is not suspended; true if nothing of it is left.
     async fn sweep(&self, before: Micros) -> Result<bool, Error> {
         let mut all = true;
-        for scope in tenant::scopes(&self.inner).await?.into_values() {
+        for scope in tenant::working(&self.inner).await? {
             let gone = audit::sweep(&self.inner.database, scope.catalog(), before, SWEEP_ROWS).await?;
             all &= gone < u64::from(SWEEP_ROWS);
         }

@@ -8,10 +8,12 @@ use super::step::Step;
 use crate::{AccessChange, AuditEntry, AuditRow, FlowChange, GrantChange, ObjectChange, Op, Privilege};
 
 impl Step<'_> {
-    /// True if the commit changes rights, or recipes and checks.
+    /// True if the commit changes rights, tenants, or recipes and checks.
     pub(super) fn is_audited(&self) -> bool {
         let is_recipe = |(_, change): &(Txn, FlowChange)| said_of_flow(change).is_some();
-        !self.writes.access.is_empty() || self.writes.flow.iter().any(is_recipe)
+        !self.writes.access.is_empty()
+            || !self.writes.tenants.is_empty()
+            || self.writes.flow.iter().any(is_recipe)
     }
 
     /// Who changed what: one row per commit, with the commit's id.
@@ -45,6 +47,7 @@ impl Step<'_> {
             }
             ObjectChange::RenameTable { table, .. } => self.world.def(*table)?.full_name(),
             ObjectChange::Flow(change) => said_of_flow(change)?,
+            ObjectChange::Tenant(change) => format!("tenant {}", change.name()),
             ObjectChange::Access(change) => match change.as_ref() {
                 AccessChange::CreateRole(name) | AccessChange::DropRole(name) => format!("role {name}"),
                 AccessChange::AddMember { role, member } => format!("role {role} to {member}"),

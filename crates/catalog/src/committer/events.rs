@@ -136,6 +136,15 @@ impl Step<'_> {
         }
     }
 
+    /// Tells what became of tenants, by their UUIDs: whoever reads the feed of the operating tenant need not know their names.
+    pub(super) fn tell_tenants(&mut self) {
+        let changes: Vec<(&'static str, uuid::Uuid)> =
+            self.writes.tenants.iter().map(|(_, change)| (change.event(), change.tenant())).collect();
+        for (kind, tenant) in changes {
+            self.tell(of("tenant", kind, tenant, Value::Null));
+        }
+    }
+
     fn tell(&mut self, event: EventRow) {
         self.writes.events.push(EventRow { txn: self.txn, ..event });
     }

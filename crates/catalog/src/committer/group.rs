@@ -14,7 +14,7 @@ use super::{Ask, Committed};
 use crate::inner::Inner;
 use crate::ledger::Standing;
 use crate::sql::{Failure, Transaction, head, lease, producer};
-use crate::{Commit, Error, Facts, grants, reruns};
+use crate::{Commit, Error, Facts, ObjectChange, TenantState, grants, reruns, tenant};
 
 /// How often a transaction that met another one is run again.
 const BUSY_RETRIES_MAX: u32 = 20;
@@ -64,6 +64,10 @@ impl Group {
         let concerns = |ask: &Ask| matches!(ask, Ask::Commit(commit, _) if grants::concerns(commit));
         if asks.iter().any(concerns) {
             grants::refresh(&self.inner, self.scope.catalog()).await;
+        }
+        let tenants: Vec<uuid::Uuid> = asks.iter().flat_map(changed_tenants).collect();
+        if !tenants.is_empty() {
+            tenant::changed(&self.inner, &tenants).await;
         }
         for (ask, answer) in asks.into_iter().zip(answers) {
             self.inner.metrics.observe(started.elapsed(), &answer_outcome(&answer));
@@ -179,6 +183,13 @@ impl Group {
         let mut answers = Vec::with_capacity(asks.len());
         for ask in asks {
             answers.push(match ask {
+                // What its people sent before they were turned away. What the node does for them it ends itself.
+                Ask::Commit(commit, _)
+                    if before.state == TenantState::Suspended && commit.facts.caller.came_in() =>
+                {
+                    let tenant = self.scope.tenant().to_owned();
+                    Answer::Committed(Err(Error::TenantSuspended(tenant)))
+                }
                 Ask::Commit(commit, _) => Answer::Committed(self.apply(&mut world, &mut writes, commit)),
                 Ask::Claim(name, _) => self.claim(&mut world, &mut writes, name),
             });
@@ -248,6 +259,18 @@ impl Group {
             tracing::warn!(error = %Error::from(failure), "old epochs stay in the ledger for now");
         }
     }
+}
+
+/// Tenants that a commit changes, or makes.
+fn changed_tenants(ask: &Ask) -> impl Iterator<Item = uuid::Uuid> {
+    let objects = match ask {
+        Ask::Commit(commit, _) => commit.objects.as_slice(),
+        Ask::Claim(..) => &[],
+    };
+    objects.iter().filter_map(|change| match change {
+        ObjectChange::Tenant(change) => Some(change.tenant()),
+        _ => None,
+    })
 }
 
 /// The next number, and its row of the history.

@@ -153,7 +153,7 @@ fn tables_of(names: &Names, commits: &[&Commit]) -> BTreeSet<TableId> {
                     tables.extend(listed.into_iter().flatten());
                 }
                 ObjectChange::RenameTable { table, .. } => drop(tables.insert(*table)),
-                ObjectChange::Flow(_) | ObjectChange::Access(_) => {}
+                ObjectChange::Flow(_) | ObjectChange::Access(_) | ObjectChange::Tenant(_) => {}
                 // What is dropped has no name: see `load_dropped`.
                 ObjectChange::CreateSchema { .. }
                 | ObjectChange::SetSchemaOptions { .. }

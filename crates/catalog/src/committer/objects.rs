@@ -9,6 +9,7 @@ use super::step::Step;
 use super::world::TableState;
 use crate::conflict::ops;
 use crate::evolution::{check_key, check_partition, check_sort};
+use crate::tenant::OPERATING;
 use crate::{
     AccessChange, Error, Expected, FlowChange, GrantTarget, NewTable, ObjectChange, SchemaDef, TableDef,
     TableKind,
@@ -50,6 +51,13 @@ impl Step<'_> {
             ObjectChange::Access(change) => {
                 let change = self.settled(change.as_ref().clone())?;
                 self.writes.access.extend(change.map(|change| (self.txn, change)));
+                Ok(())
+            }
+            ObjectChange::Tenant(change) => {
+                if self.commit.scope.catalog() != OPERATING {
+                    return Err(Error::Internal("tenants are changed by the operating tenant".to_owned()));
+                }
+                self.writes.tenants.push((self.txn, change.as_ref().clone()));
                 Ok(())
             }
         }

@@ -260,7 +260,8 @@ impl<'a> Step<'a> {
         let ddl = !self.schemas_touched.is_empty()
             || !self.writes.tables.is_empty()
             || !self.writes.table_ends.is_empty();
-        let says_more = !self.writes.flow.is_empty() || !self.writes.access.is_empty();
+        let says_more =
+            !self.writes.flow.is_empty() || !self.writes.access.is_empty() || !self.writes.tenants.is_empty();
         if self.tallies.is_empty() && !ddl && verdict.fresh.is_empty() && !says_more {
             let head = self.world.head.txn;
             return Ok(Outcome::Nothing(Committed { txn: head, ..self.committed }));
@@ -279,6 +280,7 @@ impl<'a> Step<'a> {
         self.settle_tallies();
         self.tell_flow();
         self.tell_access();
+        self.tell_tenants();
         self.settle_events();
         for at in &verdict.fresh {
             let producer = &self.commit.producers[*at];

@@ -6,6 +6,7 @@ use super::world::World;
 use super::writes::Writes;
 use crate::sql::{
     Failure, Transaction, asset, audit, event, file, grant, head, history, lineage, object, producer, state,
+    tenant,
 };
 
 /// Writes everything of the group into its transaction, the head last.
@@ -37,6 +38,9 @@ pub(super) async fn store(
     }
     for (txn, change) in &writes.access {
         grant::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
+    }
+    for (txn, change) in &writes.tenants {
+        tenant::apply(transaction, change, (*txn, world.head.committed)).await?;
     }
     let audited: Vec<_> = writes.audit.iter().map(|row| (catalog, row.clone())).collect();
     audit::insert(transaction, &audited).await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::evolution::Layouts;
 use crate::ledger::Standing;
 use crate::widening::Findings;
-use crate::{Content, Error, LevelCounters, Names, PartitionKey, TableDef, VisibleVector};
+use crate::{Content, Error, LevelCounters, Names, PartitionKey, TableDef, TenantState, VisibleVector};
 
 /// The head row of a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) struct HeadRow {
     pub(crate) ddl_txn: Txn,
     pub(crate) next_object: i64,
     pub(crate) next_file: i64,
+    /// Of the tenant.
+    pub(crate) state: TenantState,
 }
 
 /// Counters of a table.

@@ -11,7 +11,7 @@ use cenote_vocab::{
 };
 use uuid::Uuid;
 
-use crate::{AccessChange, AuditRow, Facts, FlowChange, NewFile, SchemaDef, TableDef};
+use crate::{AccessChange, AuditRow, Facts, FlowChange, NewFile, SchemaDef, TableDef, TenantChange};
 
 /// `end_no` of a column that is current.
 pub(crate) const CURRENT_NO: i32 = i32::MAX;
@@ -185,6 +185,8 @@ pub(crate) struct Writes {
     pub(crate) flow: Vec<(Txn, FlowChange)>,
     /// What commits say of roles and grants, in order.
     pub(crate) access: Vec<(Txn, AccessChange)>,
+    /// What commits say of tenants, in order.
+    pub(crate) tenants: Vec<(Txn, TenantChange)>,
     /// What commits did to objects and grants, for the audit.
     pub(crate) audit: Vec<AuditRow>,
     pub(crate) events: Vec<EventRow>,
@@ -195,6 +197,7 @@ impl Writes {
     pub(crate) fn absorb(&mut self, later: Self) {
         self.flow.extend(later.flow);
         self.access.extend(later.access);
+        self.tenants.extend(later.tenants);
         self.audit.extend(later.audit);
         self.events.extend(later.events);
         for (table, file, begin, end) in later.vector_ends {

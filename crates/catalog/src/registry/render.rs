@@ -132,10 +132,10 @@ mod tests {
             define(Dialect::Sqlite, &HEAD),
             ["CREATE TABLE IF NOT EXISTS cn_head (catalog_id INTEGER NOT NULL, txn INTEGER NOT NULL, \
               committed_us INTEGER NOT NULL, ddl_txn INTEGER NOT NULL, next_object INTEGER NOT NULL, \
-              next_file INTEGER NOT NULL, PRIMARY KEY (catalog_id)) STRICT, WITHOUT ROWID"]
+              next_file INTEGER NOT NULL, state TEXT, PRIMARY KEY (catalog_id)) STRICT, WITHOUT ROWID"]
         );
         assert!(define(Dialect::Postgres, &HEAD)[0].ends_with(
-            "next_file BIGINT NOT NULL, PRIMARY KEY (catalog_id)) \
+            "next_file BIGINT NOT NULL, state VARCHAR(255) COLLATE \"C\", PRIMARY KEY (catalog_id)) \
              WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01)"
         ));
     }

@@ -16,15 +16,26 @@ pub(crate) const CATALOG: Table = Table::new(
         text("data_root"),
         text("options"),
         time("created_us"),
+        nullable(text("description")),
+        nullable(time("state_us")),
+        nullable(id("changed_txn")),
     ],
     &["catalog_id"],
 )
 .unique(&[&["tenant", "name"]]);
 
-/// The newest state of each catalog; every change locks its row first.
+/// The newest state of each catalog; every change locks its row first. `state`: of its tenant, NULL while it is active.
 pub(crate) const HEAD: Table = Table::new(
     "cn_head",
-    &[id("catalog_id"), id("txn"), time("committed_us"), id("ddl_txn"), id("next_object"), id("next_file")],
+    &[
+        id("catalog_id"),
+        id("txn"),
+        time("committed_us"),
+        id("ddl_txn"),
+        id("next_object"),
+        id("next_file"),
+        nullable(name("state")),
+    ],
     &["catalog_id"],
 )
 .hot();

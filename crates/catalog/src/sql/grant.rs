@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use cenote_vocab::{CatalogId, LIVE, Micros, Txn};
 use uuid::Uuid;
 
-use super::{Cell, Failure, Row, Transaction};
+use super::{Cell, Failure, Row, Transaction, tenant};
 use crate::Error;
 use crate::access::{AccessBook, AccessChange, GrantChange, GrantKind, GrantTarget, Principal, Privilege};
-use crate::access::{Granted, Membership, Privileges, Role};
+use crate::access::{Granted, Membership, OPERATOR_ROLE, Privileges, Role};
 use crate::registry::{GRANT, ROLE, ROLE_MEMBER};
+use crate::tenant::OPERATING;
 
 /// Carries out what a commit says of roles and grants.
 pub(crate) async fn apply(
@@ -85,8 +86,10 @@ async fn check_principal(
 
 /// `RoleNotFound` unless the role is there: it may have gone since it was looked for.
 async fn check_role(transaction: &mut Transaction, catalog: CatalogId, name: &str) -> Result<(), Failure> {
-    let is_there =
-        Privileges::of_role(name).is_some() || made_roles(transaction, catalog).await?.contains(name);
+    let is_there = match name {
+        OPERATOR_ROLE => catalog == OPERATING,
+        _ => Privileges::of_role(name).is_some() || made_roles(transaction, catalog).await?.contains(name),
+    };
     if is_there { Ok(()) } else { Err(Error::RoleNotFound(name.to_owned()).into()) }
 }
 
@@ -182,7 +185,10 @@ pub(crate) async fn set_roles(
 ) -> Result<(), Failure> {
     forget(transaction, catalog, member).await?;
     let made = made_roles(transaction, catalog).await?;
-    let is_there = |role: &&String| Privileges::of_role(role).is_some() || made.contains(*role);
+    let is_there = |role: &&String| match role.as_str() {
+        OPERATOR_ROLE => catalog == OPERATING,
+        _ => Privileges::of_role(role).is_some() || made.contains(*role),
+    };
     let row =
         |role: &String| vec![catalog.0.into(), role.as_str().into(), member.stored().into(), txn.into()];
     let rows: Vec<Vec<Cell>> = roles.iter().filter(is_there).map(row).collect();
@@ -240,7 +246,8 @@ pub(crate) async fn book(transaction: &mut Transaction, catalog: CatalogId) -> R
     for mut row in transaction.query(statement).await? {
         grants.extend(granted(&mut row)?);
     }
-    Ok(AccessBook::new(roles, members, grants))
+    let state = tenant::state(transaction, catalog).await?;
+    Ok(AccessBook::new(roles, members, grants).of_tenant(state, catalog == OPERATING))
 }
 
 /// `None` for a grant on what was dropped.

@@ -3,20 +3,25 @@
 use cenote_vocab::{CatalogId, Micros, Scope, Txn};
 use uuid::Uuid;
 
-use super::{Database, Failure, Row, Transaction};
-use crate::Error;
+use super::{Cell, Database, Failure, Row, Transaction};
 use crate::committer::HeadRow;
 use crate::registry::{CATALOG, HEAD};
+use crate::{Error, TenantState};
 
-const COLUMNS: &str = "txn, committed_us, ddl_txn, next_object, next_file";
+const COLUMNS: &str = "txn, committed_us, ddl_txn, next_object, next_file, state";
 
-/// The head row, locked until the transaction ends: every change of a catalog starts with this.
+/// The head row, locked until the transaction ends: every change of a catalog starts with this. `TenantGone` once its tenant was
+/// dropped.
 pub(crate) async fn lock(transaction: &mut Transaction, catalog: CatalogId) -> Result<HeadRow, Failure> {
     let text =
         format!("SELECT {COLUMNS} FROM cn_head WHERE catalog_id = ?{}", transaction.dialect().for_update());
     let statement = transaction.statement(&text).bind(catalog.0);
     let row = transaction.row(statement).await?;
-    Ok(decode(row, catalog)?)
+    let row = decode(row, catalog)?;
+    match row.state {
+        TenantState::Dropped => Err(Error::TenantGone.into()),
+        TenantState::Active | TenantState::Suspended => Ok(row),
+    }
 }
 
 /// The head row as it is now.
@@ -41,6 +46,7 @@ fn decode(row: Option<Row>, catalog: CatalogId) -> Result<HeadRow, Error> {
         ddl_txn: Txn(row.int()?),
         next_object: row.int()?,
         next_file: row.int()?,
+        state: TenantState::of_stored(row.optional_text()?.as_deref())?,
     })
 }
 
@@ -67,15 +73,29 @@ pub(crate) async fn write(
     }
 }
 
-/// All catalogs: tenant and id.
+/// All catalogs whose tenants were not dropped: tenant and id.
 pub(crate) async fn scopes(transaction: &mut Transaction) -> Result<Vec<Scope>, Failure> {
-    let statement = transaction.statement("SELECT tenant, catalog_id FROM cn_catalog ORDER BY catalog_id");
+    let statement = transaction
+        .statement(
+            "SELECT c.tenant, c.catalog_id FROM cn_catalog c JOIN cn_head h ON h.catalog_id = c.catalog_id \
+             WHERE h.state IS NULL OR h.state <> ? ORDER BY c.catalog_id",
+        )
+        .bind(TenantState::Dropped.word());
     let mut scopes = Vec::new();
     for mut row in transaction.query(statement).await? {
         let tenant = row.text()?;
         scopes.push(Scope::from_authentication(&tenant, CatalogId(row.int()?)));
     }
     Ok(scopes)
+}
+
+/// What is said of a new tenant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TenantFacts<'a> {
+    pub(crate) storage_root: Option<&'a str>,
+    pub(crate) description: Option<&'a str>,
+    /// By which transaction of the operating tenant.
+    pub(crate) changed: Txn,
 }
 
 /// Adds a catalog and its head row.
@@ -85,6 +105,7 @@ pub(crate) async fn create(
     name: &str,
     uuid: Uuid,
     head: &HeadRow,
+    about: TenantFacts<'_>,
 ) -> Result<(), Failure> {
     let catalog = scope.catalog().0;
     let row = vec![
@@ -92,9 +113,12 @@ pub(crate) async fn create(
         scope.tenant().into(),
         name.into(),
         uuid.into(),
-        "".into(),
+        about.storage_root.unwrap_or("").into(),
         "{}".into(),
         head.committed.0.into(),
+        about.description.map(str::to_owned).into(),
+        Cell::Null,
+        about.changed.into(),
     ];
     transaction.insert(&CATALOG, &[row]).await?;
     let row = vec![
@@ -104,6 +128,7 @@ pub(crate) async fn create(
         head.ddl_txn.into(),
         head.next_object.into(),
         head.next_file.into(),
+        Cell::Null,
     ];
     transaction.insert(&HEAD, &[row]).await
 }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use cenote_vocab::{Ids, LIVE};
 
-use super::{Database, Dialect, Failure, Transaction, event};
+use super::{Database, Dialect, Failure, Transaction, event, tenant};
 use crate::Error;
 use crate::registry::{LAYOUT, META, TABLES, add_column, define, definitions};
 
 /// The layout since which changes of objects are told.
 const EVENTS_SINCE: i64 = 8;
+/// The layout since which there is the role `operator`.
+const OPERATOR_SINCE: i64 = 11;
 /// What PostgreSQL processes that open one database at once wait for, each in turn.
 const MIGRATION_LOCK: i64 = 0x6365_6e6f_7465;
 
@@ -30,6 +32,9 @@ pub(crate) async fn migrate(database: &Database, change_older: bool) -> Result<(
                 count_levels(&mut transaction).await?;
                 if found < EVENTS_SINCE {
                     event::begin(&mut transaction).await?;
+                }
+                if found < OPERATOR_SINCE {
+                    tenant::begin_operator(&mut transaction).await?;
                 }
                 let statement = transaction
                     .statement("UPDATE cn_meta SET value = ? WHERE name = 'layout'")

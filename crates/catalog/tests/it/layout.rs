@@ -42,6 +42,10 @@ const BACK_TO_1: &[&str] = &[
     "ALTER TABLE cn_partition DROP COLUMN fresh_bytes",
     "ALTER TABLE cn_partition DROP COLUMN merged_files",
     "ALTER TABLE cn_partition DROP COLUMN merged_bytes",
+    "ALTER TABLE cn_head DROP COLUMN state",
+    "ALTER TABLE cn_catalog DROP COLUMN description",
+    "ALTER TABLE cn_catalog DROP COLUMN state_us",
+    "ALTER TABLE cn_catalog DROP COLUMN changed_txn",
     "UPDATE cn_meta SET value = '1' WHERE name = 'layout'",
 ];
 

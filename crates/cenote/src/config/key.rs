@@ -301,13 +301,13 @@ pub const KEYS: &[Key] = &[
         "security.allowed_paths",
         Kind::Text,
         "",
-        "Directories and files that connectors of pipelines may read and write, with commas between.",
+        "Directories and files that connectors of pipelines may read and write, and where tenants may have their roots, with commas between.",
     ),
     key(
         "security.allowed_urls",
         Kind::Text,
         "",
-        "Beginnings of URLs that connectors of pipelines may call, with commas between; `kafka://host:port` for brokers.",
+        "Beginnings of URLs that connectors of pipelines may call, and of roots of tenants, with commas between; `kafka://host:port` for brokers.",
     ),
     key("log.level", Kind::Text, "info", "`error`, `warn`, `info`, `debug`, or filters per target."),
     key(

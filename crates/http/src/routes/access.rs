@@ -43,13 +43,13 @@ impl Principal {
     }
 }
 
-async fn sent<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+pub(super) async fn sent<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
     let bytes = body::read(body, BODY_MAX, "access_body_max").await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("invalid JSON: {error}")))
 }
 
 /// The rows of a table as objects, as far as the caller may see them.
-async fn rows(session: &Session, table: AccessTable) -> Result<Vec<Value>, Problem> {
+pub(super) async fn rows(session: &Session, table: AccessTable) -> Result<Vec<Value>, Problem> {
     let batch = session.access(table).await.map_err(failed)?;
     let unreadable = |error: String| Problem::internal(format!("rows of system.access: {error}"));
     let (mut encoder, mut text) = (LinesEncoder::array(Style::default()), Vec::new());

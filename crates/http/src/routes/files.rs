@@ -142,6 +142,16 @@ async fn proven(app: &App, path: &str) -> Result<String, (&'static str, Problem)
     if !ticket.is_of(&key, &scope, &path) || !own.iter().any(|place| path.starts_with(place)) {
         return Err(refused("signature"));
     }
+    let works =
+        app.services().map_err(|problem| ("failed", problem))?.catalog.check_tenant_works(&scope).await;
+    match works {
+        Ok(()) => {}
+        Err(cenote_catalog::Error::TenantGone) => return Err(refused("unknown_key")),
+        Err(error @ cenote_catalog::Error::TenantSuspended(_)) => {
+            return Err(("tenant_suspended", Problem::from(error)));
+        }
+        Err(error) => return Err(("failed", Problem::from(error))),
+    }
     Ok(path.into_owned())
 }
 

@@ -37,6 +37,7 @@ mod statement;
 mod status;
 mod table_urls;
 mod tables;
+mod tenants;
 mod token_body;
 mod tokens;
 mod verify;
@@ -69,6 +70,7 @@ pub(crate) use files::PREFIX;
         (name = "write", description = "Rows in"),
         (name = "query", description = "SQL out"),
         (name = "tokens", description = "Who may do what"),
+        (name = "tenants", description = "Who shares the deployment (operator)"),
         (name = "databases", description = "What exists"),
         (name = "jobs", description = "What runs by itself"),
         (name = "flow", description = "Tables with the queries that fill them, and their runs"),
@@ -149,6 +151,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(access::roles::delete))
         .routes(routes!(access::roles::members, access::roles::add, access::roles::remove))
         .routes(routes!(access::authorize::ask))
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::one, tenants::change, tenants::delete))
+        .routes(routes!(tenants::create_token))
         .routes(routes!(audit::list))
         .routes(routes!(databases::list, databases::create))
         .routes(routes!(databases::one, databases::delete))

@@ -61,6 +61,14 @@ impl TokenBody {
         })
     }
 
+    /// A new token of somebody who begins: all rights, and the name `admin`, unless it says otherwise.
+    pub(super) fn into_admin(mut self, clock: &Clock) -> Result<NewToken, Problem> {
+        self.name.get_or_insert_with(|| "admin".to_owned());
+        let says_rights = self.permissions.is_some() || self.grants.is_some();
+        let new = self.into_new(clock)?;
+        Ok(if says_rights { new } else { NewToken { permissions: Permissions::ADMIN, ..new } })
+    }
+
     /// What of a token changes.
     pub(super) fn into_change(self, clock: &Clock) -> Result<TokenChange, Problem> {
         if self.default_database.is_some() {

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use cenote_catalog::{Catalog, Privilege, Token};
+use cenote_catalog::{Catalog, Object, Privilege, Token, authorize};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -47,12 +47,17 @@ pub(super) async fn create(
     let new = asked.into_new(&app.http.clock)?;
     let (token, secret) =
         app.services()?.catalog.acting(call.caller()).create_token(&call.identity.scope, new, None).await?;
+    Ok((StatusCode::CREATED, Json(made(&token, &secret))))
+}
+
+/// What is said of a new token, with its secret.
+pub(super) fn made(token: &Token, secret: &str) -> Value {
     let said = json!({
         "success": true,
         "token": secret,
         "message": "Token created successfully. Save it: it is shown only once.",
     });
-    Ok((StatusCode::CREATED, Json(flat(&token, said))))
+    flat(token, said)
 }
 
 /// One token, without its secret.
@@ -81,8 +86,7 @@ pub(super) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Privilege::Manage)?;
-    let id = token_id(&id)?;
+    let id = own_token(&app, &call, &id).await?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let change = asked.into_change(&app.http.clock)?;
     let token =
@@ -100,8 +104,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Privilege::Manage)?;
-    let id = token_id(&id)?;
+    let id = own_token(&app, &call, &id).await?;
     app.services()?.catalog.acting(call.caller()).delete_token(&call.identity.scope, id).await?;
     Ok(Json(json!({"success": true, "message": "Token deleted successfully", "token_id": id})))
 }
@@ -116,13 +119,9 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Privilege::Manage)?;
-    let secret = app
-        .services()?
-        .catalog
-        .acting(call.caller())
-        .rotate_token(&call.identity.scope, token_id(&id)?)
-        .await?;
+    let id = own_token(&app, &call, &id).await?;
+    let catalog = app.services()?.catalog.acting(call.caller());
+    let secret = catalog.rotate_token(&call.identity.scope, id).await?;
     let message = "Token rotated successfully. Save it: it is shown only once.";
     Ok(Json(json!({"success": true, "new_token": secret, "token": secret, "message": message})))
 }
@@ -137,13 +136,9 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
-    call.require(Privilege::Manage)?;
+    let id = own_token(&app, &call, &id).await?;
     let off = cenote_catalog::TokenChange { enabled: Some(false), ..Default::default() };
-    app.services()?
-        .catalog
-        .acting(call.caller())
-        .change_token(&call.identity.scope, token_id(&id)?, off)
-        .await?;
+    app.services()?.catalog.acting(call.caller()).change_token(&call.identity.scope, id, off).await?;
     Ok(Json(json!({"success": true, "message": "Token revoked successfully"})))
 }
 
@@ -180,6 +175,17 @@ async fn find(catalog: &Catalog, call: &Call, id: &str) -> Result<Token, Problem
     let id = token_id(id)?;
     let tokens = catalog.tokens(&call.identity.scope).await?;
     tokens.into_iter().find(|token| token.id == id).ok_or_else(|| Problem::not_found("Token not found"))
+}
+
+/// The id of a token that the caller may change: one of who operates the deployment only by another, whoever manages the tenant.
+async fn own_token(app: &App, call: &Call, id: &str) -> Result<i64, Problem> {
+    call.require(Privilege::Manage)?;
+    let id = token_id(id)?;
+    let book = app.services()?.catalog.access(&call.identity.scope).await?;
+    if book.is_operator(id) && !authorize(&call.identity, Privilege::Manage, Object::Deployment) {
+        return Err(Problem::denied(Privilege::Manage, Object::Deployment));
+    }
+    Ok(id)
 }
 
 fn token_id(text: &str) -> Result<i64, Problem> {

@@ -14,6 +14,7 @@ use super::grant::{GrantStatement, On, Who, grant, on, who};
 use super::history::{History, history};
 use super::pipeline::{PipelineStatement, pipeline};
 use super::prepare;
+use super::tenant::{TenantStatement, tenant};
 use super::words::Words;
 use crate::Error;
 
@@ -97,6 +98,7 @@ pub(crate) enum Command {
     Pipeline(PipelineStatement),
     Asset(Box<AssetStatement>),
     Grant(GrantStatement),
+    Tenant(TenantStatement),
 }
 
 /// One table, or all of the tenant.
@@ -143,6 +145,7 @@ pub(crate) enum Show {
         on: Option<On>,
         who: Option<Who>,
     },
+    Tenants,
     All,
     Setting(String),
 }
@@ -244,6 +247,10 @@ pub(crate) fn parse(sql: &str, tokens: &[TokenWithSpan]) -> Result<Option<Comman
             if let Some(statement) = grant(&mut words)? {
                 words.end()?;
                 return Ok(Some(Command::Grant(statement)));
+            }
+            if let Some(statement) = tenant(&mut words)? {
+                words.end()?;
+                return Ok(Some(Command::Tenant(statement)));
             }
             if let Some(statement) = pipeline(&mut words)? {
                 words.end()?;
@@ -425,6 +432,8 @@ fn show(words: &mut Words<'_>) -> Result<Show, Error> {
         let on = if words.take(&["ON"]) { Some(on(words)?) } else { None };
         let who = if words.take(&["FOR"]) { Some(who(words)?) } else { None };
         Show::Grants { on, who }
+    } else if words.take(&["TENANTS"]) {
+        Show::Tenants
     } else if words.take(&["TAGS"]) {
         Show::Tags
     } else if words.take(&["PARTITIONS"]) {

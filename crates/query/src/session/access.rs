@@ -14,6 +14,8 @@ pub enum AccessTable {
     Roles,
     /// Who has which role.
     RoleMembers,
+    /// Tenants of the deployment, for who operates it.
+    Tenants,
 }
 
 impl Session {
@@ -23,6 +25,7 @@ impl Session {
             AccessTable::Grants => "grants",
             AccessTable::Roles => "roles",
             AccessTable::RoleMembers => "role_members",
+            AccessTable::Tenants => "tenants",
         };
         system::rows(&self.inner().facts(), "access", name).await
     }

@@ -4,8 +4,8 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Field;
 use cenote_catalog::{
-    AccessBook, AccessChange, GrantChange, GrantKind, GrantTarget, Names, Object, ObjectChange, Principal,
-    Privilege, Privileges, pattern_matches,
+    AccessBook, AccessChange, GrantChange, GrantKind, GrantTarget, Names, OPERATOR_ROLE, Object,
+    ObjectChange, Principal, Privilege, pattern_matches,
 };
 use cenote_vocab::{ErrorKind, nearest};
 use sqlparser::ast::Ident;
@@ -43,12 +43,16 @@ pub(crate) async fn run(
                     false => Err(Error::new(ErrorKind::Conflict, text).with_sqlstate("42710")),
                 };
             }
+            if AccessBook::is_built_in(name) {
+                let text = format!("the name \"{name}\" is that of a role that is built in");
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42939"));
+            }
             check_name(name)?;
             (AccessChange::CreateRole(name.clone()), "create_role")
         }
         GrantStatement::DropRole { name, if_exists } => {
             asked.manages(Object::Tenant)?;
-            if Privileges::of_role(name).is_some() {
+            if AccessBook::is_built_in(name) {
                 let text = format!("role \"{name}\" is built in");
                 return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42809"));
             }
@@ -166,14 +170,23 @@ impl Asked<'_> {
     }
 
     async fn member(&self, role: &str, who: &Who, given: Given) -> Result<AccessChange, Error> {
-        self.manages(Object::Tenant)?;
+        match role {
+            // Who manages the operating tenant does not operate the deployment by that.
+            OPERATOR_ROLE if self.book.is_operating => self.manages(Object::Deployment)?,
+            _ => self.manages(Object::Tenant)?,
+        }
         self.role(role)?;
         let (member, role) = (self.principal(who).await?, role.to_owned());
         if given == Given::No {
             return Ok(AccessChange::RemoveMember { role, member });
         }
         if let Principal::Role(name) = &member {
-            if Privileges::of_role(name).is_some() {
+            if role == OPERATOR_ROLE {
+                // Who may give that role to others would give them this one.
+                let text = "role \"operator\" is given to tokens, not to roles";
+                return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("0LP01"));
+            }
+            if AccessBook::is_built_in(name) {
                 let text = format!("role \"{name}\" is built in: it gets no more rights");
                 return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("42809"));
             }

@@ -119,6 +119,7 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
                 _ => (Class::Ddl, statement.command()),
             },
             Command::Grant(statement) => (Class::Ddl, statement.command()),
+            Command::Tenant(statement) => (Class::Ddl, statement.command()),
             Command::RunJob { .. } => (Class::Admin, "RUN JOB"),
             Command::PublishMetadata => (Class::Admin, "PUBLISH METADATA"),
             Command::PauseJob { .. } => (Class::Admin, "ALTER JOB"),

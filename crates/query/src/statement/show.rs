@@ -9,7 +9,7 @@ use cenote_catalog::{Privilege, TableDef, TableKind};
 use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 
-use super::{Answer, describe, grant, history, materialized, pipeline};
+use super::{Answer, describe, grant, history, materialized, pipeline, tenant};
 use crate::Error;
 use crate::parse::{Show, literal, quote};
 use crate::plan::{CATALOG, Found, Resolver};
@@ -41,6 +41,7 @@ pub(crate) fn columns(show: &Show) -> SchemaRef {
         Show::Pipelines { .. } | Show::Pipeline(_) => pipeline::shown_columns(),
         Show::MaterializedViews { .. } => materialized::shown_columns(),
         Show::Grants { .. } => grant::shown_columns(),
+        Show::Tenants => tenant::shown_columns(),
         Show::CreatePipeline(_) => vec![text("pipeline_name"), text("create_statement")],
         Show::All => vec![text("name"), text("setting"), text("origin")],
         Show::Setting(name) => vec![text(name)],
@@ -100,6 +101,7 @@ pub(crate) async fn show(session: &Inner, show: &Show) -> Result<Answer, Error> 
             materialized::shown(session, wanted).await?
         }
         Show::Grants { on, who } => grant::shown(session, on.as_ref(), who.as_ref()).await?,
+        Show::Tenants => tenant::shown(session).await?,
         Show::Pipeline(name) => pipeline::shown_one(session, name).await?,
         Show::CreatePipeline(name) => {
             let (name, statement) = pipeline::create_statement(session, name).await?;

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMic
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::{
-    AccessBook, BUILT_IN_ROLES, Granted, Identity, Object, Principal, Privilege, Privileges, Token, authorize,
+    AccessBook, Granted, Identity, Object, Principal, Privilege, Privileges, Tenant, Token, authorize,
 };
 use cenote_vocab::{ErrorKind, Permissions};
 
@@ -17,7 +17,9 @@ use crate::Error;
 /// The schema.
 pub(crate) const GROUP: &str = "access";
 /// Its tables that are made here; `tokens` is declared in the catalog.
-pub(crate) const TABLES: [&str; 4] = ["grants", "principals", "role_members", "roles"];
+pub(crate) const TABLES: [&str; 5] = ["grants", "principals", "role_members", "roles", TENANTS];
+/// The one of these that only who operates the deployment may read.
+pub(crate) const TENANTS: &str = "tenants";
 
 fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
@@ -59,9 +61,23 @@ static COLUMNS: LazyLock<HashMap<&'static str, SchemaRef>> = LazyLock::new(|| {
         time("granted_at"),
         integer("changed_txn"),
     ];
-    [("principals", principals), ("roles", roles), ("role_members", members), ("grants", grants)]
-        .map(|(name, fields)| (name, Arc::new(Schema::new(fields))))
-        .into()
+    let tenants = vec![
+        text("name"),
+        text("state"),
+        time("state_since"),
+        text("storage_root"),
+        text("description"),
+        time("created_at"),
+        integer("changed_txn"),
+    ];
+    let all = [
+        ("principals", principals),
+        ("roles", roles),
+        ("role_members", members),
+        ("grants", grants),
+        (TENANTS, tenants),
+    ];
+    all.map(|(name, fields)| (name, Arc::new(Schema::new(fields)))).into()
 });
 
 /// The columns of one of [`TABLES`].
@@ -75,6 +91,9 @@ pub(crate) fn columns(name: &str) -> Result<SchemaRef, Error> {
 /// The rows of one of [`TABLES`] that the identity may see.
 pub(crate) async fn rows(facts: &SessionFacts, name: &str) -> Result<RecordBatch, Error> {
     let (catalog, scope) = (&facts.engine.lake().catalog, &facts.identity.scope);
+    if name == TENANTS {
+        return tenants(&catalog.tenants().await?);
+    }
     let seen = Seen {
         book: catalog.access(scope).await?,
         tokens: catalog.tokens(scope).await?,
@@ -89,6 +108,20 @@ pub(crate) async fn rows(facts: &SessionFacts, name: &str) -> Result<RecordBatch
         _ => seen.grants(),
     };
     RecordBatch::try_new(columns(name)?, arrays)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
+}
+
+fn tenants(all: &[Tenant]) -> Result<RecordBatch, Error> {
+    let arrays = vec![
+        texts(all.iter().map(|one| Some(one.scope.tenant()))),
+        texts(all.iter().map(|one| Some(one.state.word()))),
+        times(all.iter().map(|one| one.since.map(|at| at.0))),
+        texts(all.iter().map(|one| one.storage_root.as_deref())),
+        texts(all.iter().map(|one| one.description.as_deref())),
+        times(all.iter().map(|one| Some(one.created.0))),
+        integers(all.iter().map(|one| one.changed.map(|txn| txn.0))),
+    ];
+    RecordBatch::try_new(columns(TENANTS)?, arrays)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("internal error: {error}")))
 }
 
@@ -170,7 +203,7 @@ impl Seen<'_> {
     }
 
     fn roles(&self) -> Vec<ArrayRef> {
-        let built_in = BUILT_IN_ROLES.iter().map(|name| (*name, None));
+        let built_in = self.book.built_in_roles().map(|name| (name, None));
         let made = self.book.roles.iter().map(|role| (role.name.as_str(), Some(role)));
         let is_shown = |name: &str| self.manages || self.roles.contains(name);
         let roles: Vec<_> = built_in.chain(made).filter(|(name, _)| is_shown(name)).collect();

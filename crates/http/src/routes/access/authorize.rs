@@ -40,6 +40,7 @@ impl Asked {
             })
         };
         Ok(match self.kind.as_str() {
+            "deployment" => Object::Deployment,
             "catalog" => Object::Tenant,
             "schema" => Object::Schema(&self.name),
             "table" | "asset" => parts().map(|(schema, name)| Object::Table(schema, name))?,
