@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use cenote_catalog::{
     Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
-    MaterializeRequest, Names, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, Schedule,
+    MaterializeRequest, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, Schedule,
     SliceRange, TablesById, TaskFailure, TaskState, TenantState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
@@ -303,7 +303,7 @@ impl Flow {
             return Ok(known);
         }
         let old = catalog.asset_run(scope, run).await?;
-        let names = catalog.names(scope, catalog.head(scope).await?.txn).await?;
+        let names = catalog.tables_by_id(scope, catalog.head(scope).await?.txn).await?;
         let assets = catalog.assets(scope).await?;
         check_may_run(identity, (&names, &assets), old.tasks.iter().map(|task| task.asset))?;
         let usual = i32::try_from(old.priority).unwrap_or(PERSON_PRIORITY);

@@ -21,7 +21,7 @@ async fn derive(fixture: &Fixture, target: TableId, sources: &[TableId], code: u
     let facts = Facts {
         operation: "insert".into(),
         inputs: sources.iter().map(input).collect(),
-        code: Some(Code { id: [code; 32], text: format!("code {code}"), columns }),
+        code: Some(Code { id: [code; 32], text: format!("code {code}"), columns, deterministic: None }),
         ..Facts::default()
     };
     let ops = vec![Op::Append { files: vec![fixture.file(10)] }];

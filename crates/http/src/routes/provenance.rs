@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use cenote_catalog::{Names, Privilege, ProvenanceCommit, ProvenanceInput, node_name};
+use cenote_catalog::{Privilege, ProvenanceCommit, ProvenanceInput, TablesById, node_name};
 use cenote_vocab::Txn;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -56,8 +56,8 @@ pub(super) async fn provenance(
         })?,
     };
     let found = catalog.provenance(scope, (table.id, at), depth, COMMITS_MAX).await?;
-    let names = catalog.names(scope, head).await?;
-    let mut shown = Shown { names: &names, call: &call, hidden: BTreeMap::new() };
+    let tables = catalog.tables_by_id(scope, head).await?;
+    let mut shown = Shown { tables: &tables, call: &call, hidden: BTreeMap::new() };
     Ok(Json(json!({
         "table_id": table.uuid.to_string(),
         "txn": at.0,
@@ -68,7 +68,7 @@ pub(super) async fn provenance(
 
 /// What the caller may see of commits.
 struct Shown<'a> {
-    names: &'a Names,
+    tables: &'a TablesById,
     call: &'a Call,
     /// Opaque ids of nodes without a name.
     hidden: BTreeMap<String, String>,
@@ -77,7 +77,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     /// Its id and name; what the caller may not read has an id of this answer, and no name.
     fn id(&mut self, node: &str) -> (String, Option<String>) {
-        match node_name(self.names, &self.call.identity, node) {
+        match node_name(self.tables, &self.call.identity, node) {
             Some(name) => (node.to_owned(), Some(name)),
             None => {
                 let next = format!("hidden-{}", self.hidden.len() + 1);

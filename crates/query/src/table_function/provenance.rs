@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Identity, Names, Provenance, ProvenanceCommit, ProvenanceInput, TableDef, node_name};
+use cenote_catalog::{
+    Identity, Provenance, ProvenanceCommit, ProvenanceInput, TableDef, TablesById, node_name,
+};
 use cenote_vocab::{ErrorKind, Txn};
 use futures::stream::{self, StreamExt};
 
@@ -49,15 +51,16 @@ pub(super) fn relation(
 ) -> Result<Relation, Error> {
     let depth = arguments.number("depth", 1, DEPTH_MAX)?;
     let (catalog, scope) = (context.engine.lake().catalog.clone(), context.scope().clone());
-    let (identity, names, start) = (context.identity.clone(), context.names.clone(), table.id);
+    let (identity, seen, start) = (context.identity.clone(), context.at, table.id);
     let name = format!("provenance({}, {at})", table.full_name());
     Ok(Relation::new(name, columns(), move |places, _| {
         let (catalog, scope, places) = (catalog.clone(), scope.clone(), places.to_vec());
-        let (identity, names) = (identity.clone(), names.clone());
+        let identity = identity.clone();
         let rows = async move {
             let found = catalog.provenance(&scope, (start, at), depth, COMMITS_MAX).await?;
             check_whole(&found)?;
-            let batch = Shown { identity: &identity, names: &names }.batch(&found)?;
+            let tables = catalog.tables_by_id(&scope, seen).await?;
+            let batch = Shown { identity: &identity, tables: &tables }.batch(&found)?;
             Ok(batch.project(&places).map_err(cenote_table::Error::from)?)
         };
         Ok(stream::once(rows).boxed())
@@ -76,14 +79,14 @@ fn check_whole(found: &Provenance) -> Result<(), Error> {
 /// What the asker may see of commits.
 struct Shown<'a> {
     identity: &'a Identity,
-    names: &'a Names,
+    tables: &'a TablesById,
 }
 
 impl Shown<'_> {
     fn batch(&self, found: &Provenance) -> Result<RecordBatch, Error> {
         let mut hidden: BTreeMap<String, usize> = BTreeMap::new();
         let mut name = |node: &str| {
-            node_name(self.names, self.identity, node).ok_or_else(|| {
+            node_name(self.tables, self.identity, node).ok_or_else(|| {
                 let next = hidden.len() + 1;
                 format!("hidden {}", hidden.entry(node.to_owned()).or_insert(next))
             })
