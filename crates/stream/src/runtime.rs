@@ -27,7 +27,7 @@ use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, broadcast, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -59,6 +59,9 @@ struct Inner {
     running: Mutex<HashMap<Uuid, Running>>,
     /// Tenants whose pipelines do not run, whatever is wanted of them.
     halted: Mutex<HashSet<CatalogId>>,
+    /// Ends when nobody has these pipelines any more.
+    following: CancellationToken,
+    _followed: DropGuard,
     /// One statement about a pipeline at a time: another's epoch that hangs holds up nobody else.
     statements: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
     /// One pipeline at a time is made: two at once could write the same target.
@@ -134,12 +137,15 @@ impl Streams {
         stop: CancellationToken,
     ) -> Self {
         let services = Services { engine, lake, ingest, memory, limits, reach };
+        let following = stop.child_token();
         let inner = Inner {
             services,
             tasks: tasks.clone(),
             stop,
             running: Mutex::default(),
             halted: Mutex::default(),
+            _followed: following.clone().drop_guard(),
+            following,
             statements: Mutex::default(),
             creations: tokio::sync::Mutex::default(),
             failures: Failures::default(),
@@ -168,7 +174,8 @@ impl Streams {
                 }
             }
         }
-        self.inner.tasks.spawn(self.clone().follow_tenants(changes));
+        let (inner, until) = (Arc::downgrade(&self.inner), self.inner.following.clone());
+        self.inner.tasks.spawn(Self::follow_tenants(inner, until, changes));
         Ok(())
     }
 

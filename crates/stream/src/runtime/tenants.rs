@@ -1,17 +1,24 @@
 //! Pipelines of a suspended tenant do not run, and begin again where they were when it may go on.
 
+use std::sync::Weak;
+
 use cenote_catalog::TenantState;
 use cenote_vocab::CatalogId;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BACKOFF, Ending, Streams};
+use super::{BACKOFF, Ending, Inner, Streams};
 use crate::Error;
 
 impl Streams {
     /// Halts pipelines of tenants that may do nothing as soon as this process knows of it, and begins them again.
-    pub(super) async fn follow_tenants(self, mut changes: watch::Receiver<u64>) {
-        let stop = self.inner.stop.clone();
+    /// Ends with the pipelines' owner, which it does not keep.
+    pub(super) async fn follow_tenants(
+        inner: Weak<Inner>,
+        stop: CancellationToken,
+        mut changes: watch::Receiver<u64>,
+    ) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -21,11 +28,13 @@ impl Streams {
                     }
                 }
             }
-            while let Err(error) = self.meet_tenants().await {
+            let Some(inner) = inner.upgrade() else { return };
+            let streams = Self { inner };
+            while let Err(error) = streams.meet_tenants().await {
                 tracing::info!(%error, "pipelines follow their tenants a moment later");
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = self.inner.services.lake.clock.pause(BACKOFF) => {}
+                    () = streams.inner.services.lake.clock.pause(BACKOFF) => {}
                 }
             }
         }
