@@ -253,7 +253,7 @@ async fn long_chains_and_cycles_are_answered_whole() {
     assert_eq!(chain[19], "20 default.t19 copies default.t20");
     let (chain, truncated, nodes) = walked(100, "").await;
     assert_eq!((chain.len(), truncated, nodes), (25, false, 26));
-    assert_eq!(walked(100, "&max_nodes=10").await.1, true, "a cap was hit");
+    assert!(walked(100, "&max_nodes=10").await.1, "a cap was hit");
     // The end leads back to the beginning; what was just committed is in the next answer.
     client.sql("INSERT INTO t00 SELECT n FROM t25").await;
     for depth in [26, 100] {

@@ -189,7 +189,7 @@ async fn by_paths(kind: CatalogKind) {
     assert_eq!(acme.try_write("cpu usage=1 1").await.expect("an answer").status, 401);
     let mut config = node.postgres(&acme);
     config.user("admin@acme");
-    let refused = postgres(&config).await.err().expect("refused");
+    let refused = postgres(&config).await.expect_err("refused");
     assert_eq!(refused.as_db_error().expect("a database error").code().code(), "28P01");
     settles("the tenant to be collected", PATIENCE * 3, async || {
         states(&operator).await == json!([["default", "active"]])
@@ -276,12 +276,12 @@ async fn suspended(kind: CatalogKind) {
     // Who is connected gets no answer any more, and nobody connects; who proves nothing learns nothing.
     assert!(wire.simple_query("SELECT * FROM t").await.is_err());
     settles("the connection to be closed", PATIENCE, async || wire.is_closed()).await;
-    let refused = postgres(&config).await.err().expect("refused");
+    let refused = postgres(&config).await.expect_err("refused");
     let refused = refused.as_db_error().expect("a database error");
     assert_eq!((refused.code().code(), refused.message()), ("28000", "tenant \"acme\" is suspended"));
     let mut wrong = config.clone();
     wrong.password("wrong");
-    let refused = postgres(&wrong).await.err().expect("refused");
+    let refused = postgres(&wrong).await.expect_err("refused");
     assert_eq!(refused.as_db_error().expect("a database error").code().code(), "28P01");
     let stranger = acme.with_token("cnt_wrong");
     assert_eq!(stranger.try_sql("SELECT 1").await.expect("an answer").status, 401);

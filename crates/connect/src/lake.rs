@@ -607,6 +607,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn places_are_taken_in_pieces_each_once() {
+        let mut places = Places(VecDeque::from([0..3, 5..6, 8..20]));
+        places.skip(1);
+        let mut taken = Vec::new();
+        for rows in [1, 2, 4, 0, 30] {
+            taken.push(places.take(rows).into_iter().flatten().collect::<Vec<_>>());
+        }
+        let rest: Vec<u64> = (11..20).collect();
+        assert_eq!(taken, [vec![1], vec![2, 5], vec![8, 9, 10, 11], Vec::new(), rest[1..].to_vec()]);
+        let batch = RecordBatch::try_from_iter([("v", Arc::new(Int64Array::from(vec![7; 3])) as ArrayRef)]);
+        let ids = row_ids(&batch.expect("a batch"), 100, vec![2..3, 5..7]);
+        assert_eq!(ids.values().to_vec(), [102, 105, 106]);
+    }
+
+    #[test]
     fn a_place_is_written_as_it_is_read() {
         for text in ["", "snapshot:7:2:100", "9", "9:3:17"] {
             assert_eq!(Place::parse(text).expect(text).to_string(), text);

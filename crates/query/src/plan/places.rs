@@ -88,7 +88,10 @@ impl VisitorMut for Expander<'_> {
 impl Expander<'_> {
     fn expand(&self, select: &mut Select) -> Result<(), Error> {
         let mut parts = Vec::new();
-        let plain = select.from.iter().fold(true, |plain, from| self.parts(from, &mut parts) && plain);
+        let mut plain = true;
+        for from in &select.from {
+            plain &= self.parts(from, &mut parts);
+        }
         if !parts.iter().any(|part| matches!(part, Part::Placed(..))) {
             return Ok(());
         }

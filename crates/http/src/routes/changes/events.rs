@@ -38,7 +38,7 @@ impl sse::Feed for Events {
             None => {
                 let identity = self.feed.call().identity.clone();
                 let page = self.feed.page_within(&self.app, PIECE, SILENCE_MAX);
-                sse::listen(&self.app, &identity, page).await?
+                Box::pin(sse::listen(&self.app, &identity, page)).await?
             }
         };
         let Some(page) = page else { return Ok(None) };
