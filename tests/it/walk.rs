@@ -164,8 +164,10 @@ async fn a_stranger_learns_and_changes_nothing_of_another_tenant_by_any_route() 
     let stranger = node.second_tenant("stranger").await;
     let things = things(&acme).await;
     let before = possessions(&acme).await;
-    let routes = routes();
+    let mut routes = routes();
     assert!(routes.len() > 100, "the document has its routes");
+    // Lists come before the stranger has said a name: what one has asked is told again to oneself.
+    routes.sort_by_key(|(_, path)| in_own(path).contains('{'));
     for (method, path) in &routes {
         let (body, path) = (body(method, path), &in_own(path));
         if !path.contains('{') {
