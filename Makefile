@@ -3,7 +3,7 @@
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
-SUITE ?= ingest query commit plan small compact keyed stream hop freshness start
+SUITE ?= ingest query commit plan catalog small compact keyed stream hop freshness start
 SIZE ?= full
 STEPS ?= 10000
 
