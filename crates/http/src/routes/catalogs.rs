@@ -169,14 +169,6 @@ fn if_match(
     }
 }
 
-/// What came of a change that was asked for.
-enum Made {
-    /// It is there, by this commit; `None`: it was so already.
-    Now(Option<Txn>),
-    /// The answer to the same request.
-    Before(Response),
-}
-
 /// A change that is asked for.
 struct Asked<'a> {
     app: &'a App,
@@ -204,12 +196,17 @@ impl<'a> Asked<'a> {
         self.once.answered().await
     }
 
-    /// Makes the change, unless the same was asked for before.
-    async fn make(&self, edit: &ObjectEdit, expected: Option<Expected>) -> Result<Made, Problem> {
+    /// Makes the change, unless the same was asked for before, and answers with the object as `shown` finds it then.
+    async fn make(
+        &self,
+        edit: &ObjectEdit,
+        expected: Option<Expected>,
+        shown: impl Future<Output = Result<String, Problem>>,
+    ) -> Result<Response, Problem> {
         match self.change(edit, expected).await {
-            Ok(txn) => Ok(Made::Now(txn)),
+            Ok(txn) => self.answer(txn, shown.await?).await,
             // the same request may have been done meanwhile: then it failed over what that one did
-            Err(problem) => Ok(Made::Before(self.once.answered().await?.ok_or(problem)?)),
+            Err(problem) => self.once.answered().await?.ok_or(problem),
         }
     }
 
@@ -249,6 +246,20 @@ fn written(body: String) -> Response {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
+}
+
+/// An object and its `etag`.
+fn tagged(body: &impl Serialize, etag: &str) -> Result<Response, Problem> {
+    let mut response = written(text(body)?);
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// Nothing: what was dropped has no body.
+async fn nothing() -> Result<String, Problem> {
+    Ok(String::new())
 }
 
 fn text(body: &impl Serialize) -> Result<String, Problem> {

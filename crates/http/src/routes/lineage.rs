@@ -8,13 +8,14 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use cenote_catalog::{
     ColumnEdge, Direction, LineageEdge, Privilege, TableDef, TablesById, Walk, WalkRequest, WalkedEdge,
-    node_kind, node_name,
+    node_kind,
 };
 use cenote_vocab::{FieldId, TableId, Txn};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::nodes::Nodes;
 use super::tables::find;
 use crate::answer;
 use crate::app::App;
@@ -61,7 +62,7 @@ pub(super) async fn graph(
     let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
     let start = table.id.to_string();
     let walked = catalog.walk_lineage(scope, &start, asked.request(at, nodes_max)).await?;
-    let mut shown = Shown { tables: &tables, call: &call, hidden: BTreeMap::new() };
+    let mut shown = Nodes::new(&tables, &call);
     let ends = shown.ends(&walked);
     let of = |direction| {
         let edges = walked.edges.iter().zip(&ends).filter(move |(met, _)| met.direction == direction);
@@ -177,7 +178,7 @@ pub(super) async fn column(
     let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
     let start = (table.id, field.id);
     let walked = catalog.walk_columns(scope, start, asked.request(at, NODES_MAX)).await?;
-    let mut shown = Shown { tables: &tables, call: &call, hidden: BTreeMap::new() };
+    let mut shown = Nodes::new(&tables, &call);
     let mut of = |direction| -> Vec<Value> {
         let met = walked.edges.iter().filter(|met| met.direction == direction);
         met.map(|met| {
@@ -259,26 +260,7 @@ fn hops<'a>(walked: &'a Walk<LineageEdge>, start: &'a str) -> BTreeMap<&'a str, 
     hops
 }
 
-/// What the caller may see of nodes.
-struct Shown<'a> {
-    tables: &'a TablesById,
-    call: &'a Call,
-    /// Opaque ids of nodes without a name.
-    hidden: BTreeMap<String, String>,
-}
-
-impl Shown<'_> {
-    /// Its id and name; a node that the caller may not read has an id of this answer, and no name.
-    fn id(&mut self, node: &str) -> (String, Option<String>) {
-        match node_name(self.tables, &self.call.identity, node) {
-            Some(name) => (node.to_owned(), Some(name)),
-            None => {
-                let next = format!("hidden-{}", self.hidden.len() + 1);
-                (self.hidden.entry(node.to_owned()).or_insert(next).clone(), None)
-            }
-        }
-    }
-
+impl Nodes<'_> {
     /// The ids of both ends of each edge; upstream edges come first, so hidden nodes are numbered as they are shown.
     fn ends(&mut self, walked: &Walk<LineageEdge>) -> Vec<(Arc<str>, Arc<str>)> {
         let mut known: HashMap<Arc<str>, Arc<str>> = HashMap::new();

@@ -21,6 +21,7 @@ mod lineage;
 mod measurements;
 mod metadata;
 mod metrics;
+mod nodes;
 mod once;
 mod output;
 mod page;

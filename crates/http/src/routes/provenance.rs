@@ -1,14 +1,13 @@
 //! What a version of a table was made of: its commit, the versions that it read, the commits that made those.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Path, State};
-use cenote_catalog::{Privilege, ProvenanceCommit, ProvenanceInput, TablesById, node_name};
+use cenote_catalog::{Privilege, ProvenanceCommit, ProvenanceInput};
 use cenote_vocab::Txn;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::nodes::Nodes;
 use super::tables::find;
 use crate::app::App;
 use crate::call::Call;
@@ -57,7 +56,7 @@ pub(super) async fn provenance(
     };
     let found = catalog.provenance(scope, (table.id, at), depth, COMMITS_MAX).await?;
     let tables = catalog.tables_by_id(scope, head).await?;
-    let mut shown = Shown { tables: &tables, call: &call, hidden: BTreeMap::new() };
+    let mut shown = Nodes::new(&tables, &call);
     Ok(Json(json!({
         "table_id": table.uuid.to_string(),
         "txn": at.0,
@@ -66,26 +65,7 @@ pub(super) async fn provenance(
     })))
 }
 
-/// What the caller may see of commits.
-struct Shown<'a> {
-    tables: &'a TablesById,
-    call: &'a Call,
-    /// Opaque ids of nodes without a name.
-    hidden: BTreeMap<String, String>,
-}
-
-impl Shown<'_> {
-    /// Its id and name; what the caller may not read has an id of this answer, and no name.
-    fn id(&mut self, node: &str) -> (String, Option<String>) {
-        match node_name(self.tables, &self.call.identity, node) {
-            Some(name) => (node.to_owned(), Some(name)),
-            None => {
-                let next = format!("hidden-{}", self.hidden.len() + 1);
-                (self.hidden.entry(node.to_owned()).or_insert(next).clone(), None)
-            }
-        }
-    }
-
+impl Nodes<'_> {
     fn commit(&mut self, commit: &ProvenanceCommit) -> Value {
         let facts = &commit.facts;
         let (table, name) = self.id(&commit.table.to_string());

@@ -6,7 +6,6 @@ use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
 use super::command::unsupported;
-use super::folded;
 use super::words::Words;
 use crate::Error;
 
@@ -83,11 +82,11 @@ pub(super) fn grant(words: &mut Words<'_>) -> Result<Option<GrantStatement>, Err
     Ok(Some(match () {
         () if words.take(&["CREATE", "ROLE"]) => {
             let if_not_exists = words.take(&["IF", "NOT", "EXISTS"]);
-            GrantStatement::CreateRole { name: name(words)?, if_not_exists }
+            GrantStatement::CreateRole { name: words.name()?, if_not_exists }
         }
         () if words.take(&["DROP", "ROLE"]) => {
             let if_exists = words.take(&["IF", "EXISTS"]);
-            GrantStatement::DropRole { name: name(words)?, if_exists }
+            GrantStatement::DropRole { name: words.name()?, if_exists }
         }
         () if words.take(&["GRANT"]) => given(words, Given::Yes)?,
         () if words.take(&["REVOKE"]) => given(words, Given::No)?,
@@ -97,7 +96,7 @@ pub(super) fn grant(words: &mut Words<'_>) -> Result<Option<GrantStatement>, Err
 
 fn given(words: &mut Words<'_>, given: Given) -> Result<GrantStatement, Error> {
     if words.take(&["ROLE"]) {
-        let role = name(words)?;
+        let role = words.name()?;
         return Ok(GrantStatement::Member { role, who: to(words, given)?, given });
     }
     let mut privileges = Vec::new();
@@ -203,20 +202,12 @@ fn to(words: &mut Words<'_>, given: Given) -> Result<Who, Error> {
 /// `ROLE x`, `TOKEN x`
 pub(super) fn who(words: &mut Words<'_>) -> Result<Who, Error> {
     match () {
-        () if words.take(&["ROLE"]) => name(words).map(Who::Role),
+        () if words.take(&["ROLE"]) => words.name().map(Who::Role),
         () if words.take(&["TOKEN"]) => match words.text() {
             Ok(text) => Ok(Who::Token(text)),
             Err(_) => words.ident().map(|ident| Who::Token(ident.value)),
         },
         () => Err(words.unexpected("ROLE or TOKEN")),
-    }
-}
-
-/// A name of a role: in small letters unless it is quoted, or a text.
-fn name(words: &mut Words<'_>) -> Result<String, Error> {
-    match words.text() {
-        Ok(text) => Ok(text),
-        Err(_) => Ok(folded(&words.ident()?)),
     }
 }
 

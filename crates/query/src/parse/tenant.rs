@@ -3,7 +3,6 @@
 use cenote_vocab::ErrorKind;
 
 use super::command::unsupported;
-use super::folded;
 use super::pipeline::options;
 use super::words::Words;
 use crate::Error;
@@ -41,12 +40,12 @@ pub(super) fn tenant(words: &mut Words<'_>) -> Result<Option<TenantStatement>, E
     Ok(Some(match () {
         () if words.take(&["CREATE", "TENANT"]) => create(words)?,
         () if words.take(&["ALTER", "TENANT"]) => {
-            let name = name(words)?;
+            let name = words.name()?;
             TenantStatement::Alter { name, change: alter(words)? }
         }
         () if words.take(&["DROP", "TENANT"]) => {
             let if_exists = words.take(&["IF", "EXISTS"]);
-            let name = name(words)?;
+            let name = words.name()?;
             let cascade = words.take(&["CASCADE"]);
             if !cascade {
                 let _ = words.take(&["RESTRICT"]);
@@ -59,7 +58,7 @@ pub(super) fn tenant(words: &mut Words<'_>) -> Result<Option<TenantStatement>, E
 
 fn create(words: &mut Words<'_>) -> Result<TenantStatement, Error> {
     let before = words.take(&["IF", "NOT", "EXISTS"]);
-    let name = name(words)?;
+    let name = words.name()?;
     let if_not_exists = before || words.take(&["IF", "NOT", "EXISTS"]);
     let mut options = if words.take(&["WITH"]) { options(words)? } else { Default::default() };
     let (storage_root, description) = (options.remove("storage_root"), options.remove("description"));
@@ -94,14 +93,6 @@ fn alter(words: &mut Words<'_>) -> Result<TenantAlter, Error> {
 fn unknown_option(name: &str) -> Error {
     let text = format!("a tenant has no option \"{name}\": it has storage_root and description");
     Error::new(ErrorKind::Invalid, text).with_sqlstate("22023")
-}
-
-/// A name of a tenant: in small letters unless it is quoted, or a text.
-fn name(words: &mut Words<'_>) -> Result<String, Error> {
-    match words.text() {
-        Ok(text) => Ok(text),
-        Err(_) => Ok(folded(&words.ident()?)),
-    }
 }
 
 #[cfg(test)]

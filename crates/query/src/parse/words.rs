@@ -3,6 +3,7 @@
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::folded;
 use super::tokens::{tokenize, word_is};
 use crate::Error;
 use crate::error::Place;
@@ -105,6 +106,14 @@ impl<'a> Words<'a> {
                 Ok(text.clone())
             }
             _ => Err(self.unexpected("a text in single quotes")),
+        }
+    }
+
+    /// A name that may be a text too; in small letters unless it is quoted.
+    pub(crate) fn name(&mut self) -> Result<String, Error> {
+        match self.text() {
+            Ok(text) => Ok(text),
+            Err(_) => Ok(folded(&self.ident()?)),
         }
     }
 

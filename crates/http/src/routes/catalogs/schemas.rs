@@ -8,12 +8,12 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use cenote_catalog::{Expected, Privilege};
 use cenote_query::ObjectEdit;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::requested::{SchemaBody, read, understood};
 use super::shape::{Schema, schema_etag};
-use super::{Asked, LIMITS, Made, if_match, present, said, schema_of, text, written};
+use super::{Asked, LIMITS, if_match, nothing, present, said, schema_of, tagged, text};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -78,10 +78,7 @@ pub(in crate::routes) async fn create(
     }
     present(&app, &call, &catalog).await?;
     let edit = ObjectEdit::CreateSchema { name: name.clone(), properties };
-    match asked.make(&edit, None).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, shown(&app, &call, &catalog, &name).await?).await,
-    }
+    asked.make(&edit, None, shown(&app, &call, &catalog, &name)).await
 }
 
 /// One schema.
@@ -98,11 +95,7 @@ pub(in crate::routes) async fn one(
     call.parameters.only(&["u", "p"])?;
     let names = present(&app, &call, &catalog).await?;
     let (schema, _) = schema_of(&names, &call, &schema)?;
-    let mut response = written(text(&Schema::of(schema))?);
-    if let Ok(etag) = HeaderValue::from_str(&schema_etag(schema)) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    Ok(response)
+    tagged(&Schema::of(schema), &schema_etag(schema))
 }
 
 /// Sets options that a schema has for its tables; `null` takes one off.
@@ -144,10 +137,7 @@ pub(in crate::routes) async fn change(
         return asked.answer(None, text(&Schema::of(found))?).await;
     }
     let edit = ObjectEdit::AlterSchema { name: found.name.clone(), properties };
-    match asked.make(&edit, expected).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, shown(&app, &call, &catalog, &schema).await?).await,
-    }
+    asked.make(&edit, expected, shown(&app, &call, &catalog, &schema)).await
 }
 
 /// Drops a schema; with `cascade` also what is in it.
@@ -180,10 +170,7 @@ pub(in crate::routes) async fn delete(
     let (found, _) = schema_of(&names, &call, &schema)?;
     let expected = if_match(&call, &schema_etag(found), || Expected::Schema(found.clone()))?;
     let edit = ObjectEdit::DropSchema { name: found.name.clone(), cascade };
-    match asked.make(&edit, expected).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, String::new()).await,
-    }
+    asked.make(&edit, expected, nothing()).await
 }
 
 /// The schema as it is now.

@@ -8,13 +8,13 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use cenote_catalog::{Expected, Names, TableDef, TableKind};
 use cenote_query::ObjectEdit;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::requested::{NewTable, TableChanges, read, understood};
 use super::shape::{Table, table_etag};
-use super::{Asked, LIMITS, Made, if_match, present, said, schema_of, text, written};
+use super::{Asked, LIMITS, if_match, nothing, present, said, schema_of, tagged, text};
 use crate::answer;
 use crate::app::App;
 use crate::call::Call;
@@ -93,10 +93,7 @@ pub(in crate::routes) async fn create(
     }
     schema_of(&*present(&app, &call, &catalog).await?, &call, &schema)?;
     let edit = ObjectEdit::CreateTable { table: (schema.clone(), new.name.clone()), spec };
-    match asked.make(&edit, None).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, shown(&app, &call, (&catalog, &schema, &new.name)).await?).await,
-    }
+    asked.make(&edit, None, shown(&app, &call, (&catalog, &schema, &new.name))).await
 }
 
 /// One table or view with its columns.
@@ -115,11 +112,7 @@ pub(in crate::routes) async fn one(
     call.parameters.only(&["u", "p"])?;
     let names = present(&app, &call, &catalog).await?;
     let table = table_of(&names, &call, &schema, &table)?;
-    let mut response = written(text(&Table::of(table, true))?);
-    if let Ok(etag) = HeaderValue::from_str(&table_etag(table)) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    Ok(response)
+    tagged(&Table::of(table, true), &table_etag(table))
 }
 
 /// Changes a table: its columns in the order of the list, then the table itself. All of it in one commit, or nothing.
@@ -167,10 +160,7 @@ pub(in crate::routes) async fn change(
     }
     let edit = ObjectEdit::AlterTable { table: (schema.clone(), found.name.clone()), edits };
     let name = changes.name.as_deref().unwrap_or(&found.name);
-    match asked.make(&edit, expected).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, shown(&app, &call, (&catalog, &schema, name)).await?).await,
-    }
+    asked.make(&edit, expected, shown(&app, &call, (&catalog, &schema, name))).await
 }
 
 /// Drops a table or view; with `cascade` also the materialized views that read it.
@@ -205,10 +195,7 @@ pub(in crate::routes) async fn delete(
     let expected = if_match(&call, &table_etag(found), || seen(found))?;
     let is_view = found.kind != TableKind::Table;
     let edit = ObjectEdit::DropTable { table: (schema.clone(), found.name.clone()), is_view, cascade };
-    match asked.make(&edit, expected).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, String::new()).await,
-    }
+    asked.make(&edit, expected, nothing()).await
 }
 
 /// Brings back the table of this name that was dropped last, as it was.
@@ -238,10 +225,7 @@ pub(in crate::routes) async fn undrop(
     }
     schema_of(&*present(&app, &call, &catalog).await?, &call, &schema)?;
     let edit = ObjectEdit::UndropTable { table: (schema.clone(), table.clone()) };
-    match asked.make(&edit, None).await? {
-        Made::Before(answer) => Ok(answer),
-        Made::Now(txn) => asked.answer(txn, shown(&app, &call, (&catalog, &schema, &table)).await?).await,
-    }
+    asked.make(&edit, None, shown(&app, &call, (&catalog, &schema, &table))).await
 }
 
 /// What must still be so.
