@@ -1,5 +1,7 @@
 """The node that tests talk to."""
 
+from __future__ import annotations
+
 import importlib.util
 import itertools
 import os

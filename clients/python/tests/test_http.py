@@ -1,5 +1,7 @@
 """What is sent again and what is not, beside a server that fails as it is told."""
 
+from __future__ import annotations
+
 import http.server
 import json
 import socket

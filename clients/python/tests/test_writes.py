@@ -51,7 +51,7 @@ class Writes(NodeTest):
                 data[name][0] = make(seed)  # so that the column has a type
             self.client.write(table, data)
             found = self.client.query(f"SELECT {', '.join(data)} FROM {table} ORDER BY time").rows()
-            self.assertEqual(found, list(zip(*data.values(), strict=True)), f"seed {number}")
+            self.assertEqual(found, list(zip(*data.values())), f"seed {number}")
 
     @needs("pyarrow")
     def test_numbers_that_are_none_are_kept_in_arrow(self) -> None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Union
 
 from .errors import of_body
-from .http import Http, Request, chunks, path
-from .values import Convert, converter
+from .http import Http, Request, chunks, path, rest
+from .values import Convert, converter, moment
 
 #: Seconds without a byte after which a feed is taken for lost; the node shows a sign of life every 15 s.
 SILENCE_SECONDS_MAX = 60.0
@@ -26,7 +25,7 @@ PAUSE_SECONDS = 0.1
 #: What every change has besides the columns of its table.
 COMMON = ("_txn", "_committed_at", "_change_type", "_row_id", "_file", "_pos")
 
-Start = int | str | datetime
+Start = Union[int, str, datetime]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def changes(node: Http, wanted: Wanted, wait: bool) -> Iterator[Change]:
             start = change.position
         if wanted.end is not None and not _page(node, wanted.request(start, limit=1))["changes"]:
             return
-        time.sleep(PAUSE_SECONDS)
+        rest(PAUSE_SECONDS)
 
 
 def _events(node: Http, request: Request) -> Iterator[Change]:
@@ -125,5 +124,5 @@ def _page(node: Http, request: Request) -> dict[str, Any]:
 
 def _moment(start: Start | None) -> str | None:
     if isinstance(start, datetime):
-        return (start if start.tzinfo else start.replace(tzinfo=timezone.utc)).isoformat()
+        return moment(start)
     return None if start is None else str(start)

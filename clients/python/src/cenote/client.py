@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
+from .aio import Aio
+from .assets import Assets
 from .changes import Change, Start, Wanted, changes
 from .http import Http, Request, path
 from .jobs import Jobs
 from .parameters import parameters
 from .results import Outcome, Query, outcomes
+from .runs import Runs
 from .tables import Tables
 from .tokens import Tokens
 from .writes import Settings, Written, write_columns, write_lines
 
 #: Seconds that an answer may come later than the statement's own limit.
 ANSWER_SECONDS_MAX = 10.0
+#: Calls of `aio` that wait for the node at a time; others wait for one of them.
+AWAITED_MAX = 64
 
 
 def connect(
@@ -50,6 +56,11 @@ class Client:
         self.tables = Tables(http, self._database)
         self.tokens = Tokens(http)
         self.jobs = Jobs(http)
+        self.runs = Runs(http, self._database)
+        self.assets = Assets(http, self._database, self.runs)
+        self._threads = ThreadPoolExecutor(AWAITED_MAX, "cenote")  # none begins before it has something to do
+        #: The same methods, to be awaited.
+        self.aio = Aio(self, self._threads)
 
     def __enter__(self) -> Client:
         return self
@@ -62,6 +73,7 @@ class Client:
     def close(self) -> None:
         """Ends the connections."""
         self._http.close()
+        self._threads.shutdown(wait=False)
 
     def write(
         self,

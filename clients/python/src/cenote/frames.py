@@ -103,7 +103,7 @@ def _of_series(series: pandas.Series[Any]) -> Values:
 
 
 def _without(values: list[Any], missing: pandas.Series[Any]) -> list[Any]:
-    return [None if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
+    return [None if gone else value for value, gone in zip(values, missing.tolist())]
 
 
 def _of_arrow(data: Any, rows_max: int) -> Iterator[Columns]:

@@ -7,20 +7,27 @@ answer only if it is `repeatable`: it reads, or carries an idempotency key.
 from __future__ import annotations
 
 import http.client
+import json
 import selectors
+import socket
 import ssl
+import threading
 import time
 import urllib.parse
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import ConnectionFailed, Error, ServerError, of_answer
 
 CONNECT_SECONDS_MAX = 10.0
 #: Connections that wait for their next request.
 IDLE_MAX = 8
+#: Entries of a page of a list: the most that the node gives.
+PAGE_ENTRIES = 200
 #: Bytes that one step of a streamed answer takes in.
 CHUNK = 1 << 16
 PAUSE_SECONDS_FIRST = 0.1
@@ -50,6 +57,53 @@ class Answer:
     headers: http.client.HTTPMessage
 
 
+class Call:
+    """Requests that follow one another, and that another thread may end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._socket: socket.socket | None = None
+
+    @property
+    def ended(self) -> bool:
+        """True if it was ended."""
+        return self._end.is_set()
+
+    def end(self) -> None:
+        """Lets nothing more be sent, and closes what is open: who reads from it reads its end."""
+        with self._lock:
+            self._end.set()
+            if self._socket is not None:
+                with suppress(OSError):  # it is closed already
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def using(self, connected: socket.socket) -> Iterator[None]:
+        """While it runs, `end` closes this connection."""
+        with self._lock:
+            self._refuse()
+            self._socket = connected
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._socket = None
+
+    def pause(self, seconds: float) -> None:
+        """Waits, and not longer than until it is ended."""
+        self._end.wait(seconds)
+        self._refuse()
+
+    def _refuse(self) -> None:
+        if self.ended:
+            raise Error("the call was cancelled")
+
+
+#: The call that this thread works for, if another may end it.
+CALL: ContextVar[Call | None] = ContextVar("CALL", default=None)
+
+
 class Http:
     """The node at one URL. Usable by several threads at once."""
 
@@ -75,6 +129,32 @@ class Http:
             except Error as error:
                 self._wait_for_next(attempt, request, error)
                 attempt += 1
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        repeatable: bool = False,
+    ) -> dict[str, Any]:
+        """The object that is answered to this one; empty for an answer without a body. GET is always repeatable."""
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        answer = self.send(Request(method, target, content, headers or {}, repeatable or method == "GET"))
+        said: dict[str, Any] = json.loads(answer.body or b"{}")
+        return said
+
+    def entries(self, *parts: str, headers: Mapping[str, str], **parameters: object) -> Iterator[dict[str, Any]]:
+        """The entries of a list, which are asked for page by page."""
+        cursor: str | None = None
+        while True:
+            target = path(*parts, **parameters, limit=PAGE_ENTRIES, cursor=cursor)
+            page = self.ask("GET", target, headers=headers)
+            yield from page["data"]
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[http.client.HTTPResponse]:
@@ -102,18 +182,20 @@ class Http:
     @contextmanager
     def _answering(self, request: Request) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection(request)
+        call = CALL.get()
         whole = False
         try:
-            connection.request(
-                request.method, self._prefix + request.path, request.body, {**self._headers, **request.headers}
-            )
-            response = connection.getresponse()
-            if not 200 <= response.status < 300:
-                content = response.read()
-                whole = not response.will_close
-                raise of_answer(response.status, content, response.headers["retry-after"])
-            yield response
-            whole = response.isclosed() and not response.will_close
+            with nullcontext() if call is None else call.using(connection.sock):
+                connection.request(
+                    request.method, self._prefix + request.path, request.body, {**self._headers, **request.headers}
+                )
+                response = connection.getresponse()
+                if not 200 <= response.status < 300:
+                    content = response.read()
+                    whole = not response.will_close
+                    raise of_answer(response.status, content, response.headers["retry-after"])
+                yield response
+                whole = response.isclosed() and not response.will_close
         except (OSError, http.client.HTTPException) as error:
             failed = ConnectionFailed(f"no whole answer from {self._host}: {error or type(error).__name__}")
             failed.outcome_unknown = not request.repeatable
@@ -158,7 +240,7 @@ class Http:
         pause = PAUSE_SECONDS_FIRST * 2**attempt
         if isinstance(error, ServerError) and error.retry_after is not None:
             pause = max(pause, error.retry_after)
-        time.sleep(min(pause, PAUSE_SECONDS_MAX))
+        rest(min(pause, PAUSE_SECONDS_MAX))
 
 
 def _may_repeat(request: Request, error: Error) -> bool:
@@ -173,6 +255,15 @@ def _has_news(connection: http.client.HTTPConnection) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(connection.sock, selectors.EVENT_READ)
         return bool(selector.select(timeout=0))
+
+
+def rest(seconds: float) -> None:
+    """Waits, and not longer than until the call is ended that this thread works for."""
+    call = CALL.get()
+    if call is None:
+        time.sleep(seconds)
+    else:
+        call.pause(seconds)
 
 
 def chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:

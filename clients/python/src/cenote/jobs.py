@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .http import Http, Request, path
-from .values import converter
-
-_instant = converter("TIMESTAMP(6)")
+from .http import Http, path
+from .values import instant_or_none
 
 
 @dataclass(frozen=True)
@@ -50,22 +47,23 @@ class Jobs:
 
     def list(self) -> list[Job]:
         """All jobs, by name."""
-        answer = self._http.send(Request("GET", path("jobs"), repeatable=True))
-        return [_job(job) for job in json.loads(answer.body)["data"]]
+        return [_job(job) for job in self._http.ask("GET", path("jobs"))["data"]]
 
     def run(self, name: str, *, dry_run: bool = False) -> Sequence[JobAct]:
         """Runs a job now and waits for its end; with `dry_run` only says what it would do."""
         target = path("jobs", name, "run", dry_run=dry_run)
-        answer = self._http.send(Request("POST", target, repeatable=dry_run))
-        return [_act(act) for act in json.loads(answer.body)["data"]]
+        return [_act(act) for act in self._http.ask("POST", target, repeatable=dry_run)["data"]]
 
 
 def _job(shown: dict[str, Any]) -> Job:
-    def at(name: str) -> datetime | None:
-        text = shown.get(name)
-        return _instant(text) if text and _instant else None
-
-    return Job(shown["id"], shown["name"], shown["enabled"], shown["failures"], at("checkedAt"), at("nextAt"))
+    return Job(
+        id=shown["id"],
+        name=shown["name"],
+        enabled=shown["enabled"],
+        failures=shown["failures"],
+        checked_at=instant_or_none(shown.get("checkedAt")),
+        next_at=instant_or_none(shown.get("nextAt")),
+    )
 
 
 def _act(shown: dict[str, Any]) -> JobAct:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, Union
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
@@ -31,7 +31,7 @@ class Instants:
     unit: str
 
 
-Values = Sequence[Any] | Instants
+Values = Union[Sequence[Any], Instants]
 
 
 def micros(value: datetime) -> int:
@@ -62,7 +62,9 @@ def column(values: Values) -> bytes:
     """The array of one column."""
     if isinstance(values, Instants):
         return _array(len(values.ticks), map(_ticks_encoder(TICKS[values.unit]), values.ticks))
-    kinds = {float if values.typecode == "d" else int} if isinstance(values, array) else set(map(type, values))
+    kinds: set[type] = (
+        {float if values.typecode == "d" else int} if isinstance(values, array) else set(map(type, values))
+    )
     if kinds == {float}:
         return _head(0x90, 0xDC, len(values)) + _wide(FLOAT, array("d", values))
     if kinds == {int}:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+from .values import moment
 
 
 def parameters(values: Sequence[Any]) -> list[Any]:
@@ -18,20 +20,18 @@ def parameters(values: Sequence[Any]) -> list[Any]:
 
 
 def _json(number: int, value: Any) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case Decimal() | UUID():
-            return str(value)
-        case datetime():
-            return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
-        case bytes() | bytearray():
-            raise TypeError(f"parameter ${number} is bytes: write decode(${number}, 'hex') and give value.hex()")
-        case _:
-            raise TypeError(f"parameter ${number} has type {type(value).__name__}, which has no JSON")
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    if isinstance(value, datetime):  # before date, which it is too
+        return moment(value)
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(f"parameter ${number} is bytes: write decode(${number}, 'hex') and give value.hex()")
+    raise TypeError(f"parameter ${number} has type {type(value).__name__}, which has no JSON")

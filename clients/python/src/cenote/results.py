@@ -54,7 +54,7 @@ class Query:
     def dicts(self) -> list[dict[str, Any]]:
         """All rows, by name. Of two columns with one name the last wins."""
         with self._answer() as answer:
-            return [dict(zip(answer.columns, row, strict=True)) for row in answer]
+            return [dict(zip(answer.columns, row)) for row in answer]
 
     def value(self) -> Any:
         """The one value of an answer of one row and one column; any other shape is a ValueError."""

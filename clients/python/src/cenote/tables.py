@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .http import Http, Request, path
+from .http import Http, path
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,6 @@ class Tables:
 
     def list(self) -> list[Table]:
         """Those of the client's database, or of all databases if it was not given one."""
-        answer = self._http.send(Request("GET", path("measurements"), headers=self._headers, repeatable=True))
         return [
             Table(
                 database=table["database"],
@@ -50,14 +48,13 @@ class Tables:
                 megabytes=table["total_size_mb"],
                 location=table["storage_path"],
             )
-            for table in json.loads(answer.body)["measurements"]
+            for table in self._http.ask("GET", path("measurements"), headers=self._headers)["measurements"]
         ]
 
     def describe(self, name: str) -> Sequence[Column]:
         """The columns of a table in the client's database."""
         target = path("measurements", name, "schema")
-        answer = self._http.send(Request("GET", target, headers=self._headers, repeatable=True))
         return [
             Column(column["name"], column["type"], column["tag"], column["nullable"])
-            for column in json.loads(answer.body)["columns"]
+            for column in self._http.ask("GET", target, headers=self._headers)["columns"]
         ]

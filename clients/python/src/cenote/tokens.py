@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from .http import Http, Request, path
-from .values import converter
-
-_instant = converter("TIMESTAMP(6)")
+from .http import Http, path
+from .values import instant_or_none
 
 
 @dataclass(frozen=True)
@@ -67,31 +64,25 @@ class Tokens:
             asked["expires_in"] = f"{int(expires_in.total_seconds())}s"
         if default_database is not None:
             asked["default_database"] = default_database
-        made = self._ask("POST", path("auth", "tokens"), asked)
+        made = self._http.ask("POST", path("auth", "tokens"), asked)
         return _token(made, made["token"])
 
     def list(self) -> list[Token]:
         """All tokens."""
-        return [_token(token) for token in self._ask("GET", path("auth", "tokens"))["tokens"]]
+        return [_token(token) for token in self._http.ask("GET", path("auth", "tokens"))["tokens"]]
 
     def revoke(self, token: Token | int) -> None:
         """Disables a token at once."""
-        self._ask("POST", path("auth", "tokens", _id(token), "revoke"))
+        self._http.ask("POST", path("auth", "tokens", _id(token), "revoke"))
 
     def rotate(self, token: Token | int) -> str:
         """A new secret; the old one ends at once."""
-        secret: str = self._ask("POST", path("auth", "tokens", _id(token), "rotate"))["new_token"]
+        secret: str = self._http.ask("POST", path("auth", "tokens", _id(token), "rotate"))["new_token"]
         return secret
 
     def delete(self, token: Token | int) -> None:
         """Deletes a token."""
-        self._ask("DELETE", path("auth", "tokens", _id(token)))
-
-    def _ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        content = None if body is None else json.dumps(body).encode()
-        answer = self._http.send(Request(method, target, content, repeatable=method == "GET"))
-        said: dict[str, Any] = json.loads(answer.body)
-        return said
+        self._http.ask("DELETE", path("auth", "tokens", _id(token)))
 
 
 def _id(token: Token | int) -> str:
@@ -99,10 +90,6 @@ def _id(token: Token | int) -> str:
 
 
 def _token(shown: dict[str, Any], secret: str | None = None) -> Token:
-    def at(name: str) -> datetime | None:
-        text = shown.get(name)
-        return _instant(text) if text and _instant else None
-
     return Token(
         id=shown["id"],
         name=shown["name"],
@@ -110,9 +97,9 @@ def _token(shown: dict[str, Any], secret: str | None = None) -> Token:
         permissions=shown["permissions"],
         grants=[Grant(grant["database"], grant["measurement"], grant["permissions"]) for grant in shown["grants"]],
         default_database=shown["default_database"],
-        created_at=at("created_at"),
-        last_used_at=at("last_used_at"),
-        expires_at=at("expires_at"),
+        created_at=instant_or_none(shown.get("created_at")),
+        last_used_at=instant_or_none(shown.get("last_used_at")),
+        expires_at=instant_or_none(shown.get("expires_at")),
         enabled=shown["enabled"],
         secret=secret,
     )

@@ -54,17 +54,28 @@ def converter(sql_type: str) -> Convert | None:
     if sql_type.startswith("MAP(") and sql_type.endswith(")"):
         return _of_map(sql_type[len("MAP(") : -1])
     if sql_type.startswith("TIMESTAMP"):
-        return _instant
+        return instant
     if sql_type.startswith("DECIMAL("):
         return _decimal
     return _BY_NAME.get(sql_type)
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """The time of a text, in UTC."""
     try:
         return datetime.fromisoformat(text[:TIMESTAMP_DIGITS].rstrip("Z")).replace(tzinfo=timezone.utc)
     except ValueError:
         raise ValueError(f"{text} is outside of what datetime holds; ask with to_arrow()") from None
+
+
+def instant_or_none(text: str | None) -> datetime | None:
+    """The time of a text, if there is one."""
+    return instant(text) if text else None
+
+
+def moment(value: datetime) -> str:
+    """The text of a time; one without zone is UTC."""
+    return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
 
 
 def _date(text: str) -> date:
