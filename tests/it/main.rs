@@ -40,4 +40,5 @@ mod tenants;
 mod tpch;
 mod trespass;
 mod walk;
+mod vacuum;
 mod wire;

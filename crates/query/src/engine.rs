@@ -1,6 +1,7 @@
 //! The node's SQL engine.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use cenote_catalog::Identity;
 use cenote_ingest::Ingest;
@@ -38,7 +39,7 @@ struct Inner {
 pub struct QueryRecord {
     /// Its name.
     pub id: String,
-    /// QUEUED, PLANNING, RUNNING, FINISHED, FAILED, CANCELLED
+    /// QUEUED, PLANNING, WAITING (for statements that began before it), RUNNING, FINISHED, FAILED, CANCELLED
     pub state: &'static str,
     /// Its text.
     pub sql: String,
@@ -168,6 +169,12 @@ impl Engine {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
+    /// The longest run of a statement: objects that it reads, and that nothing else needs, are kept for so long. `None` where they are not
+    /// kept at all.
+    pub(crate) fn statement_time_max(&self) -> Option<Duration> {
+        Some(self.inner.lake.options.orphan_grace).filter(|grace| !grace.is_zero())
+    }
+
     }
 }
 

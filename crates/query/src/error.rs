@@ -116,6 +116,11 @@ impl Error {
         self.place
     }
 
+    /// True if what was to be read is no longer kept.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.kind == ErrorKind::NotFound && self.sqlstate == SqlState("22023")
+    }
+
     /// The message, the line of `sql` with a caret under the place, and the hint, for people.
     pub fn report(&self, sql: &str) -> String {
         let mut text = self.message.clone();

@@ -41,6 +41,8 @@ pub(crate) struct Running {
     state: Mutex<&'static str>,
     reason: Mutex<Option<Error>>,
     token: CancellationToken,
+    /// Fires once it reads no file any more.
+    read: CancellationToken,
 }
 
 impl Running {
@@ -117,6 +119,7 @@ impl Registry {
             state: Mutex::new("PLANNING"),
             reason: Mutex::new(None),
             token: CancellationToken::new(),
+            read: CancellationToken::new(),
         });
         let mut statements = self.statements.lock();
         let key = (scope.clone(), id);
@@ -130,6 +133,7 @@ impl Registry {
 
     /// Enters the end of a statement; only the first end counts.
     pub(crate) fn end(&self, running: &Running, error: Option<&Error>) {
+        running.read.cancel();
         let mut statements = self.statements.lock();
         if statements.running.remove(&(running.scope.clone(), running.id.clone())).is_none() {
             return;
@@ -155,6 +159,21 @@ impl Registry {
         }
         statements.ended.push_front((running.scope.clone(), record));
         statements.ended.truncate(ENDED_MAX);
+    }
+
+    /// Returns when the other statements of the tenant that run now have ended. One that waits here counts as ended: it reads no file
+    /// any more, and two of them do not wait for each other.
+    pub(crate) async fn outlast(&self, running: &Running) {
+        running.enter("WAITING");
+        running.read.cancel();
+        let others: Vec<CancellationToken> = {
+            let statements = self.statements.lock();
+            let others = statements.running.values().filter(|other| other.scope == running.scope);
+            others.map(|other| other.read.clone()).collect()
+        };
+        for other in others {
+            other.cancelled().await;
+        }
     }
 
     /// Statements of the tenant: running ones first, then those that ended last.
@@ -217,6 +236,26 @@ mod tests {
         registry.end(&running, Some(&running.reason()));
         assert_eq!(registry.cancel(&a, "q", reason()), Some(false));
         assert_eq!(registry.list(&a)[0].state, "CANCELLED");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_others_waits_for_those_of_its_tenant_that_run_by_now_and_do_not_wait() {
+        let (registry, a, b) = registry();
+        let begin =
+            |scope: &Scope, id: &str| registry.begin(scope, id.into(), "SELECT 1", "me", "http").unwrap();
+        let (early, elsewhere) = (begin(&a, "early"), begin(&b, "elsewhere"));
+        let (one, two) = (begin(&a, "one"), begin(&a, "two"));
+        let mut one_waits = std::pin::pin!(registry.outlast(&one));
+        let mut two_waits = std::pin::pin!(registry.outlast(&two));
+        assert!(futures::poll!(&mut one_waits).is_pending());
+        assert!(futures::poll!(&mut two_waits).is_pending());
+        let late = begin(&a, "late");
+        registry.end(&early, None);
+        assert!(futures::poll!(&mut one_waits).is_ready());
+        assert!(futures::poll!(&mut two_waits).is_ready());
+        assert_eq!(registry.list(&a).iter().filter(|record| record.state == "WAITING").count(), 2);
+        registry.end(&late, None);
+        registry.end(&elsewhere, None);
     }
 
     #[test]

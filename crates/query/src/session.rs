@@ -23,6 +23,7 @@ use crate::engine::{Engine, cancelled};
 use crate::parse::{self, Command, Parsed};
 use crate::plan::fault;
 use crate::statement::{self, Guard};
+use crate::registry::{Registry, Running};
 use crate::{Bounds, Error, Execution, Prepared};
 
 pub use access::AccessTable;
@@ -33,6 +34,9 @@ pub use pipelines::PipelineEdit;
 pub(crate) use inner::Inner;
 
 /// What a protocol knows of a client.
+/// Runs of one statement at most, where each time its snapshot is vacuumed away before it is planned.
+const RUNS_MAX: usize = 5;
+
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
     /// Schema for bare names; `None`: the token's default, else `default`.
@@ -105,7 +109,7 @@ impl Session {
         self.inner.check_tenant().await?;
         let prepared = tokio::select! {
             biased;
-            () = statement::expired(statement::deadline([self.inner.settings().statement_timeout(), None])) => {
+            () = statement::expired(statement::deadline([self.inner.settings().statement_timeout()])) => {
                 Err(statement::timed_out())
             }
             prepared = prepared => prepared,
@@ -146,8 +150,11 @@ impl Session {
         )?;
         self.inner.runs(Some(running.clone()));
         let guard = Guard {
+        let mut unanswered = Unanswered { registry: engine.registry(), running: Some(running.clone()) };
+        let timeouts =
+            [bounds.timeout, self.inner.settings().statement_timeout(), engine.statement_time_max()];
             running: running.clone(),
-            deadline: statement::deadline([bounds.timeout, self.inner.settings().statement_timeout()]),
+            deadline: statement::deadline(timeouts),
             promised: bounds.promised,
         };
         let answer = match self
@@ -155,7 +162,7 @@ impl Session {
             .check_not_failed(prepared.parsed())
             .and_then(|()| values(prepared, parameters))
         {
-            Ok(values) => Box::pin(statement::run(&self.inner, prepared, values, &guard)).await,
+            Ok(values) => Box::pin(self.answer(prepared, values, &guard)).await,
             Err(error) => Err(error),
         };
         match answer {
@@ -163,6 +170,7 @@ impl Session {
                 self.inner.audit_statement(prepared).await;
                 running.enter("RUNNING");
                 Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
+                unanswered.running = None;
             }
             Err(error) => {
                 let error = self.inner.audit_denied(error).await;
@@ -177,6 +185,30 @@ impl Session {
     }
 
     /// Begins the implicit transaction of a text with several statements: all or nothing. Nothing if one is open.
+    /// Runs a statement up to its answer; anew, if a VACUUM took away the snapshot on which it was planned: it changed nothing.
+    async fn answer(
+        &self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        guard: &Guard,
+    ) -> Result<statement::Answer, Error> {
+        let repeats = matches!(
+            prepared.parsed(),
+            Parsed::Sql { .. } | Parsed::CopyOut { .. } | Parsed::Command(Command::Execute { .. })
+        );
+        let mut run = 1;
+        loop {
+            match Box::pin(statement::run(&self.inner, prepared, values.clone(), guard)).await {
+                Err(error)
+                    if error.is_expired() && repeats && run < RUNS_MAX && self.inner.kept_txn().is_none() =>
+                {
+                    run += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     pub async fn begin_implicit(&self) -> Result<(), Error> {
         self.inner.begin_implicit();
         Ok(())
@@ -239,6 +271,20 @@ impl Session {
 }
 
 /// Parameters as values of the types that the statement was typed with.
+/// A statement that has no answer yet. Dropped then, with the request of a client that went away, it has ended.
+struct Unanswered<'a> {
+    registry: &'a Registry,
+    running: Option<Arc<Running>>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            self.registry.end(running, Some(&cancelled("the client did not wait for the answer")));
+        }
+    }
+}
+
 fn values(prepared: &Prepared, parameters: Vec<ArrayRef>) -> Result<Vec<ScalarValue>, Error> {
     if parameters.len() != prepared.parameters.len() {
         return Err(Error::new(

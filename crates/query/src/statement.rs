@@ -173,7 +173,7 @@ async fn run_command(
                 orphans: *orphans,
                 dry_run: *dry_run,
             };
-            maintain::vacuum(session, target.as_deref(), options).await
+            maintain::vacuum(session, target.as_deref(), options, guard).await
         }
         Command::Verify { target, deep } => maintain::verify(session, target.as_deref(), *deep, guard).await,
         Command::Kill(id) => maintain::kill(session, id),

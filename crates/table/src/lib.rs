@@ -59,6 +59,6 @@ pub use prune::may_match;
 pub use publication::{Manifest, ManifestFile, ManifestTable, Published, TableForm, published_location};
 pub use scan::{PruneCounts, Scan, ScanFile};
 pub use staging::{FileNumbers, Staging};
-pub use vacuum::{KeptObject, VacuumOptions, VacuumOutcome};
+pub use vacuum::{KeptObject, Queued, VacuumOptions, VacuumOutcome};
 pub use verify::Finding;
 pub use writer::{Form, TableWriter, Written};

@@ -3,16 +3,20 @@
 //! Purge: rows below the history floor leave the catalog, their paths are queued. Sweep: due paths that no row names are
 //! deleted, then forgotten. Orphans: what lies in the store and was never named. Killed between any two steps, the next call
 //! goes on.
+//!
+//! By force, paths are due as soon as nobody can read them any more. Who knows the readers waits for them between
+//! [`Lake::queue_unneeded`] and [`Lake::collect_queued`].
 
 mod due;
 mod rows;
 mod sweep;
 mod tenant;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use cenote_catalog::{TableDef, TableKind};
-use cenote_vocab::{Scope, TableId, Txn};
+use cenote_vocab::{Micros, Scope, TableId, Txn};
 
 use crate::{Error, Lake, TableOptions};
 
@@ -21,7 +25,7 @@ use crate::{Error, Lake, TableOptions};
 pub struct VacuumOptions {
     /// Stands for `history_keep`.
     pub keep: Option<Duration>,
-    /// Delete what this call queued at once, without `orphan_grace`.
+    /// Delete what is queued by now without waiting for `orphan_grace`.
     pub force: bool,
     /// Also look for objects that no row names.
     pub orphans: bool,
@@ -64,6 +68,16 @@ struct Floor {
     options: TableOptions,
 }
 
+/// What a call of `VACUUM` queued, before anything is deleted: rows that name it are gone already, so whoever begins now reads none of it.
+#[derive(Debug)]
+pub struct Queued {
+    options: VacuumOptions,
+    /// By this call.
+    fresh: Vec<(String, u64)>,
+    /// What goes although it is not due; empty without force.
+    forced: Vec<(String, u64)>,
+}
+
 impl Lake {
     /// Raises the history floor, forgets versions below it, and deletes objects that are due. `None`: all tables of the tenant.
     ///
@@ -75,39 +89,73 @@ impl Lake {
         table: Option<&TableDef>,
         options: VacuumOptions,
     ) -> Result<Vec<VacuumOutcome>, Error> {
+        if options.dry_run {
+            return self.planned(scope, table, options).await;
+        }
+        let queued = self.queue_unneeded(scope, table, options).await?;
+        self.collect_queued(scope, table, queued).await
+    }
+
+    /// The first half of [`Lake::vacuum`]: deletes no object. What it queued waits for `orphan_grace` if the second half never comes.
+    pub async fn queue_unneeded(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+        options: VacuumOptions,
+    ) -> Result<Queued, Error> {
         if let Some(table) = table {
             Error::refuse_view(table)?;
         }
-        let mut outcomes = if options.dry_run {
-            self.due(scope, table, options).await?
-        } else {
-            self.collect(scope, table, options).await?
-        };
+        let mut fresh = self.purge(scope, table, options).await?;
+        if table.is_none() {
+            fresh.extend(self.purge_dropped(scope, options).await?);
+        }
+        // Also what an earlier call queued: it may have been ended before its own second half.
+        let forced = if options.force { self.unneeded_queued(scope, table).await? } else { Vec::new() };
+        Ok(Queued { options, fresh, forced })
+    }
+
+    /// The second half: deletes what is due, and by force what was queued. Then no statement may run that began before the first half
+    /// ended.
+    pub async fn collect_queued(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+        queued: Queued,
+    ) -> Result<Vec<VacuumOutcome>, Error> {
+        let Queued { options, fresh, forced } = queued;
+        self.delete_all(scope, &forced).await?;
+        let mut deleted = forced;
+        deleted.extend(self.sweep(scope, table).await?);
+        if options.force {
+            self.catalog.scrub().await?;
+        }
+        let gone: HashSet<&String> = deleted.iter().map(|(path, _)| path).collect();
+        let waits = fresh.into_iter().filter(|(path, _)| !gone.contains(path));
+        let mut outcomes: Vec<_> = waits.map(|object| VacuumOutcome::new(object, "queued")).collect();
+        outcomes.extend(deleted.into_iter().map(|object| VacuumOutcome::new(object, "deleted")));
         if options.orphans {
-            outcomes.extend(self.collect_orphans(scope, table, options.dry_run).await?);
+            outcomes.extend(self.collect_orphans(scope, table, false).await?);
         }
         outcomes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(outcomes)
     }
 
-    async fn collect(
+    async fn planned(
         &self,
         scope: &Scope,
         table: Option<&TableDef>,
         options: VacuumOptions,
     ) -> Result<Vec<VacuumOutcome>, Error> {
-        let mut queued = self.purge(scope, table, options).await?;
-        if table.is_none() {
-            queued.extend(self.purge_dropped(scope, options).await?);
+        if let Some(table) = table {
+            Error::refuse_view(table)?;
         }
-        let deleted = self.sweep(scope, table).await?;
-        if options.force {
-            self.catalog.scrub().await?;
+        let mut outcomes = self.due(scope, table, options).await?;
+        if options.orphans {
+            outcomes.extend(self.collect_orphans(scope, table, true).await?);
         }
-        let waits = |object: &(String, u64)| !deleted.iter().any(|(path, _)| path == &object.0);
-        let queued: Vec<_> =
-            queued.into_iter().filter(waits).map(|o| VacuumOutcome::new(o, "queued")).collect();
-        Ok(deleted.into_iter().map(|o| VacuumOutcome::new(o, "deleted")).chain(queued).collect())
+        outcomes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(outcomes)
     }
 
     /// Each table by its own history; one that has nothing to purge costs nothing.
@@ -123,7 +171,7 @@ impl Lake {
         let mut queued = Vec::new();
         for (table, txn) in self.catalog.collectable(scope, &cutoffs).await? {
             let Some((_, floor)) = floors.iter().find(|(of, _)| *of == table) else { continue };
-            let not_before = self.not_before(&floor.options, options);
+            let not_before = self.not_before(&floor.options);
             queued.extend(self.catalog.purge(scope, Some(table), txn, not_before).await?);
         }
         Ok(queued)
@@ -146,7 +194,7 @@ impl Lake {
             let floor = self.floor(scope, self.options.within(&names, table)?, options).await?;
             common = common.min(floor.map_or(Txn(0), |floor| floor.txn));
         }
-        let not_before = self.not_before(&defaults.options, options);
+        let not_before = self.not_before(&defaults.options);
         let mut queued = Vec::new();
         for table in self.catalog.dropped_tables(scope, common).await? {
             queued.extend(self.catalog.purge(scope, Some(table), common, not_before).await?);
@@ -174,9 +222,9 @@ impl Lake {
         Ok(floors)
     }
 
-    fn not_before(&self, own: &TableOptions, options: VacuumOptions) -> cenote_vocab::Micros {
-        let now = self.clock.now();
-        if options.force { now } else { now.plus(own.orphan_grace) }
+    /// Also by force: another call must not take it away before this one has waited for readers.
+    fn not_before(&self, own: &TableOptions) -> Micros {
+        self.clock.now().plus(own.orphan_grace)
     }
 
     /// The newest version that is older than what is to be kept; `None` if there is no such version yet.

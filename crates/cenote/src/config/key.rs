@@ -239,7 +239,7 @@ pub const KEYS: &[Key] = &[
         "table.orphan_grace",
         Kind::Duration,
         "24h",
-        "How long an object that nothing needs stays before it is deleted.",
+        "How long an object that nothing needs stays before it is deleted; no statement runs longer.",
     ),
     key(
         "table.retention",

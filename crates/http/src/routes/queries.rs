@@ -19,7 +19,7 @@ const LIMIT_MAX: u64 = 1000;
 #[utoipa::path(
     get, path = "/api/v1/queries", tag = "query",
     params(
-        ("state" = Option<String>, Query, description = "QUEUED, PLANNING, RUNNING, FINISHED, FAILED or CANCELLED"),
+        ("state" = Option<String>, Query, description = "QUEUED, PLANNING, WAITING, RUNNING, FINISHED, FAILED or CANCELLED"),
         ("user" = Option<String>, Query), ("limit" = Option<u64>, Query, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query),
     ),

@@ -153,7 +153,7 @@ impl Guard {
 }
 
 /// The deadline of a statement that begins now and may run so long.
-pub(crate) fn deadline(timeouts: [Option<Duration>; 2]) -> Option<Instant> {
+pub(crate) fn deadline<const N: usize>(timeouts: [Option<Duration>; N]) -> Option<Instant> {
     timeouts.into_iter().flatten().min().and_then(|timeout| Instant::now().checked_add(timeout))
 }
 

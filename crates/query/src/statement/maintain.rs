@@ -9,6 +9,7 @@ use cenote_catalog::{Privilege, TableDef, TableKind};
 use cenote_table::{Finding, OptimizeMode, OptimizeOutcome, Predicate, VacuumOptions};
 use cenote_vocab::ErrorKind;
 use datafusion::logical_expr::LogicalPlan;
+use futures::FutureExt;
 use sqlparser::ast::Ident;
 
 use super::show::table_batch;
@@ -202,6 +203,7 @@ pub(crate) async fn vacuum(
     session: &Inner,
     target: Option<&[Ident]>,
     options: VacuumOptions,
+    guard: &Guard,
 ) -> Result<Answer, Error> {
     session.refuse_in_transaction_block("VACUUM")?;
     session.check_not_as_of()?;
@@ -218,8 +220,15 @@ pub(crate) async fn vacuum(
         }
     };
     let (scope, table) = (&session.identity().scope, table.as_deref());
-    let went = lake.vacuum(scope, table, options).await?.into_iter();
-    let went = went.map(|object| (object.path, object.bytes, object.reason.to_owned()));
+    let went = if options.force && !options.dry_run {
+        let queued = lake.queue_unneeded(scope, table, options).await?;
+        let outlast = session.engine().registry().outlast(&guard.running);
+        guard.run(outlast.map(Ok)).await?; // only now: who began before may read what was queued
+        lake.collect_queued(scope, table, queued).await?
+    } else {
+        lake.vacuum(scope, table, options).await?
+    };
+    let went = went.into_iter().map(|object| (object.path, object.bytes, object.reason.to_owned()));
     let kept = lake.kept(scope, table, options).await?.into_iter();
     let kept = kept.map(|object| (object.path, object.bytes, format!("kept by {}", object.by)));
     let objects: Vec<(String, u64, String)> = went.chain(kept).collect();

@@ -12,4 +12,5 @@ mod reading;
 mod server;
 mod sessions;
 mod transactions;
+mod vacuum;
 mod writing;

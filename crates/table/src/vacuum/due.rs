@@ -23,7 +23,12 @@ impl Lake {
     ) -> Result<Vec<VacuumOutcome>, Error> {
         let mut seen = HashSet::new();
         let mut outcomes = Vec::new();
-        for object in self.unneeded_trash(scope, table).await? {
+        let trash = if options.force {
+            self.unneeded_queued(scope, table).await?
+        } else {
+            self.unneeded_trash(scope, table).await?
+        };
+        for object in trash {
             seen.insert(object.0.clone());
             outcomes.push(VacuumOutcome::new(object, "due"));
         }

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
 use super::VacuumOutcome;
-use super::rows::texts;
+use super::rows::{integers, texts};
 use crate::{Error, Lake};
 
 /// The system table of all queued paths, due or not.
@@ -32,16 +32,22 @@ impl Lake {
             if due.is_empty() {
                 return Ok(deleted);
             }
-            for batch in due.chunks(BATCH) {
-                let paths: Vec<String> = batch.iter().map(|(path, _)| path.clone()).collect();
-                let delete = |path: String| async move { self.delete_object(&path).await };
-                let deletions = stream::iter(paths.clone()).map(delete).buffer_unordered(CONCURRENT);
-                deletions.try_collect::<Vec<()>>().await?;
-                // Only now: a path that is forgotten before its object is gone would stay for ever.
-                self.catalog.trash_gone(scope, &paths).await?;
-            }
+            self.delete_all(scope, &due).await?;
             deleted.extend(due);
         }
+    }
+
+    /// Deletes queued objects and forgets their paths.
+    pub(super) async fn delete_all(&self, scope: &Scope, objects: &[(String, u64)]) -> Result<(), Error> {
+        for batch in objects.chunks(BATCH) {
+            let paths: Vec<String> = batch.iter().map(|(path, _)| path.clone()).collect();
+            let delete = |path: String| async move { self.delete_object(&path).await };
+            let deletions = stream::iter(paths.clone()).map(delete).buffer_unordered(CONCURRENT);
+            deletions.try_collect::<Vec<()>>().await?;
+            // Only now: a path that is forgotten before its object is gone would stay for ever.
+            self.catalog.trash_gone(scope, &paths).await?;
+        }
+        Ok(())
     }
 
     /// Queued paths of the table, or of all, that are due now and that no row names.
@@ -50,12 +56,22 @@ impl Lake {
         scope: &Scope,
         table: Option<&TableDef>,
     ) -> Result<Vec<(String, u64)>, Error> {
-        let mut due = self.catalog.trash_due(scope, self.clock.now()).await?;
-        if let Some(table) = table {
-            let prefix = format!("{}/", table.location);
-            due.retain(|(path, _)| path.starts_with(&prefix));
-        }
-        self.unreferenced(scope, due).await
+        let due = self.catalog.trash_due(scope, self.clock.now()).await?;
+        self.unreferenced(scope, of_table(due, table)).await
+    }
+
+    /// The same, due or not.
+    pub(super) async fn unneeded_queued(
+        &self,
+        scope: &Scope,
+        table: Option<&TableDef>,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let trash = self.catalog.system_rows(scope, TRASH).await?;
+        let sizes = integers(&trash, "size_bytes")?;
+        let sizes = sizes.iter().map(|bytes| bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0));
+        let queued = texts(&trash, "path")?.iter().zip(sizes);
+        let queued = queued.filter_map(|(path, bytes)| Some((path?.to_owned(), bytes))).collect();
+        self.unreferenced(scope, of_table(queued, table)).await
     }
 
     /// Objects in the store that no row names and none is queued for, older than `orphan_grace`: uploads whose commit never
@@ -114,4 +130,13 @@ impl Lake {
         fail::fail_point!("gc.sweep", |_| Err(Error::Internal("fail point gc.sweep".to_owned())));
         Ok(self.store.delete(&Path::from(path)).await?)
     }
+}
+
+/// Those below the table's location; all, without a table.
+fn of_table(mut objects: Vec<(String, u64)>, table: Option<&TableDef>) -> Vec<(String, u64)> {
+    if let Some(table) = table {
+        let prefix = format!("{}/", table.location);
+        objects.retain(|(path, _)| path.starts_with(&prefix));
+    }
+    objects
 }
