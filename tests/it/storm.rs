@@ -1,10 +1,11 @@
-//! Appends, deletes, updates, merges of files and changes of columns at once, with kill -9 in between: what was acknowledged is
-//! there, what was deleted is gone, no append meets a conflict, VERIFY finds nothing, and collection leaves no file that no row names.
+//! Appends, deletes, updates, upserts, MERGE, merges of files and changes of columns at once, with kill -9 in between: what was
+//! acknowledged is there, what was deleted is gone, no append meets a conflict, each kind gets something done, VERIFY finds nothing, and
+//! collection leaves no file that no row names.
 //!
-//! Small in every run. `CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4` is 64 appenders, 4 mergers, 4 deleters, 4 updaters and 2
-//! changers of columns for a minute, killed every five seconds.
+//! Small in every run. `CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4` is 64 appenders, 4 of each kind of change, 4 mergers of files and
+//! 2 changers of columns for a minute, killed every five seconds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -21,6 +22,48 @@ const LIFE: Duration = Duration::from_secs(5);
 /// Rows of one append.
 const ROWS: i64 = 10;
 
+/// What workers do. Each must succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Append,
+    Delete,
+    Update,
+    Upsert,
+    Merge,
+    AddColumn,
+    DropColumn,
+    Optimize,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Append,
+    Kind::Delete,
+    Kind::Update,
+    Kind::Upsert,
+    Kind::Merge,
+    Kind::AddColumn,
+    Kind::DropColumn,
+    Kind::Optimize,
+];
+
+/// The kinds that raise the `v` of a row of their own: an UPDATE of one that is there, the others make it when it is not.
+const RAISES: [Kind; 3] = [Kind::Update, Kind::Upsert, Kind::Merge];
+
+fn raise(kind: Kind, worker: usize) -> String {
+    match kind {
+        Kind::Upsert => format!(
+            "INSERT INTO storm (w, n, v) VALUES ({worker}, -1, 1) \
+             ON CONFLICT (w, n) DO UPDATE SET v = storm.v + 1"
+        ),
+        Kind::Merge => format!(
+            "MERGE INTO storm t USING (SELECT {worker} AS w, -1 AS n) s ON t.w = s.w AND t.n = s.n \
+             WHEN MATCHED THEN UPDATE SET v = t.v + 1 \
+             WHEN NOT MATCHED THEN INSERT (w, n, v) VALUES (s.w, s.n, 1)"
+        ),
+        _ => format!("UPDATE storm SET v = v + 1 WHERE w = {worker} AND n = -1"),
+    }
+}
+
 /// What one worker knows. Its rows have its number in `w` and count up in `n`.
 #[derive(Default)]
 struct Known {
@@ -30,13 +73,15 @@ struct Known {
     /// Rows below this `n` were deleted, for certain; and perhaps.
     deleted: AtomicI64,
     deleting: AtomicI64,
-    /// Times that the counter row was raised, for certain; and tried.
+    /// Times that the row with `n` -1 was raised, for certain; and tried.
     raised: AtomicI64,
     raising: AtomicI64,
 }
 
 struct Storm {
     workers: Vec<Known>,
+    /// How often each kind succeeded.
+    done: std::sync::Mutex<BTreeMap<Kind, u64>>,
     conflicts: AtomicI64,
     stop: AtomicBool,
 }
@@ -52,6 +97,10 @@ impl Storm {
         !self.stop.load(Ordering::SeqCst)
     }
 
+    fn count(&self, kind: Kind) {
+        *self.done.lock().expect("not poisoned").entry(kind).or_default() += 1;
+    }
+
     async fn append(&self, client: &Client, worker: usize) {
         let known = &self.workers[worker];
         while self.on() {
@@ -59,7 +108,10 @@ impl Storm {
             let values = (batch * ROWS..(batch + 1) * ROWS).map(|n| format!("({worker}, {n}, 0)"));
             let values = values.collect::<Vec<_>>().join(", ");
             match run(client, &format!("INSERT INTO storm (w, n, v) VALUES {values}")).await {
-                Some((200, _)) => known.acknowledged.lock().expect("not poisoned").push(batch),
+                Some((200, _)) => {
+                    known.acknowledged.lock().expect("not poisoned").push(batch);
+                    self.count(Kind::Append);
+                }
                 Some((409, text)) => {
                     self.conflicts.fetch_add(1, Ordering::SeqCst);
                     eprintln!("an append met a conflict: {text}");
@@ -77,7 +129,10 @@ impl Storm {
             let below = known.tried.load(Ordering::SeqCst) * ROWS / 2;
             known.deleting.fetch_max(below, Ordering::SeqCst);
             match run(client, &format!("DELETE FROM storm WHERE w = {worker} AND n < {below}")).await {
-                Some((200, _)) => drop(known.deleted.fetch_max(below, Ordering::SeqCst)),
+                Some((200, _)) => {
+                    known.deleted.fetch_max(below, Ordering::SeqCst);
+                    self.count(Kind::Delete);
+                }
                 Some((status, text)) => assert!(status == 409 || status >= 500, "{status} {text}"),
                 None => return,
             }
@@ -85,23 +140,27 @@ impl Storm {
     }
 
     /// Raises a row of its own.
-    async fn raise(&self, client: &Client, worker: usize) {
+    async fn raise(&self, client: &Client, kind: Kind, worker: usize) {
         let known = &self.workers[worker];
         while self.on() {
             known.raising.fetch_add(1, Ordering::SeqCst);
-            match run(client, &format!("UPDATE storm SET v = v + 1 WHERE w = {worker} AND n = -1")).await {
-                Some((200, _)) => drop(known.raised.fetch_add(1, Ordering::SeqCst)),
+            match run(client, &raise(kind, worker)).await {
+                Some((200, _)) => {
+                    known.raised.fetch_add(1, Ordering::SeqCst);
+                    self.count(kind);
+                }
                 Some((status, text)) => assert!(status == 409 || status >= 500, "{status} {text}"),
                 None => return,
             }
         }
     }
 
-    async fn repeat(&self, client: &Client, statements: &[String]) {
-        for sql in statements.iter().cycle() {
+    async fn repeat(&self, client: &Client, statements: &[(Kind, String)]) {
+        for (kind, sql) in statements.iter().cycle() {
             match run(client, sql).await {
+                Some((200, text)) if *kind != Kind::Optimize || has_merged(&text) => self.count(*kind),
                 Some((200, _)) => {}
-                Some((status, text)) => assert!(status >= 400, "{sql}: {status} {text}"),
+                Some((status, text)) => assert!(status == 409 || status >= 500, "{sql}: {status} {text}"),
                 None => return,
             }
             if !self.on() {
@@ -130,14 +189,18 @@ impl Storm {
                 let lost = wanted.find(|n| found.binary_search(n).is_err());
                 assert!(lost.is_none(), "row {lost:?} of {worker} was acknowledged");
             }
-            let sql = format!("SELECT v FROM storm WHERE w = {worker} AND n = -1");
-            for row in client.sql(&sql).await {
-                let raised = row[0].as_i64().expect("a number");
-                let bounds = known.raised.load(Ordering::SeqCst)..=known.raising.load(Ordering::SeqCst);
-                assert!(bounds.contains(&raised), "row of {worker} is {raised}, expected {bounds:?}");
-            }
+            // A row that is not there was never raised.
+            let sql = format!("SELECT coalesce(sum(v), 0) FROM storm WHERE w = {worker} AND n = -1");
+            let raised = client.number(&sql).await;
+            let bounds = known.raised.load(Ordering::SeqCst)..=known.raising.load(Ordering::SeqCst);
+            assert!(bounds.contains(&raised), "row of {worker} is {raised}, expected {bounds:?}");
         }
     }
+}
+
+/// True if an answer of OPTIMIZE tells of files that were made of others.
+fn has_merged(answer: &str) -> bool {
+    ["\"merge\"", "\"flush\"", "\"deletes\""].iter().any(|action| answer.contains(action))
 }
 
 async fn storm(catalog: Option<String>) {
@@ -149,13 +212,20 @@ async fn storm(catalog: Option<String>) {
     let data = directory.path().join("data");
     let url = catalog.map(|url| format!("catalog.url={url}"));
     let settings: Vec<&str> = url.as_deref().into_iter().collect();
-    let workers = (0..appenders + scale).map(|_| Known::default()).collect();
-    let storm = Arc::new(Storm { workers, conflicts: AtomicI64::new(0), stop: AtomicBool::new(false) });
+    let storm = Arc::new(Storm {
+        workers: (0..appenders + RAISES.len() * scale).map(|_| Known::default()).collect(),
+        done: std::sync::Mutex::default(),
+        conflicts: AtomicI64::new(0),
+        stop: AtomicBool::new(false),
+    });
     let mut process = Process::start(&data, &settings);
     let client = process.client();
-    client.sql("CREATE TABLE storm (w BIGINT, n BIGINT, v BIGINT)").await;
+    client.sql("CREATE TABLE storm (w BIGINT, n BIGINT, v BIGINT, PRIMARY KEY (w, n) NOT ENFORCED)").await;
     for worker in appenders..appenders + scale {
-        client.sql(&format!("INSERT INTO storm VALUES ({worker}, -1, 0)")).await;
+        // That it is made counts as the first time that it is raised.
+        client.sql(&format!("INSERT INTO storm VALUES ({worker}, -1, 1)")).await;
+        storm.workers[worker].raised.store(1, Ordering::SeqCst);
+        storm.workers[worker].raising.store(1, Ordering::SeqCst);
     }
     for _ in 0..(seconds / life.as_secs().max(1)).max(1) {
         storm.stop.store(false, Ordering::SeqCst);
@@ -168,16 +238,20 @@ async fn storm(catalog: Option<String>) {
         for of_scale in 0..scale {
             let (one, other) = (storm.clone(), client.clone());
             tasks.spawn(async move { one.delete(&other, of_scale).await });
+            for (n, kind) in RAISES.into_iter().enumerate() {
+                let (one, other, worker) = (storm.clone(), client.clone(), appenders + n * scale + of_scale);
+                tasks.spawn(async move { one.raise(&other, kind, worker).await });
+            }
             let (one, other) = (storm.clone(), client.clone());
-            tasks.spawn(async move { one.raise(&other, appenders + of_scale).await });
-            let (one, other) = (storm.clone(), client.clone());
-            tasks.spawn(async move { one.repeat(&other, &["OPTIMIZE TABLE storm FULL".to_owned()]).await });
+            let optimize = (Kind::Optimize, "OPTIMIZE TABLE storm FULL".to_owned());
+            tasks.spawn(async move { one.repeat(&other, &[optimize]).await });
         }
         for changer in 0..scale.div_ceil(2) {
             let (storm, client) = (storm.clone(), client.clone());
             let add = format!("ALTER TABLE storm ADD COLUMN IF NOT EXISTS more_{changer} BIGINT DEFAULT 7");
             let drop = format!("ALTER TABLE storm DROP COLUMN IF EXISTS more_{changer}");
-            tasks.spawn(async move { storm.repeat(&client, &[add, drop]).await });
+            let both = [(Kind::AddColumn, add), (Kind::DropColumn, drop)];
+            tasks.spawn(async move { storm.repeat(&client, &both).await });
         }
         // The moment of the kill is what this test is about.
         tokio::time::sleep(life).await;
@@ -190,10 +264,11 @@ async fn storm(catalog: Option<String>) {
         storm.verify(&process.client()).await;
     }
     assert_eq!(storm.conflicts.load(Ordering::SeqCst), 0, "appends never conflict");
-    let acknowledged: usize =
-        storm.workers.iter().map(|known| known.acknowledged.lock().expect("not poisoned").len()).sum();
-    eprintln!("{acknowledged} appends were acknowledged");
-    assert!(acknowledged > 0, "the appenders append");
+    let done = storm.done.lock().expect("not poisoned").clone();
+    eprintln!("done: {done:?}");
+    for kind in KINDS {
+        assert!(done.contains_key(&kind), "no {kind:?} succeeded: {done:?}");
+    }
     assert!(process.terminate().success(), "a stop in order");
     let at_once = [settings.as_slice(), &["table.orphan_grace=0s"]].concat();
     only_what_is_named_is_left(&Process::start(&data, &at_once)).await;
