@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use cenote_testkit::engine::{TestSession, node};
 
 /// Steps of one history, and histories of a run.
-const STEPS: u64 = 30;
-const HISTORIES: u64 = 4;
+const STEPS: u64 = 40;
+const HISTORIES: u64 = 6;
+/// Structs in structs, the outermost counted.
+const DEPTH_MAX: usize = 2;
 
 /// Repeatable numbers: splitmix64.
 struct Dice(u64);
@@ -25,144 +27,300 @@ impl Dice {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Kind {
     Integer,
     Bigint,
     Double,
     Text,
+    Struct(Vec<Column>),
 }
 
 impl Kind {
-    fn sql(self) -> &'static str {
+    fn sql(&self) -> String {
         match self {
-            Self::Integer => "INTEGER",
-            Self::Bigint => "BIGINT",
-            Self::Double => "DOUBLE",
-            Self::Text => "TEXT",
+            Self::Integer => "INTEGER".to_owned(),
+            Self::Bigint => "BIGINT".to_owned(),
+            Self::Double => "DOUBLE".to_owned(),
+            Self::Text => "TEXT".to_owned(),
+            Self::Struct(fields) => {
+                let field = |field: &Column| format!("{} {}", field.name, field.kind.sql());
+                format!("STRUCT({})", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 
-    fn literal(self, number: i64) -> String {
-        if self == Self::Text { format!("'{number}'") } else { number.to_string() }
+    /// One that holds all its values; `None` if there is none.
+    fn wider(&self, dice: &mut Dice) -> Option<Self> {
+        match self {
+            Self::Integer => Some(dice.one(&[Self::Bigint, Self::Double]).clone()),
+            Self::Bigint => Some(Self::Double),
+            _ => None,
+        }
     }
 
-    fn shown(self, number: Option<i64>) -> String {
-        match (number, self) {
-            (None, _) => "NULL".to_owned(),
-            (Some(number), Self::Double) => format!("{number}.0"),
-            (Some(number), _) => number.to_string(),
+    fn value(&self, dice: &mut Dice) -> Value {
+        match self {
+            Self::Struct(fields) => {
+                Value::Struct(fields.iter().map(|field| (field.id, field.draw(dice))).collect())
+            }
+            _ => Value::Number(dice.below(1000) as i64 - 500),
+        }
+    }
+
+    fn literal(&self, value: &Value) -> String {
+        match (value, self) {
+            (Value::Null, _) => "NULL".to_owned(),
+            (Value::Number(number), Self::Text) => format!("'{number}'"),
+            (Value::Number(number), _) => number.to_string(),
+            (Value::Struct(values), Self::Struct(fields)) => {
+                let pair =
+                    |field: &Column| format!("'{}', {}", field.name, field.kind.literal(field.of(values)));
+                format!("named_struct({})", fields.iter().map(pair).collect::<Vec<_>>().join(", "))
+            }
+            (Value::Struct(_), _) => unreachable!("a struct in a column of numbers"),
+        }
+    }
+
+    /// As it is printed, with `null` for NULL.
+    fn shown(&self, value: &Value, null: &str) -> String {
+        match (value, self) {
+            (Value::Null, _) => null.to_owned(),
+            (Value::Number(number), Self::Double) => format!("{number}.0"),
+            (Value::Number(number), _) => number.to_string(),
+            (Value::Struct(values), Self::Struct(fields)) => {
+                let pair =
+                    |field: &Column| format!("{}: {}", field.name, field.kind.shown(field.of(values), ""));
+                format!("{{{}}}", fields.iter().map(pair).collect::<Vec<_>>().join(", "))
+            }
+            (Value::Struct(_), _) => unreachable!("a struct in a column of numbers"),
         }
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Null,
+    Number(i64),
+    /// By field. What was added to the struct since is not there and NULL, what was dropped is still there.
+    Struct(Values),
+}
+
+type Values = BTreeMap<u64, Value>;
+
+#[derive(Clone, Debug, PartialEq)]
 struct Column {
     /// Never used twice.
     id: u64,
     name: String,
     kind: Kind,
-    default: Option<i64>,
+    required: bool,
+    default: Value,
+}
+
+impl Column {
+    fn new(id: u64, name: impl Into<String>, kind: Kind) -> Self {
+        Self { id, name: name.into(), kind, required: false, default: Value::Null }
+    }
+
+    fn of<'a>(&self, values: &'a Values) -> &'a Value {
+        values.get(&self.id).unwrap_or(&Value::Null)
+    }
+
+    /// A value that it may have.
+    fn draw(&self, dice: &mut Dice) -> Value {
+        if !self.required && dice.below(5) == 0 { Value::Null } else { self.kind.value(dice) }
+    }
+}
+
+/// A statement that the model has carried out, or that must be refused with this SQLSTATE.
+struct Step {
+    sql: String,
+    refused: Option<&'static str>,
 }
 
 /// A table without files: columns, and rows of values by column.
 #[derive(Clone, Debug, Default)]
 struct Model {
     columns: Vec<Column>,
-    rows: Vec<BTreeMap<u64, Option<i64>>>,
+    rows: Vec<Values>,
     ids: u64,
 }
 
 impl Model {
     fn shown(&self) -> Vec<String> {
-        let cell = |row: &BTreeMap<u64, Option<i64>>, column: &Column| column.kind.shown(row[&column.id]);
+        let cell = |row: &Values, column: &Column| column.kind.shown(column.of(row), "NULL");
         let row = |row| self.columns.iter().map(|column| cell(row, column)).collect::<Vec<_>>().join("|");
         let mut rows: Vec<String> = self.rows.iter().map(row).collect();
         rows.sort();
         rows
     }
 
-    fn free_name(&self, dice: &mut Dice) -> Option<String> {
-        let names = ["a", "b", "c", "d", "e", "f"];
-        let free: Vec<&str> =
-            names.into_iter().filter(|name| self.columns.iter().all(|column| column.name != *name)).collect();
-        (!free.is_empty()).then(|| (*dice.one(&free)).to_owned())
+    fn id(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    fn scalar(dice: &mut Dice) -> Kind {
+        dice.one(&[Kind::Integer, Kind::Bigint, Kind::Text]).clone()
+    }
+
+    /// Fields from the outermost struct to the innermost, by place: none, which is the table itself, or a struct.
+    fn parent(&self, dice: &mut Dice) -> Vec<usize> {
+        let (mut path, mut neighbours) = (Vec::new(), &self.columns);
+        loop {
+            let structs: Vec<usize> =
+                (0..neighbours.len()).filter(|at| matches!(neighbours[*at].kind, Kind::Struct(_))).collect();
+            if structs.is_empty() || dice.below(2) == 0 {
+                return path;
+            }
+            let at = *dice.one(&structs);
+            path.push(at);
+            let Kind::Struct(inner) = &neighbours[at].kind else { unreachable!("only structs were taken") };
+            neighbours = inner;
+        }
+    }
+
+    /// The fields of the struct at the end of a path, and what stands before their names.
+    fn within(&mut self, path: &[usize]) -> (&mut Vec<Column>, String) {
+        let (mut neighbours, mut prefix) = (&mut self.columns, String::new());
+        for at in path {
+            let column = &mut neighbours[*at];
+            prefix = format!("{prefix}{}.", column.name);
+            let Kind::Struct(inner) = &mut column.kind else { unreachable!("a path goes through structs") };
+            neighbours = inner;
+        }
+        (neighbours, prefix)
     }
 
     /// Changes the model and answers the statement that does the same; `None` if the die fell on nothing.
-    fn step(&mut self, dice: &mut Dice) -> Option<String> {
-        let at = dice.below(self.columns.len() as u64) as usize;
-        Some(match dice.below(12) {
-            0 | 1 => {
-                let (name, kind) =
-                    (self.free_name(dice)?, *dice.one(&[Kind::Integer, Kind::Bigint, Kind::Text]));
-                let default = (dice.below(2) == 0).then(|| dice.below(100) as i64);
-                let said = default.map_or_else(String::new, |value| {
-                    let required = if dice.below(2) == 0 { " NOT NULL" } else { "" };
-                    format!("{required} DEFAULT {}", kind.literal(value))
-                });
-                self.ids += 1;
-                let column = Column { id: self.ids, name: name.clone(), kind, default };
-                for row in &mut self.rows {
-                    row.insert(column.id, default);
-                }
-                let first = dice.below(2) == 0;
-                self.columns.insert(if first { 0 } else { self.columns.len() }, column);
-                format!(
-                    "ALTER TABLE t ADD COLUMN {name} {}{said}{}",
-                    kind.sql(),
-                    if first { " FIRST" } else { "" }
-                )
+    fn step(&mut self, dice: &mut Dice) -> Option<Step> {
+        let done = |sql: String| Some(Step { sql, refused: None });
+        let alter = |action: String| done(format!("ALTER TABLE t {action}"));
+        match dice.below(20) {
+            0..3 => alter(self.add(dice)?),
+            3 => self.drop_column(dice).and_then(alter),
+            4 | 5 => {
+                let path = self.parent(dice);
+                let (neighbours, prefix) = self.within(&path);
+                let to = free_name(neighbours, dice)?;
+                let at = dice.below(neighbours.len() as u64) as usize;
+                let from = std::mem::replace(&mut neighbours[at].name, to.clone());
+                alter(format!("RENAME COLUMN {prefix}{from} TO {to}"))
             }
-            2 if self.columns.len() > 1 => {
-                format!("ALTER TABLE t DROP COLUMN {}", self.columns.remove(at).name)
+            6 | 7 => {
+                let path = self.parent(dice);
+                let (neighbours, prefix) = self.within(&path);
+                let at = dice.below(neighbours.len() as u64) as usize;
+                let column = &mut neighbours[at];
+                column.kind = column.kind.wider(dice)?;
+                alter(format!("ALTER COLUMN {prefix}{} TYPE {}", column.name, column.kind.sql()))
             }
-            3 => {
-                let to = self.free_name(dice)?;
-                let from = std::mem::replace(&mut self.columns[at].name, to.clone());
-                format!("ALTER TABLE t RENAME COLUMN {from} TO {to}")
+            8 => {
+                let path = self.parent(dice);
+                let (neighbours, prefix) = self.within(&path);
+                let at = dice.below(neighbours.len() as u64) as usize;
+                let column = neighbours.remove(at);
+                let action = format!("ALTER COLUMN {prefix}{} FIRST", column.name);
+                neighbours.insert(0, column);
+                alter(action)
             }
-            4 => {
-                let column = &mut self.columns[at];
-                column.kind = match column.kind {
-                    Kind::Integer => *dice.one(&[Kind::Bigint, Kind::Double]),
-                    Kind::Bigint => Kind::Double,
-                    _ => return None,
-                };
-                format!("ALTER TABLE t ALTER COLUMN {} TYPE {}", column.name, column.kind.sql())
-            }
-            5 => {
-                let column = &mut self.columns[at];
-                // a required column has no rows without a value
-                column.default = Some(dice.below(100) as i64);
-                let value = column.kind.literal(column.default.unwrap_or_default());
-                format!("ALTER TABLE t ALTER COLUMN {} SET DEFAULT {value}", column.name)
-            }
-            6 => {
-                let column = self.columns.remove(at);
-                let sql = format!("ALTER TABLE t ALTER COLUMN {} FIRST", column.name);
-                self.columns.insert(0, column);
-                sql
-            }
-            7 => "OPTIMIZE TABLE t FULL".to_owned(),
-            _ => {
-                let named: Vec<usize> = (0..self.columns.len()).filter(|_| dice.below(3) > 0).collect();
-                let named = if named.is_empty() { vec![at] } else { named };
-                let mut row: BTreeMap<u64, Option<i64>> =
-                    self.columns.iter().map(|column| (column.id, column.default)).collect();
-                let mut values = Vec::new();
-                for place in &named {
-                    let column = &self.columns[*place];
-                    let value = dice.below(1000) as i64 - 500;
-                    row.insert(column.id, Some(value));
-                    values.push(column.kind.literal(value));
-                }
-                self.rows.push(row);
-                let names: Vec<&str> = named.iter().map(|place| self.columns[*place].name.as_str()).collect();
-                format!("INSERT INTO t ({}) VALUES ({})", names.join(", "), values.join(", "))
-            }
-        })
+            9..12 => self.set(dice),
+            12 => done("OPTIMIZE TABLE t FULL".to_owned()),
+            _ => done(self.insert(dice)),
+        }
     }
+
+    /// A new column of the table, or a new field of a struct, which has neither default nor NOT NULL.
+    fn add(&mut self, dice: &mut Dice) -> Option<String> {
+        let path = self.parent(dice);
+        let name = free_name(self.within(&path).0, dice)?;
+        let is_struct = path.len() < DEPTH_MAX && dice.below(3) == 0;
+        let kind = if is_struct {
+            let fields = ["a", "b"].into_iter().take(1 + dice.below(2) as usize);
+            Kind::Struct(fields.map(|name| Column::new(self.id(), name, Self::scalar(dice))).collect())
+        } else {
+            Self::scalar(dice)
+        };
+        let mut column = Column::new(self.id(), name, kind);
+        let mut said = format!("{} {}", column.name, column.kind.sql());
+        if path.is_empty() && !is_struct && dice.below(2) == 0 {
+            column.default = column.kind.value(dice);
+            column.required = dice.below(2) == 0;
+            let required = if column.required { " NOT NULL" } else { "" };
+            said = format!("{said}{required} DEFAULT {}", column.kind.literal(&column.default));
+            for row in &mut self.rows {
+                row.insert(column.id, column.default.clone());
+            }
+        }
+        let (neighbours, prefix) = self.within(&path);
+        let first = dice.below(2) == 0;
+        neighbours.insert(if first { 0 } else { neighbours.len() }, column);
+        Some(format!("ADD COLUMN {prefix}{said}{}", if first { " FIRST" } else { "" }))
+    }
+
+    fn drop_column(&mut self, dice: &mut Dice) -> Option<String> {
+        let path = self.parent(dice);
+        let (neighbours, prefix) = self.within(&path);
+        if neighbours.len() == 1 {
+            return None;
+        }
+        let gone = neighbours.remove(dice.below(neighbours.len() as u64) as usize);
+        Some(format!("DROP COLUMN {prefix}{}", gone.name))
+    }
+
+    /// `SET` and `DROP` of `NOT NULL` and `DEFAULT`, which columns of the table have.
+    fn set(&mut self, dice: &mut Dice) -> Option<Step> {
+        let at = dice.below(self.columns.len() as u64) as usize;
+        let column = &mut self.columns[at];
+        let is_struct = matches!(column.kind, Kind::Struct(_));
+        let (action, refused) = match dice.below(4) {
+            0 => {
+                let has_null = self.rows.iter().any(|row| *column.of(row) == Value::Null);
+                column.required |= !has_null;
+                ("SET NOT NULL".to_owned(), has_null.then_some("23502"))
+            }
+            1 => {
+                column.required = false;
+                ("DROP NOT NULL".to_owned(), None)
+            }
+            2 if !is_struct => {
+                column.default = column.kind.value(dice);
+                (format!("SET DEFAULT {}", column.kind.literal(&column.default)), None)
+            }
+            _ => {
+                column.default = Value::Null;
+                ("DROP DEFAULT".to_owned(), None)
+            }
+        };
+        Some(Step { sql: format!("ALTER TABLE t ALTER COLUMN {} {action}", column.name), refused })
+    }
+
+    fn insert(&mut self, dice: &mut Dice) -> String {
+        let must = |column: &Column| column.required && column.default == Value::Null;
+        let mut named: Vec<&Column> =
+            self.columns.iter().filter(|column| must(column) || dice.below(3) > 0).collect();
+        if named.is_empty() {
+            named.push(dice.one(&self.columns));
+        }
+        let mut row: Values = self.columns.iter().map(|column| (column.id, column.default.clone())).collect();
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for column in named {
+            let value = column.draw(dice);
+            names.push(column.name.as_str());
+            values.push(column.kind.literal(&value));
+            row.insert(column.id, value);
+        }
+        self.rows.push(row);
+        format!("INSERT INTO t ({}) SELECT {}", names.join(", "), values.join(", "))
+    }
+}
+
+fn free_name(neighbours: &[Column], dice: &mut Dice) -> Option<String> {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let free: Vec<&str> =
+        names.into_iter().filter(|name| neighbours.iter().all(|column| column.name != *name)).collect();
+    (!free.is_empty()).then(|| (*dice.one(&free)).to_owned())
 }
 
 async fn sorted(client: &TestSession, sql: &str) -> Vec<String> {
@@ -178,13 +336,19 @@ async fn random_schema_histories_read_as_a_plain_model_says() {
         let client = node.session().await;
         let mut dice = Dice(seed);
         let mut model = Model::default();
-        model.columns.push(Column { id: 0, name: "a".into(), kind: Kind::Integer, default: None });
+        model.columns.push(Column::new(0, "a", Kind::Integer));
         client.rows("CREATE TABLE t (a INTEGER)").await;
         let mut history = Vec::new();
         for step in 0..STEPS {
-            let Some(sql) = model.step(&mut dice) else { continue };
-            let txn = client.outcome(&sql).await.txn;
+            let Some(Step { sql, refused }) = model.step(&mut dice) else { continue };
             let context = format!("seed {seed}, step {step}: {sql}");
+            let txn = match refused {
+                Some(code) => {
+                    assert_eq!(client.code(&sql).await, code, "{context}");
+                    None
+                }
+                None => client.outcome(&sql).await.txn,
+            };
             assert_eq!(sorted(&client, "SELECT * FROM t").await, model.shown(), "{context}");
             history.extend(txn.map(|txn| (txn, model.shown(), context)));
         }
