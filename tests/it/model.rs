@@ -31,6 +31,8 @@ use cenote_testkit::{needs, number_of};
 
 /// Steps of a run that nobody asked for.
 const STEPS: u64 = 200;
+/// From so many steps on, each kind of step must have done something.
+const STEPS_OF_ALL_KINDS: u64 = 1000;
 /// The seed of such a run, so that everybody's is the same.
 const SEED: u64 = 1;
 
@@ -48,6 +50,8 @@ async fn model(catalog: CatalogKind) {
             eprintln!("{}", tally.summary());
             let refused = tally.unsupported().next();
             assert!(refused.is_none(), "the engine refused {refused:?}");
+            let never = tally.never_done();
+            assert!(count < STEPS_OF_ALL_KINDS || never.is_empty(), "no step did {never:?}");
             return;
         }
         Err(failure) => failure,

@@ -1,8 +1,10 @@
 //! Statements that change the columns of a table.
 
+use std::sync::Arc;
+
 use super::chance::Chance;
 use super::rows::Change;
-use super::table::{Column, Effect, State};
+use super::table::{Column, Effect, Row, State};
 use super::value::{Type, Value};
 
 /// Names are few, so that those of dropped columns come again.
@@ -20,6 +22,8 @@ pub(super) enum ColumnChange {
     Rename,
     Widen,
     SetDefault,
+    DropDefault,
+    SetNotNull,
     DropNotNull,
 }
 
@@ -46,6 +50,8 @@ pub(super) fn draw(
             .collect();
         (!found.is_empty()).then(|| *chance.pick(&found))
     };
+    let seen = state.seen();
+    let no_nulls = |column: &Column| seen.rows.iter().all(|row| *column.of_row(row) != Value::Null);
     let action = match what {
         ColumnChange::Add => {
             let column = new()?;
@@ -99,17 +105,60 @@ pub(super) fn draw(
             columns[at].default = value.clone();
             format!("ALTER COLUMN {} SET DEFAULT {}", columns[at].name, value.literal(columns[at].of))
         }
+        ColumnChange::DropDefault => {
+            let at = changeable(&|column| !column.required && column.default != Value::Null)?;
+            columns[at].default = Value::Null;
+            format!("ALTER COLUMN {} DROP DEFAULT", columns[at].name)
+        }
+        ColumnChange::SetNotNull => {
+            let at =
+                changeable(&|column| !column.required && column.default != Value::Null && no_nulls(column))?;
+            columns[at].required = true;
+            format!("ALTER COLUMN {} SET NOT NULL", columns[at].name)
+        }
         ColumnChange::DropNotNull => {
             let at = changeable(&|column| column.required)?;
             columns[at].required = false;
             format!("ALTER COLUMN {} DROP NOT NULL", columns[at].name)
         }
     };
-    let has_value = |column: &Column| column.initial != Value::Null;
+    // Rows that do not name it are not refused.
+    let has_value = |column: &Column| column.default != Value::Null;
     debug_assert!(columns.iter().all(|column| !column.required || column.is_fixed() || has_value(column)));
     Some(Change {
         sql: format!("ALTER TABLE {table} {action}"),
         effect: Effect::Columns(columns),
         count: None,
+    })
+}
+
+/// Gives the column that may become `NOT NULL` a value wherever it has none: the one of new rows. `None` if there is no such column.
+pub(super) fn fill(table: &str, state: &State, tags: &[u32], chance: &Chance) -> Option<Change> {
+    let seen = state.seen();
+    let candidates: Vec<&Column> = seen
+        .columns
+        .iter()
+        .filter(|column| !column.is_fixed() && !tags.contains(&column.id) && !column.required)
+        .filter(|column| column.default != Value::Null)
+        .collect();
+    if candidates.is_empty() {
+        return None;
+    }
+    let column = *chance.pick(&candidates);
+    let is_null = |row: &Arc<Row>| *column.of_row(row) == Value::Null;
+    let filled = |row: &Arc<Row>| {
+        let mut row = row.as_ref().clone();
+        row.insert(column.id, column.default.clone());
+        Arc::new(row)
+    };
+    let rows = seen.rows.iter().map(|row| if is_null(row) { filled(row) } else { row.clone() });
+    Some(Change {
+        sql: format!(
+            "UPDATE {table} SET {0} = {1} WHERE {0} IS NULL",
+            column.name,
+            column.default.expression(column.of)
+        ),
+        effect: Effect::Rewrite(rows.collect()),
+        count: Some(seen.rows.iter().filter(|row| is_null(row)).count() as u64),
     })
 }

@@ -35,11 +35,12 @@ pub(super) struct Engine {
 impl Engine {
     /// `None` if the machine lacks a server for it.
     pub(super) async fn start(catalog: CatalogKind) -> Option<Self> {
-        // Nothing but a step flushes or compacts, and the log rotates now and then.
+        // Nothing but a step flushes, compacts or lets rows go, and the log rotates now and then.
         let settings = [
             ("ingest.flush_interval", "24h"),
             ("ingest.flush_age", "24h"),
             ("compaction.enabled", "false"),
+            ("retention.enabled", "false"),
             ("wal.segment_size", "64KiB"),
             // An object that something still needs would be missed at once.
             ("table.orphan_grace", "0s"),

@@ -1,11 +1,18 @@
-//! Steps that must change no row: FLUSH, OPTIMIZE, VACUUM, stopping and starting; and DROP with UNDROP.
+//! Steps that must change no row: FLUSH, OPTIMIZE, VACUUM, stopping and starting; DROP with UNDROP; and retention.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cenote_vocab::Clock;
 
 use super::chance::Chance;
 use super::rows;
-use super::table::Effect;
+use super::table::{Effect, Row, Rows, TIME};
+use super::value::{DAY_SECONDS, seconds_since};
 use super::world::{Checked, Done, World, refused};
+
+/// The engine reads its clock later than a step does.
+const SLACK_SECONDS: i64 = 3_600;
 
 impl World {
     /// Line protocol of some rows.
@@ -73,6 +80,49 @@ impl World {
         self.check_objects(false).await?;
         self.check_all(chance).await?;
         Ok(done)
+    }
+
+    /// `retention`, once: files go whose rows are all from before a moment of the first week. Which rows share a file only the engine
+    /// knows: what is left is taken from it, if no younger row is missing.
+    pub(super) async fn expire(&mut self, at: usize, chance: &Chance) -> Checked<Done> {
+        self.flush(at).await?;
+        let name = self.tables[at].name;
+        let until = chance.within(1, 8) * DAY_SECONDS;
+        let keep = seconds_since(until, Clock::system().now());
+        let statements = [
+            format!("ALTER TABLE {name} SET (retention = '{keep}s')"),
+            "RUN JOB retention".to_owned(),
+            format!("ALTER TABLE {name} RESET (retention)"),
+        ];
+        for sql in &statements {
+            if let Some(done) = refused(&self.engine.sql(sql).await, sql)? {
+                return Ok(done);
+            }
+        }
+        let mut found: BTreeMap<String, usize> = BTreeMap::new();
+        for line in self.lines(&format!("SELECT * FROM {name}")).await?.into_iter().skip(1) {
+            *found.entry(line).or_default() += 1;
+        }
+        let before = self.tables[at].state.clone();
+        let (mut left, mut gone) = (Rows::new(), Rows::new());
+        for row in &before.committed.rows {
+            match found.get_mut(&before.committed.line(row)) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    left.push(row.clone());
+                }
+                _ => gone.push(row.clone()),
+            }
+        }
+        let is_young = |row: &&Arc<Row>| row[&TIME].order().is_none_or(|at| at >= until + SLACK_SECONDS);
+        if let Some(young) = gone.iter().find(is_young) {
+            return Err(format!("{}: took {}", statements[0], before.committed.line(young)));
+        }
+        let state = before.after(&Effect::Rewrite(left));
+        let images = vec![Some(before.committed), Some(state.committed.clone())];
+        self.settle(vec![(at, state, images)]).await?;
+        self.compare(at).await?;
+        Ok(if gone.is_empty() { Done::Idle } else { Done::Yes })
     }
 
     /// Collects all that can be: what is left is what the catalog names, and it reads as before.

@@ -158,7 +158,7 @@ impl World {
         };
         let names: Vec<&str> = new.columns.iter().map(|column| column.name.as_str()).collect();
         let sql = format!(
-            "SELECT _change_type, {} FROM table_changes('{}', {from}, {to})",
+            "SELECT _change_type, {} FROM table_changes('{}', {from}, {to}, expired => true)",
             names.join(", "),
             table.name
         );

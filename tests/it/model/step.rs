@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Flush,
     Optimize,
     Vacuum,
+    Retention,
     Layout,
     Ask,
     Travel,
@@ -35,7 +36,7 @@ pub(super) enum Kind {
 }
 
 /// How often each is taken, of the sum of all.
-const KINDS: [(Kind, usize); 33] = [
+const KINDS: [(Kind, usize); 36] = [
     (Kind::Rows(RowChange::Insert { rows_max: 8 }), 14),
     (Kind::Rows(RowChange::Insert { rows_max: 250 }), 5),
     (Kind::Rows(RowChange::Delete), 9),
@@ -43,19 +44,22 @@ const KINDS: [(Kind, usize); 33] = [
     (Kind::Rows(RowChange::Merge), 7),
     (Kind::Rows(RowChange::Upsert), 7),
     (Kind::Rows(RowChange::Replace), 4),
-    (Kind::Rows(RowChange::Truncate), 1),
+    (Kind::Rows(RowChange::Truncate), 2),
     (Kind::Columns(ColumnChange::Add), 3),
     (Kind::Columns(ColumnChange::AddDefault), 3),
     (Kind::Columns(ColumnChange::AddAt), 2),
     (Kind::Columns(ColumnChange::Drop), 4),
     (Kind::Columns(ColumnChange::Rename), 3),
     (Kind::Columns(ColumnChange::Widen), 3),
-    (Kind::Columns(ColumnChange::SetDefault), 2),
-    (Kind::Columns(ColumnChange::DropNotNull), 1),
+    (Kind::Columns(ColumnChange::SetDefault), 4),
+    (Kind::Columns(ColumnChange::DropDefault), 2),
+    (Kind::Columns(ColumnChange::SetNotNull), 4),
+    (Kind::Columns(ColumnChange::DropNotNull), 3),
     (Kind::Write, 12),
     (Kind::Flush, 6),
     (Kind::Optimize, 6),
     (Kind::Vacuum, 2),
+    (Kind::Retention, 2),
     (Kind::Layout, 2),
     (Kind::Ask, 10),
     (Kind::Travel, 8),
@@ -63,10 +67,10 @@ const KINDS: [(Kind, usize); 33] = [
     (Kind::Tag, 3),
     (Kind::Hold, 2),
     (Kind::Restore, 2),
-    (Kind::Undrop, 1),
+    (Kind::Undrop, 2),
     (Kind::Transaction, 8),
-    (Kind::Restart, 1),
-    (Kind::Crash, 1),
+    (Kind::Restart, 2),
+    (Kind::Crash, 2),
     (Kind::CrashAtPoint, 3),
     (Kind::CheckAll, 2),
 ];
@@ -115,6 +119,14 @@ impl Tally {
         }
     }
 
+    /// The kinds that did nothing in the whole run.
+    pub(super) fn never_done(&self) -> Vec<Kind> {
+        // Without the feature nothing can be crashed at a point.
+        let can_be_done = |kind: &Kind| *kind != Kind::CrashAtPoint || fail::has_failpoints();
+        let was_done = |kind: &Kind| self.done.contains_key(&format!("{kind:?}"));
+        KINDS.iter().map(|(kind, _)| *kind).filter(|kind| can_be_done(kind) && !was_done(kind)).collect()
+    }
+
     /// The kinds that the engine refused at least once, with why.
     pub(super) fn unsupported(&self) -> impl Iterator<Item = (&str, usize, &str)> {
         self.unsupported.iter().map(|(kind, (count, why))| (kind.as_str(), *count, why.as_str()))
@@ -155,11 +167,17 @@ pub(super) async fn take(world: &mut World, step: Step) -> Checked<Done> {
             world.change(at, change).await
         }
         Kind::Columns(what) => {
+            if what == ColumnChange::SetNotNull {
+                let table = &world.tables[at];
+                let fill = columns::fill(table.name, &table.state, &table.tags, &chance);
+                let Some(fill) = fill else { return Ok(Done::Idle) };
+                world.change(at, fill).await?;
+            }
             let table = &world.tables[at];
             let change =
                 columns::draw(what, table.name, &table.state, &table.tags, &mut world.next_column, &chance);
             let Some(change) = change else { return Ok(Done::Idle) };
-            if what == ColumnChange::Widen {
+            if matches!(what, ColumnChange::Widen | ColumnChange::SetNotNull) {
                 // It may flush by itself, in a version of its own that nobody asked for.
                 world.flush(at).await?;
             }
@@ -169,6 +187,7 @@ pub(super) async fn take(world: &mut World, step: Step) -> Checked<Done> {
         Kind::Flush => world.flush_and_compare(at).await,
         Kind::Optimize => world.optimize(at, &chance).await,
         Kind::Vacuum => world.vacuum(at, &chance).await,
+        Kind::Retention => world.expire(at, &chance).await,
         Kind::Layout => world.lay_out(at, &chance).await,
         Kind::Ask => world.ask(at, &chance).await,
         Kind::Travel => world.travel(at, &chance).await,

@@ -1,12 +1,19 @@
 //! Values of the oracle: how SQL spells them, and how the Postgres wire shows them.
 
+use cenote_vocab::Micros;
+
 use super::chance::Chance;
 
 /// Times are whole seconds after this one, 2024-01-01 00:00:00, for at most [`DAYS`] days: one month, so that no calendar
 /// is needed.
 const BEGIN_US: i64 = 1_704_067_200_000_000;
 const DAYS: i64 = 28;
-const DAY_SECONDS: i64 = 86_400;
+pub(super) const DAY_SECONDS: i64 = 86_400;
+
+/// How long ago a moment was that is so many seconds after the first.
+pub(super) fn seconds_since(seconds: i64, now: Micros) -> i64 {
+    (now.0 - BEGIN_US) / 1_000_000 - seconds
+}
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
