@@ -190,7 +190,8 @@ impl Store {
 
     /// Deletes what uploads below `prefix` left on a local disk when their process died, if it was last written at `before` or earlier;
     /// answers it by path and bytes. In a dry run nothing is deleted. These are no objects: [`Store::list`] does not show them, and
-    /// nothing can name them. Other stores keep unfinished uploads apart.
+    /// nothing can name them. S3 keeps parts of unfinished uploads apart, where the library cannot list them: there it answers nothing, and
+    /// a lifecycle rule of the bucket must give them up.
     pub async fn clear_cut_off(
         &self,
         prefix: &Path,
