@@ -1,5 +1,7 @@
 //! Published metadata by the front doors: manifests, signed URLs, the gateway, and readers that know nothing of Cenote.
 
+use std::collections::BTreeMap;
+
 use cenote_testkit::client::{Answer, Client};
 use cenote_testkit::needs;
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
@@ -286,9 +288,36 @@ async fn a_url_that_was_changed_expired_or_is_anothers_is_refused_and_no_log_hol
     }
     let log = process.log();
     assert!(log.contains("signed url refused") && log.contains("signed urls asked for"), "they are told");
+    // Of the tenant whose key it is, and of the first one if it is nobody's: here that is the same.
+    let wanted = [("signature", 8), ("malformed", 2), ("unknown_key", 1), ("expired", 1)];
+    cenote_testkit::settles("the refusals in the audit", cenote_testkit::PATIENCE, async || {
+        let refused = refused_reads(&client).await;
+        wanted.iter().all(|(reason, times)| refused.get(*reason).is_some_and(|seen| seen >= times))
+    })
+    .await;
+    let refused = refused_reads(&client).await;
+    assert_eq!(refused.len(), wanted.len(), "{refused:?}");
+    for (reason, times) in &wanted[..3] {
+        assert_eq!(refused.get(*reason), Some(times), "{refused:?}");
+    }
+    let audit = get(&client, "/api/v1/audit?limit=1000").await.text;
     for secret in [signature, flipped.as_str(), last, path] {
         assert!(!log.contains(secret), "{secret} is in the log");
+        assert!(!audit.contains(secret), "{secret} is in the audit");
     }
+}
+
+/// How often reading by a URL was refused, by reason, as the audit of the caller's tenant tells.
+async fn refused_reads(client: &Client) -> BTreeMap<String, i64> {
+    let entries = get(client, "/api/v1/audit?action=url_read_deny&outcome=deny&limit=1000").await.json();
+    let mut refused = BTreeMap::new();
+    for entry in entries["entries"].as_array().expect("entries") {
+        assert_eq!((&entry["actor"], &entry["object"]), (&Value::Null, &Value::Null), "{entry}");
+        assert_eq!((&entry["address"], &entry["protocol"]), (&json!("127.0.0.1"), &json!("http")), "{entry}");
+        let reason = entry["reason"].as_str().expect("a reason").to_owned();
+        *refused.entry(reason).or_default() += entry["times"].as_i64().expect("a count");
+    }
+    refused
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,6 +341,11 @@ async fn urls_of_a_tenant_open_nothing_of_another() {
     let (_, foreign) = own.split_once("/_cenote/").expect("a path");
     let (ticket, _) = url.split_once("/_cenote/").expect("a path");
     assert_eq!(fetch("GET", &format!("{ticket}/_cenote/{foreign}"), &[]).await.status, 403);
+    cenote_testkit::settles("the refusal in the audit", cenote_testkit::PATIENCE, async || {
+        refused_reads(&second).await == BTreeMap::from([("signature".to_owned(), 1)])
+    })
+    .await;
+    assert_eq!(refused_reads(&first).await, BTreeMap::new(), "it was the key of the second");
     let paths =
         get(&first, "/api/v1/metadata/manifest").await.json()["tables"][2]["files"][0]["path"].clone();
     let asked = post(&second, "/api/v1/browser/urls", json!({"paths": [paths]})).await;
@@ -400,9 +434,61 @@ async fn duckdb_runs_the_script_and_gets_the_rows_of_system_catalog_tables() {
     assert_eq!(read["answers"][0], json!(expected), "{read}");
     assert_eq!(read["answers"][1], json!(txns));
     assert!(read["answers"][2][0][0].as_i64() > Some(2), "{read}");
+    // It never fetched a whole file.
+    let metrics = get(&client, "/metrics").await.text;
+    let of_files = metrics
+        .lines()
+        .filter(|line| line.starts_with("cenote_http_requests_total{") && line.contains("route=\"/files/"));
+    let kinds: Vec<(bool, bool)> = of_files
+        .map(|line| {
+            let is = |method: &str, status: &str| {
+                line.contains(&format!("method=\"{method}\""))
+                    && line.contains(&format!("status=\"{status}\""))
+            };
+            (is("HEAD", "200"), is("GET", "206"))
+        })
+        .collect();
+    assert!(kinds.iter().any(|(head, _)| *head) && kinds.iter().any(|(_, part)| *part), "{metrics}");
+    assert!(kinds.iter().all(|(head, part)| *head || *part), "only HEAD and ranges: {metrics}");
     let only = get(&client, "/api/v1/metadata/duckdb.sql?tables=catalog.tables&ttl=60").await.text;
     assert_eq!(only.matches("CREATE OR REPLACE VIEW").count(), 1, "{only}");
     assert_eq!(get(&client, "/api/v1/metadata/duckdb.sql?tables=access.tokens").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn published_rows_of_a_table_keep_its_id_through_a_rename() {
+    let Some(python) = python_environment() else {
+        needs("the Python environment", false);
+        return;
+    };
+    let node = quiet_node().await;
+    let client = node.client();
+    client.sql("CREATE TABLE t (n BIGINT)").await;
+    client.sql("INSERT INTO t VALUES (1)").await;
+    publish(&client).await;
+    client.sql("ALTER TABLE t RENAME TO renamed").await;
+    client.sql("CREATE TABLE t (other BIGINT)").await;
+    let second = publish(&client).await["manifest_id"].clone();
+    let mut read = Vec::new();
+    for path in ["manifest_id=1".to_owned(), format!("manifest_id={second}")] {
+        let script = get(&client, &format!("/api/v1/metadata/duckdb.sql?{path}")).await;
+        assert_eq!(script.status, 200, "{}", script.text);
+        let asked = json!({ "script": script.text, "queries": [
+            "SELECT table_name, id, uuid FROM catalog.tables ORDER BY id",
+            "SELECT table_id FROM catalog.table_commits ORDER BY txn",
+        ] });
+        read.push(ask_python(&python, "read_metadata.py", &[], &asked)["answers"].clone());
+    }
+    let (before, after) = (read[0][0][0].clone(), read[1][0].clone());
+    assert_eq!((&before[0], &after[0][0]), (&json!("t"), &json!("renamed")), "{read:?}");
+    assert_eq!([&before[1], &before[2]], [&after[0][1], &after[0][2]], "the ids stay: {read:?}");
+    assert_eq!(after[1][0], "t");
+    assert_ne!(after[1][1], before[1], "another table of the old name has ids of its own");
+    assert_eq!(
+        (&read[0][1][0][0], &read[1][1][0][0]),
+        (&before[1], &before[1]),
+        "and its commits are told by them"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,19 +1,23 @@
 //! The gateway of signed URLs: one object, whole or a part of it, to anybody who has its URL.
 //!
-//! Whatever is wrong with a URL gets the same answer, and nothing of it goes into a log.
+//! Whatever is wrong with a URL gets the same answer. That it was refused is audited, for whoever signed it, and nothing of it goes
+//! into the audit or a log.
 
 use std::ops::Range;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use cenote_catalog::{AuditEntry, Caller};
 use cenote_table::published_location;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use cenote_vocab::Scope;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 
 use crate::app::App;
+use crate::call::{PROTOCOL, RequestId, address};
 use crate::problem::Problem;
 use crate::signed::{Ticket, escaped, is_plain_path};
 
@@ -44,18 +48,52 @@ pub(super) fn add(routes: Router<App>) -> Router<App> {
         (status = 416, description = "several ranges, or one outside of the file"),
     )
 )]
-pub(super) async fn read(State(app): State<App>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    let answered = serve(&app, &method, uri.path(), &headers).await;
+pub(super) async fn read(State(app): State<App>, request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let answered = serve(&app, method, path, request.headers()).await;
     let outcome = match &answered {
         Ok(response) if response.status() == StatusCode::RANGE_NOT_SATISFIABLE => "range",
         Ok(_) => "served",
-        Err((reason, _)) => *reason,
+        Err(refusal) => refusal.reason,
     };
     app.metrics.file_asked(outcome);
-    if let Err((reason @ ("malformed" | "unknown_key" | "signature" | "expired"), _)) = &answered {
-        tracing::info!(reason, "signed url refused");
+    if let Err(refusal) = &answered
+        && refusal.problem.status == StatusCode::FORBIDDEN
+    {
+        tracing::info!(reason = refusal.reason, "signed url refused");
+        let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+        let caller = Caller::stranger(PROTOCOL).at(address(&request)).by_request(id);
+        refusal.audit(&app, caller).await;
     }
-    open_to_all(answered.unwrap_or_else(|(_, problem)| problem.into_response()))
+    open_to_all(answered.unwrap_or_else(|refusal| refusal.problem.into_response()))
+}
+
+/// Why a file is not served.
+struct Refusal {
+    /// A word for the books.
+    reason: &'static str,
+    problem: Problem,
+    /// Whose key the URL names, if that is known.
+    scope: Option<Scope>,
+}
+
+impl Refusal {
+    /// The one answer to every URL that proves nothing.
+    fn of_url(reason: &'static str, scope: Option<Scope>) -> Self {
+        let problem = Problem::new(StatusCode::FORBIDDEN, "the URL is not valid, or has expired");
+        Self { reason, problem, scope }
+    }
+
+    /// Something else than the URL is wrong.
+    fn failed(problem: Problem) -> Self {
+        Self { reason: "failed", problem, scope: None }
+    }
+
+    async fn audit(&self, app: &App, caller: Caller) {
+        let Ok(services) = app.services() else { return };
+        let entry = AuditEntry::refused(caller, "url_read_deny", self.reason);
+        services.catalog.audit(self.scope.as_ref(), entry).await;
+    }
 }
 
 /// What a browser asks before it sends a range: it may, from anywhere.
@@ -77,20 +115,17 @@ pub(super) async fn options() -> Response {
     open_to_all(response)
 }
 
-async fn serve(
-    app: &App,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-) -> Result<Response, (&'static str, Problem)> {
-    let failed = |problem| ("failed", problem);
-    let services = app.services().map_err(failed)?;
-    let Ok(_place) = app.in_flight.try_acquire() else { return Err(("busy", Problem::busy())) };
+async fn serve(app: &App, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let services = app.services().map_err(Refusal::failed)?;
+    let Ok(_place) = app.in_flight.try_acquire() else {
+        return Err(Refusal { reason: "busy", problem: Problem::busy(), scope: None });
+    };
     let path = proven(app, path).await?;
     // What the store says names the object: it stays here.
-    let unavailable = |_| ("failed", Problem::not_ready("storage"));
+    let unavailable = |_| Refusal::failed(Problem::not_ready("storage"));
     let size = services.lake.store.size(&path.as_str().into()).await.map_err(unavailable)?;
-    let size = size.ok_or_else(|| ("gone", Problem::not_found("the file is gone")))?;
+    let gone = || Refusal { reason: "gone", problem: Problem::not_found("the file is gone"), scope: None };
+    let size = size.ok_or_else(gone)?;
     let etag = etag(&path);
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|known| matches_any(known, &etag)) {
@@ -124,35 +159,35 @@ async fn serve(
 }
 
 /// The path that the URL proves the right to read.
-async fn proven(app: &App, path: &str) -> Result<String, (&'static str, Problem)> {
-    let refused =
-        |reason| (reason, Problem::new(StatusCode::FORBIDDEN, "the URL is not valid, or has expired"));
+async fn proven(app: &App, path: &str) -> Result<String, Refusal> {
     let whole = path.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/'));
-    let Some((ticket, path)) = whole else { return Err(refused("malformed")) };
+    let Some((ticket, path)) = whole else { return Err(Refusal::of_url("malformed", None)) };
     let path = percent_decode_str(path).decode_utf8().ok().filter(|path| is_plain_path(path));
-    let (Some(ticket), Some(path)) = (Ticket::parse(ticket), path) else { return Err(refused("malformed")) };
-    // Before the database is asked: an old URL costs nothing.
-    if !ticket.is_valid(app.http.clock.now()) {
-        return Err(refused("expired"));
-    }
-    let key = app.keys.of(app, &ticket.kid).await.map_err(|problem| ("failed", problem))?;
-    let Some((scope, key)) = key else { return Err(refused("unknown_key")) };
+    let (Some(ticket), Some(path)) = (Ticket::parse(ticket), path) else {
+        return Err(Refusal::of_url("malformed", None));
+    };
+    let has_ended = !ticket.is_valid(app.http.clock.now());
+    let key = app.keys.of(app, &ticket.kid).await.map_err(Refusal::failed)?;
+    let Some((scope, key)) = key else {
+        return Err(Refusal::of_url(if has_ended { "expired" } else { "unknown_key" }, None));
+    };
     // The signature says so already; nothing but these could have been signed.
     let own = [format!("{}/", published_location(&scope)), format!("{}/tables/", scope.tenant())];
     if !ticket.is_of(&key, &scope, &path) || !own.iter().any(|place| path.starts_with(place)) {
-        return Err(refused("signature"));
+        return Err(Refusal::of_url("signature", Some(scope)));
     }
-    let works =
-        app.services().map_err(|problem| ("failed", problem))?.catalog.check_tenant_works(&scope).await;
-    match works {
-        Ok(()) => {}
-        Err(cenote_catalog::Error::TenantGone) => return Err(refused("unknown_key")),
+    if has_ended {
+        return Err(Refusal::of_url("expired", Some(scope)));
+    }
+    let services = app.services().map_err(Refusal::failed)?;
+    match services.catalog.check_tenant_works(&scope).await {
+        Ok(()) => Ok(path.into_owned()),
+        Err(cenote_catalog::Error::TenantGone) => Err(Refusal::of_url("unknown_key", None)),
         Err(error @ cenote_catalog::Error::TenantSuspended(_)) => {
-            return Err(("tenant_suspended", Problem::from(error)));
+            Err(Refusal { reason: "tenant_suspended", problem: error.into(), scope: Some(scope) })
         }
-        Err(error) => return Err(("failed", Problem::from(error))),
+        Err(error) => Err(Refusal::failed(error.into())),
     }
-    Ok(path.into_owned())
 }
 
 /// An object never changes, so that its name tells one from another; that of published metadata is of its SHA-256.
