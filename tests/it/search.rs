@@ -34,6 +34,9 @@ async fn search_finds_what_its_caller_may_see_best_first_and_by_pages() {
         "CREATE VIEW hosts AS SELECT \"hostName\" FROM cpu",
         "CREATE MATERIALIZED VIEW host_usage WITH (wait = true) AS SELECT count(*) AS n FROM cpu",
         "CREATE PIPELINE copy_hosts WITH (desired = 'paused') AS INSERT INTO cpu_by_host SELECT \"hostName\", usage FROM cpu",
+        "CREATE SCHEMA mart",
+        "CREATE ASSET mart.monthly WITH (description = 'revenue of all') AS SELECT count(*) AS n FROM cpu",
+        "CREATE ASSET secret.monthly_plan AS SELECT count(*) AS n FROM cpu",
     ] {
         client.sql(sql).await;
     }
@@ -56,6 +59,11 @@ async fn search_finds_what_its_caller_may_see_best_first_and_by_pages() {
     assert_eq!(paths(&client, "q=SECRET").await, ["schema secret"]);
     assert_eq!(paths(&client, "q=copy").await, ["pipeline default.copy_hosts"]);
     assert_eq!(paths(&client, "q=compac&types=job,table").await, ["job compact"]);
+    assert_eq!(
+        paths(&client, "q=monthly&types=asset,job").await,
+        ["asset mart.monthly", "asset secret.monthly_plan"]
+    );
+    assert_eq!(paths(&client, "q=revenue").await, ["asset mart.monthly"], "by its description");
     assert!(paths(&client, "q=nothing").await.is_empty());
 
     let (mut page, mut seen) = ("q=host&limit=2".to_owned(), Vec::new());
@@ -77,6 +85,12 @@ async fn search_finds_what_its_caller_may_see_best_first_and_by_pages() {
         paths(&narrow, "q=host").await,
         ["column default.cpu_by_host.host", "table default.cpu_by_host"]
     );
+
+    assert!(paths(&narrow, "q=monthly").await.is_empty());
+    client.sql("GRANT SELECT ON ASSET mart.monthly TO TOKEN narrow").await;
+    assert_eq!(paths(&narrow, "q=monthly").await, ["table mart.monthly", "asset mart.monthly"]);
+    let stranger = node.second_tenant("stranger").await;
+    assert!(paths(&stranger, "q=monthly").await.is_empty());
 
     for (parameters, part) in [
         ("q=", "q must hold a word"),

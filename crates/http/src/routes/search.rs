@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use cenote_catalog::{LABEL, Pipeline, Privilege, TableDef, TableKind};
+use cenote_catalog::{Asset, LABEL, Pipeline, Privilege, TableDef, TableKind};
 use cenote_vocab::{ErrorKind, Fault};
 use serde_json::{Value, json};
 
@@ -30,14 +30,16 @@ enum Kind {
     Table,
     Column,
     Schema,
+    Asset,
     Job,
     Pipeline,
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("table", Kind::Table),
     ("column", Kind::Column),
     ("schema", Kind::Schema),
+    ("asset", Kind::Asset),
     ("job", Kind::Job),
     ("pipeline", Kind::Pipeline),
 ];
@@ -84,7 +86,7 @@ fn kind_name(kind: Kind) -> &'static str {
     get, path = "/api/v1/search", tag = "databases",
     params(
         ("q" = String, Query),
-        ("types" = Option<String>, Query, description = "a comma list of table, column, schema, job, pipeline"),
+        ("types" = Option<String>, Query, description = "a comma list of table, column, schema, asset, job, pipeline"),
         ("limit" = Option<u64>, Query, description = "20 without it, 100 at most"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -209,8 +211,7 @@ impl Search {
     fn table(&mut self, table: &TableDef) {
         let uuid = table.uuid;
         if self.wants(Kind::Table) {
-            let labels: Vec<String> =
-                table.labels().map(|(label, value)| format!("{label} {value}")).collect();
+            let labels = labels(table);
             let mut parts = vec![(Part::Name, table.name.as_str())];
             parts.extend(table.schema.fields.iter().map(|field| (Part::Column, field.name.as_str())));
             parts.extend(table.comment.iter().map(|comment| (Part::Description, comment.as_str())));
@@ -231,9 +232,29 @@ impl Search {
         }
     }
 
-    /// Jobs and pipelines that the caller may know of.
+    /// An asset has the name, the labels and the readers of its table.
+    fn asset(&mut self, asset: &Asset, table: &TableDef) {
+        let labels = labels(table);
+        let mut parts = vec![(Part::Name, table.name.as_str())];
+        parts.extend(asset.spec.description.iter().map(|text| (Part::Description, text.as_str())));
+        parts.extend(labels.iter().map(|label| (Part::Label, label.as_str())));
+        self.look(Kind::Asset, || asset.id.to_string(), || table.full_name(), &parts);
+    }
+
+    /// Assets, jobs and pipelines that the caller may know of.
     async fn others(&mut self, app: &App, call: &Call) -> Result<(), Problem> {
         let services = app.services()?;
+        if self.wants(Kind::Asset) {
+            let scope = &call.identity.scope;
+            let assets = services.catalog.assets(scope).await?;
+            let names = services.catalog.tables_by_id(scope, services.catalog.head(scope).await?.txn).await?;
+            for asset in &assets {
+                let table = names.table_by_id(asset.table);
+                if let Some(table) = table.filter(|table| table.is_known_to(&call.identity)) {
+                    self.asset(asset, table);
+                }
+            }
+        }
         if self.wants(Kind::Job) {
             let jobs = services.catalog.jobs(&call.identity.scope).await?;
             for job in jobs.iter().filter(|job| knows(call, job)) {
@@ -265,6 +286,10 @@ impl Search {
         parts.extend(labels.iter().map(|label| (Part::Label, label.as_str())));
         self.look(Kind::Pipeline, || pipeline.id.to_string(), || pipeline.full_name(), &parts);
     }
+}
+
+fn labels(table: &TableDef) -> Vec<String> {
+    table.labels().map(|(label, value)| format!("{label} {value}")).collect()
 }
 
 /// The table with the rows of a materialized view: the view stands for it.
