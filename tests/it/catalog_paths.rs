@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cenote_testkit::client::{Answer, Client};
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::rights::token;
@@ -525,4 +526,44 @@ async fn lists_are_paged_and_show_what_their_caller_may_know() {
     done(&ada, "DELETE", &format!("{path}/mine"), Value::Null, 204).await;
     let audited = "SELECT count(*) FROM system.access.audit WHERE actor = 'ada' AND action = 'ddl'";
     assert!(client.number(audited).await >= 3, "changes by path are audited as those by SQL");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_whose_last_statement_fails_leaves_nothing_and_no_reader_sees_a_part() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE ROLE r").await;
+    let seen = "SELECT (SELECT count(*) FROM system.catalog.schemas WHERE schema_name = 'part'), \
+                (SELECT count(*) FROM system.catalog.tables WHERE schema_name = 'part'), \
+                (SELECT count(*) FROM system.access.grants WHERE principal = 'r')";
+    let whole = "CREATE SCHEMA part; CREATE TABLE part.t (n BIGINT); GRANT SELECT ON TABLE part.t TO ROLE r; \
+                 INSERT INTO part.t VALUES (1)";
+    let (writes, reads) = (client.clone(), client.clone());
+    let (stop, stopped) = watch::channel(false);
+    let mut reading = JoinSet::new();
+    reading.spawn(async move {
+        let mut states = BTreeSet::new();
+        while !*stopped.borrow() {
+            states.insert(json!(reads.sql(seen).await).to_string());
+        }
+        states
+    });
+    for _ in 0..20 {
+        let failing = format!("{whole}; INSERT INTO part.t VALUES (CAST('x' AS BIGINT))");
+        let body = json!({ "sql": failing }).to_string();
+        let answer = writes.send("POST", "/api/v1/sql", &[], body).await.expect("an answer");
+        assert_eq!((answer.status, answer.json()["statement"].clone()), (400, json!(5)), "{}", answer.text);
+        assert_eq!(json!(writes.sql(seen).await), json!([[0, 0, 0]]), "nothing of it is there");
+    }
+    stop.send(true).expect("a reader");
+    let states = reading.join_next().await.expect("a reader").expect("it read");
+    assert_eq!(states, BTreeSet::from(["[[0,0,0]]".to_owned()]));
+    let body = json!({ "sql": whole }).to_string();
+    let answer = writes.send("POST", "/api/v1/sql", &[], body).await.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(
+        json!(writes.sql(seen).await),
+        json!([[1, 1, 1]]),
+        "without the last statement all of it is there"
+    );
 }

@@ -240,7 +240,7 @@ fn requests(name: &str) -> Vec<(&'static str, String, String)> {
 }
 
 /// Statements about the thing of a name.
-fn statements(name: &str) -> Vec<String> {
+pub(crate) fn statements(name: &str) -> Vec<String> {
     [
         "SELECT * FROM {}",
         "INSERT INTO {} VALUES (1)",
@@ -291,7 +291,7 @@ fn statements(name: &str) -> Vec<String> {
 }
 
 /// A body as it would be for any name.
-fn of_any(text: &str, names: &[String]) -> String {
+pub(crate) fn of_any(text: &str, names: &[String]) -> String {
     let text = names.iter().fold(text.to_owned(), |text, name| text.replace(name, "X"));
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(mut body) => {
