@@ -100,6 +100,93 @@ async fn a_task_that_fails_on_its_way_is_tried_again_and_publishes_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_noted_is_noted_later() {
+    if !fail::has_failpoints() {
+        return;
+    }
+    let scenario = fail::FailScenario::setup();
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE ASSET one WITH (retry_backoff = '1s', attempts = 2) AS SELECT 1 AS n").await;
+    // Its next attempt.
+    fail::cfg("task.files", "1*return").expect("a point");
+    fail::cfg("task.end", "2*return").expect("a point");
+    let run = client.sql("MATERIALIZE ASSET one WAIT").await;
+    assert_eq!(run[0][3], "SUCCEEDED", "{run:?}");
+    assert_eq!(client.number("SELECT max(attempt) FROM system.flow.tasks").await, 2);
+    // Its failure.
+    client.sql("ALTER ASSET one SET (attempts = 1)").await;
+    fail::cfg("task.files", "1*return").expect("a point");
+    fail::cfg("task.end", "1*return").expect("a point");
+    let run = client.sql("MATERIALIZE ASSET one WAIT").await;
+    assert_eq!(run[0][3], "FAILED", "{run:?}");
+    // That somebody cancelled it; the asset is free then.
+    client.sql(&format!("CREATE ASSET endless AS {ENDLESS}")).await;
+    let run = client.sql("MATERIALIZE ASSET endless").await;
+    let id = run[0][0].as_str().expect("a run");
+    let running = "SELECT count(*) FROM system.flow.tasks WHERE state = 'RUNNING'";
+    settles("begins", PATIENCE, async || client.number(running).await == 1).await;
+    fail::cfg("task.end", "1*return").expect("a point");
+    client.sql(&format!("CANCEL RUN '{id}'")).await;
+    ended(&client).await;
+    let state = format!("SELECT state FROM system.flow.runs WHERE run_id = '{id}'");
+    assert_eq!(text(&client, &state).await, "CANCELLED");
+    client.sql("CREATE OR REPLACE ASSET endless AS SELECT 1 AS n").await;
+    let run = client.sql("MATERIALIZE ASSET endless WAIT").await;
+    assert_eq!(run[0][3], "SUCCEEDED", "{run:?}");
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_tick_of_a_schedule_is_lost_or_doubled_by_a_kill() {
+    let rounds = number_of("CENOTE_CRASH_ROUNDS", 6);
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let process = Process::start(&data, &[]);
+    let made =
+        "CREATE ASSET ticked SCHEDULE '* * * * * *' WITH (mode = 'append') AS SELECT logical_time() AS due";
+    process.client().sql(made).await;
+    process.kill();
+    let fired = "SELECT count(*) FROM system.flow.ticks WHERE status = 'TRIGGERED'";
+    for round in 0..rounds {
+        let process = Process::start(&data, &[]);
+        let client = process.client();
+        let before = client.number(fired).await;
+        settles("a tick", PATIENCE, async || client.number(fired).await > before).await;
+        // The moment of the kill is what this test is about.
+        tokio::time::sleep(Duration::from_millis(round * 137 % 1_000)).await;
+        process.kill();
+    }
+    let process = Process::start(&data, &[]);
+    let client = process.client();
+    let before = client.number(fired).await;
+    settles("a tick", PATIENCE, async || client.number(fired).await > before).await;
+    client.sql("ALTER ASSET ticked PAUSE").await;
+    ended(&client).await;
+    let ticks =
+        client.sql("SELECT CAST(tick_key AS BIGINT), status, reason FROM system.flow.ticks ORDER BY 1").await;
+    let seconds: Vec<i64> = ticks.iter().map(|tick| tick[0].as_i64().expect("a second")).collect();
+    let all: Vec<i64> = (seconds[0]..seconds[0] + i64::try_from(seconds.len()).expect("few")).collect();
+    assert_eq!(seconds, all, "each second is there once");
+    let is_known = |tick: &Vec<serde_json::Value>| {
+        tick[1] == "TRIGGERED" || (tick[1] == "SKIPPED" && tick[2] == "catchup_limit")
+    };
+    assert!(ticks.iter().all(is_known), "{ticks:?}");
+    let begun = client.number(fired).await;
+    assert!(begun > i64::try_from(rounds).expect("few"));
+    for one_of_each in [
+        "SELECT count(DISTINCT run_id) FROM system.flow.ticks",
+        "SELECT count(*) FROM system.flow.runs WHERE trigger = 'schedule' AND state = 'SUCCEEDED'",
+        "SELECT count(*) FROM system.flow.runs WHERE kind = 'asset'",
+        "SELECT count(*) FROM ticked",
+        "SELECT count(DISTINCT due) FROM ticked",
+    ] {
+        assert_eq!(client.number(one_of_each).await, begun, "{one_of_each}");
+    }
+    assert!(process.terminate().success(), "a stop in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_cancelled_and_a_task_has_its_time() {
     let node = TestNode::start().await;
     let client = node.client();

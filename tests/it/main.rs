@@ -14,6 +14,7 @@ mod erasure;
 mod fence;
 mod files;
 mod flow_paths;
+mod flow_runs;
 mod inline;
 mod isolation;
 mod jobs;

@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use events::{event_of, run_cancelled, run_finished, task_finished};
 pub(crate) use group::{check_active, next_txn};
 pub(crate) use new_file::hash_128;
 pub(crate) use objects::object_id;

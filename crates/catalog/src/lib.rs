@@ -59,6 +59,7 @@ mod evolution;
 mod file;
 mod file_index;
 mod grants;
+mod guarded;
 mod hold;
 mod inline;
 mod inner;
@@ -144,7 +145,7 @@ pub use signing::SigningKey;
 pub use slices::{Mapped, Mapping, Partitioning, Period, Sameness, SliceRange, SliceSet, SliceValue, Slices};
 pub use task::{
     AssetRun, Cancel, Category, ClaimedTask, FlowChange, LetGo, NewAssetRun, NewTask, RerunKind, RunFilter,
-    StagedRows, TaskEnd, TaskFailure, TaskOutcome, TaskRecord, Tick,
+    StagedRows, TaskEnd, TaskFailure, TaskOutcome, TaskRecord, Tick, Waiting,
 };
 pub use task_state::{TASK_TRANSITIONS, TaskState};
 pub use tenant::{

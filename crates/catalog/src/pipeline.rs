@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use cenote_vocab::{Epoch, Micros, Scope};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::committer::check_active;
+use crate::committer::{EventRow, event_of};
+use crate::guarded::Guarded;
 use crate::inner::Inner;
-use crate::sql::{grant, head, hold, pipeline, producer};
+use crate::sql::{grant, hold, pipeline, producer};
 use crate::{Error, GrantKind, Identity, grants, tokens};
 
 /// Whether a pipeline should run.
@@ -121,13 +123,12 @@ impl Pipeline {
 
 /// Stores a new one. `PipelineExists` if its schema has one of its name.
 pub(crate) async fn create(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-    let mut transaction = inner.database.write().await?;
-    head::lock(&mut transaction, scope.catalog()).await?;
-    check_active(inner, &mut transaction).await?;
-    if !pipeline::insert(&mut transaction, scope.catalog(), pipeline).await? {
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    if !pipeline::insert(&mut guarded.transaction, scope.catalog(), pipeline).await? {
         return Err(Error::PipelineExists(pipeline.full_name()));
     }
-    Ok(transaction.commit().await?)
+    guarded.tell("create_pipeline", None, vec![told("pipeline.created", pipeline, Value::Null)]).await?;
+    guarded.commit().await
 }
 
 /// All, by schema and name.
@@ -139,63 +140,99 @@ pub(crate) async fn list(inner: &Inner, scope: &Scope) -> Result<Vec<Pipeline>, 
 }
 
 /// Notes what is wanted of it, what it does and why it does not. `PipelineNotFound` once it was dropped.
+///
+/// That it is held, goes on, fails or has finished is told; what it does between these is not.
 pub(crate) async fn note(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-    let mut transaction = inner.database.write().await?;
-    check_active(inner, &mut transaction).await?;
+    let catalog = scope.catalog();
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    let stored = pipeline::list(&mut guarded.transaction, catalog).await?;
     let noted = (pipeline.desired, pipeline.state.as_str(), pipeline.error.as_deref());
-    if !pipeline::note(&mut transaction, scope.catalog(), pipeline.id, noted).await? {
+    let before = stored.iter().find(|stored| stored.id == pipeline.id);
+    let done = pipeline::note(&mut guarded.transaction, catalog, pipeline.id, noted).await?;
+    let Some(before) = before.filter(|_| done) else {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
-    }
-    Ok(transaction.commit().await?)
+    };
+    guarded.tell("note_pipeline", None, changes(before, pipeline)).await?;
+    guarded.commit().await
 }
 
 /// Stores its name, what it runs and what is wanted of it. `PipelineNotFound` once it was dropped, `PipelineExists` if another of
 /// its schema has the name.
 pub(crate) async fn alter(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-    let mut transaction = inner.database.write().await?;
-    head::lock(&mut transaction, scope.catalog()).await?;
-    check_active(inner, &mut transaction).await?;
-    let others = pipeline::list(&mut transaction, scope.catalog()).await?;
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    let others = pipeline::list(&mut guarded.transaction, scope.catalog()).await?;
     let has_name = |other: &Pipeline| other.schema == pipeline.schema && other.name == pipeline.name;
     if others.iter().any(|other| other.id != pipeline.id && has_name(other)) {
         return Err(Error::PipelineExists(pipeline.full_name()));
     }
-    if !pipeline::alter(&mut transaction, scope.catalog(), pipeline).await? {
+    if !pipeline::alter(&mut guarded.transaction, scope.catalog(), pipeline).await? {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
     }
-    Ok(transaction.commit().await?)
+    let mut events = vec![told("pipeline.altered", pipeline, Value::Null)];
+    let before = others.iter().find(|other| other.id == pipeline.id);
+    events.extend(before.into_iter().flat_map(|before| changes(before, pipeline)));
+    guarded.tell("alter_pipeline", None, events).await?;
+    guarded.commit().await
 }
 
 /// Stores its options while it runs, and nothing of what it does. `PipelineNotFound` once it was dropped.
 pub(crate) async fn set_options(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
-    let mut transaction = inner.database.write().await?;
-    check_active(inner, &mut transaction).await?;
-    if !pipeline::set_options(&mut transaction, scope.catalog(), pipeline).await? {
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    if !pipeline::set_options(&mut guarded.transaction, scope.catalog(), pipeline).await? {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
     }
-    Ok(transaction.commit().await?)
+    guarded.tell("alter_pipeline", None, vec![told("pipeline.altered", pipeline, Value::Null)]).await?;
+    guarded.commit().await
 }
 
 /// Forgets it, with its producer and what it held: nothing of it commits any more.
 pub(crate) async fn remove(inner: &Inner, scope: &Scope, pipeline: &Pipeline) -> Result<(), Error> {
     let catalog = scope.catalog();
-    let mut transaction = inner.database.write().await?;
-    head::lock(&mut transaction, catalog).await?;
-    check_active(inner, &mut transaction).await?;
-    if !pipeline::remove(&mut transaction, catalog, pipeline.id).await? {
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    let transaction = &mut guarded.transaction;
+    if !pipeline::remove(transaction, catalog, pipeline.id).await? {
         return Err(Error::PipelineNotFound { name: pipeline.full_name(), nearest: None });
     }
-    grant::forget_object(&mut transaction, catalog, GrantKind::Pipeline, pipeline.id.into()).await?;
-    producer::drop(&mut transaction, catalog, &pipeline.producer()).await?;
-    for hold in hold::all(&mut transaction, catalog, inner.clock.now()).await? {
+    grant::forget_object(transaction, catalog, GrantKind::Pipeline, pipeline.id.into()).await?;
+    producer::drop(transaction, catalog, &pipeline.producer()).await?;
+    for hold in hold::all(transaction, catalog, inner.clock.now()).await? {
         if hold.holder == pipeline.producer() {
-            hold::remove(&mut transaction, catalog, hold.id).await?;
+            hold::remove(transaction, catalog, hold.id).await?;
         }
     }
-    transaction.commit().await?;
+    guarded.tell("drop_pipeline", None, vec![told("pipeline.dropped", pipeline, Value::Null)]).await?;
+    guarded.commit().await?;
     // Committer and readers remember how far it was.
     inner.memory(catalog).forget();
     Ok(())
+}
+
+/// What became of a pipeline between two notes of it.
+fn changes(before: &Pipeline, after: &Pipeline) -> Vec<EventRow> {
+    let mut events = Vec::new();
+    if before.desired != after.desired {
+        let kind = match after.desired {
+            Desired::Running => "pipeline.resumed",
+            Desired::Paused => "pipeline.paused",
+        };
+        events.push(told(kind, after, Value::Null));
+    }
+    if before.state != after.state {
+        match after.state.as_str() {
+            "failed" => events.push(told("pipeline.failed", after, json!({"error": after.error}))),
+            "finished" => events.push(told("pipeline.finished", after, Value::Null)),
+            _ => {}
+        }
+    }
+    events
+}
+
+fn told(kind: &'static str, pipeline: &Pipeline, payload: Value) -> EventRow {
+    EventRow {
+        schema: Some(pipeline.schema.clone()),
+        name: Some(pipeline.name.clone()),
+        ..event_of("pipeline", kind, pipeline.id, payload)
+    }
 }
 
 /// Whose token this is, if it still may act. `Denied` once it is gone, revoked or expired.

@@ -13,13 +13,14 @@ use std::time::Duration;
 use cenote_vocab::{Fence, Micros, Scope, TableId, Txn};
 use uuid::Uuid;
 
-use crate::asset::{Asset, Check, CheckResult};
+use crate::asset::{Asset, Check, CheckResult, Severity};
 use crate::committer::check_active;
+use crate::guarded::Guarded;
 use crate::inner::Inner;
 use crate::reading::check_scope;
 use crate::recipe::{Made, Recorded};
-use crate::sql::{asset_run, check, head, recipe, staged, task};
-use crate::{AssetSpec, Error, FailedAttempt, Hold, NewFile, SliceRange, Slices, WHOLE};
+use crate::sql::{asset_run, check, head, recipe, staged, task, task_end};
+use crate::{AssetSpec, Error, FailedAttempt, Hold, NewFile, SliceRange, Slices, TaskState, WHOLE};
 
 /// How long rows that a check kept out of a table stay readable.
 pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -72,6 +73,23 @@ pub enum FlowChange {
         /// Whether it is held.
         paused: bool,
     },
+}
+
+impl FlowChange {
+    /// The run that it is part of.
+    pub fn run(&self) -> Option<Uuid> {
+        match self {
+            Self::CreateRun(run) => Some(run.id),
+            Self::EndTask(end) => Some(end.run),
+            Self::CancelRun { run, .. } | Self::PauseRun { run, .. } => Some(*run),
+            Self::PutAsset(_)
+            | Self::PauseAsset { .. }
+            | Self::DropAsset(_)
+            | Self::PutCheck(_)
+            | Self::DropCheck(_)
+            | Self::Tick(_) => None,
+        }
+    }
 }
 
 /// What ends a run before its tasks are done.
@@ -282,6 +300,14 @@ pub struct TaskEnd {
     pub staged: Option<StagedRows>,
 }
 
+impl TaskEnd {
+    /// True if a check failed that ends the whole run.
+    pub fn ends_run(&self) -> bool {
+        let is_critical = |check: &CheckResult| !check.passed && check.severity == Severity::Critical;
+        matches!(self.outcome, TaskOutcome::Failed { .. }) && self.checks.iter().any(is_critical)
+    }
+}
+
 /// Rows that are in files and, because a check failed, in no version of their table.
 #[derive(Clone, Debug)]
 pub struct StagedRows {
@@ -361,13 +387,6 @@ pub struct TaskFailure {
     pub staged: Option<StagedRows>,
 }
 
-impl TaskFailure {
-    /// True if a check failed that ends the whole run.
-    pub fn ends_run(&self) -> bool {
-        self.checks.iter().any(|check| !check.passed && check.severity == crate::asset::Severity::Critical)
-    }
-}
-
 /// A run of assets as its row says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetRun {
@@ -436,6 +455,8 @@ pub struct TaskRecord {
     pub category: Option<String>,
     /// When it is tried again.
     pub not_before: Option<Micros>,
+    /// What it waits for; nothing of one that runs, or has ended.
+    pub waiting: Option<Waiting>,
     /// The task that kept it from running, and how that one ended.
     pub skipped_by: Option<(String, String)>,
     /// The commit with its rows.
@@ -450,6 +471,45 @@ pub struct TaskRecord {
     pub priority: i64,
     /// The code of its asset when it was planned; of runs before this was noted it is not known.
     pub code: Option<[u8; 32]>,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Tasks before it.
+    Upstream,
+    /// The time of its next attempt.
+    RetryAt,
+    /// That its run goes on.
+    Paused,
+    /// Another task, which makes the same asset.
+    AssetBusy,
+    /// That fewer tasks run, of its run or of all.
+    Slots,
+}
+
+impl Waiting {
+    /// As it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::RetryAt => "retry_at",
+            Self::Paused => "paused",
+            Self::AssetBusy => "asset_busy",
+            Self::Slots => "slots",
+        }
+    }
+
+    /// Of a task in this state, in a run in that one.
+    pub(crate) fn of(task: &str, run: &str, is_busy: bool) -> Option<Self> {
+        match (TaskState::of(task)?, run) {
+            (TaskState::Blocked, _) => Some(Self::Upstream),
+            (TaskState::Waiting, _) => Some(Self::RetryAt),
+            (TaskState::Ready, "PAUSED") => Some(Self::Paused),
+            (TaskState::Ready, _) => Some(if is_busy { Self::AssetBusy } else { Self::Slots }),
+            _ => None,
+        }
+    }
 }
 
 /// Which runs of assets are wanted: newest first.
@@ -541,13 +601,23 @@ pub enum LetGo {
 
 /// Gives a task back. `TaskGone` if the attempt does not have it any more.
 pub(crate) async fn let_go(inner: &Inner, scope: &Scope, attempt_id: Uuid, how: &LetGo) -> Result<(), Error> {
-    let mut transaction = inner.database.write().await?;
-    let newest = head::lock(&mut transaction, scope.catalog()).await?.txn;
-    check_active(inner, &mut transaction).await?;
-    let at = (newest, inner.clock.now());
-    let done = task::let_go(&mut transaction, scope.catalog(), attempt_id, how, at).await?;
-    transaction.commit().await?;
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    let now = inner.clock.now();
+    let done = task::let_go(&mut guarded.transaction, scope.catalog(), attempt_id, how, now).await?;
+    end_cancelled(&mut guarded, scope).await?;
+    guarded.commit().await?;
     if done { Ok(()) } else { Err(Error::TaskGone(attempt_id)) }
+}
+
+/// What was given back of runs that are being cancelled is not begun again.
+async fn end_cancelled(guarded: &mut Guarded<'_>, scope: &Scope) -> Result<(), Error> {
+    let catalog = scope.catalog();
+    for run in task_end::cancelling(&mut guarded.transaction, catalog).await? {
+        let at = guarded.next();
+        let told = task_end::cancel_rest(&mut guarded.transaction, catalog, run, at).await?;
+        guarded.tell("end_run", Some(run), told).await?;
+    }
+    Ok(())
 }
 
 /// Makes ready what waited until now; answers how many.
@@ -561,14 +631,18 @@ pub(crate) async fn wake(inner: &Inner, scope: &Scope, now: Micros) -> Result<u6
 
 /// Gives back tasks of processes before this one: those whose fence is older. One that saw too many processes die fails.
 pub(crate) async fn sweep(inner: &Inner, scope: &Scope) -> Result<u64, Error> {
-    let fence = inner.active_fence()?.unwrap_or(Fence(0));
-    let mut transaction = inner.database.write().await?;
-    let newest = head::lock(&mut transaction, scope.catalog()).await?;
-    check_active(inner, &mut transaction).await?;
-    let swept =
-        task::sweep(&mut transaction, scope.catalog(), fence, (newest.txn, inner.clock.now())).await?;
-    transaction.commit().await?;
-    inner.memory(scope.catalog()).forget_parts(); // some may have failed
+    let (catalog, fence) = (scope.catalog(), inner.active_fence()?.unwrap_or(Fence(0)));
+    let mut guarded = Guarded::begin(inner, scope).await?;
+    let held = task::held_before(&mut guarded.transaction, catalog, fence).await?;
+    let swept = held.len() as u64;
+    for task in held {
+        let (run, at) = (task.run, guarded.next());
+        let told = task::give_back(&mut guarded.transaction, catalog, task, at).await?;
+        guarded.tell("end_task", Some(run), told).await?;
+    }
+    end_cancelled(&mut guarded, scope).await?;
+    guarded.commit().await?;
+    inner.memory(catalog).forget_parts(); // some may have failed
     Ok(swept)
 }
 

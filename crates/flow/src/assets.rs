@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use cenote_catalog::{
     Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
-    MaterializeRequest, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, Schedule,
-    SliceRange, TablesById, TaskFailure, TaskState, TenantState, Tick, Wanted,
+    MaterializeRequest, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, RunOf,
+    Schedule, SliceRange, TablesById, TaskFailure, TaskState, TenantState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -477,6 +477,18 @@ impl Inner {
         actor: Option<String>,
         change: FlowChange,
     ) -> Result<Txn, Error> {
+        let run = change.run();
+        self.commit_together(scope, (operation, run), actor, vec![change]).await
+    }
+
+    /// Makes changes under one number: all of them, or none.
+    pub(crate) async fn commit_together(
+        &self,
+        scope: &Scope,
+        (operation, run): (&str, Option<Uuid>),
+        actor: Option<String>,
+        changes: Vec<FlowChange>,
+    ) -> Result<Txn, Error> {
         let commit = Commit {
             commit_id: self.lake.ids.uuid(),
             scope: scope.clone(),
@@ -484,10 +496,11 @@ impl Inner {
             facts: Facts {
                 operation: operation.to_owned(),
                 caller: Caller { actor, ..Caller::default() },
+                run: run.map(RunOf::Open),
                 ..Facts::default()
             },
             tables: Vec::new(),
-            objects: vec![ObjectChange::Flow(Box::new(change))],
+            objects: changes.into_iter().map(|change| ObjectChange::Flow(Box::new(change))).collect(),
         };
         Ok(self.lake.catalog.apply(commit).await?.txn)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cenote_catalog::{
     Asset, AssetRun, Because, Explained, FailedAttempt, Identity, Input, PlanDifference, ReadInput,
-    RerunKind, RunExplanation, TaskRecord, TriggerKind,
+    RerunKind, RunExplanation, TaskRecord, TriggerKind, Waiting,
 };
 use cenote_vocab::{ErrorKind, Fault as _, Micros, Scope, TableId, Txn};
 use jiff::Timestamp;
@@ -350,6 +350,20 @@ fn of_input(task: &TaskRecord, input: &ReadInput) -> Explained {
 /// Why a task is as it is: what it waits for, what kept it from running, what went wrong. `known`: how another task is called.
 fn of_task(task: &TaskRecord, known: impl Fn(&str) -> String) -> Explained {
     let row = Explained::new("task", task.key.clone(), task.state.clone());
+    if let Some(waiting) = task.waiting {
+        let detail = match waiting {
+            Waiting::Upstream => "tasks before it are not done".to_owned(),
+            Waiting::RetryAt => {
+                let error = task.error.clone().unwrap_or_default();
+                let at = task.not_before.map_or_else(String::new, |at| format!(", again at {}", time(at)));
+                format!("attempt {} failed: {error}{at}", task.attempt)
+            }
+            Waiting::Paused => "its run is paused".to_owned(),
+            Waiting::AssetBusy => "another task makes its asset".to_owned(),
+            Waiting::Slots => "as many tasks run as may, of its run or of all".to_owned(),
+        };
+        return row.because(waiting.name()).with_detail(detail);
+    }
     match task.state.as_str() {
         "SKIPPED" => match &task.skipped_by {
             Some((upstream, resolution)) => {
@@ -358,15 +372,6 @@ fn of_task(task: &TaskRecord, known: impl Fn(&str) -> String) -> Explained {
             }
             None => row.because("upstream"),
         },
-        "BLOCKED" => row.because("upstream").with_detail("tasks before it are not done"),
-        "WAITING" => {
-            let error = task.error.clone().unwrap_or_default();
-            let at = task.not_before.map_or_else(String::new, |at| format!(", again at {}", time(at)));
-            row.because("retry_at").with_detail(format!("attempt {} failed: {error}{at}", task.attempt))
-        }
-        "READY" => {
-            row.because("slots").with_detail("it waits for a free slot, or for another run of its asset")
-        }
         "FAILED" | "CANCELLED" => {
             row.because(task.reason.clone()).with_detail(task.error.clone().unwrap_or_default())
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_catalog::{
-    Cancel, Catalog, Category, ClaimedTask, FlowChange, LetGo, TaskEnd, TaskFailure, TaskOutcome,
+    Catalog, Category, ClaimedTask, Error as CatalogError, FlowChange, LetGo, TaskEnd, TaskFailure,
+    TaskOutcome,
 };
 use cenote_vocab::{Scope, TableId, Txn};
 use futures::FutureExt as _;
@@ -20,6 +21,10 @@ use crate::flow::Inner;
 pub(crate) const TASKS_MAX: u32 = 16;
 /// The longest pause before another attempt.
 const PAUSE_MAX: Duration = Duration::from_secs(900);
+/// The pause before the end of an attempt is noted again that could not be; it doubles with each failure …
+const NOTE_PAUSE: Duration = Duration::from_secs(1);
+/// … up to this.
+const NOTE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// An attempt that is under way, for who cancels its run.
 pub(crate) struct Running {
@@ -108,10 +113,35 @@ impl Inner {
             if cause == Cause::Cancel { "cancelled" } else { "failed" },
             started.elapsed(),
         );
-        match self.give_up(scope, &task, failure, cause).await {
-            // Its commit went through and only the answer was lost, or another has ended it.
-            Err(Error::Catalog(cenote_catalog::Error::TaskGone(_))) => Ok(()),
-            done => done,
+        self.give_up_for_certain(scope, &task, &failure, cause).await
+    }
+
+    /// Until it is noted, the attempt has its task no more, or the node stops: the next process gives back what it had then.
+    async fn give_up_for_certain(
+        &self,
+        scope: &Scope,
+        task: &ClaimedTask,
+        failure: &TaskFailure,
+        cause: Cause,
+    ) -> Result<(), Error> {
+        let mut pause = NOTE_PAUSE;
+        loop {
+            let error = match self.give_up(scope, task, failure, cause).await {
+                Ok(()) => return Ok(()),
+                // Its commit went through and only the answer was lost, or another has ended it.
+                Err(Error::Catalog(CatalogError::TaskGone(_))) => return Ok(()),
+                // Another process has the task by now, or nobody has: its tenant was dropped.
+                Err(error @ Error::Catalog(CatalogError::Fenced { .. } | CatalogError::TenantGone)) => {
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            tracing::warn!(%error, attempt_id = %task.attempt_id, "the end of a task is noted later");
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(error),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(NOTE_PAUSE_MAX);
         }
     }
 
@@ -120,10 +150,10 @@ impl Inner {
         &self,
         scope: &Scope,
         task: &ClaimedTask,
-        failure: TaskFailure,
+        failure: &TaskFailure,
         cause: Cause,
     ) -> Result<(), Error> {
-        let ends_run = failure.ends_run();
+        fail::fail_point!("task.end", |_| Err(Error::Internal("fail point task.end".to_owned())));
         let (category, message) = match cause {
             Cause::Stop => {
                 return Ok(self.lake.catalog.let_go(scope, task.attempt_id, &LetGo::Stopped).await?);
@@ -143,24 +173,7 @@ impl Inner {
             let how = LetGo::Retry { category, message, at };
             return Ok(self.lake.catalog.let_go(scope, task.attempt_id, &how).await?);
         }
-        self.end_task(scope, task, TaskOutcome::Failed { category, message }, failure).await?;
-        if ends_run {
-            let reason = format!("a critical check of {} failed", task.key);
-            match self
-                .commit_flow(
-                    scope,
-                    "cancel_run",
-                    None,
-                    FlowChange::CancelRun { run: task.run, reason, why: Cancel::Asked },
-                )
-                .await
-            {
-                // The end of this task was the end of the run.
-                Ok(_) | Err(Error::Catalog(cenote_catalog::Error::RunEnded(_))) => self.stop_run(task.run),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.end_task(scope, task, TaskOutcome::Failed { category, message }, failure).await
     }
 
     async fn end_task(
@@ -168,7 +181,7 @@ impl Inner {
         scope: &Scope,
         task: &ClaimedTask,
         outcome: TaskOutcome,
-        failure: TaskFailure,
+        failure: &TaskFailure,
     ) -> Result<(), Error> {
         let end = TaskEnd {
             run: task.run,
@@ -179,11 +192,17 @@ impl Inner {
             // What is cut in another way by now has no such parts to speak of.
             parts: task.parts().unwrap_or_default(),
             outcome,
-            checks: failure.checks,
-            staged: failure.staged,
+            checks: failure.checks.clone(),
+            staged: failure.staged.clone(),
         };
-        self.commit_flow(scope, "end_task", None, FlowChange::EndTask(Box::new(end))).await?;
-        Ok(())
+        let ends_run = end.ends_run();
+        let change = FlowChange::EndTask(Box::new(end));
+        let done = self.commit_flow(scope, "end_task", None, change).await.map(drop);
+        // Also if only the answer was lost: the run is being cancelled then.
+        if ends_run {
+            self.stop_run(task.run);
+        }
+        done
     }
 }
 

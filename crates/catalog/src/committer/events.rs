@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use cenote_vocab::Txn;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::step::Step;
 use super::writes::EventRow;
-use crate::{AccessChange, Cancel, FlowChange, SchemaDef, TableDef, TableKind, TaskOutcome};
+use crate::{AccessChange, Cancel, FlowChange, SchemaDef, TableDef, TableKind, TaskEnd, TaskOutcome};
 
 impl Step<'_> {
     /// Tells what became of a table or view.
@@ -63,53 +65,41 @@ impl Step<'_> {
                 EventRow {
                     schema: def.map(|def| def.schema_name.clone()),
                     name: def.map(|def| def.name.clone()),
-                    ..of("asset", kind, asset.id, json!({"table_id": asset.table.to_string()}))
+                    ..event_of("asset", kind, asset.id, json!({"table_id": asset.table.to_string()}))
                 }
             }
             FlowChange::PauseAsset { asset, paused, .. } => {
-                of("asset", if *paused { "asset.paused" } else { "asset.resumed" }, *asset, Value::Null)
+                event_of("asset", if *paused { "asset.paused" } else { "asset.resumed" }, *asset, Value::Null)
             }
-            FlowChange::DropAsset(asset) => of("asset", "asset.dropped", *asset, Value::Null),
+            FlowChange::DropAsset(asset) => event_of("asset", "asset.dropped", *asset, Value::Null),
             FlowChange::PutCheck(check) => EventRow {
                 name: Some(check.name.clone()),
-                ..of("check", "check.created", check.id, json!({"table_id": check.table.to_string()}))
+                ..event_of("check", "check.created", check.id, json!({"table_id": check.table.to_string()}))
             },
-            FlowChange::DropCheck(check) => of("check", "check.dropped", *check, Value::Null),
+            FlowChange::DropCheck(check) => event_of("check", "check.dropped", *check, Value::Null),
             FlowChange::CreateRun(run) => {
                 if let Some(tick) = &run.tick {
-                    self.tell(of("trigger", "trigger.fired", tick.trigger, json!({"run_id": run.id})));
+                    self.tell(event_of("trigger", "trigger.fired", tick.trigger, json!({"run_id": run.id})));
                 }
-                of("run", "run.created", run.id, json!({"cause": run.cause, "tasks": run.tasks.len()}))
+                event_of("run", "run.created", run.id, json!({"cause": run.cause, "tasks": run.tasks.len()}))
             }
             // Only its time was noted.
             FlowChange::Tick(tick) if tick.key.is_empty() => return,
             FlowChange::Tick(tick) => {
                 let reason = json!({"status": tick.status, "reason": tick.reason});
-                of("trigger", "trigger.skipped", tick.trigger, reason)
+                event_of("trigger", "trigger.skipped", tick.trigger, reason)
             }
             FlowChange::EndTask(end) => {
                 for check in end.checks.iter().filter(|check| !check.passed) {
                     let payload = json!({"run_id": end.run, "severity": check.severity.name()});
-                    let failed = of("check", "check.failed", check.check, payload);
+                    let failed = event_of("check", "check.failed", check.check, payload);
                     self.tell(EventRow { name: Some(check.name.clone()), ..failed });
                 }
-                let payload = json!({
-                    "run_id": end.run,
-                    "task_key": end.key,
-                    "asset_id": end.asset,
-                    "outcome": outcome(&end.outcome),
-                });
-                of("task", "task.finished", end.task, payload)
+                task_finished(end)
             }
-            FlowChange::CancelRun { run, reason, why } => {
-                let kind = match why {
-                    Cancel::Asked => "run.cancelled",
-                    Cancel::TimedOut => "run.timed_out",
-                };
-                of("run", kind, *run, json!({ "reason": reason }))
-            }
+            FlowChange::CancelRun { run, reason, why } => run_cancelled(*run, reason, *why),
             FlowChange::PauseRun { run, paused } => {
-                of("run", if *paused { "run.paused" } else { "run.resumed" }, *run, Value::Null)
+                event_of("run", if *paused { "run.paused" } else { "run.resumed" }, *run, Value::Null)
             }
         };
         self.tell(event);
@@ -138,10 +128,10 @@ impl Step<'_> {
 
     /// Tells what became of tenants, by their UUIDs: whoever reads the feed of the operating tenant need not know their names.
     pub(super) fn tell_tenants(&mut self) {
-        let changes: Vec<(&'static str, uuid::Uuid)> =
+        let changes: Vec<(&'static str, Uuid)> =
             self.writes.tenants.iter().map(|(_, change)| (change.event(), change.tenant())).collect();
         for (kind, tenant) in changes {
-            self.tell(of("tenant", kind, tenant, Value::Null));
+            self.tell(event_of("tenant", kind, tenant, Value::Null));
         }
     }
 
@@ -162,6 +152,37 @@ impl Step<'_> {
             event.n = n;
         }
     }
+}
+
+/// Puts events of a transaction behind those that it told already. Commits of rows come after all of them.
+pub(super) fn tell_behind(events: &mut Vec<EventRow>, txn: Txn, told: Vec<EventRow>) {
+    let told_already = events.iter().filter(|event| event.txn == txn).map(|event| event.n + 1);
+    let first = told_already.max().unwrap_or(0);
+    events.extend((first..).zip(told).map(|(n, event)| EventRow { txn, n, ..event }));
+}
+
+pub(crate) fn task_finished(end: &TaskEnd) -> EventRow {
+    let payload = json!({
+        "run_id": end.run,
+        "task_key": end.key,
+        "asset_id": end.asset,
+        "outcome": outcome(&end.outcome),
+    });
+    event_of("task", "task.finished", end.task, payload)
+}
+
+/// Somebody, a check or its deadline ends a run; what runs of it may not have ended yet.
+pub(crate) fn run_cancelled(run: Uuid, reason: &str, why: Cancel) -> EventRow {
+    let kind = match why {
+        Cancel::Asked => "run.cancelled",
+        Cancel::TimedOut => "run.timed_out",
+    };
+    event_of("run", kind, run, json!({ "reason": reason }))
+}
+
+/// All tasks of a run are at their ends.
+pub(crate) fn run_finished(run: Uuid, state: &str) -> EventRow {
+    event_of("run", "run.finished", run, json!({ "state": state }))
 }
 
 /// Kinds, each with what more is to be said.
@@ -191,7 +212,8 @@ fn table_verbs(
     told
 }
 
-fn of(object_type: &'static str, kind: &'static str, id: uuid::Uuid, payload: Value) -> EventRow {
+/// An event of an object without a name.
+pub(crate) fn event_of(object_type: &'static str, kind: &'static str, id: Uuid, payload: Value) -> EventRow {
     let payload = Some(payload).filter(|payload| !payload.is_null());
     EventRow { kind, object_type, object_id: id.to_string(), payload, ..EventRow::default() }
 }

@@ -2,6 +2,7 @@
 
 use cenote_vocab::CatalogId;
 
+use super::events::tell_behind;
 use super::world::World;
 use super::writes::Writes;
 use crate::sql::{
@@ -31,11 +32,13 @@ pub(super) async fn store(
     let standings: Vec<_> = producers.map(|(name, standing)| (name.as_str(), standing)).collect();
     producer::write(transaction, catalog, world.head.committed, &standings, &writes.epochs).await?;
     history::insert(transaction, catalog, &writes.txns, &writes.tallies).await?;
-    event::insert(transaction, catalog, &writes.events).await?;
     lineage::insert(transaction, catalog, &writes.txns, &writes.tallies).await?;
+    let mut events = writes.events.clone();
     for (txn, change) in &writes.flow {
-        asset::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
+        let told = asset::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
+        tell_behind(&mut events, *txn, told);
     }
+    event::insert(transaction, catalog, &events).await?;
     for (txn, change) in &writes.access {
         grant::apply(transaction, catalog, change, (*txn, world.head.committed)).await?;
     }

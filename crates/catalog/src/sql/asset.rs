@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Cell, Failure, Transaction, asset_run, check, recipe, task, task_end};
 use crate::asset::{Asset, Trigger, TriggerKind};
+use crate::committer::EventRow;
 use crate::registry::{ASSET, ASSET_DEP, TICK, TRIGGER};
 use crate::task::{FlowChange, Tick};
 use crate::{AssetSpec, Error};
@@ -21,25 +22,30 @@ pub(crate) async fn apply(
     catalog: CatalogId,
     change: &FlowChange,
     (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
+) -> Result<Vec<EventRow>, Failure> {
     match change {
-        FlowChange::PutAsset(asset) => put(transaction, catalog, asset, txn).await,
+        FlowChange::PutAsset(asset) => put(transaction, catalog, asset, txn).await?,
         FlowChange::PauseAsset { asset, paused, next } => {
-            pause(transaction, catalog, *asset, *paused, (txn, *next)).await
+            pause(transaction, catalog, *asset, *paused, (txn, *next)).await?;
         }
-        FlowChange::DropAsset(asset) => remove(transaction, catalog, *asset).await,
-        FlowChange::PutCheck(check) => check::put_check(transaction, catalog, check).await,
-        FlowChange::DropCheck(check) => delete(transaction, catalog, ("cn_check", "check_id"), *check).await,
-        FlowChange::CreateRun(new) => task::create_run(transaction, catalog, new, now).await,
-        FlowChange::Tick(fired) => tick(transaction, catalog, fired, None, now).await,
-        FlowChange::EndTask(end) => task_end::end_task(transaction, catalog, end, (txn, now)).await,
+        FlowChange::DropAsset(asset) => remove(transaction, catalog, *asset).await?,
+        FlowChange::PutCheck(check) => check::put_check(transaction, catalog, check).await?,
+        FlowChange::DropCheck(check) => {
+            delete(transaction, catalog, ("cn_check", "check_id"), *check).await?;
+        }
+        FlowChange::CreateRun(new) => return task::create_run(transaction, catalog, new, now).await,
+        FlowChange::Tick(fired) => tick(transaction, catalog, fired, None, now).await?,
+        FlowChange::EndTask(end) => {
+            return task_end::end_task(transaction, catalog, end, (txn, now)).await;
+        }
         FlowChange::CancelRun { run, reason, why } => {
-            task_end::cancel_run(transaction, catalog, (*run, reason, *why), (txn, now)).await
+            return task_end::cancel_run(transaction, catalog, (*run, reason, *why), (txn, now)).await;
         }
         FlowChange::PauseRun { run, paused } => {
-            task_end::pause_run(transaction, catalog, *run, *paused).await
+            task_end::pause_run(transaction, catalog, *run, *paused).await?;
         }
     }
+    Ok(Vec::new())
 }
 
 /// All assets, by id.

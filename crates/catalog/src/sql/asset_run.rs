@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::task::OPEN_TASK;
 use super::{Cell, Failure, Row, Statement, Transaction, recipe};
-use crate::task::{AssetRun, RerunKind, RunFilter, TaskRecord};
+use crate::task::{AssetRun, RerunKind, RunFilter, TaskRecord, Waiting};
 use crate::{Error, FailedAttempt};
 
 const COLUMNS: &str = "r.run_id, r.object_id, r.state, r.reason, r.plan_fingerprint, r.cause, r.actor, r.created_us, \
@@ -72,13 +72,15 @@ pub(crate) async fn run(
     let statement = transaction
         .statement(
             "SELECT task_key, asset_id, partitions, state, attempt, reason, error, category, not_before_us, skip_upstream, \
-             skip_resolution, output_txn, row_count, started_us, completed_us, priority, code_id FROM cn_task \
+             skip_resolution, output_txn, row_count, started_us, completed_us, priority, code_id, \
+             CASE WHEN state = 'READY' AND EXISTS (SELECT 1 FROM cn_task o WHERE o.catalog_id = cn_task.catalog_id \
+             AND o.asset_id = cn_task.asset_id AND o.state = 'RUNNING') THEN 1 ELSE 0 END FROM cn_task \
              WHERE catalog_id = ? AND run_id = ? ORDER BY task_key",
         )
         .bind(catalog.0)
         .bind(id);
     for mut row in transaction.query(statement).await? {
-        run.tasks.push(TaskRecord {
+        let mut task = TaskRecord {
             key: row.text()?,
             asset: row.uuid()?,
             partitions: row.optional_text()?,
@@ -88,6 +90,7 @@ pub(crate) async fn run(
             error: row.optional_text()?,
             category: row.optional_text()?,
             not_before: row.optional_int()?.map(Micros),
+            waiting: None,
             skipped_by: row.optional_text()?.zip(row.optional_text()?),
             output: row.optional_int()?.map(Txn),
             rows: row.optional_int()?,
@@ -95,7 +98,9 @@ pub(crate) async fn run(
             completed: row.optional_int()?.map(Micros),
             priority: row.int()?,
             code: row.optional_bytes()?.and_then(|bytes| bytes.try_into().ok()),
-        });
+        };
+        task.waiting = Waiting::of(&task.state, &run.state, row.int()? != 0);
+        run.tasks.push(task);
     }
     Ok(Some(run))
 }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use cenote_vocab::{CatalogId, Fence, Micros, TableId, Txn};
 use uuid::Uuid;
 
-use super::task_end::{end_cancelled, end_task};
+use super::task_end::end_task;
 use super::{Cell, Failure, Transaction, asset, recipe};
 use crate::Error;
+use crate::committer::{EventRow, run_finished, task_finished};
 use crate::registry::{ATTEMPT, RUN, RUN_KEY, TASK, TASK_DEP};
 use crate::task::{
     Category, ClaimedTask, DEATHS_MAX, LetGo, NewAssetRun, RerunKind, TaskEnd, TaskOutcome, slice_keys,
@@ -22,13 +23,13 @@ const TIMED_RUN: &str = "'PENDING', 'RUNNING', 'PAUSED'";
 /// States of a task that is not at its end.
 pub(super) const OPEN_TASK: &str = "'BLOCKED', 'READY', 'WAITING', 'RUNNING'";
 
-/// Adds a run with its tasks, and what fired it.
+/// Adds a run with its tasks, and what fired it; one without tasks is at its end, which is to be told.
 pub(crate) async fn create_run(
     transaction: &mut Transaction,
     catalog: CatalogId,
     new: &NewAssetRun,
     now: Micros,
-) -> Result<(), Failure> {
+) -> Result<Vec<EventRow>, Failure> {
     if let Some((key, hash)) = &new.key {
         if let Some((run, _)) = of_key(transaction, catalog, key).await? {
             return Err(Error::RunKeyTaken { key: key.clone(), run }.into());
@@ -138,7 +139,8 @@ pub(crate) async fn create_run(
             ]
         })
         .collect();
-    transaction.insert(&TASK_DEP, &edges).await
+    transaction.insert(&TASK_DEP, &edges).await?;
+    Ok(if new.tasks.is_empty() { vec![run_finished(new.id, "SUCCEEDED")] } else { Vec::new() })
 }
 
 /// The run of a key, and the hash of what was asked.
@@ -309,7 +311,7 @@ pub(crate) async fn let_go(
     catalog: CatalogId,
     attempt_id: Uuid,
     how: &LetGo,
-    (txn, now): (Txn, Micros),
+    now: Micros,
 ) -> Result<bool, Failure> {
     let (set, outcome) = match how {
         LetGo::Retry { .. } => ("state = 'WAITING', not_before_us = ?, error = ?, category = ?", "FAILED"),
@@ -328,7 +330,6 @@ pub(crate) async fn let_go(
     let done = transaction.execute(statement).await? == 1;
     if done {
         end_attempt(transaction, catalog, attempt_id, (outcome, told.0, told.1), now).await?;
-        end_cancelled(transaction, catalog, (txn, now)).await?;
     }
     Ok(done)
 }
@@ -375,13 +376,23 @@ pub(crate) async fn wake(
     transaction.execute(statement).await
 }
 
-/// Gives back what holders before `fence` had begun.
-pub(crate) async fn sweep(
+/// A task that an attempt of a process before this one has.
+pub(crate) struct Held {
+    pub(crate) run: Uuid,
+    key: String,
+    task: Uuid,
+    asset: Uuid,
+    partitions: Option<String>,
+    attempt_id: Uuid,
+    deaths: i64,
+}
+
+/// What holders before `fence` had begun.
+pub(crate) async fn held_before(
     transaction: &mut Transaction,
     catalog: CatalogId,
     fence: Fence,
-    (txn, now): (Txn, Micros),
-) -> Result<u64, Failure> {
+) -> Result<Vec<Held>, Failure> {
     let statement = transaction
         .statement(
             "SELECT run_id, task_key, task_id, asset_id, partitions, attempt_id, deaths FROM cn_task \
@@ -389,48 +400,61 @@ pub(crate) async fn sweep(
         )
         .bind(catalog.0)
         .bind(fence.0);
-    let rows = transaction.query(statement).await?;
-    let swept = rows.len() as u64;
-    for mut row in rows {
-        let (run, key, task, asset) = (row.uuid()?, row.text()?, row.uuid()?, row.uuid()?);
-        let partitions = row.optional_text()?;
-        let (attempt_id, deaths) = (row.optional_uuid()?.unwrap_or_default(), row.int()?);
-        let message = "its process ended before it";
-        if deaths + 1 >= DEATHS_MAX {
-            let (category, message) = (Category::Infrastructure, message.to_owned());
-            let outcome = TaskOutcome::Failed { category, message };
-            let made = asset::by_id(transaction, catalog, asset).await?;
-            let parts = made.map(|made| slice_keys(&made.spec, partitions.as_deref()));
-            // What was cut in another way meanwhile has no parts to speak of.
-            let parts = parts.and_then(Result::ok).unwrap_or_default();
-            let end = TaskEnd {
-                run,
-                key,
-                task,
-                attempt_id,
-                asset,
-                parts,
-                outcome,
-                checks: Vec::new(),
-                staged: None,
-            };
-            end_task(transaction, catalog, &end, (txn, now)).await?;
-            continue;
-        }
-        let told = ("DIED", Some(Category::Infrastructure), Some(message));
-        end_attempt(transaction, catalog, attempt_id, told, now).await?;
-        let statement = transaction
-            .statement(
-                "UPDATE cn_task SET state = 'READY', attempt = attempt - 1, deaths = deaths + 1, attempt_id = NULL, \
-                 ready_us = ? WHERE catalog_id = ? AND task_id = ? AND state = 'RUNNING'",
-            )
-            .bind(now.0)
-            .bind(catalog.0)
-            .bind(task);
-        transaction.execute(statement).await?;
+    let mut held = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        held.push(Held {
+            run: row.uuid()?,
+            key: row.text()?,
+            task: row.uuid()?,
+            asset: row.uuid()?,
+            partitions: row.optional_text()?,
+            attempt_id: row.optional_uuid()?.unwrap_or_default(),
+            deaths: row.int()?,
+        });
     }
-    end_cancelled(transaction, catalog, (txn, now)).await?;
-    Ok(swept)
+    Ok(held)
+}
+
+/// Gives back a task of a process that died, or ends it if it saw too many die; answers what is to be told of that.
+pub(crate) async fn give_back(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    held: Held,
+    (txn, now): (Txn, Micros),
+) -> Result<Vec<EventRow>, Failure> {
+    let message = "its process ended before it";
+    if held.deaths + 1 >= DEATHS_MAX {
+        let (category, message) = (Category::Infrastructure, message.to_owned());
+        let made = asset::by_id(transaction, catalog, held.asset).await?;
+        let parts = made.map(|made| slice_keys(&made.spec, held.partitions.as_deref()));
+        let end = TaskEnd {
+            run: held.run,
+            key: held.key,
+            task: held.task,
+            attempt_id: held.attempt_id,
+            asset: held.asset,
+            // What was cut in another way meanwhile has no parts to speak of.
+            parts: parts.and_then(Result::ok).unwrap_or_default(),
+            outcome: TaskOutcome::Failed { category, message },
+            checks: Vec::new(),
+            staged: None,
+        };
+        let mut told = vec![task_finished(&end)];
+        told.extend(end_task(transaction, catalog, &end, (txn, now)).await?);
+        return Ok(told);
+    }
+    let told = ("DIED", Some(Category::Infrastructure), Some(message));
+    end_attempt(transaction, catalog, held.attempt_id, told, now).await?;
+    let statement = transaction
+        .statement(
+            "UPDATE cn_task SET state = 'READY', attempt = attempt - 1, deaths = deaths + 1, attempt_id = NULL, \
+             ready_us = ? WHERE catalog_id = ? AND task_id = ? AND state = 'RUNNING'",
+        )
+        .bind(now.0)
+        .bind(catalog.0)
+        .bind(held.task);
+    transaction.execute(statement).await?;
+    Ok(Vec::new())
 }
 
 /// Whether any task is ready; when something is due: one that waits, or the deadline of an open run.

@@ -6,16 +6,18 @@ use uuid::Uuid;
 use super::task::{OPEN_RUN, end_attempt, storable};
 use super::{Failure, Transaction, asset_part, check, recipe, staged};
 use crate::Error;
+use crate::committer::{EventRow, run_cancelled, run_finished};
 use crate::task::{Cancel, Category, STAGED_KEEP, TaskEnd, TaskOutcome, holder};
 use crate::task_state::TaskState;
 
-/// Ends a task by its attempt, with all that follows for others of its run. `TaskGone` if the attempt does not have it.
+/// Ends a task by its attempt, with all that follows for others of its run; answers what is to be told of the run. `TaskGone` if
+/// the attempt does not have it.
 pub(crate) async fn end_task(
     transaction: &mut Transaction,
     catalog: CatalogId,
     end: &TaskEnd,
     (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
+) -> Result<Vec<EventRow>, Failure> {
     let (state, resolution, told, rows) = match &end.outcome {
         TaskOutcome::Succeeded { rows, .. } => (TaskState::Succeeded, "SUCCESS", (None, None), Some(*rows)),
         TaskOutcome::Failed { category, message } => {
@@ -57,7 +59,20 @@ pub(crate) async fn end_task(
         TaskState::Succeeded => ready_next(transaction, catalog, end.run, now).await?,
         _ => skip_next(transaction, catalog, end.run, now).await?,
     }
-    end_run_if_done(transaction, catalog, end.run, (txn, now)).await
+    let mut told = end_run_if_done(transaction, catalog, end.run, (txn, now)).await?;
+    if end.ends_run() && told.is_empty() {
+        let reason = format!("a critical check of {} failed", end.key);
+        match cancel_run(transaction, catalog, (end.run, &reason, Cancel::Asked), (txn, now)).await {
+            Ok(ended) => {
+                told.push(run_cancelled(end.run, &reason, Cancel::Asked));
+                told.extend(ended);
+            }
+            // Somebody ends it already.
+            Err(Failure::Final(Error::RunEnded(_))) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(told)
 }
 
 /// Says how a task ended to those that wait for it; once.
@@ -134,13 +149,13 @@ async fn skip_next(
     }
 }
 
-/// Ends a run whose tasks are all at their ends, and lets go of its snapshot.
+/// Ends a run whose tasks are all at their ends, and lets go of its snapshot; answers what is to be told of that.
 async fn end_run_if_done(
     transaction: &mut Transaction,
     catalog: CatalogId,
     run: Uuid,
     (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
+) -> Result<Vec<EventRow>, Failure> {
     let statement = transaction
         .statement(
             "SELECT state, COUNT(*), MIN(error) FROM cn_task WHERE catalog_id = ? AND run_id = ? GROUP BY state",
@@ -152,7 +167,7 @@ async fn end_run_if_done(
         let name = row.text()?;
         let state = TaskState::of(&name).ok_or_else(|| Error::Corrupt(format!("a task is {name}")))?;
         if !state.is_terminal() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         row.int()?;
         failed |= matches!(state, TaskState::Failed | TaskState::Skipped);
@@ -171,7 +186,7 @@ async fn end_run_if_done(
     };
     let text = format!(
         "UPDATE cn_run SET state = {state}, completed_us = ?, output_txn = ?, error = COALESCE(NULLIF(?, ''), error), \
-         version = version + 1 WHERE catalog_id = ? AND run_id = ? AND state IN ({OPEN_RUN})"
+         version = version + 1 WHERE catalog_id = ? AND run_id = ? AND state IN ({OPEN_RUN}) RETURNING state"
     );
     let statement = transaction
         .statement(&text)
@@ -180,22 +195,25 @@ async fn end_run_if_done(
         .bind(error.unwrap_or_default())
         .bind(catalog.0)
         .bind(run);
-    transaction.execute(statement).await?;
+    let Some(mut row) = transaction.row(statement).await? else {
+        return Ok(Vec::new()); // it was at its end
+    };
     let statement = transaction
         .statement("DELETE FROM cn_hold WHERE catalog_id = ? AND holder = ?")
         .bind(catalog.0)
         .bind(holder(run));
     transaction.execute(statement).await?;
-    Ok(())
+    Ok(vec![run_finished(run, &row.text()?)])
 }
 
-/// Cancels what has not begun; what runs ends by itself. `RunEnded` for a run at its end.
+/// Cancels what has not begun; what runs ends by itself. Answers what is to be told of the run's end. `RunEnded` for a run at its
+/// end.
 pub(crate) async fn cancel_run(
     transaction: &mut Transaction,
     catalog: CatalogId,
     (run, reason, why): (Uuid, &str, Cancel),
     (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
+) -> Result<Vec<EventRow>, Failure> {
     let keep = match why {
         Cancel::Asked => "deadline_us = NULL, ",
         Cancel::TimedOut => "",
@@ -211,13 +229,13 @@ pub(crate) async fn cancel_run(
     cancel_rest(transaction, catalog, run, (txn, now)).await
 }
 
-/// Cancels what has not begun of a run that ends.
-async fn cancel_rest(
+/// Cancels what has not begun of a run that ends; answers what is to be told of its end.
+pub(crate) async fn cancel_rest(
     transaction: &mut Transaction,
     catalog: CatalogId,
     run: Uuid,
     (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
+) -> Result<Vec<EventRow>, Failure> {
     let text = format!(
         "UPDATE cn_task SET state = 'CANCELLED', completed_us = ? \
          WHERE catalog_id = ? AND run_id = ? AND state IN ({})",
@@ -228,21 +246,21 @@ async fn cancel_rest(
     end_run_if_done(transaction, catalog, run, (txn, now)).await
 }
 
-/// What was given back of runs that are being cancelled is not begun again.
-pub(super) async fn end_cancelled(
+/// Runs that are being cancelled.
+pub(crate) async fn cancelling(
     transaction: &mut Transaction,
     catalog: CatalogId,
-    (txn, now): (Txn, Micros),
-) -> Result<(), Failure> {
+) -> Result<Vec<Uuid>, Failure> {
     let statement = transaction
         .statement(
             "SELECT run_id FROM cn_run WHERE catalog_id = ? AND kind = 'asset' AND state = 'CANCELLING'",
         )
         .bind(catalog.0);
+    let mut runs = Vec::new();
     for mut row in transaction.query(statement).await? {
-        cancel_rest(transaction, catalog, row.uuid()?, (txn, now)).await?;
+        runs.push(row.uuid()?);
     }
-    Ok(())
+    Ok(runs)
 }
 
 /// Lets no further task of a run begin, or lets them again. `RunEnded` if it is at its end, or being ended.

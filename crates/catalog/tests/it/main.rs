@@ -149,6 +149,7 @@ macro_rules! all_promises {
             tasks::a_trigger_fires_once_however_many_try,
             tasks::an_asset_is_changed_as_it_was_read_and_runs_need_theirs,
             tasks::what_dead_processes_held_is_given_back_three_times,
+            tasks::a_run_that_is_cancelled_ends_with_what_is_given_back,
             tasks::random_endings_make_only_legal_changes,
             tasks::parts_of_an_asset_are_rows_of_the_commit_that_makes_them,
             tasks::a_run_is_held_goes_on_and_has_its_time_and_its_width,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cenote_catalog::{Desired, Error, NewToken, Pipeline, Privilege, Reset, ResetExtent};
-use cenote_vocab::{Epoch, ErrorKind, Fault, Micros, Permission, Permissions};
+use cenote_vocab::{Epoch, ErrorKind, Fault, Micros, Permission, Permissions, Txn};
 
 use crate::fixture::{Fixture, producer};
 
@@ -75,6 +75,22 @@ pub(crate) async fn a_pipeline_leaves_nothing_behind(fixture: Fixture) {
     assert!(catalog.holds(scope).await.expect("read").is_empty());
     let gone = catalog.note_pipeline(scope, &made).await.expect_err("gone");
     assert!(matches!(gone, Error::PipelineNotFound { .. }), "{gone}");
+    let events = catalog.events(scope, Txn(0), 1_000).await.expect("kept").events;
+    let told: Vec<String> = events
+        .iter()
+        .filter(|event| event.object_type == "pipeline")
+        .map(|event| format!("{} {}", event.kind, event.name.as_deref().unwrap_or("?")))
+        .collect();
+    let expected = [
+        "pipeline.created p",
+        "pipeline.paused p",
+        "pipeline.failed p",
+        "pipeline.created q",
+        "pipeline.altered r",
+        "pipeline.dropped q",
+        "pipeline.dropped p",
+    ];
+    assert_eq!(told, expected);
 }
 
 pub(crate) async fn a_pipeline_runs_by_its_owner_while_there_is_one(fixture: Fixture) {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use arrow::array::AsArray as _;
+use arrow::array::{Array as _, AsArray as _};
 use cenote_catalog::{
     Asset, AssetSpec, Cancel, Category, Check, CheckResult, ClaimedTask, Code, ColumnEdge, ColumnKind,
     Commit, Direction, Error, Facts, FlowChange, Input, Kept, LetGo, Made, NewAssetRun, NewTask,
     ObjectChange, Op, Partitioning, PartsOf, Period, ReadSet, Recipe, RerunKind, RunFilter, RunOf, Severity,
     StagedRows, TableChange, TaskEnd, TaskOutcome, TaskState, Tick, WHOLE, WalkRequest, WalkedEdge,
 };
+use cenote_testkit::number_of;
 use cenote_vocab::{FieldId, Ids, TableId, Txn};
 use uuid::Uuid;
 
@@ -431,6 +432,56 @@ pub(crate) async fn what_dead_processes_held_is_given_back_three_times(fixture: 
     let ended = catalog.asset_run(&fixture.scope, made.id).await.expect("there");
     assert_eq!((ended.state.as_str(), ended.tasks[0].state.as_str()), ("FAILED", "FAILED"));
     assert_eq!(ended.tasks[0].error.as_deref(), Some("its process ended before it"));
+    assert_eq!(told(&fixture, made.id).await, ["run.created", "task.finished", "run.finished"]);
+}
+
+/// Kinds of the events of a run.
+async fn told(fixture: &Fixture, run: Uuid) -> Vec<String> {
+    let page = fixture.catalog.events(&fixture.scope, Txn(0), 10_000).await.expect("kept");
+    let of_run = |event: &cenote_catalog::Event| event.run == Some(run) || event.object_id == run.to_string();
+    page.events.into_iter().filter(of_run).map(|event| event.kind).collect()
+}
+
+pub(crate) async fn a_run_that_is_cancelled_ends_with_what_is_given_back(fixture: Fixture) {
+    let a = asset(&fixture, "a", &[], AssetSpec::default()).await;
+    let made = run(&fixture, &[&a], &[]);
+    create(&fixture, &made).await;
+    let task = claim(&fixture).await.expect("ready");
+    let cancel = FlowChange::CancelRun { run: made.id, reason: "enough".into(), why: Cancel::Asked };
+    change(&fixture, cancel).await.expect("open");
+    let before = fixture.head().await;
+    fixture.catalog.let_go(&fixture.scope, task.attempt_id, &LetGo::Stopped).await.expect("its own");
+    let found = fixture.catalog.asset_run(&fixture.scope, made.id).await.expect("there");
+    assert_eq!((found.state.as_str(), found.tasks[0].state.as_str()), ("CANCELLED", "CANCELLED"));
+    assert_eq!(fixture.head().await, Txn(before.0 + 1), "the end of a run has a number");
+    let (one, two) = (fixture.catalog.asset_run(&fixture.scope, made.id).await, fixture.head().await);
+    let late = fixture.catalog.let_go(&fixture.scope, task.attempt_id, &LetGo::Stopped).await;
+    assert!(matches!(late, Err(Error::TaskGone(_))), "{late:?}");
+    assert_eq!(fixture.catalog.asset_run(&fixture.scope, made.id).await.expect("there"), one.expect("there"));
+    assert_eq!(fixture.head().await, two, "nothing was told again");
+    assert_eq!(told(&fixture, made.id).await, ["run.created", "run.cancelled", "run.finished"]);
+}
+
+/// Run, upstream and downstream.
+type Edge = (Uuid, String, String);
+
+/// Reads how edges were resolved: what was resolved before stays so. Answers all edges.
+async fn resolve(fixture: &Fixture, resolved: &mut BTreeMap<Edge, String>) -> Vec<Edge> {
+    let columns = ["run_id", "upstream", "downstream", "resolution"];
+    let rows = fixture.catalog.system_rows(&fixture.scope, "flow.task_deps").await.expect("rows");
+    let [runs, from, to, resolutions] =
+        columns.map(|name| rows.column_by_name(name).expect("the column").as_string::<i32>());
+    let mut edges = Vec::with_capacity(rows.num_rows());
+    for row in 0..rows.num_rows() {
+        let run = runs.value(row).parse().expect("an id");
+        let edge: Edge = (run, from.value(row).to_owned(), to.value(row).to_owned());
+        let now = resolutions.is_valid(row).then(|| resolutions.value(row).to_owned());
+        let before = resolved.get(&edge).cloned();
+        assert!(before.is_none() || before == now, "{edge:?} was {before:?} and is {now:?}");
+        resolved.extend(now.map(|now| (edge.clone(), now)));
+        edges.push(edge);
+    }
+    edges
 }
 
 /// Steps of the state machine by chance, also late and repeated ones: whatever is asked, only legal changes happen, each edge
@@ -444,8 +495,13 @@ pub(crate) async fn random_endings_make_only_legal_changes(fixture: Fixture) {
     let (mut runs, mut ended): (Vec<Uuid>, Vec<Uuid>) = (Vec::new(), Vec::new());
     let mut attempts: Vec<ClaimedTask> = Vec::new();
     let mut met: BTreeSet<TaskState> = BTreeSet::new();
+    let mut resolved: BTreeMap<Edge, String> = BTreeMap::new();
     let one_of = |count: usize| usize::try_from(ids.below(count as u64)).expect("few");
-    for step in 0..400 {
+    let lives = usize::try_from(number_of("CENOTE_TASK_LIVES", 1)).expect("few");
+    for step in 0.. {
+        if step >= 400 && seen.len() >= lives {
+            break;
+        }
         match ids.below(8) {
             0 | 1 if runs.len() < 4 => {
                 let made = run(&fixture, &[&a, &b, &c], &[(0, 1), (0, 2), (1, 2)]);
@@ -504,11 +560,26 @@ pub(crate) async fn random_endings_make_only_legal_changes(fixture: Fixture) {
             if done { ended.push(run) } else { open.push(run) }
         }
         runs = open;
+        // All of them at each step while they are few.
+        if step % (1 + seen.len() / 100) == 0 {
+            resolve(&fixture, &mut resolved).await;
+        }
     }
     for run in &ended {
         for (key, state) in states(&fixture, *run).await {
             assert_eq!(seen[&(*run, key)], state, "an end stays");
         }
+    }
+    let edges = resolve(&fixture, &mut resolved).await;
+    for (run, upstream, downstream) in edges.into_iter().filter(|(run, ..)| ended.contains(run)) {
+        let resolution = resolved.get(&(run, upstream.clone(), downstream)).map(String::as_str);
+        let (state, expected) = match seen[&(run, upstream)] {
+            TaskState::Succeeded => (TaskState::Succeeded, "SUCCESS"),
+            // What was cancelled before it began resolves nothing: what waits for it is cancelled as well.
+            TaskState::Cancelled if resolution.is_none() => continue,
+            state => (state, state.name()),
+        };
+        assert_eq!(resolution, Some(expected), "of a task that is {state:?}");
     }
     assert_eq!(met.len(), TaskState::ALL.len(), "chance met {met:?} in {} runs", ended.len());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cenote_catalog::{
     AssetRun, Because, Explained, FailedAttempt, Mode, PartitionStatus, Partitioning, ReadInput, RerunKind,
-    RunExplanation, SliceValue, TaskRecord,
+    RunExplanation, SliceValue, TaskRecord, Waiting,
 };
 use cenote_query::{AssetView, Replayed, plan_id};
 use cenote_vocab::{Micros, Txn};
@@ -71,12 +71,12 @@ pub(super) fn run(run: &AssetRun) -> Value {
 pub(super) fn task(task: &TaskRecord) -> Value {
     let retries = (task.attempt - 1).max(0);
     let asset = task.key.rsplit_once('/').map_or(task.key.as_str(), |(asset, _)| asset);
-    let waiting = match task.state.as_str() {
-        "WAITING" => Some(json!({"reason": "retry_at", "until": task.not_before.map(Micros::rfc3339)})),
-        "BLOCKED" => Some(json!({"reason": "upstream"})),
-        "READY" => Some(json!({"reason": "slots"})),
-        _ => None,
-    };
+    let waiting = task.waiting.map(|waiting| match waiting {
+        Waiting::RetryAt => {
+            json!({"reason": waiting.name(), "until": task.not_before.map(Micros::rfc3339)})
+        }
+        _ => json!({"reason": waiting.name()}),
+    });
     json!({
         "taskKey": task.key,
         "assetKey": asset.replacen('/', ".", 1),
