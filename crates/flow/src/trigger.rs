@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cenote_catalog::{Asset, FlowChange, SliceRange, Tick, Trigger, TriggerKind};
 use cenote_vocab::{Micros, Scope, TableId, Txn};
+use uuid::Uuid;
 
 use crate::Error;
 use crate::assets::Graph;
@@ -13,20 +14,27 @@ use crate::flow::Inner;
 use crate::freshness::{Freshness, State};
 use crate::schedule::{CATCH_UP, CATCH_UP_MAX, Cadence};
 
-/// Times that are looked at of one schedule in one pass.
-const DUE_MAX: usize = 500;
+/// Times of one schedule that were missed and are not made up for are noted one by one, up to so many …
+const SKIPPED_MAX: usize = 500;
+/// … and counted, of those from before the last day, up to so many.
+const COUNTED_MAX: usize = 100_000;
+/// Why they are not made up for.
+const TOO_LATE: &str = "catchup_limit";
 /// A change of what is read begins at most one run of an asset in this time.
 const EAGER_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Fires what is due; answers when something is due next.
     pub(crate) async fn fire(self: &Arc<Self>, scope: &Scope, now: Micros) -> Result<Option<Micros>, Error> {
-        let triggers = self.lake.catalog.triggers(scope).await?;
-        let mut active = triggers.into_iter().filter(|trigger| trigger.state == "ACTIVE").peekable();
-        if active.peek().is_none() {
+        let mut active = self.lake.catalog.triggers(scope).await?;
+        active.retain(|trigger| trigger.state == "ACTIVE");
+        if active.is_empty() {
             return Ok(None);
         }
         let graph = Graph::load(self, scope).await?;
+        // What is read first: who reads two assets that the same change begins finds both of them in the making.
+        let heights = heights(&graph);
+        active.sort_by_key(|trigger| heights.get(&trigger.asset).copied());
         let mut next = None;
         for trigger in active {
             let Some(asset) = graph.asset(trigger.asset) else { continue };
@@ -72,25 +80,19 @@ impl Inner {
         if due > now {
             return Ok(Some(due));
         }
+        let missed = Missed::until(now, &cadence, due);
+        self.skip(scope, (trigger, &cadence), &missed).await?;
+        let first = trigger.version + i64::try_from(missed.skipped.len()).unwrap_or(0);
         // Each firing makes the trigger a version newer.
-        for (version, (at, verdict)) in (trigger.version..).zip(missed(&cadence, due, now)) {
-            let next = cadence.after(at);
-            let fired = Tick {
-                version,
-                scheduled: Some(at),
-                next,
-                ..tick(trigger, "TRIGGERED", at.0.div_euclid(1_000_000).to_string())
-            };
+        for (version, at) in (first..).zip(missed.due) {
+            let fired = Tick { version, ..due_tick(trigger, "TRIGGERED", (&cadence, at)) };
             let slices = newest(graph, asset, at);
-            let skipped = match (verdict, &slices) {
-                (Due::TooLate, _) => Some("catchup_limit"),
-                (Due::Run, None) => Some("no_partition"),
-                (Due::Run, Some(slices))
-                    if schedule.if_stale && self.is_fresh(scope, graph, asset, slices).await? =>
-                {
+            let skipped = match &slices {
+                None => Some("no_partition"),
+                Some(slices) if schedule.if_stale && self.is_fresh(scope, graph, asset, slices).await? => {
                     Some("fresh")
                 }
-                (Due::Run, Some(_)) => None,
+                Some(_) => None,
             };
             let change = match skipped {
                 Some(reason) => {
@@ -106,6 +108,28 @@ impl Inner {
             self.commit_flow(scope, "tick", None, change).await?;
         }
         Ok(cadence.after(now))
+    }
+
+    /// Notes the times that are not made up for, all in one commit.
+    async fn skip(
+        &self,
+        scope: &Scope,
+        (trigger, cadence): (&Trigger, &Cadence),
+        missed: &Missed,
+    ) -> Result<(), Error> {
+        if missed.skipped.is_empty() {
+            return Ok(());
+        }
+        let ticks = (trigger.version..).zip(&missed.skipped).enumerate().map(|(place, (version, at))| {
+            let reason = match (place, missed.unlisted) {
+                (0, unlisted) if unlisted > 0 => format!("{TOO_LATE}, as {unlisted} before it"),
+                _ => TOO_LATE.to_owned(),
+            };
+            let skipped = due_tick(trigger, "SKIPPED", (cadence, *at));
+            FlowChange::Tick(Tick { version, reason: Some(reason), ..skipped })
+        });
+        self.commit_together(scope, ("tick", None), None, ticks.collect()).await?;
+        Ok(())
     }
 
     async fn fire_eager(
@@ -160,6 +184,27 @@ impl Inner {
             }
         })
     }
+}
+
+/// Of each asset, how many stand behind each other before it.
+fn heights(graph: &Graph) -> BTreeMap<Uuid, usize> {
+    let of_table: BTreeMap<TableId, &Asset> = graph.assets.iter().map(|asset| (asset.table, asset)).collect();
+    let mut heights = BTreeMap::new();
+    for asset in &graph.assets {
+        height(asset, &of_table, &mut heights);
+    }
+    heights
+}
+
+fn height(asset: &Asset, of_table: &BTreeMap<TableId, &Asset>, heights: &mut BTreeMap<Uuid, usize>) -> usize {
+    if let Some(known) = heights.get(&asset.id) {
+        return *known;
+    }
+    heights.insert(asset.id, 0); // it may read what it made before
+    let upstream = asset.upstream.iter().filter_map(|table| of_table.get(table).copied());
+    let height = upstream.map(|upstream| height(upstream, of_table, heights) + 1).max().unwrap_or(0);
+    heights.insert(asset.id, height);
+    height
 }
 
 /// What a schedule makes of an asset that is cut: the newest slice that had ended by an instant, or all values of a list.
@@ -244,26 +289,38 @@ fn tick(trigger: &Trigger, status: &'static str, key: String) -> Tick {
     }
 }
 
-/// What becomes of a time that was due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Run,
-    TooLate,
+/// The firing of a schedule for one of its times.
+fn due_tick(trigger: &Trigger, status: &'static str, (cadence, at): (&Cadence, Micros)) -> Tick {
+    let key = at.0.div_euclid(1_000_000).to_string();
+    Tick { scheduled: Some(at), next: cadence.after(at), ..tick(trigger, status, key) }
 }
 
-/// The times of a schedule from one that is due until now. Of those that were missed the newest ten of the last day run.
-fn missed(cadence: &Cadence, due: Micros, now: Micros) -> Vec<(Micros, Due)> {
-    let day_ago = now.minus(CATCH_UP);
-    let mut times = Vec::new();
-    if due < day_ago {
-        times.push((due, Due::TooLate)); // stands for all from before the last day
+/// The times of a schedule from one that is due until now.
+#[derive(Debug, PartialEq, Eq)]
+struct Missed {
+    /// Older ones that are not noted one by one.
+    unlisted: usize,
+    /// Those that are too late, in order.
+    skipped: Vec<Micros>,
+    /// Those that run, in order: the newest ten of the last day.
+    due: Vec<Micros>,
+}
+
+impl Missed {
+    fn until(now: Micros, cadence: &Cadence, due: Micros) -> Self {
+        let day_ago = now.minus(CATCH_UP);
+        // Of times that lie together so closely for so long nobody looks at each.
+        let mut skipped = match due < day_ago {
+            true => cadence.between(due, Micros(day_ago.0 - 1), COUNTED_MAX),
+            false => Vec::new(),
+        };
+        let mut recent = cadence.between(due.max(day_ago), now, usize::MAX);
+        let due = recent.split_off(recent.len().saturating_sub(CATCH_UP_MAX));
+        skipped.append(&mut recent);
+        let unlisted = skipped.len().saturating_sub(SKIPPED_MAX);
+        skipped.drain(..unlisted);
+        Self { unlisted, skipped, due }
     }
-    let recent = cadence.between(due.max(day_ago), now, usize::MAX);
-    let late = recent.len().saturating_sub(CATCH_UP_MAX);
-    let noted = late.saturating_sub(DUE_MAX);
-    times.extend(recent[noted..late].iter().map(|at| (*at, Due::TooLate)));
-    times.extend(recent[late..].iter().map(|at| (*at, Due::Run)));
-    times
 }
 
 #[cfg(test)]
@@ -285,16 +342,26 @@ mod tests {
     #[test]
     fn what_was_missed_is_made_up_for_of_the_last_day_and_ten_times_at_most() {
         let now = at("2026-05-10T06:30:00Z");
-        let daily = missed(&cadence("0 6 * * *"), at("2026-05-08T06:00:00Z"), now);
+        let daily = Missed::until(now, &cadence("0 6 * * *"), at("2026-05-08T06:00:00Z"));
+        let skipped = vec![at("2026-05-08T06:00:00Z"), at("2026-05-09T06:00:00Z")];
+        assert_eq!(daily, Missed { unlisted: 0, skipped, due: vec![at("2026-05-10T06:00:00Z")] });
+        let hourly = Missed::until(now, &cadence("0 * * * *"), at("2026-05-09T00:00:00Z"));
+        assert_eq!((hourly.due.len(), hourly.due[0]), (10, at("2026-05-09T21:00:00Z")));
+        assert_eq!((hourly.skipped.len(), hourly.skipped[0]), (21, at("2026-05-09T00:00:00Z")));
+        let one = Missed::until(now, &cadence("0 * * * *"), at("2026-05-10T06:00:00Z"));
+        assert_eq!(one, Missed { unlisted: 0, skipped: Vec::new(), due: vec![at("2026-05-10T06:00:00Z")] });
+    }
+
+    #[test]
+    fn of_very_many_that_were_missed_the_newest_are_noted_and_the_others_counted() {
+        let now = at("2026-05-10T06:00:00Z");
+        let minutes = Missed::until(now, &cadence("* * * * *"), at("2026-05-08T06:00:00Z"));
+        let all = 2 * 24 * 60 + 1;
         assert_eq!(
-            daily,
-            [(at("2026-05-08T06:00:00Z"), Due::TooLate), (at("2026-05-10T06:00:00Z"), Due::Run)]
+            (minutes.unlisted, minutes.skipped.len(), minutes.due.len()),
+            (all - SKIPPED_MAX - 10, SKIPPED_MAX, 10)
         );
-        let hourly = missed(&cadence("0 * * * *"), at("2026-05-09T00:00:00Z"), now);
-        let runs: Vec<_> = hourly.iter().filter(|(_, due)| *due == Due::Run).collect();
-        assert_eq!((runs.len(), runs[0].0), (10, at("2026-05-09T21:00:00Z")));
-        assert_eq!(hourly.iter().filter(|(_, due)| *due == Due::TooLate).count(), 15);
-        let one = missed(&cadence("0 * * * *"), at("2026-05-10T06:00:00Z"), now);
-        assert_eq!(one, [(at("2026-05-10T06:00:00Z"), Due::Run)]);
+        let (last, first) = (minutes.skipped[SKIPPED_MAX - 1], minutes.due[0]);
+        assert_eq!((last, first), (at("2026-05-10T05:50:00Z"), at("2026-05-10T05:51:00Z")));
     }
 }

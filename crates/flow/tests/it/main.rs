@@ -5,6 +5,7 @@
     reason = "a test fails by a panic, in its own lines or in those that it shares"
 )]
 
+mod assets;
 mod compact;
 #[cfg(feature = "failpoints")]
 mod failure;
