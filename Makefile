@@ -37,7 +37,7 @@ accept:
 crash:
 	CENOTE_CRASH_ROUNDS=$(ROUNDS) cargo xtask test -E 'test(kills_at_random_moments)' --no-capture
 
-# Appends, deletes, updates, merges and changes of columns at once for a minute, killed every five seconds.
+# Appends, changes of rows of every kind, merges of files and changes of columns at once for a minute, killed every five seconds.
 storm:
 	CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4 cargo xtask test -E 'test(everything_at_once)' --no-capture
 
@@ -49,9 +49,9 @@ bench:
 	bench/.venv/bin/python bench/run.py $(SUITE) --size $(SIZE)
 
 # Tests at the size that their page asks for: races of 10,000, epochs of 1,000, partition values and steps of 1,000,000; Nexmark over 10,000,000
-# events, windows of an hour each second over 1,000 keys, a backfill of 100,000,000 rows, a sink that is down for a minute. About an hour.
+# events, windows of an hour each second over 1,000 keys, a backfill of 100,000,000 rows, a sink that is down for a minute. Hours, most of them races.
 scale:
-	CENOTE_RACES=3334 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 \
+	CENOTE_RACES=10000 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 \
 	CENOTE_NEXMARK_EVENTS=10000000 CENOTE_HOP_KEYS=1000 CENOTE_BACKFILL_ROWS=100000000 CENOTE_DOWN_SECONDS=60 \
 	CENOTE_TASK_LIVES=10000 CENOTE_SCHEDULES=1000 CENOTE_BURST_COMMITS=1000 CENOTE_TEST_PROFILE=quick \
 		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when) + test(as_many_events_as_are_asked_for) + test(windows_of_an_hour_that_begin_each_second) + test(a_backfill_in_pieces) + test(a_webhook_that_is_down) + test(random_endings_make) + test(of_two_loops_at_once) + test(a_burst_of_changes)'

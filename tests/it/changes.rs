@@ -4,23 +4,39 @@ use cenote_testkit::client::{Client, postgres};
 use cenote_testkit::node::{CatalogKind, StorageKind, TestNode};
 use cenote_testkit::{needs, number_of};
 use futures::future::join_all;
+use tokio::sync::Barrier;
 use tokio_postgres::SimpleQueryMessage;
 
 /// Connections that work at once.
 const WORKERS: usize = 3;
-/// Statements of each of them on a kind of race. `make scale` takes ten thousand.
-const ROUNDS: u64 = 8;
+/// Rounds of a kind of race; in each of them all connections begin at the same time. `make scale` takes ten thousand.
+const ROUNDS: u64 = 5;
 
-/// Runs a statement until no other is first; the number of rows that its tag names.
-async fn until_done(connection: &tokio_postgres::Client, sql: &str) -> u64 {
+/// How a statement ended.
+#[derive(Default)]
+struct Ended {
+    /// Rows that its tag names.
+    rows: u64,
+    /// Rows that say that a merge of files was given up, because others had changed them.
+    discarded: u64,
+}
+
+/// Runs a statement until no other is first.
+async fn until_done(connection: &tokio_postgres::Client, sql: &str) -> Ended {
     loop {
         match connection.simple_query(sql).await {
             Ok(messages) => {
-                let rows = messages.into_iter().filter_map(|message| match message {
-                    SimpleQueryMessage::CommandComplete(rows) => Some(rows),
-                    _ => None,
-                });
-                return rows.sum();
+                let mut ended = Ended::default();
+                for message in messages {
+                    match message {
+                        SimpleQueryMessage::CommandComplete(rows) => ended.rows += rows,
+                        SimpleQueryMessage::Row(row) => {
+                            ended.discarded += u64::from(row.get("action") == Some("discarded"));
+                        }
+                        _ => {}
+                    }
+                }
+                return ended;
             }
             Err(error) => {
                 let code = error.as_db_error().map(|error| error.code().code().to_owned());
@@ -37,21 +53,39 @@ async fn connections(node: &TestNode, client: &Client) -> Vec<tokio_postgres::Cl
     join_all(connected).await
 }
 
-/// Every connection runs its statements, all at once; the rows that each named.
+/// Commits of the node so far that had to be planned again.
+async fn conflicts(client: &Client) -> u64 {
+    let metrics = client.send("GET", "/metrics", &[], "").await.expect("an answer").text;
+    let count = metrics.lines().find_map(|line| line.strip_prefix("cenote_commit_conflicts_total "));
+    count.and_then(|count| count.parse().ok()).expect("the metric")
+}
+
+/// Every connection runs its statement of a round, all at once, and then that of the next; the rows that each named. Fails unless they
+/// got in each other's way.
 async fn race(
+    what: &str,
+    client: &Client,
     connections: &[tokio_postgres::Client],
     rounds: u64,
     sql: impl Fn(usize, u64) -> String,
 ) -> Vec<u64> {
-    let sql = &sql;
+    let (sql, before, barrier) = (&sql, conflicts(client).await, &Barrier::new(connections.len()));
     let work = connections.iter().enumerate().map(|(worker, connection)| async move {
-        let mut rows = 0;
+        let mut all = Ended::default();
         for round in 0..rounds {
-            rows += until_done(connection, &sql(worker, round)).await;
+            barrier.wait().await;
+            let ended = until_done(connection, &sql(worker, round)).await;
+            all.rows += ended.rows;
+            all.discarded += ended.discarded;
         }
-        rows
+        all
     });
-    join_all(work).await
+    let ended = join_all(work).await;
+    let discarded: u64 = ended.iter().map(|ended| ended.discarded).sum();
+    let met = conflicts(client).await - before + discarded;
+    eprintln!("{what}: {rounds} rounds, {met} times others were first");
+    assert!(met >= (rounds / 10).max(1), "{what}: {met} times of {rounds} others were first");
+    ended.iter().map(|ended| ended.rows).collect()
 }
 
 async fn serial_order(catalog: CatalogKind) {
@@ -63,11 +97,14 @@ async fn serial_order(catalog: CatalogKind) {
     let connections = connections(&node, &client).await;
     let rounds = number_of("CENOTE_RACES", ROUNDS);
     let all = WORKERS as u64 * rounds;
+    let race = async |what: &str, sql: &dyn Fn(usize, u64) -> String| {
+        race(what, &client, &connections, rounds, sql).await
+    };
 
     // UPDATE ∥ UPDATE: none is lost
     client.sql("CREATE TABLE counter (id BIGINT, n BIGINT)").await;
     client.sql("INSERT INTO counter VALUES (1, 0), (2, 0), (3, 0)").await;
-    let rows = race(&connections, rounds, |_, _| "UPDATE counter SET n = n + 1 WHERE id = 2".into()).await;
+    let rows = race("UPDATE beside UPDATE", &|_, _| "UPDATE counter SET n = n + 1 WHERE id = 2".into()).await;
     assert_eq!(rows.iter().sum::<u64>(), all);
     assert_eq!(client.number("SELECT n FROM counter WHERE id = 2").await, all as i64);
     assert_eq!(client.number("SELECT count(*) FROM counter").await, 3);
@@ -75,7 +112,7 @@ async fn serial_order(catalog: CatalogKind) {
     // DELETE ∥ UPDATE: whichever is first, the row is gone, and one DELETE took it
     client.sql("CREATE TABLE gone (id BIGINT, n BIGINT)").await;
     client.sql(&format!("INSERT INTO gone SELECT value, 0 FROM generate_series(1, {rounds})")).await;
-    let rows = race(&connections, rounds, |worker, round| match worker {
+    let rows = race("DELETE beside UPDATE", &|worker, round| match worker {
         0 => format!("DELETE FROM gone WHERE id = {round} + 1"),
         _ => format!("UPDATE gone SET n = n + 1 WHERE id = {round} + 1"),
     })
@@ -85,7 +122,7 @@ async fn serial_order(catalog: CatalogKind) {
 
     // upsert ∥ upsert of one new key: one row, which saw them all
     client.sql("CREATE TABLE keyed (k BIGINT, n BIGINT)").await;
-    let rows = race(&connections, rounds, |_, round| {
+    let rows = race("MERGE of a new key", &|_, round| {
         format!(
             "MERGE INTO keyed t USING (SELECT {round} AS k) s ON t.k = s.k \
              WHEN MATCHED THEN UPDATE SET n = t.n + 1 WHEN NOT MATCHED THEN INSERT VALUES (s.k, 1)"
@@ -99,7 +136,7 @@ async fn serial_order(catalog: CatalogKind) {
 
     // INSERT … ON CONFLICT ∥ the same: likewise
     client.sql("CREATE TABLE declared (k BIGINT PRIMARY KEY, n BIGINT)").await;
-    let rows = race(&connections, rounds, |_, round| {
+    let rows = race("ON CONFLICT of a new key", &|_, round| {
         format!("INSERT INTO declared VALUES ({round}, 1) ON CONFLICT (k) DO UPDATE SET n = declared.n + 1")
     })
     .await;
@@ -120,7 +157,7 @@ async fn serial_order(catalog: CatalogKind) {
             let ids = format!("SELECT value * 2 + {half} FROM generate_series(0, {rounds} * 2)");
             client.sql(&format!("INSERT INTO {table} {ids}")).await;
         }
-        let rows = race(&connections, rounds, |worker, round| match worker {
+        let rows = race("DELETE beside OPTIMIZE", &|worker, round| match worker {
             0 => format!("OPTIMIZE TABLE {table} FULL"),
             _ => format!("DELETE FROM {table} WHERE id = {round} * 2 + {worker} - 1"),
         })
@@ -145,7 +182,7 @@ async fn serial_order(catalog: CatalogKind) {
     client.sql("INSERT INTO a VALUES (100)").await;
     client.sql("INSERT INTO b VALUES (100)").await;
     let moved = "BEGIN; UPDATE a SET n = n - 1; UPDATE b SET n = n + 1; COMMIT";
-    race(&connections, rounds, |_, _| moved.into()).await;
+    race("transactions over two tables", &|_, _| moved.into()).await;
     assert_eq!(client.number("SELECT n FROM a").await, 100 - all as i64);
     assert_eq!(client.number("SELECT n FROM b").await, 100 + all as i64);
 }

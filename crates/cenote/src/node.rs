@@ -256,6 +256,7 @@ impl Node {
         streams.start().await?;
         {
             let mut registry = registry.lock();
+            catalog.register(&mut registry);
             ingest.register(&mut registry);
             engine.register(&mut registry);
             flow.register(&mut registry);
