@@ -126,11 +126,12 @@ pub(crate) async fn alter(
 ) -> Result<bool, Failure> {
     let statement = transaction
         .statement(
-            "UPDATE cn_pipeline SET schema_name = ?, name = ?, search_path = ?, script = ?, options = ?, desired = ?, \
-             state = ?, error = ?, version = version + 1 WHERE catalog_id = ? AND pipeline_id = ?",
+            "UPDATE cn_pipeline SET schema_name = ?, name = ?, owner = ?, search_path = ?, script = ?, options = ?, \
+             desired = ?, state = ?, error = ?, version = version + 1 WHERE catalog_id = ? AND pipeline_id = ?",
         )
         .bind(pipeline.schema.as_str())
         .bind(pipeline.name.as_str())
+        .bind(pipeline.owner)
         .bind(pipeline.search_path.join("\n"))
         .bind(pipeline.script.as_str())
         .bind(written_options(pipeline)?)

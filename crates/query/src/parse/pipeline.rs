@@ -58,6 +58,8 @@ pub(crate) enum PipelineChange {
     Reset(Vec<String>),
     /// `RENAME TO q`
     Rename(Ident),
+    /// `OWNER TO u`
+    Owner(Ident),
     /// `AS { INSERT … | $$ script $$ } [WITH (state = 'keep'|'reset')]`
     As { script: String, state: StateChoice },
 }
@@ -191,9 +193,10 @@ fn change(words: &mut Words<'_>) -> Result<PipelineChange, Error> {
         return words.ident().map(PipelineChange::Rename);
     }
     if words.take(&["OWNER"]) {
-        return Err(unsupported("ALTER PIPELINE … OWNER TO"));
+        words.expect(&["TO"])?;
+        return words.ident().map(PipelineChange::Owner);
     }
-    words.expect(&["AS"]).map_err(|_| words.unexpected("SET, RESET, RENAME TO or AS"))?;
+    words.expect(&["AS"]).map_err(|_| words.unexpected("SET, RESET, RENAME TO, OWNER TO or AS"))?;
     let rest: Vec<_> = words
         .rest()
         .iter()
@@ -455,9 +458,9 @@ mod tests {
                 "option \"a\" is given twice",
             ),
             ("CREATE PIPELINE p WITH (a) AS INSERT INTO t SELECT 1", "expected ="),
-            ("ALTER PIPELINE p", "expected SET, RESET, RENAME TO or AS, found end of statement"),
+            ("ALTER PIPELINE p", "expected SET, RESET, RENAME TO, OWNER TO or AS, found end of statement"),
             ("ALTER PIPELINE p SET a = 1", "expected (, found a"),
-            ("ALTER PIPELINE p OWNER TO q", "ALTER PIPELINE … OWNER TO is not supported yet"),
+            ("ALTER PIPELINE p OWNER q", "expected TO"),
             ("ALTER PIPELINE p AS SELECT 1", "expected INSERT or a script in $$"),
             ("ALTER PIPELINE p AS $$x$$ WITH (state = 'drop')", "state is 'keep' or 'reset', got 'drop'"),
             ("RESTART PIPELINE p WITH (sinks = 'drop')", "sinks is 'keep' or 'truncate', got 'drop'"),

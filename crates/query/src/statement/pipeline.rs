@@ -199,6 +199,10 @@ pub(crate) async fn altered(
             let schema = Ident::with_quote('"', to.schema.as_str());
             (to.schema, to.name) = resolver.creatable(&[schema, name.clone()], Privilege::Create)?;
         }
+        PipelineChange::Owner(name) => {
+            may_write(session, &to)?;
+            to.owner = token_of(session, &folded(name)).await?;
+        }
         PipelineChange::As { script, state } => {
             may_write(session, &to)?;
             (to.script, to.search_path) = (script.clone(), session.search_path());
@@ -206,6 +210,21 @@ pub(crate) async fn altered(
         }
     }
     Ok((to, choice))
+}
+
+/// The token of a name, by whose rights something may run from now on: the asker's own, or any for who may do everything.
+async fn token_of(session: &Inner, name: &str) -> Result<i64, Error> {
+    let identity = session.identity();
+    if identity.token.name == name {
+        return Ok(identity.token.id);
+    }
+    session.require(Privilege::Manage, Object::Tenant)?;
+    let tokens = session.engine().lake().catalog.tokens(&identity.scope).await?;
+    let found = tokens.iter().find(|token| token.name == name);
+    found.map(|token| token.id).ok_or_else(|| {
+        let text = format!("token \"{name}\" does not exist");
+        Error::new(ErrorKind::NotFound, text).with_sqlstate("42704")
+    })
 }
 
 /// The pipeline that has the name of one that is to be made.

@@ -78,6 +78,8 @@ impl Streams {
         state: StateChoice,
     ) -> Result<Compared, Error> {
         let after = self.looked_at(scope, to).await?;
+        // The script as it is may have lost its owner, who is another then.
+        let was = &Pipeline { owner: to.owner, ..was.clone() };
         let before = match self.looked_at(scope, was).await {
             Ok(before) => Ok(before),
             // A script that cannot be planned any more has an owner who wants another.
