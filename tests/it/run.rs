@@ -1,10 +1,10 @@
 //! `cenote run`: a script in the foreground, by the real binary.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cenote_testkit::process::binary;
+use cenote_testkit::process::{binary, interrupt};
 
 /// Exit code, standard output, standard error.
 fn run(script: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -95,6 +95,47 @@ fn a_state_directory_knows_its_script() {
     assert!(code == Some(2) && error.contains("n + 1 AS n"), "{error}");
     let (code, out, error) = run(&other, &["--state-dir", &state, "--fresh"]);
     assert_eq!((code, out.as_str()), (Some(0), "{\"n\":2}\n"), "{error}");
+}
+
+/// Runs a script until it has printed so many lines, then stops it as Ctrl-C does; answers its exit code, the lines and standard error.
+fn interrupted(script: &str, state: &str, lines: usize) -> (Option<i32>, Vec<String>, String) {
+    let mut child = Command::new(binary())
+        .args(["--set", "limits.disk_free_min=1MiB", "run", "-", "--state-dir", state])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("writes");
+    let mut printed = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut shown: Vec<String> = printed.by_ref().take(lines).collect::<Result<_, _>>().expect("lines");
+    interrupt(&child);
+    shown.extend(printed.collect::<Result<Vec<_>, _>>().expect("whole lines"));
+    let output = child.wait_with_output().expect("ends");
+    (output.status.code(), shown, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_script_that_is_interrupted_ends_in_order_and_goes_on_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("out.json");
+    let state = directory.path().join("state").display().to_string();
+    let script = "CREATE TABLE i WITH (connector = 'impulse', event_rate = 500);\n".to_owned()
+        + &table("numbers", "n BIGINT", "sink", &output)
+        + "INSERT INTO numbers SELECT counter FROM i;\nSELECT counter AS n FROM i;";
+    let mut numbers = 0;
+    for _ in 0..2 {
+        let (code, shown, error) = interrupted(&script, &state, 200);
+        assert_eq!((code, error.as_str()), (Some(0), ""));
+        let line = |n: usize| format!("{{\"n\":{n}}}");
+        let written = std::fs::read_to_string(&output).expect("the file");
+        let until = numbers + shown.len();
+        // What was printed is committed, and was not printed before.
+        assert_eq!(shown, (numbers..until).map(line).collect::<Vec<_>>());
+        assert_eq!(written.lines().collect::<Vec<_>>(), (0..until).map(line).collect::<Vec<_>>());
+        numbers = until;
+    }
+    assert!(numbers >= 400, "{numbers}");
 }
 
 #[test]

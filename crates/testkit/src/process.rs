@@ -108,8 +108,7 @@ impl Process {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("signalled");
+        send(&self.child, signal);
     }
 
     /// Its exit status, once it has ended by itself.
@@ -148,6 +147,15 @@ impl Drop for Process {
             debug_assert!(ended.is_ok(), "the process of this test ends");
         }
     }
+}
+
+/// SIGINT, as Ctrl-C sends it.
+pub fn interrupt(child: &Child) {
+    send(child, rustix::process::Signal::INT);
+}
+
+fn send(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("signalled");
 }
 
 /// Asks `/ready` with as little as possible: this is called until the node answers.
