@@ -116,7 +116,14 @@ async fn a_pipeline_is_validated_made_stopped_rescaled_and_deleted_by_path() {
     let after = good(&client, "GET", &format!("/pipelines?starting_after={id}"), Value::Null).await;
     assert_eq!(after, json!({"data": [], "hasMore": false}));
 
-    for name in ["cenote_pipeline_epoch{", "cenote_pipeline_rows_total{", "cenote_pipelines{"] {
+    for name in [
+        "cenote_pipeline_epoch{",
+        "cenote_pipeline_rows_total{",
+        "cenote_pipeline_checkpoint_duration_seconds_count{",
+        "cenote_pipeline_event_to_commit_seconds_count{",
+        "cenote_pipeline_spilled_bytes{",
+        "cenote_pipelines{",
+    ] {
         // What began anew is counted from its first epoch on.
         settles(name, PATIENCE, async || {
             client.send("GET", "/metrics", &[], "").await.expect("an answer").text.contains(name)

@@ -322,6 +322,11 @@ impl SinkOptions {
         }
     }
 
+    /// True if single rows may be refused there for what they are.
+    pub fn may_refuse(&self) -> bool {
+        matches!(self, Self::Webhook(_))
+    }
+
     /// What it promises.
     pub fn class(&self) -> SinkClass {
         match self {

@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use cenote_vocab::Micros;
 
-use crate::Error;
+use crate::{BadRow, Error};
 
 /// What a sink promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,11 @@ pub trait Sink: Send + Sync {
 
     /// Makes the rows durable, or sends them; answers the state with them. Nothing is in memory afterwards.
     async fn stage(&mut self, state: &str, rows: EpochRows<'_>) -> Result<String, Error>;
+
+    /// Takes the rows of the last `stage` that are refused for good wherever they go: those were not made durable.
+    fn take_refused(&mut self) -> Vec<BadRow> {
+        Vec::new()
+    }
 
     /// Completes what a commit has promised; may be done again.
     async fn finish(&mut self, state: &str) -> Result<(), Error>;

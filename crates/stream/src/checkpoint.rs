@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
@@ -73,6 +74,8 @@ pub(crate) struct Standing {
     pub(crate) rows_in: u64,
     pub(crate) rows_out: u64,
     pub(crate) rows_late: u64,
+    #[serde(default)]
+    pub(crate) rows_partly_late: u64,
     /// Rows that could not be used.
     #[serde(default)]
     pub(crate) rows_bad: u64,
@@ -118,6 +121,8 @@ pub(crate) struct Held {
     pub(crate) tables: Vec<Multiset>,
     /// Rows that came too late, since it was read back.
     pub(crate) late: u64,
+    /// How long it worked since then.
+    pub(crate) busy: Duration,
 }
 
 impl Held {
@@ -125,6 +130,7 @@ impl Held {
     pub(crate) fn advance(&mut self, advanced: Advanced) {
         self.runs = advanced.runs;
         self.late += advanced.late;
+        self.busy += advanced.busy;
         for (table, delta) in self.tables.iter_mut().zip(&advanced.deltas) {
             table.apply(delta);
         }
@@ -322,6 +328,7 @@ mod tests {
             rows_in: 3,
             rows_out: 2,
             rows_late: 1,
+            rows_partly_late: 2,
             rows_bad: 4,
             sinks: BTreeMap::from([("out".to_owned(), "17".to_owned())]),
             sink_identities: BTreeMap::from([("out".to_owned(), "single_file /out".to_owned())]),

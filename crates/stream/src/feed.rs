@@ -21,6 +21,7 @@ use futures::stream;
 use parking_lot::Mutex;
 
 use crate::multiset::weighted;
+use crate::window::WindowKind;
 
 /// Names a feed in one pipeline.
 pub(crate) type FeedId = usize;
@@ -95,8 +96,8 @@ pub(crate) struct Feed {
     lag: i64,
     /// Which column says when its rows happened, if one does.
     time: Option<usize>,
-    /// How wide the windows are, if all are as wide.
-    window_width: Option<i64>,
+    /// What these windows are, if that is known.
+    windows: Option<WindowKind>,
     /// Which column counts rows, from 1 on.
     number: Option<usize>,
     /// It is a table that is looked at by its key.
@@ -158,9 +159,9 @@ impl Feed {
         Self { is_lookup: true, ..Self::exact(id, columns).with_key(key) }
     }
 
-    /// The same, of the results of windows; this column is the window, all of which are so wide, in µs, if that is known.
-    pub(crate) fn with_window(self, at: usize, width: Option<i64>) -> Self {
-        Self { window: Some(at), window_width: width, ..self }
+    /// The same, of the results of windows; this column is the window, and what windows these are, if that is known.
+    pub(crate) fn with_window(self, at: usize, windows: Option<WindowKind>) -> Self {
+        Self { window: Some(at), windows, ..self }
     }
 
     /// The same; this column counts rows, from 1 on.
@@ -188,7 +189,7 @@ impl Feed {
             window: None,
             lag: 0,
             time: None,
-            window_width: None,
+            windows: None,
             number: None,
             is_lookup: false,
             is_timeless: false,
@@ -251,9 +252,9 @@ impl Feed {
         self.number
     }
 
-    /// How wide the windows are, in µs, if all are as wide.
-    pub(crate) fn window_width(&self) -> Option<i64> {
-        self.window_width
+    /// What the windows are that its rows are results of, if that is known.
+    pub(crate) fn windows(&self) -> Option<WindowKind> {
+        self.windows
     }
 
     /// Which column says when its rows happened, if one does.

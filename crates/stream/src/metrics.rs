@@ -1,6 +1,6 @@
 //! What pipelines count. Names are given without the prefix and without `_total`, which the registry adds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
@@ -21,6 +21,9 @@ use crate::run::{Counts, Took};
 /// Half a millisecond to a minute.
 const SECONDS_FIRST: f64 = 0.0005;
 const SECONDS_BUCKETS: u16 = 18;
+
+/// What becomes of rows that came too late: they are in no window, or in some of theirs.
+const LATE: [&str; 2] = ["dropped", "partial"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -57,6 +60,13 @@ struct PhaseLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    tenant: String,
+    pipeline: String,
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     tenant: String,
     state: String,
@@ -74,12 +84,18 @@ pub(crate) struct Metrics {
     epoch: Family<Labels, Gauge<i64, AtomicI64>>,
     epochs: Histograms<Labels>,
     phases: Histograms<PhaseLabels>,
+    checkpoints: Histograms<Labels>,
+    event_to_commit: Histograms<Labels>,
     watermark_lag: Family<Labels, Gauge<f64, AtomicU64>>,
+    source_lag: Family<SourceLabels, Gauge<u64, AtomicU64>>,
     state_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
+    spilled_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
     restarts: Family<Labels, Counter>,
     pipelines: Family<StateLabels, Gauge<i64, AtomicI64>>,
     /// In which state each pipeline is counted.
     states: Arc<Mutex<HashMap<Uuid, StateLabels>>>,
+    /// Of which sources of each pipeline the lag is told.
+    sources: Arc<Mutex<HashMap<Uuid, HashSet<SourceLabels>>>>,
 }
 
 impl Default for Metrics {
@@ -92,11 +108,16 @@ impl Default for Metrics {
             epoch: Family::default(),
             epochs: Family::new_with_constructor(seconds),
             phases: Family::new_with_constructor(seconds),
+            checkpoints: Family::new_with_constructor(seconds),
+            event_to_commit: Family::new_with_constructor(seconds),
             watermark_lag: Family::default(),
+            source_lag: Family::default(),
             state_bytes: Family::default(),
+            spilled_bytes: Family::default(),
             restarts: Family::default(),
             pipelines: Family::default(),
             states: Arc::default(),
+            sources: Arc::default(),
         }
     }
 }
@@ -116,6 +137,7 @@ impl Seen {
             rows_in: now.rows_in.saturating_sub(before.rows_in),
             rows_out: now.rows_out.saturating_sub(before.rows_out),
             late: now.late.saturating_sub(before.late),
+            partly_late: now.partly_late.saturating_sub(before.partly_late),
             bad: now.bad.saturating_sub(before.bad),
             skipped: now.skipped.saturating_sub(before.skipped),
         }
@@ -133,11 +155,31 @@ impl Metrics {
         registry.register("epoch_duration_seconds", "Duration of epochs", self.epochs.clone());
         registry.register("epoch_phase_seconds", "Duration of the steps of epochs", self.phases.clone());
         registry.register(
+            "checkpoint_duration_seconds",
+            "Duration of storing what operators hold, which is a part of stage",
+            self.checkpoints.clone(),
+        );
+        registry.register(
+            "event_to_commit_seconds",
+            "From when the newest row of an epoch happened to its commit",
+            self.event_to_commit.clone(),
+        );
+        registry.register(
+            "source_lag_rows",
+            "Rows that sources have and that were not read, where that is known",
+            self.source_lag.clone(),
+        );
+        registry.register(
             "watermark_lag_seconds",
             "How long ago event time is over",
             self.watermark_lag.clone(),
         );
         registry.register("state_bytes", "Memory that operators hold", self.state_bytes.clone());
+        registry.register(
+            "spilled_bytes",
+            "Bytes on disk of what operators hold, as there is no memory for it",
+            self.spilled_bytes.clone(),
+        );
         registry.register("restarts", "Starts after failures", self.restarts.clone());
     }
 
@@ -160,13 +202,25 @@ impl Metrics {
             let labels = DirectionLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), direction };
             self.rows.get_or_create(&labels).inc_by(rows);
         }
-        let late = KindLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), kind: "dropped" };
-        self.late.get_or_create(&late).inc_by(more.late);
+        for (kind, rows) in LATE.into_iter().zip([more.late, more.partly_late]) {
+            let labels = KindLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), kind };
+            self.late.get_or_create(&labels).inc_by(rows);
+        }
         self.bad.get_or_create(&all).inc_by(more.bad);
         let skipped = ReasonLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), reason: "change" };
         self.skipped.get_or_create(&skipped).inc_by(more.skipped);
         self.epoch.get_or_create(&all).set(progress.epoch.0);
         self.state_bytes.get_or_create(&all).set(progress.state_bytes);
+        let on_disk = progress.operators.iter().map(|operator| operator.disk_bytes).sum();
+        self.spilled_bytes.get_or_create(&all).set(on_disk);
+        for source in &progress.sources {
+            if let Some(rows) = source.lag_rows {
+                let (tenant, pipeline) = (tenant.clone(), pipeline.clone());
+                let labels = SourceLabels { tenant, pipeline, source: source.name.clone() };
+                self.source_lag.get_or_create(&labels).set(rows);
+                self.sources.lock().entry(progress.id).or_default().insert(labels);
+            }
+        }
         if let Some(watermark) = progress.watermark {
             self.watermark_lag.get_or_create(&all).set(now.since(watermark).as_secs_f64());
         }
@@ -174,6 +228,10 @@ impl Metrics {
             let phases = took.phases();
             let whole: f64 = phases.iter().map(|(_, took)| took.as_secs_f64()).sum();
             self.epochs.get_or_create(&all).observe(whole);
+            self.checkpoints.get_or_create(&all).observe(took.checkpoint.as_secs_f64());
+            if let Some(after) = took.event_to_commit {
+                self.event_to_commit.get_or_create(&all).observe(after.as_secs_f64());
+            }
             for (phase, took) in phases {
                 let labels = PhaseLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), phase };
                 self.phases.get_or_create(&labels).observe(took.as_secs_f64());
@@ -204,7 +262,9 @@ impl Metrics {
             let labels = DirectionLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), direction };
             self.rows.remove(&labels);
         }
-        self.late.remove(&KindLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), kind: "dropped" });
+        for kind in LATE {
+            self.late.remove(&KindLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), kind });
+        }
         let reason = "change";
         self.skipped.remove(&ReasonLabels { tenant: tenant.clone(), pipeline: pipeline.clone(), reason });
         for (phase, _) in Took::default().phases() {
@@ -213,8 +273,14 @@ impl Metrics {
         self.bad.remove(&all);
         self.epoch.remove(&all);
         self.epochs.remove(&all);
+        self.checkpoints.remove(&all);
+        self.event_to_commit.remove(&all);
         self.watermark_lag.remove(&all);
+        for labels in self.sources.lock().remove(&of.id).into_iter().flatten() {
+            self.source_lag.remove(&labels);
+        }
         self.state_bytes.remove(&all);
+        self.spilled_bytes.remove(&all);
         self.restarts.remove(&all);
         if let Some(before) = self.states.lock().remove(&of.id) {
             self.pipelines.get_or_create(&before).dec();

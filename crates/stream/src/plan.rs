@@ -27,6 +27,7 @@ mod lookup;
 mod operator;
 mod parked;
 mod phases;
+mod same_windows;
 mod stage;
 mod sums;
 mod table;
@@ -395,7 +396,10 @@ impl Planner {
             matches!(source.kind, SourceKind::Connector(_))
                 && source.bad_data.unwrap_or(self.options.bad_data) == BadData::Table
         };
-        if !self.streams.sources().iter().any(keeps) {
+        let keeps_refused = |sink: &SinkPlan| {
+            sink.options.may_refuse() && sink.bad_data.unwrap_or(self.options.bad_data) == BadData::Table
+        };
+        if !self.streams.sources().iter().any(keeps) && !self.streams.sinks().iter().any(keeps_refused) {
             return Ok(());
         }
         let name = match &self.options.bad_data_table {

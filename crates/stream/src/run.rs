@@ -104,6 +104,8 @@ struct Reader {
     source: Box<dyn Source>,
     /// What it had beyond what it gave last.
     available: Option<Available>,
+    /// Since when it had more than it gave.
+    behind_since: Option<Micros>,
 }
 
 struct Writer {
@@ -130,6 +132,8 @@ struct Cut {
     bad: Vec<(String, BadRow)>,
     /// Where the rows stand.
     taken: Vec<Taken>,
+    /// When the newest of them happened, µs.
+    newest: Option<i64>,
 }
 
 /// What an epoch gave.
@@ -148,6 +152,8 @@ struct Staged {
     state: bytes::Bytes,
     object: Option<StateObject>,
     blocks: Vec<Block>,
+    /// How long it took to store what operators hold.
+    stored_after: Duration,
 }
 
 impl Run {
@@ -208,6 +214,7 @@ impl Run {
                 rows_in: 0,
                 rows_out: 0,
                 rows_late: 0,
+                rows_partly_late: 0,
                 rows_skipped: 0,
                 rows_forgotten: 0,
                 looked_up: None,
@@ -276,7 +283,14 @@ impl Run {
                 )?,
             };
             let name = planned.name.clone();
-            self.sources.push(Reader { name, feed: planned.feed, planned: number, source, available: None });
+            self.sources.push(Reader {
+                name,
+                feed: planned.feed,
+                planned: number,
+                source,
+                available: None,
+                behind_since: None,
+            });
             let fresh = SourceState {
                 seen: self.pipeline.created.0,
                 identity: planned.identity(),
@@ -338,17 +352,19 @@ impl Run {
         fail::fail_point!("epoch.run", |_| Err(Error::FailPoint("epoch.run")));
         let mut standing = cut.standing;
         standing.rows_late += advanced.iter().map(|advanced| advanced.late).sum::<u64>();
+        standing.rows_partly_late += advanced.iter().map(|advanced| advanced.partly_late).sum::<u64>();
         standing.rows_forgotten += advanced.iter().map(|advanced| advanced.forgotten).sum::<u64>();
         let outputs = rows.iter().chain(&sunk).flatten();
         standing.rows_out += outputs.map(|batch| batch.num_rows() as u64).sum::<u64>();
         let closing = if standing.finished { Closing::Close } else { Closing::Open };
-        self.stage_writers(epoch, &mut standing, &sunk, closing).await?;
+        cut.bad.extend(self.stage_writers(epoch, &mut standing, &sunk, closing).await?);
         fail::fail_point!("epoch.sink", |_| Err(Error::FailPoint("epoch.sink")));
         let shown = self.shown_of(&sunk, standing.now)?;
         let staged = self.stage(&standing, &advanced, rows, &cut.bad).await?;
         watch.lap(|took| &mut took.stage);
         fail::fail_point!("epoch.stage", |_| Err(Error::FailPoint("epoch.stage")));
         self.is_behind = cut.is_full;
+        let stored_after = staged.stored_after;
         let committed = Box::pin(self.conclude(epoch, standing, staged, advanced)).await?;
         self.make_room()?;
         self.show(shown);
@@ -356,6 +372,9 @@ impl Run {
         self.took = watch.took;
         // The commit is timed where it is made.
         self.took.commit = self.committed.took;
+        self.took.checkpoint = stored_after;
+        let since = |newest: i64| self.committed.at.since(Micros(newest));
+        self.took.event_to_commit = cut.newest.map(since);
         self.took.finish = self.took.finish.saturating_sub(self.took.commit);
         fail::fail_point!("epoch.finish", |_| Err(Error::FailPoint("epoch.finish")));
         Ok(Step::Committed(committed.txn))
@@ -396,7 +415,10 @@ impl Run {
         let mut feeds = cut.feeds.clone();
         let mut advanced = Vec::new();
         for (operator, held) in self.plan.operators.iter().zip(&self.held) {
-            advanced.push(operator.advance(&executor, &mut feeds, held, cut.moment).await?);
+            let began = self.services.lake.clock.now();
+            let mut then = operator.advance(&executor, &mut feeds, held, cut.moment).await?;
+            then.busy = self.services.lake.clock.now().since(began);
+            advanced.push(then);
         }
         let mut rows = Vec::new();
         for output in &self.plan.outputs {
@@ -499,6 +521,11 @@ impl Run {
     /// Rows that were read, written, and too late, since the pipeline was made.
     pub fn counts(&self) -> (u64, u64, u64) {
         (self.standing.rows_in, self.standing.rows_out, self.standing.rows_late)
+    }
+
+    /// Rows that were too late for some of their windows, since the pipeline was made.
+    pub fn partly_late(&self) -> u64 {
+        self.standing.rows_partly_late
     }
 
     /// The transaction at which all tables were read, if the pipeline reads tables and is behind their first rows.

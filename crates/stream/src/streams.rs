@@ -140,6 +140,8 @@ pub(crate) struct SinkPlan {
     /// Its name in the script, in lower case: what its state is kept under.
     pub(crate) name: String,
     pub(crate) options: SinkOptions,
+    /// What becomes of rows that are refused there; `None`: as the pipeline says.
+    pub(crate) bad_data: Option<BadData>,
     /// `None` until something is written, where the table declares no columns.
     pub(crate) columns: Option<SchemaRef>,
 }
@@ -235,7 +237,7 @@ impl Streams {
         let mut state = self.state.lock();
         let number = state.sinks.len();
         let name = format!("preview_{}", number + 1);
-        state.sinks.push(SinkPlan { name, options: SinkOptions::Preview, columns: None });
+        state.sinks.push(SinkPlan { name, options: SinkOptions::Preview, bad_data: None, columns: None });
         number
     }
 

@@ -256,6 +256,12 @@ pub(crate) fn on_time(
     Ok((filter_record_batch(batch, &kept)?, filter_record_batch(batch, &late)?))
 }
 
+/// How many rows came too late for some of their windows, of rows that some window can still take. `column` holds panes.
+pub(crate) fn partly_late(batch: &RecordBatch, column: usize, windows: Windows, watermark: i64) -> u64 {
+    let panes = starts(batch, column).values().iter();
+    panes.filter(|pane| windows.count(**pane, (i64::MIN, watermark)) > 0).count() as u64
+}
+
 /// Rows of panes as rows of the windows that close when the watermark goes from `after` to `upto`: one for each.
 pub(crate) fn closing(
     panes: &RecordBatch,

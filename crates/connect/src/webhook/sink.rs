@@ -1,5 +1,6 @@
 //! Sends rows and waits for the answers, before the commit: a crash sends those of its epoch again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use reqwest::{Client, Response, StatusCode, redirect};
 
 use super::WebhookOptions;
 use crate::sink::{EpochRows, Sink, SinkClass};
-use crate::{Error, Reach};
+use crate::{BadRow, Error, Reach, RowPlace};
 
 /// Calls that wait for their answer at once.
 const IN_FLIGHT_MAX: usize = 50;
@@ -32,6 +33,38 @@ pub struct WebhookSink {
     options: WebhookOptions,
     client: Client,
     clock: Clock,
+    /// Of the last epoch, by their numbers in it.
+    refused: Vec<BadRow>,
+}
+
+/// Rows of one call.
+struct Rows {
+    /// The number of the first in its epoch.
+    first: usize,
+    records: Vec<Bytes>,
+}
+
+impl Rows {
+    fn body(&self, batch_rows: usize) -> Bytes {
+        match self.records.as_slice() {
+            [record] if batch_rows == 1 => record.clone(),
+            records => {
+                let mut body = vec![b'['];
+                body.extend_from_slice(&records.join(&b','));
+                body.push(b']');
+                body.into()
+            }
+        }
+    }
+
+    /// They are not wanted, and will not be: an epoch is their partition.
+    fn refused(&self, epoch: i64, reason: &str) -> impl Iterator<Item = BadRow> {
+        let partition: Arc<str> = epoch.to_string().into();
+        self.records.iter().enumerate().map(move |(at, record)| {
+            let place = RowPlace { partition: partition.clone(), offset: (self.first + at) as u64 };
+            BadRow::new(place, record, reason.to_owned())
+        })
+    }
 }
 
 impl WebhookSink {
@@ -44,15 +77,17 @@ impl WebhookSink {
             sink_name: name.to_owned(),
             reason: error.to_string(),
         })?;
-        Ok(Self { name: name.to_owned(), options: options.clone(), client, clock })
+        let refused = Vec::new();
+        Ok(Self { name: name.to_owned(), options: options.clone(), client, clock, refused })
     }
 
     fn unavailable(&self, reason: String) -> Error {
         Error::SinkUnavailable { sink_name: self.name.clone(), reason }
     }
 
-    /// Sends a body until it is taken.
-    async fn send(&self, epoch: i64, body: Bytes) -> Result<(), Error> {
+    /// Sends rows until they are taken; answers those that are refused for what they are.
+    async fn send(&self, epoch: i64, rows: Rows) -> Result<Vec<BadRow>, Error> {
+        let body = rows.body(self.options.batch_rows);
         let mut backoff = BACKOFF;
         let mut last = String::new();
         for _ in 0..ATTEMPTS_MAX {
@@ -64,12 +99,15 @@ impl WebhookSink {
                 .header("cenote-epoch", epoch)
                 .body(body.clone());
             let wait = match call.send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) if answer.status().is_success() => return Ok(Vec::new()),
                 Ok(answer) => {
                     let wait = retry_after(&answer);
                     let status = answer.status();
                     last = said(answer).await;
-                    if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+                    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                        return Ok(rows.refused(epoch, &last).collect());
+                    }
+                    if !status.is_client_error() && !status.is_server_error() {
                         return Err(Error::SinkRefused { sink_name: self.name.clone(), reason: last });
                     }
                     wait
@@ -123,22 +161,26 @@ impl Sink for WebhookSink {
                 start = at + 1;
             }
         }
-        let bodies = records.chunks(self.options.batch_rows).map(|records| match records {
-            [record] if self.options.batch_rows == 1 => record.clone(),
-            records => {
-                let mut body = vec![b'['];
-                body.extend_from_slice(&records.join(&b','));
-                body.push(b']');
-                body.into()
-            }
-        });
-        let calls = bodies.collect::<Vec<Bytes>>();
+        let batch_rows = self.options.batch_rows;
+        let calls = records.chunks(batch_rows).enumerate();
+        let calls: Vec<Rows> =
+            calls.map(|(at, records)| Rows { first: at * batch_rows, records: records.to_vec() }).collect();
         let this = &*self;
-        stream::iter(calls.into_iter().map(|body| this.send(rows.epoch, body)))
-            .buffer_unordered(IN_FLIGHT_MAX)
-            .try_collect::<Vec<()>>()
-            .await?;
+        let mut refused: Vec<BadRow> =
+            stream::iter(calls.into_iter().map(|call| this.send(rows.epoch, call)))
+                .buffer_unordered(IN_FLIGHT_MAX)
+                .try_collect::<Vec<_>>()
+                .await?
+                .into_iter()
+                .flatten()
+                .collect();
+        refused.sort_by_key(|row| row.place.offset);
+        self.refused = refused;
         Ok(String::new())
+    }
+
+    fn take_refused(&mut self) -> Vec<BadRow> {
+        std::mem::take(&mut self.refused)
     }
 
     async fn finish(&mut self, _state: &str) -> Result<(), Error> {
@@ -149,7 +191,6 @@ impl Sink for WebhookSink {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use arrow::array::Int64Array;
     use arrow::datatypes::{DataType, Field, Schema};
@@ -245,10 +286,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_and_a_gate_is_kept() {
-        let (url, _) = server(&["400 Bad"]).await;
+    async fn rows_that_are_refused_are_told_and_others_go_on() {
+        let (url, seen) = server(&["200 OK", "422 Bad", "200 OK"]).await;
+        let mut sink = sink(&url, &[("batch_rows", "2")]);
+        send(&mut sink, 2).await.expect("sent");
+        assert_eq!(sink.take_refused(), []);
+        send(&mut sink, 2).await.expect("the server has answered");
+        let refused = |offset, raw: &str| {
+            let place = RowPlace { partition: "7".into(), offset };
+            BadRow::new(place, raw.as_bytes(), "it answered 422 Unprocessable Entity: no".to_owned())
+        };
+        assert_eq!(sink.take_refused(), [refused(0, "{\"n\":0}"), refused(1, "{\"n\":1}")]);
+        assert_eq!(sink.take_refused(), [], "they are told once");
+        send(&mut sink, 1).await.expect("sent");
+        assert_eq!(seen.lock().len(), 3, "what is refused is not sent again");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_none_fails_and_a_gate_is_kept() {
+        let (url, _) = server(&["302 Found"]).await;
         let error = send(&mut sink(&url, &[]), 1).await.expect_err("refused").to_string();
-        assert_eq!(error, "sink w: it answered 400 Bad Request: no");
+        assert_eq!(error, "sink w: it answered 302 Found: no");
         let taken =
             WebhookOptions::take(&mut Options::new([("endpoint".to_owned(), url)].into())).expect("fits");
         let reach = Reach::Named { paths: Vec::new(), urls: vec!["https://example.com/".to_owned()] };

@@ -1,6 +1,7 @@
 //! How far pipelines are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cenote_vocab::{Epoch, Micros, Txn};
 use uuid::Uuid;
@@ -39,6 +40,8 @@ pub struct SourceProgress {
     pub available: Option<String>,
     /// Rows between the two; `None`: nobody knows.
     pub lag_rows: Option<u64>,
+    /// How long rows have been waiting there that were not read.
+    pub lag: Duration,
     /// Event time that is over by its rows.
     pub watermark: Option<Micros>,
     /// When rows came last; `None`: none came.
@@ -64,6 +67,8 @@ pub struct OperatorProgress {
     pub disk_bytes: u64,
     /// Rows that came too late, since the pipeline was started.
     pub late: u64,
+    /// How long it worked, of the time since the pipeline was started.
+    pub busy: (Duration, Duration),
 }
 
 /// A failure of a pipeline.

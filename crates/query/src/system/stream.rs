@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::record_batch::RecordBatch;
 use cenote_catalog::Pipeline;
 use cenote_vocab::{ErrorKind, Micros};
@@ -90,6 +93,7 @@ fn operators(parts: &Parts<'_, OperatorProgress>) -> Result<RecordBatch, Error> 
         ("state_bytes", number(|operator| operator.bytes)),
         ("spilled_bytes", number(|operator| operator.disk_bytes)),
         ("late_rows", number(|operator| operator.late)),
+        ("busy_share", floats(parts.iter().map(|(_, _, operator)| share(operator.busy)))),
     ]);
     batch(columns)
 }
@@ -107,6 +111,7 @@ fn sources(parts: &Parts<'_, SourceProgress>) -> Result<RecordBatch, Error> {
         ("committed", text(|source| Some(&*source.committed).filter(|position| !position.is_empty()))),
         ("available", text(|source| source.available.as_deref())),
         ("lag_rows", numbers(parts.iter().map(|(_, _, source)| i64::try_from(source.lag_rows?).ok()))),
+        ("lag_seconds", floats(parts.iter().map(|(_, _, source)| Some(source.lag.as_secs_f64())))),
         ("watermark", times(parts.iter().map(|(_, _, source)| source.watermark))),
         ("last_row_at", times(parts.iter().map(|(_, _, source)| source.seen))),
         ("idle", flag(|source| source.is_idle)),
@@ -131,6 +136,15 @@ fn errors(failures: &[PipelineFailure]) -> Result<RecordBatch, Error> {
 
 fn numbers(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<Int64Array>())
+}
+
+fn floats(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    Arc::new(values.collect::<Float64Array>())
+}
+
+/// One time as a part of another; `None` of nothing.
+fn share((part, whole): (Duration, Duration)) -> Option<f64> {
+    (!whole.is_zero()).then(|| part.as_secs_f64() / whole.as_secs_f64())
 }
 
 fn times(values: impl Iterator<Item = Option<Micros>>) -> ArrayRef {

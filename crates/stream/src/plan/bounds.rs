@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 use super::check::feed_of;
 use super::cut::place;
 use crate::Error;
+use crate::window::WindowKind;
 
 /// How long before (below 0) or after (above 0) its partner a left row happens, in µs; both ends are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ fn window_since(plan: &LogicalPlan, at: usize, field: &str) -> Option<i64> {
             let feed = feed_of(scan).ok().filter(|feed| feed.window() == Some(at))?;
             match field {
                 "end" => Some(1),
-                "start" => feed.window_width().map(|width| 1 - width),
+                "start" => feed.windows().and_then(WindowKind::width).map(|width| 1 - width),
                 _ => None,
             }
         }

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
 
 use super::Writes;
 use super::cut::Rows;
-use super::functions::{NOW, is_row_time, is_window};
+use super::functions::{is_of_epoch, is_row_time, is_window};
 use super::key::key_of;
 use crate::Error;
 use crate::feed::{Feed, FeedId};
@@ -114,7 +114,7 @@ pub(super) fn functions(plan: &LogicalPlan) -> Result<(), Error> {
 pub(super) fn volatile(plan: &LogicalPlan) -> Result<(), Error> {
     let volatile = |expr: &Expr| match expr {
         Expr::ScalarFunction(call)
-            if call.func.signature().volatility == Volatility::Volatile && call.func.name() != NOW =>
+            if call.func.signature().volatility == Volatility::Volatile && !is_of_epoch(&call.func) =>
         {
             Some(Error::Invalid(format!(
                 "{}() below an aggregate would answer otherwise in a replay",
@@ -132,7 +132,7 @@ pub(super) fn volatile_functions(plan: &LogicalPlan) -> Result<BTreeSet<String>,
     find(plan, |expr| -> Option<()> {
         if let Expr::ScalarFunction(call) = expr
             && call.func.signature().volatility == Volatility::Volatile
-            && call.func.name() != NOW
+            && !is_of_epoch(&call.func)
         {
             names.insert(format!("{}()", call.func.name()));
         }

@@ -23,6 +23,7 @@ use super::hidden::{columns, hidden_column, with_hidden, with_row_time};
 use super::interval_cut::IntervalCut;
 use super::late::LateOf;
 use super::lookup::{LookupCut, lookup_of};
+use super::same_windows::in_same_windows;
 use super::updating::{GroupedCut, KeyedCut, Over, group_columns};
 use crate::feed::Feed;
 use crate::streams::Streams;
@@ -313,7 +314,7 @@ impl<'a> Cut<'a> {
         let lag = check::lag(&input)?;
         // A session is over when the watermark is behind its end: its rows come a µs after what the watermark says.
         let more = i64::from(matches!(windows, WindowKind::Session(_)));
-        let output = output.with_window(window_at, windows.width()).with_lag(lag.saturating_add(more));
+        let output = output.with_window(window_at, Some(windows)).with_lag(lag.saturating_add(more));
         let closed = named(&output, 0, &aggregate.schema)?;
         let stage = StageCut { input, groups, window_at, windows, lag, functions, late, output, name };
         self.operators.push(OperatorCut::Windows(Box::new(stage)));
@@ -351,7 +352,7 @@ impl<'a> Cut<'a> {
             }
             _ => None,
         };
-        let over = Over { name, window: Some(window_at), width: windows.width(), forget, late };
+        let over = Over { name, window: Some(window_at), windows: Some(windows), forget, late };
         aggregate.group_expr[window_at] = match windows {
             WindowKind::Session(_) => {
                 return self.session_keys(aggregate, input, (PaneOf::call(windows, time), over));
@@ -379,6 +380,7 @@ impl<'a> Cut<'a> {
         }
         let (left, left_rows) = self.node(join.left.as_ref().clone())?;
         let (right, right_rows) = self.node(join.right.as_ref().clone())?;
+        let join = in_same_windows(join, &left, &right)?;
         let (left_windows, right_windows) = match (left_rows, right_rows) {
             (Rows::Closed(left), Rows::Closed(right)) => (left, right),
             rows => return self.open_join(join, (left, right), rows),
@@ -471,9 +473,18 @@ fn is_partitioned_by(call: &Expr, input: &LogicalPlan, windows: &BTreeSet<usize>
     }
 }
 
+/// Functions whose states hold what their values are ordered by: rows may come to them in any order.
+const SORT_THEMSELVES: [&str; 4] = ["array_agg", "string_agg", "first_value", "last_value"];
+
 /// The aggregate function over columns that are added for it; literals stay, since some functions want them so.
 pub(super) fn over_columns(function: &Expr, at: usize, columns: &mut Vec<Expr>) -> Result<Expr, Error> {
-    if let Some(call) = call(function).filter(|call| !call.params.order_by.is_empty()) {
+    // What stands WITHIN GROUP is an argument.
+    let needs_order = |call: &&AggregateFunction| {
+        !call.params.order_by.is_empty()
+            && !call.func.supports_within_group_clause()
+            && !SORT_THEMSELVES.contains(&call.func.name())
+    };
+    if let Some(call) = call(function).filter(needs_order) {
         return Err(Error::Unsupported(format!("ORDER BY in {}() in a window", call.func.name())));
     }
     over_ordered_columns(function, at, columns)
@@ -497,6 +508,10 @@ pub(super) fn over_ordered_columns(
     let Some(call) = call(function) else {
         return Err(Error::Unsupported(format!("{} in a pipeline", function.schema_name())));
     };
+    if call.params.distinct && call.func.name() == "bit_xor" {
+        // The stock function keeps the XOR of a group as its state, which does not tell what was there already.
+        return Err(Error::Unsupported("bit_xor(DISTINCT …) in a pipeline".to_owned()));
+    }
     let mut column = |expr: &Expr| match expr {
         Expr::Literal(..) => expr.clone(),
         expr => {
@@ -517,7 +532,12 @@ pub(super) fn over_ordered_columns(
         *arg = column(&counted(arg)?);
     }
     for order in &mut kept.params.order_by {
-        order.expr = column(&counted(&order.expr)?);
+        let argument = call.params.args.iter().position(|arg| *arg == order.expr);
+        order.expr = match argument.filter(|_| call.params.distinct) {
+            // Values that are told apart are ordered by themselves, and the function wants to see that.
+            Some(at) => kept.params.args[at].clone(),
+            None => column(&counted(&order.expr)?),
+        };
     }
     kept.params.filter = call.params.filter.as_ref().map(|filter| Box::new(column(filter)));
     let call = kept;

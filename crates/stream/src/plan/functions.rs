@@ -1,4 +1,4 @@
-//! Functions of streaming queries: windows, which the planner replaces, and `now()`.
+//! Functions of streaming queries: windows, which the planner replaces, `now()` and `current_date`.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -24,21 +24,29 @@ const SESSION: &str = "session";
 const WINDOW_FUNCTIONS: [&str; 3] = [TUMBLE, HOP, SESSION];
 /// When a row happened.
 const ROW_TIME: &str = "row_time";
-/// `now()` of a pipeline.
-pub(super) const NOW: &str = "now";
+/// When an epoch runs, as it says it to its rows.
+const NOW: &str = "now";
+const CURRENT_DATE: &str = "current_date";
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// All of them; `now` is what `now()` answers.
 pub(super) fn functions(now: &Arc<AtomicI64>) -> Vec<Arc<ScalarUDF>> {
     let windows = WINDOW_FUNCTIONS.map(|name| ScalarUDF::new_from_impl(WindowFunction::new(name)));
-    let now = ScalarUDF::new_from_impl(EpochNow {
+    let instant = || Instant(now.clone());
+    let moment = ScalarUDF::new_from_impl(EpochNow {
         signature: Signature::nullary(Volatility::Volatile),
         aliases: ["current_timestamp", "statement_timestamp", "transaction_timestamp"]
             .map(str::to_owned)
             .into(),
-        now: now.clone(),
+        now: instant(),
+    });
+    let today = ScalarUDF::new_from_impl(EpochDay {
+        signature: Signature::nullary(Volatility::Volatile),
+        aliases: vec!["today".to_owned()],
+        now: instant(),
     });
     let row_time = ScalarUDF::new_from_impl(RowTime { signature: Signature::nullary(Volatility::Stable) });
-    windows.into_iter().chain([now, row_time]).map(Arc::new).collect()
+    windows.into_iter().chain([moment, today, row_time]).map(Arc::new).collect()
 }
 
 /// `tumble`, `hop`, `session`: known to the planner of queries by their type only.
@@ -80,6 +88,11 @@ impl ScalarUDFImpl for WindowFunction {
 /// True for a call that makes windows.
 pub(super) fn is_window(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if WINDOW_FUNCTIONS.contains(&call.func.name()))
+}
+
+/// True for a function whose answer is the record's: a replay says it again.
+pub(super) fn is_of_epoch(function: &ScalarUDF) -> bool {
+    [NOW, CURRENT_DATE].contains(&function.name())
 }
 
 /// True for a call of `row_time()`.
@@ -271,26 +284,36 @@ impl ScalarUDFImpl for FloatKey {
     }
 }
 
-/// `now()`: the instant of the epoch, one for all of its rows.
+/// The instant of the epoch, µs: one for all of its rows.
 #[derive(Debug)]
+struct Instant(Arc<AtomicI64>);
+
+impl Instant {
+    fn micros(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl PartialEq for Instant {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Instant {}
+
+impl Hash for Instant {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// `now()`: the instant of the epoch.
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct EpochNow {
     signature: Signature,
     aliases: Vec<String>,
-    now: Arc<AtomicI64>,
-}
-
-impl PartialEq for EpochNow {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.now, &other.now)
-    }
-}
-
-impl Eq for EpochNow {}
-
-impl Hash for EpochNow {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.now).hash(state);
-    }
+    now: Instant,
 }
 
 impl ScalarUDFImpl for EpochNow {
@@ -311,7 +334,38 @@ impl ScalarUDFImpl for EpochNow {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let now = Some(self.now.load(Ordering::SeqCst));
+        let now = Some(self.now.micros());
         Ok(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(now, Some("UTC".into()))))
+    }
+}
+
+/// `current_date`: the day of that instant, in UTC.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct EpochDay {
+    signature: Signature,
+    aliases: Vec<String>,
+    now: Instant,
+}
+
+impl ScalarUDFImpl for EpochDay {
+    fn name(&self) -> &str {
+        CURRENT_DATE
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Date32)
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let day = i32::try_from(self.now.micros().div_euclid(DAY_MICROS)).ok();
+        Ok(ColumnarValue::Scalar(ScalarValue::Date32(day)))
     }
 }

@@ -21,6 +21,7 @@ use super::check;
 use super::cut::{Cut, OperatorCut, Rows, columns_of, named, place};
 use super::hidden::{columns, with_hidden};
 use super::operator::Advanced;
+use super::same_windows::windows_at;
 use super::updating::scan;
 use crate::Error;
 use crate::epoch::Executor;
@@ -171,7 +172,7 @@ impl Cut<'_> {
         if let Rows::Closed(windows) = &rows
             && let Some(at) = windows.first()
         {
-            output = output.with_window(*at, None);
+            output = output.with_window(*at, windows_at(&left, *at));
         }
         let named = named(&output, 0, &join.schema)?;
         let name = LogicalPlan::Join(join).display().to_string();

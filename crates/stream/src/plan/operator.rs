@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -71,6 +72,10 @@ pub(crate) struct Advanced {
     pub(crate) deltas: Vec<Delta>,
     /// Rows that came too late.
     pub(crate) late: u64,
+    /// Rows that came too late for some of their windows, and count in the others.
+    pub(crate) partly_late: u64,
+    /// How long it took.
+    pub(crate) busy: Duration,
     /// The same, if they are kept.
     pub(crate) late_rows: Vec<LateRows>,
     /// Rows that were taken back after they had been forgotten.

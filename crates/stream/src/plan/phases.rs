@@ -65,15 +65,19 @@ impl Phases {
             filters.push(function.filter);
         }
         let rows = Feed::exact(streams.next_feed(), schema.clone());
-        let aggregate = |mode, group, filters, feed: &Feed| {
-            AggregateExec::try_new(mode, group, lowered.clone(), filters, feed.exec(None)?, schema.clone())
+        let aggregate = |mode, group, functions, filters, feed: &Feed| {
+            AggregateExec::try_new(mode, group, functions, filters, feed.exec(None)?, schema.clone())
                 .map(Arc::new)
         };
         let none = vec![None; lowered.len()];
-        let partial = aggregate(AggregateMode::Partial, group.clone(), filters, &rows)?;
+        let partial = aggregate(AggregateMode::Partial, group.clone(), lowered, filters, &rows)?;
+        // The first of them may turn a function around that has an order: states are of what it made of them.
+        let functions_of_states = partial.aggr_expr().to_vec();
         let states = Feed::exact(streams.next_feed(), partial.schema());
-        let merge = aggregate(AggregateMode::PartialReduce, group.as_final(), none.clone(), &states)?;
-        let finish = aggregate(AggregateMode::Final, group.as_final(), none, &states)?;
+        let of_states =
+            |mode| aggregate(mode, group.as_final(), functions_of_states.clone(), none.clone(), &states);
+        let merge = of_states(AggregateMode::PartialReduce)?;
+        let finish = of_states(AggregateMode::Final)?;
         let columns: Vec<String> = functions.iter().map(ToString::to_string).collect();
         let fingerprint = format!("[{}] {:?}", columns.join(", "), types(&partial.schema()));
         Ok(Self { reads, fingerprint, input: physical, rows, partial, states, merge, finish })

@@ -152,6 +152,13 @@ impl Stage {
             runs.extend(parked.taken(tables, &rows, &mut deltas)?);
         }
         let (rows, late) = self.on_time(rows, &runs, watermark.0)?;
+        let partly_late = match self.windows {
+            WindowKind::Fixed(windows) if !windows.is_tumbling() => {
+                let partly = |rows| window::partly_late(rows, self.groups.window, windows, watermark.0);
+                rows.iter().map(partly).sum()
+            }
+            WindowKind::Fixed(_) | WindowKind::Session(_) => 0,
+        };
         if !rows.is_empty() {
             runs.extend(self.one_run(self.phases.partial(executor, rows).await?)?);
         }
@@ -211,7 +218,7 @@ impl Stage {
             }
             None => Vec::new(),
         };
-        Ok(Advanced { runs: open, deltas, late: count, late_rows, ..Advanced::default() })
+        Ok(Advanced { runs: open, deltas, late: count, partly_late, late_rows, ..Advanced::default() })
     }
 
     /// States as one run: what came as parts of a batch would count its memory several times.

@@ -109,7 +109,7 @@ pub(super) async fn table(
                 options.check(columns)?;
             }
             let name = table.name.to_lowercase();
-            streams.add_sink(&table.name, SinkPlan { name, options, columns })
+            streams.add_sink(&table.name, SinkPlan { name, options, bad_data: common.bad_data, columns })
         }
         Connector::Source(options) => {
             options.check_reach(reach)?;

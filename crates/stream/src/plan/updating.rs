@@ -27,6 +27,7 @@ use super::sums::Sums;
 use crate::Error;
 use crate::feed::Feed;
 use crate::session::Groups;
+use crate::window::WindowKind;
 
 /// An aggregate whose states of a group add up.
 pub(super) struct GroupedCut {
@@ -89,8 +90,8 @@ pub(super) struct Over {
     pub(super) name: String,
     /// Which group is a window.
     pub(super) window: Option<usize>,
-    /// How wide all of these are.
-    pub(super) width: Option<i64>,
+    /// What these windows are.
+    pub(super) windows: Option<WindowKind>,
     pub(super) forget: Forget,
     pub(super) late: Option<LateOf>,
 }
@@ -106,7 +107,7 @@ impl Cut<'_> {
         check::no_window(&input)?;
         check::volatile(&input)?;
         let name = LogicalPlan::Aggregate(aggregate.clone()).display().to_string();
-        let over = Over { name, window: None, width: None, forget: self.forget, late: None };
+        let over = Over { name, window: None, windows: None, forget: self.forget, late: None };
         if matches!(rows, Rows::Updating) {
             let input = with_hidden(&input, &[WEIGHT])?;
             return self.grouped_over(aggregate, input, over);
@@ -190,7 +191,7 @@ impl Cut<'_> {
         let is_append = functions.is_empty() && meaning.is_none();
         let mut output = self.output(columns_of(&aggregate.schema), is_append, Some((0..groups).collect()));
         if let Some(at) = over.window {
-            output = output.with_window(at, over.width);
+            output = output.with_window(at, over.windows);
         }
         let plan = named(&output, 0, &aggregate.schema)?;
         let Over { name, forget, .. } = over;
@@ -223,7 +224,7 @@ impl Cut<'_> {
         let answer = Aggregate::try_new(Arc::new(scan(&rows)?), groups, functions)?;
         let mut output = self.output(columns_of(&aggregate.schema), false, Some((0..keys).collect()));
         if let Some(at) = over.window {
-            output = output.with_window(at, over.width);
+            output = output.with_window(at, over.windows);
         }
         let named = named(&output, 0, &aggregate.schema)?;
         self.operators.push(OperatorCut::Keyed(Box::new(KeyedCut {
@@ -271,7 +272,7 @@ impl Cut<'_> {
         let by = order.iter().map(|at| col(format!("g{at}"))).collect();
         let answer = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(scan(&rows)?), by, functions)?);
         let output = self.output(columns_of(answer.schema()), false, Some((0..groups).collect()));
-        let output = output.with_window(keys, None);
+        let output = output.with_window(keys, over.windows);
         let shown = scan(&output)?;
         let places: Vec<Expr> = super::hidden::columns(&shown).collect();
         let place = |at: usize| order.iter().position(|from| *from == at).unwrap_or(at);

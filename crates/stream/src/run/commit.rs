@@ -11,29 +11,44 @@ use cenote_vocab::{Epoch, Micros, TableId};
 use super::{Committing, Run, Staged};
 use crate::checkpoint::{self, Body, Held, Standing, StateObject};
 use crate::multiset::Delta;
+use crate::options::BadData;
 use crate::plan::Advanced;
 use crate::sink::Sinks;
 use crate::{Error, kept};
 
 impl Run {
-    /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it.
+    /// Rows go to sinks outside of the lake, each in the order of the INSERTs that write it. Answers those that are refused there and
+    /// are to be kept, with their sink.
     pub(super) async fn stage_writers(
         &mut self,
         epoch: Epoch,
         standing: &mut Standing,
         sunk: &[Vec<RecordBatch>],
         closing: Closing,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<(String, BadRow)>, Error> {
+        let mut kept = Vec::new();
         for (number, writer) in self.writers.iter_mut().enumerate() {
             let of_it = self.plan.sunk.iter().zip(sunk).filter(|(output, _)| output.sink == number);
             let rows: Vec<RecordBatch> = of_it.flat_map(|(_, rows)| rows.iter().cloned()).collect();
             let before = self.standing.sinks.get(&writer.name).map_or("", String::as_str);
             let rows = EpochRows { epoch: epoch.0, now: Micros(standing.now), rows: &rows, closing };
             let state = writer.sink.stage(before, rows).await?;
+            let refused = writer.sink.take_refused();
+            standing.rows_bad += refused.len() as u64;
+            match (self.plan.sinks[number].bad_data.unwrap_or(self.plan.options.bad_data), refused.first()) {
+                (BadData::Fail, Some(row)) => {
+                    let (sink_name, reason) = (writer.name.clone(), row.reason.clone());
+                    return Err(cenote_connect::Error::SinkRefused { sink_name, reason }.into());
+                }
+                (BadData::Table, _) => {
+                    kept.extend(refused.into_iter().map(|row| (writer.name.clone(), row)));
+                }
+                (BadData::Fail | BadData::Drop, _) => {}
+            }
             standing.sinks.insert(writer.name.clone(), state);
             standing.sink_identities.insert(writer.name.clone(), writer.identity.clone());
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Output becomes files, and what operators hold becomes bytes.
@@ -45,6 +60,7 @@ impl Run {
         bad: &[(String, BadRow)],
     ) -> Result<Staged, Error> {
         let lake = &self.services.lake;
+        let began = lake.clock.now();
         let operators = self.plan.operators.iter().zip(advanced);
         let body = Body::encode(
             operators
@@ -68,10 +84,12 @@ impl Run {
             kept.extend((late.num_rows() > 0).then(|| (table.clone(), late)));
         }
         let blocks = self.next_blocks(advanced).await?;
+        fail::fail_point!("checkpoint.write", |_| Err(Error::FailPoint("checkpoint.write")));
         let state = checkpoint::encode(standing, body, object, &blocks)?;
+        let stored_after = lake.clock.now().since(began);
         let sinks = Sinks::write(lake, &self.scope, &self.plan.outputs, rows, kept).await;
         match sinks {
-            Ok(sinks) => Ok(Staged { sinks, state, object, blocks }),
+            Ok(sinks) => Ok(Staged { sinks, state, object, blocks, stored_after }),
             Err(error) => {
                 self.forget(object, &blocks).await;
                 Err(error)

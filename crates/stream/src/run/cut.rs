@@ -37,9 +37,9 @@ impl Run {
         }
         let executor = self.executor();
         let (mut bad, mut all_taken, mut starts) = (Vec::new(), Vec::new(), false);
-        let mut latest = i64::MIN;
-        for (reader, pulled) in pulled {
-            let reader = &self.sources[reader];
+        let (mut latest, mut behind) = (i64::MIN, Vec::new());
+        for (at, pulled) in pulled {
+            let reader = &self.sources[at];
             let Some(state) = standing.sources.get_mut(&reader.name) else { continue };
             let planned = &self.plan.sources[reader.planned];
             let delay = self.plan.options.watermark_delay;
@@ -58,7 +58,9 @@ impl Run {
             rows += taken;
             ended |= pulled.ended;
             latest = latest.max(intake.latest.unwrap_or(i64::MIN));
-            is_full |= taken >= rows_max as u64;
+            let has_more = taken >= rows_max as u64;
+            is_full |= has_more;
+            behind.push((at, pulled.available.as_ref().map_or(has_more, |available| available.rows > 0)));
             standing.rows_skipped += pulled.skipped;
             starts |= pulled.starts;
             note(state, &pulled, &intake, taken, now);
@@ -73,6 +75,11 @@ impl Run {
             all_taken.push(of_source);
             feeds.set(reader.feed, intake.batches);
         }
+        for (at, is_behind) in behind {
+            let since = &mut self.sources[at].behind_since;
+            *since = is_behind.then(|| since.unwrap_or(now));
+        }
+        let newest = Some(latest).filter(|latest| *latest > i64::MIN);
         standing.rows_in += rows;
         standing.watermark =
             watermark(self.standing.watermark, self.with_idle(&standing), (now.0, self.since));
@@ -98,7 +105,7 @@ impl Run {
             self.standing.sources = standing.sources;
             return Ok(None);
         }
-        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad, taken: all_taken }))
+        Ok(Some(Cut { feeds, standing, rows, moment, is_full, bad, taken: all_taken, newest }))
     }
 
     /// What the sources give, by their place, and the transaction up to which tables are read; tables whose changes are read all at one transaction.

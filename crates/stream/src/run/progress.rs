@@ -19,6 +19,10 @@ pub(crate) struct Took {
     pub(crate) stage: Duration,
     pub(crate) commit: Duration,
     pub(crate) finish: Duration,
+    /// Of staging: to store what operators hold.
+    pub(crate) checkpoint: Duration,
+    /// From when the newest row happened to the commit; `None` if nobody knows, or there was no row.
+    pub(crate) event_to_commit: Option<Duration>,
 }
 
 impl Took {
@@ -55,12 +59,13 @@ impl Watch {
     }
 }
 
-/// Rows in, out, late, bad and skipped, since the pipeline began.
+/// Rows in, out, late, late for some windows, bad and skipped, since the pipeline began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) rows_in: u64,
     pub(crate) rows_out: u64,
     pub(crate) late: u64,
+    pub(crate) partly_late: u64,
     pub(crate) bad: u64,
     pub(crate) skipped: u64,
 }
@@ -77,6 +82,7 @@ impl Run {
             rows_in: self.standing.rows_in,
             rows_out: self.standing.rows_out,
             late: self.standing.rows_late,
+            partly_late: self.standing.rows_partly_late,
             bad: self.standing.rows_bad,
             skipped: self.standing.rows_skipped,
         }
@@ -85,6 +91,7 @@ impl Run {
     /// How far it is.
     pub(crate) fn progress(&self) -> PipelineProgress {
         let operators = self.plan.operators.iter().zip(&self.held).enumerate();
+        let since = self.services.lake.clock.now().since(Micros(self.since));
         PipelineProgress {
             id: self.pipeline.id,
             graph: self.plan.graph.clone(),
@@ -92,7 +99,9 @@ impl Run {
             reached: self.reached(),
             watermark: event_time(self.standing.watermark),
             sources: self.sources.iter().filter_map(|reader| self.source(reader)).collect(),
-            operators: operators.map(|(at, (operator, held))| progress_of(at, operator, held)).collect(),
+            operators: operators
+                .map(|(at, (operator, held))| progress_of(at, operator, held, since))
+                .collect(),
             state_bytes: self.reservation.bytes(),
         }
     }
@@ -113,6 +122,10 @@ impl Run {
                 true => Some(0),
                 false => reader.available.as_ref().map(|available| available.rows),
             },
+            lag: match reader.behind_since.filter(|_| !state.ended) {
+                Some(since) => now.since(since),
+                None => Duration::ZERO,
+            },
             watermark: state.time_max.and_then(event_time),
             seen: Some(Micros(state.seen)).filter(|seen| *seen > self.pipeline.created),
             is_idle: is_idle(state, idle, (now.0, self.since)),
@@ -126,7 +139,8 @@ fn event_time(micros: i64) -> Option<Micros> {
     Some(Micros(micros)).filter(|time| time.0 != i64::MIN && time.0 != i64::MAX)
 }
 
-fn progress_of(at: usize, operator: &Operator, held: &Held) -> OperatorProgress {
+/// Of an operator of a run that began so long ago.
+fn progress_of(at: usize, operator: &Operator, held: &Held, since: Duration) -> OperatorProgress {
     let runs: usize = held.runs.iter().map(|run| run.num_rows()).sum();
     let tables: usize = held.tables.iter().map(|table| table.len()).sum();
     OperatorProgress {
@@ -136,5 +150,6 @@ fn progress_of(at: usize, operator: &Operator, held: &Held) -> OperatorProgress 
         bytes: memory(std::iter::once((&held.runs[..], &held.tables[..], &[][..]))),
         disk_bytes: held.tables.iter().map(|table| table.disk_bytes()).sum(),
         late: held.late,
+        busy: (held.busy, since),
     }
 }

@@ -13,6 +13,8 @@ use cenote_testkit::number_of;
 use cenote_vocab::{ErrorKind, Fault, MemoryPool};
 use parking_lot::Mutex;
 
+#[cfg(feature = "failpoints")]
+use crate::world::{LAST_STEP, STEPS};
 use crate::world::{World, drain, epochs_of};
 
 /// All complete files below a directory, with their lines.
@@ -48,6 +50,13 @@ fn impulse(rows: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_hold_each_row_once_through_a_crash_at_every_step() {
     let _alone = fail::FailScenario::setup();
+    for steps in [&STEPS[..], &LAST_STEP] {
+        Box::pin(files_hold_each_row_once(steps)).await;
+    }
+}
+
+#[cfg(feature = "failpoints")]
+async fn files_hold_each_row_once(steps: &[&'static str]) {
     let world = World::new().await;
     let directory = tempfile::tempdir().expect("a directory");
     let out = directory.path().join("out");
@@ -60,8 +69,8 @@ async fn files_hold_each_row_once_through_a_crash_at_every_step() {
     );
     create(&world, &script).await;
     let mut run = world.open("p", epochs_of(10)).await.expect("opens");
-    let crashes = world.crash_at_every_step(&mut run, epochs_of(10)).await;
-    assert!(crashes >= 24, "{crashes}");
+    let crashes = world.crash_at(&mut run, epochs_of(10), steps).await;
+    assert!(crashes >= 9 * steps.len(), "{crashes}");
     let mut expected: Vec<String> =
         (0..95)
             .map(|n| {
@@ -387,6 +396,53 @@ async fn a_webhook_that_is_down_for_long_loses_no_row_and_no_more_than_an_epoch_
     let mut expected: Vec<String> = (0..300).map(|n| format!("{{\"n\":{n}}}")).collect();
     expected.sort();
     assert_eq!(taken, expected);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_webhook_refuses_fail_the_pipeline_are_counted_or_kept_once() {
+    #[cfg(feature = "failpoints")]
+    let _alone = fail::FailScenario::setup();
+    let world = World::new().await;
+    let taken: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let rows = taken.clone();
+    let url = serve(move |request| {
+        let body = String::from_utf8(request.body.clone()).expect("text");
+        let status = if body.contains(":13}") { "422 Bad" } else { "200 OK" };
+        if status == "200 OK" {
+            rows.lock().insert(body);
+        }
+        (status.to_owned(), "no thirteen".to_owned())
+    });
+    let script = |more: &str| {
+        format!(
+            "{} CREATE TABLE out (n BIGINT) WITH (connector = 'webhook', endpoint = '{url}/'{more}); INSERT INTO out SELECT counter FROM i",
+            impulse(25)
+        )
+    };
+    create(&world, &script("")).await;
+    let mut run = world.open("p", epochs_of(10)).await.expect("opens");
+    run.step().await.expect("all of the first ten are taken");
+    let error = run.step().await.expect_err("it refuses a row");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.to_string(), "sink out: it answered 422 Unprocessable Entity: no thirteen");
+    drop(run);
+    world.client.rows("DROP PIPELINE p").await;
+    for more in [", bad_data = 'drop'", ", bad_data = 'table'"] {
+        taken.lock().clear();
+        create(&world, &script(more)).await;
+        let mut run = world.open("p", epochs_of(10)).await.expect("opens");
+        #[cfg(feature = "failpoints")]
+        world.crash_at(&mut run, epochs_of(10), &STEPS).await;
+        drain(&mut run).await;
+        assert_eq!((run.bad(), taken.lock().len()), (1, 24), "{more}");
+        drop(run);
+        world.client.rows("DROP PIPELINE p").await;
+    }
+    assert_eq!(
+        world.client.rows("SELECT source, partition, \"offset\", raw, error, _epoch FROM p_bad").await,
+        ["out|2|3|{\"n\":13}|it answered 422 Unprocessable Entity: no thirteen|2"]
+    );
     world.stop().await;
 }
 

@@ -9,6 +9,8 @@
 use cenote_stream::{Limits, Step};
 use cenote_vocab::Micros;
 
+#[cfg(feature = "failpoints")]
+use crate::world::{LAST_STEP, STEPS};
 use crate::world::{World, drain, epochs_of};
 
 struct Case {
@@ -127,17 +129,17 @@ impl Case {
     }
 
     #[cfg(feature = "failpoints")]
-    async fn crashing(&self, epoch_rows: usize) {
+    async fn crashing(&self, epoch_rows: usize, steps: &[&'static str]) {
         let world = self.world().await;
         let limits = Limits { inline_state_bytes: 0, ..epochs_of(epoch_rows) };
         let mut run = world.open("p", limits).await.expect("opens");
         let (mut crashes, mut rows) = (0, 0);
         for more in [Vec::new()].iter().chain(&self.then) {
             world.all(more).await;
-            crashes += world.crash_at_every_step(&mut run, limits).await;
+            crashes += world.crash_at(&mut run, limits, steps).await;
             rows = self.compare(&world, run.watermark(), "crashes").await;
         }
-        assert!(rows > 0 && crashes >= 10, "{rows} rows after {crashes} crashes");
+        assert!(rows > 0 && crashes >= 2 * steps.len(), "{rows} rows after {crashes} crashes");
         world.stop().await;
     }
 }
@@ -187,7 +189,9 @@ pub(crate) async fn runs(text: &str, sizes: &Sizes) {
     Box::pin(case.straight(spilling, "all state on disk")).await;
     Box::pin(case.rescaled(sizes.crashing)).await;
     #[cfg(feature = "failpoints")]
-    Box::pin(case.crashing(sizes.crashing)).await;
+    for steps in [&STEPS[..], &LAST_STEP] {
+        Box::pin(case.crashing(sizes.crashing, steps)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -328,4 +332,79 @@ async fn lookup_joins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_rows_happened() {
     Box::pin(golden(include_str!("golden/when_rows_happened.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn distinct_and_filtered_values_of_changes() {
+    Box::pin(golden(include_str!("golden/distinct_and_filtered_values_of_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn distinct_and_filtered_values_of_groups() {
+    Box::pin(golden(include_str!("golden/distinct_and_filtered_values_of_groups.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn distinct_and_filtered_values_of_windows() {
+    Box::pin(golden(include_str!("golden/distinct_and_filtered_values_of_windows.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn right_joins_of_changes() {
+    Box::pin(golden(include_str!("golden/right_joins_of_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_meet() {
+    Box::pin(golden(include_str!("golden/sessions_that_meet.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_lists_of_a_row() {
+    Box::pin(golden(include_str!("golden/several_lists_of_a_row.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_of_changes() {
+    Box::pin(golden(include_str!("golden/statistics_of_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_of_groups() {
+    Box::pin(golden(include_str!("golden/statistics_of_groups.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_of_windows() {
+    Box::pin(golden(include_str!("golden/statistics_of_windows.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_as_they_came_of_groups() {
+    Box::pin(golden(include_str!("golden/values_as_they_came_of_groups.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_as_they_came_of_windows() {
+    Box::pin(golden(include_str!("golden/values_as_they_came_of_windows.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_in_an_order_of_changes() {
+    Box::pin(golden(include_str!("golden/values_in_an_order_of_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_in_an_order_of_groups() {
+    Box::pin(golden(include_str!("golden/values_in_an_order_of_groups.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_in_an_order_of_windows() {
+    Box::pin(golden(include_str!("golden/values_in_an_order_of_windows.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_that_meet() {
+    Box::pin(golden(include_str!("golden/windows_that_meet.sql"))).await;
 }

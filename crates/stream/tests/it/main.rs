@@ -1,5 +1,6 @@
 //! Pipelines over a real catalog (SQLite in memory), a real log and a store in memory.
 
+mod backlog;
 mod checks;
 mod damage;
 mod files;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use cenote_stream::{Limits, Step};
 use serde_json::Value;
 
+#[cfg(feature = "failpoints")]
+use crate::world::{LAST_STEP, STEPS};
 use crate::world::{World, drain, epochs_of};
 
 fn directory() -> PathBuf {
@@ -104,13 +106,15 @@ impl Script {
 
     #[cfg(feature = "failpoints")]
     async fn crashing(&self) {
-        let (world, output) = self.world().await;
-        let limits = Limits { inline_state_bytes: 0, ..epochs_of(20) };
-        let mut run = world.open("p", limits).await.expect("opens");
-        let crashes = world.crash_at_every_step(&mut run, limits).await;
-        assert!(crashes >= 5, "{}: {crashes} crashes", self.name);
-        self.compare(&output.path().join("out.json"), "crashes");
-        world.stop().await;
+        for steps in [&STEPS[..], &LAST_STEP] {
+            let (world, output) = self.world().await;
+            let limits = Limits { inline_state_bytes: 0, ..epochs_of(20) };
+            let mut run = world.open("p", limits).await.expect("opens");
+            let crashes = world.crash_at(&mut run, limits, steps).await;
+            assert!(crashes >= steps.len(), "{}: {crashes} crashes", self.name);
+            self.compare(&output.path().join("out.json"), "crashes");
+            world.stop().await;
+        }
     }
 
     #[cfg(not(feature = "failpoints"))]

@@ -63,6 +63,46 @@ async fn another_script_keeps_the_state_if_what_it_adds_up_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_sink_gets_what_the_state_goes_on_to_give() {
+    let world = windows().await;
+    world.client.rows("PAUSE PIPELINE p").await;
+    world.client.rows("CREATE TABLE late_out (start TIMESTAMP, k TEXT, n BIGINT)").await;
+    let path = format!("{}/out.json", world.outside());
+    let to_file = format!(
+        "$$ CREATE TABLE file (start TIMESTAMP, k TEXT, n BIGINT) WITH (connector = 'single_file', type = 'sink', path = '{path}', \
+         format = 'json'); {} $$",
+        WINDOWS.replace("INTO out", "INTO file")
+    );
+    // The rows of each window come before and after the sink is another.
+    for (to, seconds, gone, new) in [
+        (WINDOWS.replace("INTO out", "INTO late_out"), [3, 12], "default.out", "default.late_out"),
+        (to_file, [13, 22], "default.late_out", "file"),
+        (WINDOWS.to_owned(), [23, 32], "file", "default.out"),
+    ] {
+        let compared = world.client.rows(&format!("EXPLAIN ALTER PIPELINE p AS {to}")).await;
+        for part in [format!("sink|{gone}|gone|NULL"), format!("sink|{new}|new|NULL")] {
+            assert!(compared.contains(&part), "{part}: {compared:?}");
+        }
+        assert!(compared.iter().any(|part| part.ends_with("|kept|NULL") && part.starts_with("operator|")));
+        world.client.rows(&format!("ALTER PIPELINE p AS {to}")).await;
+        rows_at(&world, &seconds).await;
+        let mut run = world.open("p", Limits::default()).await.expect("opens");
+        drain(&mut run).await;
+        // As PAUSE does, which a change of sinks outside of the lake begins with.
+        run.close().await.expect("completes");
+    }
+    let shown = "SELECT k, n FROM ";
+    assert_eq!(world.client.rows(&format!("{shown} late_out")).await, ["a|3"], "rows 1, 2, 3");
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("the file"),
+        "{\"start\":\"2026-01-01T00:00:10\",\"k\":\"a\",\"n\":2}\n",
+        "rows 12, 13"
+    );
+    assert_eq!(world.client.rows(&format!("{shown} out")).await, ["a|2"], "rows 22, 23");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_script_that_adds_up_something_else_is_refused_by_name_or_begins_without_state() {
     let world = windows().await;
     let before = world.pipeline("p").await;
@@ -180,6 +220,43 @@ async fn what_a_pipeline_holds_is_shown_and_a_script_is_explained_before_it_is_m
     let held = "SELECT operator_id, state_rows, state_bytes > 0, late_rows FROM system.stream.operators";
     // Of each a state, a result, and when it was touched.
     settles("two groups", PATIENCE, async || world.client.rows(held).await == ["operator_1|6|true|0"]).await;
+    let busy = "SELECT busy_share > 0, busy_share < 1 FROM system.stream.operators";
+    assert_eq!(world.client.rows(busy).await, ["true|true"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_rows_that_only_come_no_more_are_held_than_the_first_that_are_wanted() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)").await;
+    world
+        .client
+        .rows("CREATE TABLE out (k BIGINT, place BIGINT, v BIGINT, PRIMARY KEY (k, place) NOT ENFORCED)")
+        .await;
+    world
+        .client
+        .rows(
+            "CREATE PIPELINE p WITH (updating_ttl = 'off') AS INSERT INTO out SELECT k, place, v FROM (\
+             SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS place FROM src) WHERE place <= 2",
+        )
+        .await;
+    // Of each key two rows and two answers.
+    let held = "SELECT state_rows FROM system.stream.operators";
+    for (first, last) in [(0, 100), (1_000, 1_100), (500, 600)] {
+        world
+            .client
+            .rows(&format!(
+                "INSERT INTO src SELECT TIMESTAMP '2026-01-01', value % 2, value FROM range({first}, {last})"
+            ))
+            .await;
+        let most = "SELECT k, max(v), 1 FROM src GROUP BY k UNION ALL SELECT k, max(v) - 2, 2 FROM src GROUP BY k ORDER BY 1, 3";
+        let most = world.client.rows(most).await;
+        settles("the first two", PATIENCE, async || {
+            world.client.rows("SELECT k, v, place FROM out ORDER BY k, place").await == most
+                && world.client.rows(held).await == ["8"]
+        })
+        .await;
+    }
     world.stop().await;
 }
 

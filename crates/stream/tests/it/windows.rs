@@ -5,6 +5,29 @@ use cenote_testkit::number_of;
 use crate::world::{World, drain, epochs_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_late_for_some_of_its_windows_counts_in_the_others() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (time TIMESTAMP, v BIGINT)").await;
+    world.client.rows("CREATE TABLE out (second BIGINT, n BIGINT)").await;
+    let script = "INSERT INTO out SELECT date_part('epoch', w.start)::BIGINT - 1767225600, n FROM (
+                    SELECT hop(INTERVAL '10 seconds', INTERVAL '30 seconds') AS w, count(*) AS n FROM src GROUP BY 1)";
+    world
+        .client
+        .rows(&format!("CREATE PIPELINE p WITH (desired = 'paused', watermark_delay = '0') AS {script}"))
+        .await;
+    let mut run = world.open("p", epochs_of(10)).await.expect("opens");
+    for (second, partly_late, late) in [(35, 0, 0), (25, 1, 0), (36, 1, 0), (3, 1, 1), (19, 2, 1), (200, 2, 1)] {
+        let at = format!("TIMESTAMP '2026-01-01' + INTERVAL '{second} seconds'");
+        world.client.rows(&format!("INSERT INTO src VALUES ({at}, 1)")).await;
+        drain(&mut run).await;
+        assert_eq!((run.partly_late(), run.counts().2), (partly_late, late), "after second {second}");
+    }
+    // 25 is in [10, 40) and [20, 50), 19 in [10, 40); what ended before is as it was.
+    assert_eq!(world.client.rows("SELECT second, n FROM out ORDER BY 1").await, ["10|4", "20|3", "30|2"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn windows_of_an_hour_that_begin_each_second_are_the_batch_answer() {
     let keys = number_of("CENOTE_HOP_KEYS", 20);
     // Twenty of each key, a row each 50 ms: the last ends everything.

@@ -14,6 +14,14 @@ use tokio_util::task::TaskTracker;
 /// Bytes that all pipelines of a test may hold.
 const STATE_BYTES: u64 = 64 << 20;
 
+/// Where an epoch may crash, in order; behind the last it is committed, and what follows a commit is not done.
+#[cfg(feature = "failpoints")]
+pub(crate) const STEPS: [&str; 6] =
+    ["epoch.cut", "epoch.run", "epoch.sink", "checkpoint.write", "epoch.stage", "epoch.commit"];
+/// The other way to crash behind the commit: all is done, and nobody knows.
+#[cfg(feature = "failpoints")]
+pub(crate) const LAST_STEP: [&str; 1] = ["epoch.finish"];
+
 /// A node without doors that runs pipelines.
 pub(crate) struct World {
     pub(crate) node: TestEngine,
@@ -89,19 +97,21 @@ impl World {
             .await
     }
 
-    /// Runs epochs with a crash at each of their steps in turn until there is nothing to do; answers how many crashes there were.
+    /// Runs epochs with a crash at each of these steps of each of them until there is nothing to do; answers how many crashes
+    /// there were.
     #[cfg(feature = "failpoints")]
-    pub(crate) async fn crash_at_every_step(&self, run: &mut Run, limits: Limits) -> usize {
-        const STEPS: [&str; 6] =
-            ["epoch.cut", "epoch.run", "epoch.sink", "epoch.stage", "epoch.commit", "epoch.finish"];
+    pub(crate) async fn crash_at(&self, run: &mut Run, limits: Limits, steps: &[&'static str]) -> usize {
         let mut crashes = 0;
-        for step in STEPS.iter().cycle() {
+        for step in steps.iter().cycle() {
             fail::cfg(*step, "return").expect("a crash point");
             let outcome = run.step().await;
             fail::remove(*step);
             match outcome {
                 Err(error) => assert_eq!(error.to_string(), format!("fail point {step}")),
-                Ok(Step::Idle | Step::Finished) => break,
+                Ok(Step::Idle | Step::Finished) => {
+                    assert_eq!(*step, steps[0], "an epoch was begun and is not there");
+                    break;
+                }
                 Ok(Step::Committed(_)) => panic!("no crash at {step}"),
             }
             crashes += 1;
