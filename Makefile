@@ -52,9 +52,9 @@ bench:
 # events, windows of an hour each second over 1,000 keys, a backfill of 100,000,000 rows, a sink that is down for a minute. Hours, most of them races.
 scale:
 	CENOTE_RACES=10000 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 \
-	CENOTE_NEXMARK_EVENTS=10000000 CENOTE_HOP_KEYS=1000 CENOTE_BACKFILL_ROWS=100000000 CENOTE_DOWN_SECONDS=60 \
+	CENOTE_NEXMARK_EVENTS=10000000 CENOTE_HOP_KEYS=1000 CENOTE_BACKFILL_ROWS=100000000 CENOTE_DOWN_SECONDS=60 CENOTE_JOIN_CHANGES=10000 CENOTE_BACKLOG_ROWS=20000000 \
 	CENOTE_TASK_LIVES=10000 CENOTE_SCHEDULES=1000 CENOTE_BURST_COMMITS=1000 CENOTE_TEST_PROFILE=quick \
-		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when) + test(as_many_events_as_are_asked_for) + test(windows_of_an_hour_that_begin_each_second) + test(a_backfill_in_pieces) + test(a_webhook_that_is_down) + test(random_endings_make) + test(of_two_loops_at_once) + test(a_burst_of_changes)'
+		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when) + test(as_many_events_as_are_asked_for) + test(windows_of_an_hour_that_begin_each_second) + test(a_backfill_in_pieces) + test(a_webhook_that_is_down) + test(outer_joins_of_changes) + test(a_backlog_is_drained) + test(random_endings_make) + test(of_two_loops_at_once) + test(a_burst_of_changes)'
 
 # Random statements beside an oracle, STEPS of them on each catalog database, from the seed SEED (a new one if it is not given).
 model:

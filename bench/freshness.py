@@ -4,7 +4,8 @@ Latency: a thousand rows a second over the line protocol, acknowledged when dura
 it until a reader on the Postgres wire sees it in the view; and in its table, from the acknowledgement. Recovery: kill -9 of a node whose pipeline holds so many keys; the time
 from the start of the process until the pipeline runs, and until a row written then is in its result. Memory: a join that forgets
 after 10 s, at so many rows a second; and a state, or open windows, of ten times its memory. Catching up: rows that were there before the
-pipeline, beside one statement that adds up the same. An epoch: Nexmark's q5 with one row in each, the steps of it.
+pipeline, beside one statement that adds up the same (beside one bounded run of the same plan: crates/stream/tests/it/backlog.rs). An
+epoch: Nexmark's q5 with one row in each, and with none, the steps of it.
 """
 
 import pathlib
@@ -31,6 +32,10 @@ JOIN_RATE, JOIN_RATE_SMALL = 50_000, 2_000
 JOIN_SECONDS, JOIN_SECONDS_SMALL = 600, 40
 #: By then what comes is what is forgotten.
 JOIN_STEADY_SECONDS = 30
+#: Memory of the last third of that time, less than so many times that of the first.
+JOIN_GROWTH_MAX = 1.1
+#: Milliseconds of the plan in an epoch without rows for it, less than these.
+EMPTY_EPOCH_MAX = 1.0
 SPILLED_KEYS, SPILLED_KEYS_SMALL = 5_000_000, 50_000
 SPILLED_MEMORY, SPILLED_MEMORY_SMALL = "100MiB", "2MiB"
 PATIENCE = 600
@@ -175,9 +180,14 @@ def _forgetting(rate: int, seconds: float) -> dict:
                 memory.append(node.resident_mib())
                 states.append(int(node.sql("SELECT sum(state_rows) FROM system.stream.operators")[0][0]))
         read = node.sql("SELECT sum(lag_rows) FROM system.stream.sources")[0][0]
+        third = max(1, len(memory) // 3)
+        growth = figures.median(memory[-third:]) / figures.median(memory[:third])
+        if seconds >= JOIN_SECONDS and growth > JOIN_GROWTH_MAX:
+            raise RuntimeError(f"memory grows: {growth:.2f} times from the first third to the last, {memory}")
         return {
             "what": f"join that forgets after 10 s, {seconds:.0f} s", "rows/s": rate, "rows behind": int(read or 0),
-            "MiB": memory[0], "MiB at most": max(memory), "rows held": states[0], "rows held at most": max(states),
+            "MiB": memory[0], "MiB at most": max(memory), "last third / first": growth,
+            "rows held": states[0], "rows held at most": max(states),
         }
 
 
@@ -260,27 +270,61 @@ def _backlog(rows: int) -> dict:
         }
 
 
+def _q5() -> dict[str, str]:
+    parts = (part.split("\n", 1) for part in (HERE / "nexmark" / "q5.sql").read_text().split("--- ")[1:])
+    return {name.strip(): body.strip() for name, body in parts}
+
+
 def _epochs(epochs: int) -> dict:
     """Steps of an epoch that reads one row, of the plan of q5."""
-    parts = (part.split("\n", 1) for part in (HERE / "nexmark" / "q5.sql").read_text().split("--- ")[1:])
-    parts = {name.strip(): body.strip() for name, body in parts}
+    parts = _q5()
     with Node() as node:
         node.sql("CREATE TABLE bid (time TIMESTAMP, auction BIGINT)")
         node.sql(parts["setup"])
         node.sql(f"CREATE PIPELINE p AS $$ {parts['views']}; INSERT INTO out {parts['query']} $$")
-        counted = "SELECT count(*) FROM system.stream.epochs"
-        before = {}
-        for number in range(epochs + 1):
-            node.sql(f"INSERT INTO bid VALUES (TIMESTAMP '2026-01-01' + {number} * INTERVAL '1 millisecond', {number % 10})")
-            _until(node, counted, number + 1)
-            if number == 0:
-                before = _phases(node)
-        after = _phases(node)
-        took = {
-            f"{phase} ms": 1000 * (after[phase][0] - before[phase][0]) / (after[phase][1] - before[phase][1])
-            for phase in ("cut", "run", "stage", "commit", "finish")
-        }
-        return {"what": f"epoch of one row, q5, mean of {epochs}", **took}
+        insert = "INSERT INTO bid VALUES (TIMESTAMP '2026-01-01' + {number} * INTERVAL '1 millisecond', {number} % 10)"
+        return {"what": f"epoch of one row, q5, mean of {epochs}", **_steps(node, epochs, insert)}
+
+
+def _empty_epochs(epochs: int) -> dict:
+    """The same with nothing to read for q5: what brings the epochs about is a row of another table, which goes nowhere."""
+    parts = _q5()
+    with Node() as node:
+        node.sql("CREATE TABLE bid (time TIMESTAMP, auction BIGINT)")
+        node.sql("CREATE TABLE tick (time TIMESTAMP, n BIGINT)")
+        node.sql(parts["setup"])
+        node.sql("INSERT INTO bid SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 millisecond', value % 100 FROM range(0, 1000)")
+        node.sql(
+            f"CREATE PIPELINE p AS $$ CREATE TABLE nowhere WITH (connector = 'blackhole'); {parts['views']}; "
+            f"INSERT INTO out {parts['query']}; INSERT INTO nowhere SELECT n FROM tick $$"
+        )
+        # It stands behind the bids, so event time stays.
+        steps = _steps(node, epochs, "INSERT INTO tick VALUES (TIMESTAMP '2026-01-02', {number})")
+        if epochs >= EPOCHS and steps["run ms"] > EMPTY_EPOCH_MAX:
+            raise RuntimeError(f"an epoch without rows takes {steps}")
+        return {"what": f"epoch without a row, q5, mean of {epochs}", **steps}
+
+
+def _steps(node: Node, epochs: int, insert: str) -> dict[str, float]:
+    """Means of the steps of so many epochs, one for each row."""
+    counted = "SELECT count(*) FROM system.stream.epochs"
+    first = int(node.sql(counted)[0][0])
+    before = {}
+    for number in range(epochs + 1):
+        node.sql(insert.format(number=number))
+        if number == 0:
+            # The first brings along what was there before.
+            while int(node.sql(counted)[0][0]) == first:
+                time.sleep(0.005)
+            time.sleep(2)
+            first, before = int(node.sql(counted)[0][0]), _phases(node)
+        else:
+            _until(node, counted, first + number)
+    after = _phases(node)
+    return {
+        f"{phase} ms": 1000 * (after[phase][0] - before[phase][0]) / (after[phase][1] - before[phase][1])
+        for phase in ("cut", "run", "stage", "commit", "finish")
+    }
 
 
 def _phases(node: Node) -> dict[str, list[float]]:
@@ -304,4 +348,5 @@ def run(rounds: int, small: bool) -> tuple[list[dict], dict]:
     rows.append(_windows(*((SPILLED_KEYS_SMALL // 4, SPILLED_MEMORY_SMALL) if small else (SPILLED_KEYS // 2, SPILLED_MEMORY))))
     rows.append(_backlog(BACKLOG_SMALL if small else BACKLOG))
     rows.append(_epochs(EPOCHS_SMALL if small else EPOCHS))
+    rows.append(_empty_epochs(EPOCHS_SMALL if small else EPOCHS))
     return rows, {}
