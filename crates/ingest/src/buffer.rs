@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::admission::Held;
+use crate::protocols::Protocols;
 use crate::write::rows_bytes;
 
 /// Memory of a batch besides its values.
@@ -32,6 +33,7 @@ pub(crate) struct NewRows {
     pub(crate) table: TableId,
     pub(crate) batch: RecordBatch,
     pub(crate) received: Micros,
+    pub(crate) protocols: Protocols,
     pub(crate) held: Held,
 }
 
@@ -70,6 +72,8 @@ struct Buffered {
     later: Vec<(Lsn, usize)>,
     /// When the first record came.
     received: Micros,
+    /// How its rows came.
+    protocols: Protocols,
     held: Held,
 }
 
@@ -96,6 +100,7 @@ pub(crate) struct Sealed {
     pub(crate) first: Lsn,
     pub(crate) end: Lsn,
     pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) protocols: Protocols,
 }
 
 impl Buffer {
@@ -204,8 +209,10 @@ impl Buffer {
         let first = rows.unflushed_batches().next()?.first;
         let end = rows.batches.back()?.last();
         let batches = rows.unflushed_batches().map(|buffered| buffered.batch.clone()).collect();
+        let protocols = rows.unflushed_batches().map(|buffered| buffered.protocols);
+        let protocols = protocols.fold(Protocols::default(), Protocols::and);
         rows.sealed = rows.sealed.max(end);
-        Some(Sealed { first, end, batches })
+        Some(Sealed { first, end, batches, protocols })
     }
 
     /// The rows of `table` up to `end` are in files that every head shows from now on, or will never be wanted again.
@@ -241,8 +248,8 @@ impl Inner {
         let was_large = is_large(table);
         table.rows += new.batch.num_rows() as u64;
         table.bytes += new.held.bytes();
-        let NewRows { batch, received, held, .. } = new;
-        table.batches.push_back(Buffered { batch, first: lsn, later: Vec::new(), received, held });
+        let NewRows { batch, received, protocols, held, .. } = new;
+        table.batches.push_back(Buffered { batch, first: lsn, later: Vec::new(), received, protocols, held });
         table.grown.notify_waiters();
         !was_large && is_large(table)
     }
@@ -306,6 +313,7 @@ impl TableRows {
             merged.later.push((next.first, rows));
             merged.later.extend(next.later.iter().map(|(place, row)| (*place, rows + row)));
             merged.held.join(next.held);
+            merged.protocols = merged.protocols.and(next.protocols);
             rows += next.batch.num_rows();
         }
         let excess = merged.held.bytes().saturating_sub(rows_bytes(&batch));

@@ -144,19 +144,17 @@ impl Inner {
             state: None,
             tables: Some(vec![table]),
         };
+        let range = (sealed.first.to_string(), sealed.end.to_string());
+        let inputs = sealed.protocols.nodes().map(|node| Input {
+            node,
+            from: Some(range.0.clone()),
+            to: Some(range.1.clone()),
+        });
         let commit = Commit {
             commit_id: self.lake.ids.uuid(),
             scope: scope.clone(),
             producers: vec![producer],
-            facts: Facts {
-                operation: "ingest".to_owned(),
-                inputs: vec![Input {
-                    node: "ingest:log".to_owned(),
-                    to: Some(sealed.end.to_string()),
-                    from: Some(sealed.first.to_string()),
-                }],
-                ..Facts::default()
-            },
+            facts: Facts { operation: "ingest".to_owned(), inputs: inputs.collect(), ..Facts::default() },
             tables: vec![change],
             objects: Vec::new(),
         };

@@ -20,6 +20,7 @@ mod metrics;
 mod once;
 mod options;
 mod pin;
+mod protocols;
 mod replay;
 mod request;
 mod schema;

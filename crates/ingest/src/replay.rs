@@ -13,6 +13,7 @@ use crate::Error;
 use crate::admission::Held;
 use crate::buffer::NewRows;
 use crate::ingest::Inner;
+use crate::protocols::Protocols;
 use crate::trigger::ROWS_MAX;
 use crate::wal::{Found, Kind, Log, Shape, Start, Tail, decode_rows, read_log, read_shapes, sections};
 use crate::worker::on_worker;
@@ -186,6 +187,7 @@ impl Replay {
             restored.push(NewRows {
                 table: section.table,
                 received: found.header.received,
+                protocols: Protocols::of_flags(section.flags),
                 held: self.room(rows_bytes(&batch))?,
                 batch,
             });

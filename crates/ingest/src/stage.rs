@@ -8,6 +8,7 @@ use cenote_codec::{Decoded, RejectedLine, Rows};
 use cenote_vocab::Txn;
 
 use crate::decode::{NamedColumns, decode};
+use crate::protocols::flags;
 use crate::schema::{Change, Fitted, Resolved, Target};
 use crate::wal::{BODY_BYTES_MAX, Draft, Kind, SECTIONS_MAX, SectionHeader, encode_rows};
 use crate::write::{DIRECT_BYTES_MIN, Work, rows_bytes};
@@ -163,9 +164,13 @@ fn record(work: &Work, tables: &[Fitted]) -> Result<Draft, Error> {
             time_range: fitted.time_range,
             flags: 0,
         };
-        record.rows(section, |out| encode_rows(&fitted.batch, &fitted.shape.schema, out)).map_err(
-            |error| Error::Internal(format!("rows of table {}: {error}", fitted.table.full_name())),
-        )?;
+        let encode = |out: &mut Vec<u8>| {
+            let columns = encode_rows(&fitted.batch, &fitted.shape.schema, out);
+            columns.map(|columns| columns | flags(&work.format))
+        };
+        record.rows(section, encode).map_err(|error| {
+            Error::Internal(format!("rows of table {}: {error}", fitted.table.full_name()))
+        })?;
     }
     record.finish();
     if record.body_bytes() > BODY_BYTES_MAX { Err(too_large(record.len())) } else { Ok(record) }

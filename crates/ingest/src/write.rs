@@ -14,6 +14,7 @@ use crate::admission::Held;
 use crate::buffer::{BATCH_OVERHEAD_BYTES, NewRows};
 use crate::decode::{self, EXPANSION_GUESS, EXPANSION_STEP, PLAIN_GUESS_MIN};
 use crate::ingest::Inner;
+use crate::protocols::Protocols;
 use crate::schema::memory_bytes;
 use crate::stage::{Stage, Staged, Summary};
 use crate::tables::SchemaLocks;
@@ -254,6 +255,7 @@ impl Inner {
             table: fitted.table.id,
             held: held.split(rows_bytes(&fitted.batch)),
             received: work.received,
+            protocols: Protocols::of(&work.format),
             batch: fitted.batch,
         });
         let rows = Logged { rows: rows.collect(), record: held };

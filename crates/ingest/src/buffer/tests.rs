@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Pin;
 use crate::admission::Admission;
+use crate::protocols::Protocols;
 
 const TABLE: TableId = TableId(1);
 
@@ -80,7 +81,7 @@ proptest! {
                     for _ in 0..records {
                         let batch = batch(next, rows);
                         let held = admission.try_take(rows_bytes(&batch)).expect("room");
-                        buffer.publish(vec![(next, vec![NewRows { table: TABLE, batch, received: Micros(1), held }])], u64::MAX, u64::MAX);
+                        buffer.publish(vec![(next, vec![NewRows { table: TABLE, batch, received: Micros(1), protocols: Protocols::default(), held }])], u64::MAX, u64::MAX);
                         published.extend(std::iter::repeat_n(next.0, rows));
                         next = Lsn(next.0 + 1);
                     }
@@ -141,6 +142,7 @@ fn rows_of_a_dropped_table_are_not_kept() {
         table: TABLE,
         batch: batch(Lsn(1), 1),
         received: Micros(1),
+        protocols: Protocols::default(),
         held: admission.try_take(10).expect("room"),
     };
     buffer.publish(vec![(Lsn(1), vec![new])], u64::MAX, u64::MAX);
@@ -156,7 +158,13 @@ fn publishing_says_when_a_table_grew_large_and_only_then() {
         buffer.publish(
             vec![(
                 Lsn(lsn),
-                vec![NewRows { table: TABLE, batch: batch(Lsn(lsn), 2), received: Micros(1), held }],
+                vec![NewRows {
+                    table: TABLE,
+                    batch: batch(Lsn(lsn), 2),
+                    received: Micros(1),
+                    protocols: Protocols::default(),
+                    held,
+                }],
             )],
             4,
             1000,
@@ -174,7 +182,16 @@ fn what_many_small_requests_left_is_few_batches_for_readers_and_holds_less() {
             let batch = batch(place, 10);
             let held = admission.try_take(rows_bytes(&batch)).expect("room");
             buffer.publish(
-                vec![(place, vec![NewRows { table: TABLE, batch, received: Micros(1), held }])],
+                vec![(
+                    place,
+                    vec![NewRows {
+                        table: TABLE,
+                        batch,
+                        received: Micros(1),
+                        protocols: Protocols::default(),
+                        held,
+                    }],
+                )],
                 u64::MAX,
                 u64::MAX,
             );

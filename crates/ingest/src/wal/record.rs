@@ -61,7 +61,7 @@ pub struct SectionHeader {
     pub rows: u32,
     /// Smallest and largest time in µs.
     pub time_range: Option<(i64, i64)>,
-    /// 1: the payload begins with the ids of its columns.
+    /// Bit 0: the payload begins with the ids of its columns. Bits 8 to 15: by which protocol the rows came; 0: not said.
     pub flags: u32,
 }
 
