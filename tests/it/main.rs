@@ -40,6 +40,6 @@ mod storm;
 mod tenants;
 mod tpch;
 mod trespass;
-mod walk;
 mod vacuum;
+mod walk;
 mod wire;

@@ -155,6 +155,12 @@ impl Engine {
         &self.inner.ingest
     }
 
+    /// The longest run of a statement: objects that it reads, and that nothing else needs, are kept for so long. `None` where they are not
+    /// kept at all.
+    pub(crate) fn statement_time_max(&self) -> Option<Duration> {
+        Some(self.inner.lake.options.orphan_grace).filter(|grace| !grace.is_zero())
+    }
+
     pub(crate) fn options(&self) -> &QueryOptions {
         &self.inner.options
     }
@@ -169,12 +175,6 @@ impl Engine {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
-    /// The longest run of a statement: objects that it reads, and that nothing else needs, are kept for so long. `None` where they are not
-    /// kept at all.
-    pub(crate) fn statement_time_max(&self) -> Option<Duration> {
-        Some(self.inner.lake.options.orphan_grace).filter(|grace| !grace.is_zero())
-    }
-
     }
 }
 

@@ -22,8 +22,8 @@ use datafusion::common::ScalarValue;
 use crate::engine::{Engine, cancelled};
 use crate::parse::{self, Command, Parsed};
 use crate::plan::fault;
-use crate::statement::{self, Guard};
 use crate::registry::{Registry, Running};
+use crate::statement::{self, Guard};
 use crate::{Bounds, Error, Execution, Prepared};
 
 pub use access::AccessTable;
@@ -33,10 +33,10 @@ pub use pipelines::PipelineEdit;
 
 pub(crate) use inner::Inner;
 
-/// What a protocol knows of a client.
 /// Runs of one statement at most, where each time its snapshot is vacuumed away before it is planned.
 const RUNS_MAX: usize = 5;
 
+/// What a protocol knows of a client.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
     /// Schema for bare names; `None`: the token's default, else `default`.
@@ -149,10 +149,10 @@ impl Session {
             options.protocol,
         )?;
         self.inner.runs(Some(running.clone()));
-        let guard = Guard {
         let mut unanswered = Unanswered { registry: engine.registry(), running: Some(running.clone()) };
         let timeouts =
             [bounds.timeout, self.inner.settings().statement_timeout(), engine.statement_time_max()];
+        let guard = Guard {
             running: running.clone(),
             deadline: statement::deadline(timeouts),
             promised: bounds.promised,
@@ -169,8 +169,8 @@ impl Session {
             Ok(answer) => {
                 self.inner.audit_statement(prepared).await;
                 running.enter("RUNNING");
-                Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
                 unanswered.running = None;
+                Ok(streaming::execution(self.inner.clone(), answer, guard, &bounds))
             }
             Err(error) => {
                 let error = self.inner.audit_denied(error).await;
@@ -184,7 +184,6 @@ impl Session {
         }
     }
 
-    /// Begins the implicit transaction of a text with several statements: all or nothing. Nothing if one is open.
     /// Runs a statement up to its answer; anew, if a VACUUM took away the snapshot on which it was planned: it changed nothing.
     async fn answer(
         &self,
@@ -209,6 +208,7 @@ impl Session {
         }
     }
 
+    /// Begins the implicit transaction of a text with several statements: all or nothing. Nothing if one is open.
     pub async fn begin_implicit(&self) -> Result<(), Error> {
         self.inner.begin_implicit();
         Ok(())
@@ -270,7 +270,6 @@ impl Session {
     }
 }
 
-/// Parameters as values of the types that the statement was typed with.
 /// A statement that has no answer yet. Dropped then, with the request of a client that went away, it has ended.
 struct Unanswered<'a> {
     registry: &'a Registry,
@@ -285,6 +284,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
+/// Parameters as values of the types that the statement was typed with.
 fn values(prepared: &Prepared, parameters: Vec<ArrayRef>) -> Result<Vec<ScalarValue>, Error> {
     if parameters.len() != prepared.parameters.len() {
         return Err(Error::new(
