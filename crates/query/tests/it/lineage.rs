@@ -297,11 +297,8 @@ async fn columns_of_all_queries_of_tpch_are_known() {
     for (table, columns) in TPCH {
         client.rows(&format!("CREATE TABLE {table} ({columns})")).await;
     }
-    let queries = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../bench/tpch"));
     for number in 1..=22 {
-        let text = std::fs::read_to_string(queries.join(format!("q{number:02}.sql"))).expect("a query");
-        let text = text.trim().trim_end_matches(';');
-        client.rows(&format!("CREATE TABLE q{number} AS {text}")).await;
+        client.rows(&format!("CREATE TABLE q{number} AS {}", tpch_query(number))).await;
         let code = client
             .rows(&format!(
                 "SELECT soundness FROM system.catalog.code WHERE text LIKE 'CREATE TABLE q{number} AS%'"
@@ -354,4 +351,197 @@ async fn what_is_not_known_of_a_statement_is_not_told() {
     assert_eq!(types, ["derives_from"], "a cast to DOUBLE does not keep each value");
     let error = client.error("SELECT * FROM column_lineage('n', 'nope')").await;
     assert!(error.to_string().contains("column \"nope\" does not exist in default.n"), "{error}");
+}
+
+/// One of these words, by a number.
+fn pick(number: &str, words: &[&str]) -> String {
+    let cases: Vec<String> =
+        words.iter().enumerate().map(|(at, word)| format!("WHEN {at} THEN '{word}'")).collect();
+    format!("CASE ({number}) % {} {} END", words.len(), cases.join(" "))
+}
+
+/// So many days after 1993-07-01.
+fn day(days: &str) -> String {
+    format!("arrow_cast(CAST(8582 + {days} AS INTEGER), 'Date32')")
+}
+
+/// Rows of each table and the values of row `i`, chosen so that every query answers something.
+fn tpch_rows() -> [(&'static str, u32, String); 8] {
+    let nations = [
+        "FRANCE",
+        "GERMANY",
+        "BRAZIL",
+        "CANADA",
+        "SAUDI ARABIA",
+        "CHINA",
+        "INDIA",
+        "PERU",
+        "UNITED STATES",
+        "JAPAN",
+    ];
+    let join = |values: &[String]| values.join(", ");
+    let own = str::to_owned;
+    let sold = "i / 4 * 37 % 1200";
+    [
+        (
+            "region",
+            5,
+            join(&[own("i"), pick("i", &["AMERICA", "EUROPE", "ASIA", "AFRICA", "MIDDLE EAST"]), own("'c'")]),
+        ),
+        (
+            "nation",
+            10,
+            join(&[
+                own("i"),
+                pick("i", &nations),
+                own(
+                    "CASE i WHEN 0 THEN 1 WHEN 1 THEN 1 WHEN 4 THEN 4 WHEN 5 THEN 2 WHEN 6 THEN 2 WHEN 9 THEN 2 ELSE 0 END",
+                ),
+                own("'c'"),
+            ]),
+        ),
+        (
+            "supplier",
+            20,
+            join(&[
+                own("i, concat('S', i), concat('a', i), i % 10, concat(13 + i, '-1'), i * 100 - 300"),
+                pick("i", &["good", "Customer x Complaints", "c", "d", "e", "f", "g"]),
+            ]),
+        ),
+        (
+            "customer",
+            40,
+            join(&[
+                own("i, concat('C', i), concat('a', i), i % 10"),
+                format!("concat({}, '-555')", pick("i", &["13", "31", "23", "29", "30", "18", "17", "44"])),
+                own("i * 37 % 50 * 10 - 90"),
+                pick("i", &["BUILDING", "MACHINERY"]),
+                own("concat('c', i)"),
+            ]),
+        ),
+        (
+            "part",
+            20,
+            join(&[
+                own("i"),
+                pick("i", &["forest green", "green lace", "forest blush", "plum"]),
+                own("concat('M', i)"),
+                pick("i", &["Brand#23", "Brand#12", "Brand#34", "Brand#23", "Brand#45"]),
+                pick("i + 1", &["ECONOMY ANODIZED STEEL", "PROMO BRASS", "STANDARD BRASS", "PROMO TIN"]),
+                own("CASE i % 4 WHEN 0 THEN 15 WHEN 1 THEN 1 WHEN 2 THEN 14 ELSE 9 END"),
+                pick("i", &["MED BOX", "SM BOX", "LG BOX", "MED BOX", "SM CASE", "MED BAG"]),
+                own("i * 10 + 900, 'c'"),
+            ]),
+        ),
+        ("partsupp", 80, own("i % 20, (i % 20 + i / 20 * 5) % 20, i * 13 % 97 * 100, i * 7 % 31 + 1, 'c'")),
+        (
+            "orders",
+            240,
+            join(&[
+                own("i, i * 7 % 30"),
+                pick("i", &["F", "O", "F"]),
+                own("i * 100 + 1"),
+                day("i * 37 % 1200"),
+                pick("i", &["1-URGENT", "3-MEDIUM", "2-HIGH"]),
+                own("concat('k', i), 0"),
+                pick("i", &["plain", "special x requests", "c", "d"]),
+            ]),
+        ),
+        (
+            "lineitem",
+            960,
+            join(&[
+                own("i / 4, i * 13 % 20, (i * 13 % 20 + i / 3 % 4 * 5) % 20, i % 4 + 1"),
+                own("CASE WHEN i / 4 % 20 = 0 THEN 80 + i % 10 ELSE i * 17 % 41 + 1 END"),
+                own(
+                    "(i * 17 % 41 + 1) * 100, CAST(i % 11 AS DECIMAL(15,2)) / 100, CAST(i % 9 AS DECIMAL(15,2)) / 100",
+                ),
+                pick("i", &["R", "A", "N"]),
+                pick("i / 3", &["F", "O"]),
+                day(&format!("{sold} + i % 60")),
+                day(&format!("{sold} + 40 + i * 7 % 40")),
+                day(&format!("{sold} + i % 60 + i % 30")),
+                pick("i", &["DELIVER IN PERSON", "NONE"]),
+                pick("i / 2", &["AIR", "MAIL", "SHIP", "AIR REG"]),
+                own("concat('c', i)"),
+            ]),
+        ),
+    ]
+}
+
+/// A query of TPC-H by its number.
+fn tpch_query(number: u32) -> String {
+    let queries = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../bench/tpch"));
+    let text = std::fs::read_to_string(queries.join(format!("q{number:02}.sql"))).expect("a query");
+    text.trim().trim_end_matches(';').to_owned()
+}
+
+/// Views over the tables of TPC-H in which the columns that `is_changed` names hold other values, each others than the next.
+async fn change_tpch(client: &TestSession, is_changed: impl Fn(&str) -> bool) {
+    let mut number = 0;
+    for (table, columns) in TPCH {
+        let mut values = Vec::new();
+        for (name, kind) in columns.split(", ").filter_map(|column| column.trim().split_once(' ')) {
+            number += 1;
+            let changed = match kind {
+                "BIGINT" => format!("{name} + {number}"),
+                "VARCHAR" => format!("concat({name}, '{number}')"),
+                "DATE" => format!("CAST({name} + INTERVAL '{number} days' AS DATE)"),
+                _ => format!("CAST({name} * 2 + {number} AS {kind})"),
+            };
+            values.push(if is_changed(name) { format!("{changed} AS {name}") } else { name.to_owned() });
+        }
+        let list = values.join(", ");
+        client
+            .rows(&format!(
+                "CREATE OR REPLACE VIEW changed.{table} AS SELECT {list} FROM \"default\".{table}"
+            ))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_tpch_stay_when_all_that_is_none_of_their_sources_changes() {
+    let node = node().await;
+    let client = node.session().await;
+    client.rows("CREATE SCHEMA changed").await;
+    for ((table, columns), (same, rows, values)) in TPCH.into_iter().zip(tpch_rows()) {
+        assert_eq!(table, same);
+        client.rows(&format!("CREATE TABLE {table} ({columns})")).await;
+        client.rows(&format!("INSERT INTO {table} SELECT {values} FROM range(0, {rows}) AS r(i)")).await;
+    }
+    let (mut kept, mut moved) = (0, 0);
+    for number in 1..=22 {
+        let query = tpch_query(number);
+        let right = values(&client, &query).await;
+        assert!(!right.is_empty(), "q{number} answers something");
+        client.rows(&format!("CREATE TABLE q{number} AS {query}")).await;
+        let names = client
+            .rows(&format!(
+                "SELECT name FROM system.catalog.columns WHERE table_name = 'q{number}' ORDER BY position"
+            ))
+            .await;
+        for (at, name) in names.iter().enumerate() {
+            let sources: BTreeSet<String> = client
+                .rows(&format!("SELECT source_column FROM column_lineage('q{number}', '{name}', 'upstream')"))
+                .await
+                .into_iter()
+                .collect();
+            let changed = async |is_changed: &dyn Fn(&str) -> bool| {
+                change_tpch(&client, is_changed).await;
+                client.rows("SET search_path TO changed, \"default\"").await;
+                let found = values(&client, &query).await;
+                client.rows("SET search_path TO \"default\"").await;
+                found.get(at).cloned().unwrap_or_default()
+            };
+            let found = changed(&|column| !sources.contains(column)).await;
+            assert_eq!(found, right[at], "q{number}, column {name}, which comes of {sources:?}");
+            kept += 1;
+            moved += u32::from(changed(&|column| sources.contains(column)).await != right[at]);
+        }
+    }
+    assert!(
+        kept > 70 && moved * 2 > kept,
+        "{kept} columns stayed, {moved} did not when their sources changed"
+    );
 }
