@@ -2,7 +2,7 @@
 
 use cenote_testkit::client::Client;
 use cenote_testkit::node::TestNode;
-use cenote_testkit::{PATIENCE, settles};
+use cenote_testkit::{PATIENCE, number_of, settles};
 use cenote_vocab::{Clock, Ids, Micros};
 
 const OPEN: &str = "SELECT count(*) FROM system.flow.runs WHERE kind = 'asset' \
@@ -12,8 +12,9 @@ async fn text(client: &Client, sql: &str) -> String {
     client.sql(sql).await[0][0].as_str().unwrap_or_default().to_owned()
 }
 
+/// Of runs of as much as thirty tasks one by one.
 async fn ended(client: &Client) {
-    settles("ends of runs", PATIENCE, async || client.number(OPEN).await == 0).await;
+    settles("ends of runs", 6 * PATIENCE, async || client.number(OPEN).await == 0).await;
 }
 
 /// Rows of one table that are not in the other, counted as often as they are there.
@@ -124,15 +125,11 @@ async fn a_range_is_held_goes_on_is_cancelled_and_repeated_from_its_failure() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_union_of_all_partitions_is_the_whole_and_no_row_is_there_twice() {
-    let node = TestNode::start().await;
-    let client = node.client();
-    let ids = Ids::seeded(29, Clock::manual(Micros(0)));
+/// Rows with instants at the very ends of days, over both changes of the clocks of Rome.
+async fn make_raw(client: &Client, ids: &Ids) {
     client.sql("CREATE TABLE raw (ts TIMESTAMPTZ, region TEXT, v BIGINT)").await;
     client.sql("CREATE TABLE rates (region TEXT, rate BIGINT)").await;
     client.sql("INSERT INTO rates VALUES ('eu', 2), ('us', 3), ('us', 5)").await;
-    // Both changes of the clocks of Rome are in it, and instants at the very ends of days.
     let mut rows = Vec::new();
     for n in 0..1_500 {
         let second = match ids.below(4) {
@@ -145,6 +142,26 @@ async fn the_union_of_all_partitions_is_the_whole_and_no_row_is_there_twice() {
         rows.push(format!("('{at}', {region}, {n})"));
     }
     client.sql(&format!("INSERT INTO raw VALUES {}", rows.join(", "))).await;
+}
+
+/// Ways to cut a year, or the regions.
+fn cuts() -> [String; 5] {
+    let bounds = "START '2024-02-01' END '2025-02-01'";
+    [
+        format!("PARTITION BY (hour(ts)) {bounds}"),
+        format!("PARTITION BY (day(ts)) {bounds} TIMEZONE 'Europe/Rome'"),
+        format!("PARTITION BY (week(ts)) {bounds} TIMEZONE 'Asia/Tokyo'"),
+        format!("PARTITION BY (month(ts)) {bounds} TIMEZONE 'Europe/Rome'"),
+        "PARTITION BY (region VALUES ('eu', 'us', 'jp', 'x', NULL))".to_owned(),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_union_of_all_partitions_is_the_whole_and_no_row_is_there_twice() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    let ids = Ids::seeded(29, Clock::manual(Micros(0)));
+    make_raw(&client, &ids).await;
     let queries = [
         ("SELECT ts, region, v FROM raw", "ts, region, v"),
         (
@@ -162,14 +179,7 @@ async fn the_union_of_all_partitions_is_the_whole_and_no_row_is_there_twice() {
         ),
         ("SELECT ts, region, v FROM raw ORDER BY v DESC LIMIT 700", "ts, region, v"),
     ];
-    let bounds = "START '2024-02-01' END '2025-02-01'";
-    let cuts = [
-        format!("PARTITION BY (hour(ts)) {bounds}"),
-        format!("PARTITION BY (day(ts)) {bounds} TIMEZONE 'Europe/Rome'"),
-        format!("PARTITION BY (week(ts)) {bounds} TIMEZONE 'Asia/Tokyo'"),
-        format!("PARTITION BY (month(ts)) {bounds} TIMEZONE 'Europe/Rome'"),
-        "PARTITION BY (region VALUES ('eu', 'us', 'jp', 'x', NULL))".to_owned(),
-    ];
+    let cuts = cuts();
     for (number, (query, columns)) in queries.iter().enumerate() {
         client.sql(&format!("CREATE ASSET whole_{number} AS {query}")).await;
         let mut names = vec![format!("whole_{number}")];
@@ -191,6 +201,119 @@ async fn the_union_of_all_partitions_is_the_whole_and_no_row_is_there_twice() {
             assert_eq!(differences(&client, &names[0], name, columns).await, 0, "{name}");
         }
     }
+}
+
+/// Makes queries of an instant within the year, a region and a number.
+struct Maker {
+    ids: Ids,
+}
+
+impl Maker {
+    fn one_of(&self, texts: &[&str]) -> String {
+        texts[usize::try_from(self.ids.below(texts.len() as u64)).expect("few")].to_owned()
+    }
+
+    fn condition(&self, of: &str) -> String {
+        let (few, many) = (self.ids.below(3), self.ids.below(1_500));
+        match self.ids.below(6) {
+            0 => format!("{of}.v % 3 = {few}"),
+            1 => format!("{of}.v < {many}"),
+            2 => format!("{of}.region IN (SELECT region FROM rates)"),
+            3 => format!("{of}.region IS NOT NULL"),
+            4 => format!("{of}.ts >= TIMESTAMPTZ '2024-06-01 12:00:00Z'"),
+            _ => format!("NOT EXISTS (SELECT 1 FROM rates x WHERE x.region = {of}.region AND x.rate > 2)"),
+        }
+    }
+
+    /// What stands behind FROM: rows `r` of `ts`, `region` and `v`.
+    fn source(&self) -> String {
+        match self.ids.below(5) {
+            0 => "raw r".to_owned(),
+            1 => format!(
+                "(SELECT ts, region, v FROM raw a WHERE {} UNION ALL SELECT ts, 'x', v + 1 FROM raw b WHERE {}) r",
+                self.condition("a"),
+                self.condition("b")
+            ),
+            2 => format!(
+                "(SELECT a.ts, a.region, a.v * coalesce(q.rate, 7) AS v FROM raw a {} JOIN rates q ON a.region = q.region) r",
+                self.one_of(&["", "LEFT"])
+            ),
+            3 => "(SELECT date_trunc('hour', ts) AS ts, region, CAST(sum(v) AS BIGINT) AS v FROM raw GROUP BY 1, 2) r"
+                .to_owned(),
+            _ => "(SELECT ts, region, CAST(row_number() OVER (PARTITION BY region ORDER BY ts, v) AS BIGINT) AS v FROM raw) r"
+                .to_owned(),
+        }
+    }
+
+    fn value(&self, depth: u32) -> String {
+        let most = if depth == 0 { 1 } else { 6 };
+        match self.ids.below(most) {
+            0 => "r.v".to_owned(),
+            1 => format!("({} + {})", self.value(depth - 1), self.ids.below(9)),
+            2 => format!("abs({} - 700)", self.value(depth - 1)),
+            3 => format!(
+                "CASE WHEN {} THEN {} ELSE {} END",
+                self.one_of(&["r.v % 2 = 0", "r.region IS NULL", "r.v < 600"]),
+                self.value(depth - 1),
+                self.value(depth - 1)
+            ),
+            4 => format!("({} + (SELECT max(rate) FROM rates))", self.value(depth - 1)),
+            _ => format!("CAST(length(coalesce(r.region, '')) AS BIGINT) + {}", self.value(depth - 1)),
+        }
+    }
+
+    fn query(&self) -> String {
+        let at = self.one_of(&["r.ts", "r.ts", "r.ts + INTERVAL '3 hours'", "date_trunc('day', r.ts)"]);
+        let region = self.one_of(&[
+            "r.region",
+            "r.region",
+            "coalesce(r.region, 'jp')",
+            "CASE WHEN r.v % 2 = 0 THEN 'x' ELSE r.region END",
+        ]);
+        let (value, source) = (self.value(2), self.source());
+        let filter = match self.ids.below(2) {
+            0 => String::new(),
+            _ => format!(" WHERE {}", self.condition("r")),
+        };
+        let rows = format!("SELECT {at} AS ts, {region} AS region, {value} AS v FROM {source}{filter}");
+        match self.ids.below(6) {
+            0 | 1 => rows,
+            2 => format!("SELECT ts, region, sum(v) AS v FROM ({rows}) g GROUP BY 1, 2"),
+            3 => rows.replacen("SELECT", "SELECT DISTINCT", 1),
+            // Rows that are equal may stand for each other, so it is always the same ones.
+            4 => format!("{rows} ORDER BY 3 DESC, 1, 2 LIMIT {}", 1 + self.ids.below(1_000)),
+            _ => format!("SELECT ts, region, sum(v) OVER (PARTITION BY region) AS v FROM ({rows}) g"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn partitions_of_random_queries_are_the_whole_and_no_row_is_there_twice() {
+    let (queries, seed) = (number_of("CENOTE_ASSET_QUERIES", 15), number_of("CENOTE_SEED", 1));
+    println!("seed {seed}, {queries} queries");
+    let node = TestNode::start().await;
+    let client = node.client();
+    let maker = Maker { ids: Ids::seeded(seed, Clock::manual(Micros(0))) };
+    make_raw(&client, &maker.ids).await;
+    let (cuts, mut filled) = (cuts(), 0);
+    for number in 0..queries {
+        let query = maker.query();
+        let cut = &cuts[usize::try_from(maker.ids.below(cuts.len() as u64)).expect("few")];
+        let (whole, parts) = (format!("whole_{number}"), format!("parts_{number}"));
+        client.sql(&format!("CREATE ASSET {whole} AS {query}")).await;
+        client.sql(&format!("CREATE ASSET {parts} {cut} AS {query}")).await;
+        let chunk = [1_000, 2_500, 12_000][usize::try_from(maker.ids.below(3)).expect("few")];
+        for run in [
+            format!("MATERIALIZE ASSET {whole} WAIT"),
+            format!("MATERIALIZE ASSET {parts} MISSING WITH (chunk = {chunk}) WAIT"),
+        ] {
+            let tasks = client.sql(&run).await;
+            assert!(tasks.iter().all(|task| task[3] == "SUCCEEDED"), "{query}: {tasks:?}");
+        }
+        assert_eq!(differences(&client, &whole, &parts, "ts, region, v").await, 0, "{cut}: {query}");
+        filled += i64::from(client.number(&format!("SELECT count(*) FROM {whole}")).await > 0);
+    }
+    assert!(filled * 4 > i64::try_from(queries).expect("few") * 3, "{filled} of {queries} queries have rows");
 }
 
 #[tokio::test(flavor = "multi_thread")]
