@@ -148,9 +148,12 @@ impl PublicationReader {
         let statement = Statement::new(self.transaction.dialect(), &format!("WITH q({names}) AS ("));
         let mut statement = system::push_query(statement, live, &self.scope);
         statement.push(&format!(") SELECT {shown} FROM q"));
-        if let (Some((from, to)), PublishedKind::Log { txn }) = (range, table.kind) {
+        if let (Some((from, to)), PublishedKind::Log { txn, only }) = (range, table.kind) {
             statement.push(&format!(" WHERE q.\"{txn}\" > ? AND q.\"{txn}\" <= ?"));
             statement = statement.bind(from).bind(to);
+            if let Some(condition) = only {
+                statement.push(&format!(" AND {condition}"));
+            }
         }
         let rows = self.transaction.query(statement).await?;
         sorted(table, &system::batch(live, rows)?)

@@ -37,7 +37,7 @@ pub use system::{SystemColumn, SystemKind, SystemTable, system_tables};
 use crate::sql::Kind;
 
 /// The layout that this binary writes and reads: `layout` in `cn_meta`.
-pub(crate) const LAYOUT: i64 = 11;
+pub(crate) const LAYOUT: i64 = 12;
 
 /// All control tables.
 pub(crate) const TABLES: &[&Table] = &[

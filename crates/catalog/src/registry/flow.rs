@@ -63,4 +63,5 @@ pub(crate) const RUN: Table = Table::new(
     ("state", &["catalog_id", "state", "object_id"]),
     ("ended", &["catalog_id", "completed_us"]),
     ("object", &["catalog_id", "object_id", "created_us"]),
+    ("output", &["catalog_id", "output_txn"]),
 ]);

@@ -20,6 +20,8 @@ pub enum PublishedKind {
     Log {
         /// The column of that transaction.
         txn: &'static str,
+        /// Which rows, as a condition on the columns of `q`; `None`: all.
+        only: Option<&'static str>,
     },
 }
 
@@ -61,9 +63,12 @@ pub fn published_tables() -> &'static [PublishedTable] {
 }
 
 /// A history.
-const LOG: PublishedKind = PublishedKind::Log { txn: "txn" };
+const LOG: PublishedKind = PublishedKind::Log { txn: "txn", only: None };
 /// What is met once and then known.
-const FIRST_MET: PublishedKind = PublishedKind::Log { txn: "first_txn" };
+const FIRST_MET: PublishedKind = PublishedKind::Log { txn: "first_txn", only: None };
+/// Runs that end in a commit: those of assets and of statements. The commit is their output, and after it they never change.
+const ENDED: PublishedKind =
+    PublishedKind::Log { txn: "output_txn", only: Some("q.\"kind\" IN ('asset', 'query')") };
 
 const PUBLISHED: &[PublishedTable] = &[
     PublishedTable {
@@ -194,6 +199,27 @@ const PUBLISHED: &[PublishedTable] = &[
         ],
     },
     PublishedTable {
+        name: "flow.runs",
+        version: 1,
+        kind: ENDED,
+        key: &["output_txn", "run_id"],
+        redacted: &["error"],
+    },
+    PublishedTable {
+        name: "flow.tasks",
+        version: 1,
+        kind: PublishedKind::Log { txn: "run_txn", only: None },
+        key: &["run_txn", "run_id", "task_key"],
+        redacted: &["error"],
+    },
+    PublishedTable {
+        name: "flow.check_results",
+        version: 1,
+        kind: LOG,
+        key: &["txn", "run_id", "task_key", "check_id"],
+        redacted: &["message"],
+    },
+    PublishedTable {
         name: "flow.triggers",
         version: 1,
         kind: PublishedKind::Rows,
@@ -211,13 +237,10 @@ const NOT_PUBLISHED: &[(&str, &str)] = &[
     ("storage.producers", "changes with every flush"),
     ("storage.trash", "changes with every flush"),
     ("storage.holds", "renewed without a number"),
-    ("flow.runs", "changes while it runs, without a number"),
-    ("flow.tasks", "changes while it runs, without a number"),
-    ("flow.task_deps", "is of runs, which are not published"),
-    ("flow.attempts", "is of runs, which are not published"),
+    ("flow.task_deps", "changes while its run does, without a number"),
+    ("flow.attempts", "changes while its run does, without a number"),
     ("flow.asset_partitions", "changes with every run"),
     ("flow.ticks", "changes with every look at a trigger"),
-    ("flow.check_results", "is of runs, which are not published"),
     ("stream.pipelines", "holds scripts, whose secrets are shown to their owners only"),
     ("stream.epochs", "changes with every epoch"),
     ("meta.publications", "is the list of manifests itself"),
@@ -256,7 +279,7 @@ mod tests {
                 "{}",
                 table.name
             );
-            if let PublishedKind::Log { txn } = table.kind {
+            if let PublishedKind::Log { txn, .. } = table.kind {
                 assert!(
                     columns.iter().any(|c| c.name == txn && c.kind == SystemKind::Integer),
                     "{}",

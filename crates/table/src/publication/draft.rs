@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::new_null_array;
 use arrow::compute::concat_batches;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use cenote_catalog::{Publication, PublicationReader, PublishedKind, PublishedTable, published_tables};
@@ -171,10 +173,11 @@ impl Draft {
                 parts.push(decode_rows(bytes)?);
             }
             let schema = table.schema();
-            let fits = parts.iter().all(|part| part.schema().fields() == schema.fields());
-            let (Some(first), Some(last), true) = (group.first(), group.last(), group.len() > 1 && fits)
+            let parts: Option<Vec<RecordBatch>> = parts.iter().map(|part| completed(part, &schema)).collect();
+            let (Some(first), Some(last), Some(parts), true) =
+                (group.first(), group.last(), parts, group.len() > 1)
             else {
-                result.extend(group); // alone, or of an older version: read together with the others all the same
+                result.extend(group); // alone, or of a newer version: read together with the others all the same
                 continue;
             };
             let range = (first.txn_min, last.txn_max);
@@ -191,6 +194,19 @@ impl Draft {
         let named: Vec<&str> = self.manifest.files().map(|file| file.path.as_str()).collect();
         self.files.retain(|path, _| named.contains(&path.as_str()) && !stored.contains(&path.as_str()));
     }
+}
+
+/// Rows of this version or of an older one, whose missing columns are NULL; `None` if they are of neither.
+fn completed(rows: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
+    let known = |name: &str| schema.column_with_name(name).is_some();
+    if !rows.schema().fields().iter().all(|field| known(field.name())) {
+        return None;
+    }
+    let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
+        Some(column) => column.clone(),
+        None => new_null_array(field.data_type(), rows.num_rows()),
+    };
+    RecordBatch::try_new(schema.clone(), schema.fields().iter().map(column).collect()).ok()
 }
 
 /// Neighbours that become one file: small ones, until they are a large one together.

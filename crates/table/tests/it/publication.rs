@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow::array::AsArray as _;
+use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::Int64Type;
-use cenote_catalog::Publication;
-use cenote_datafile::decode_rows;
+use cenote_catalog::{Publication, published_tables};
+use cenote_datafile::{decode_rows, encode_rows};
+use cenote_store::{metadata_file, metadata_manifest};
 use cenote_table::{Manifest, Published, TableForm, published_location};
+use cenote_testkit::needs;
+use cenote_testkit::number_of;
+use cenote_testkit::services::{ask_python, python_environment};
 use futures::TryStreamExt as _;
 use object_store::path::Path;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::world::{World, day_of_rows};
 
@@ -150,7 +156,7 @@ async fn a_manifest_stays_as_it_was_until_it_is_collected() {
     }
     let (tenth, manifest) = newest(&world).await;
     let bytes = world.lake.store.read(&Path::from(tenth.path.as_str())).await.unwrap();
-    for n in 0..30 {
+    for n in 0..number_of("CENOTE_PUBLISHED_OBJECTS", 30) {
         world.create(&format!("t{n}"), BTreeMap::new()).await;
     }
     publish(&world).await;
@@ -246,4 +252,114 @@ async fn half_a_manifest_of_a_crashed_pass_is_replaced() {
     assert!(matches!(publish(&world).await, Published::New { .. }));
     assert_eq!(newest(&world).await.0.manifest_id, 2);
     check(&world).await;
+}
+
+/// Publishes what there is as a release did whose tables lacked the last column that is not in their key.
+async fn publish_as_before(world: &World) {
+    let (publication, mut manifest) = newest(world).await;
+    (manifest.previous, manifest.manifest_id) = (Some(manifest.manifest_id), manifest.manifest_id + 1);
+    for table in &mut manifest.tables {
+        let known = published_tables().iter().find(|known| known.name == table.name).expect("known");
+        table.version -= 1;
+        for file in &mut table.files {
+            let rows = decode_rows(world.lake.store.read(&path(world, &file.path)).await.unwrap()).unwrap();
+            let last = rows.num_columns() - 1;
+            if known.key.contains(&rows.schema().field(last).name().as_str()) {
+                continue;
+            }
+            let fewer = rows.project(&(0..last).collect::<Vec<_>>()).unwrap();
+            let bytes = encode_rows(&fewer, &[("cenote.table", table.name.clone())]).unwrap();
+            (file.bytes, file.sha256) = (bytes.len() as u64, hex::encode(Sha256::digest(&bytes)));
+            file.path = metadata_file(&table.name, &file.sha256);
+            world.lake.store.put(&path(world, &file.path), bytes).await.unwrap();
+        }
+    }
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let older = Publication {
+        manifest_id: manifest.manifest_id,
+        path: path(world, &metadata_manifest(manifest.manifest_id)).to_string(),
+        sha256: hex::encode(Sha256::digest(&bytes)),
+        ..publication
+    };
+    world.lake.store.put(&Path::from(older.path.as_str()), bytes.into()).await.unwrap();
+    let catalog = &world.lake.catalog;
+    let lease = catalog.take_publisher(&world.scope, HOUR).await.unwrap().expect("free");
+    catalog.publish(&world.scope, &older, &lease).await.unwrap();
+    catalog.release_publisher(&lease).await.unwrap();
+}
+
+fn known_columns(table: &str) -> usize {
+    let known = published_tables().iter().find(|known| known.name == table).expect("known");
+    known.schema().fields().len()
+}
+
+#[tokio::test]
+async fn files_of_a_release_with_fewer_columns_are_read_together_with_new_ones() {
+    let Some(python) = python_environment() else {
+        needs("the Python environment", false);
+        return;
+    };
+    let world = World::new().await;
+    world.append(&day_of_rows(0, 10)).await;
+    publish(&world).await;
+    publish_as_before(&world).await;
+    let older = newest(&world).await.1;
+    world.append(&day_of_rows(0, 10)).await;
+    publish(&world).await;
+    check(&world).await;
+    let manifest = newest(&world).await.1;
+    assert_eq!((manifest.manifest_id, manifest.previous), (3, Some(2)));
+
+    // What DuckDB has: the files alone, in a directory.
+    let directory = tempfile::tempdir().unwrap();
+    let (mut script, mut queries, mut wanted) = (String::new(), Vec::new(), Vec::new());
+    for (number, table) in manifest.tables.iter().enumerate() {
+        let known = published_tables().iter().find(|known| known.name == table.name).expect("known");
+        let columns: Vec<String> = known.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let last = columns.last().expect("a column").clone();
+        let before = &older.table(&table.name).expect("there before").files;
+        let (mut paths, mut told) = (Vec::new(), 0);
+        for file in &table.files {
+            let bytes = world.lake.store.read(&path(&world, &file.path)).await.unwrap();
+            let rows = decode_rows(bytes.clone()).unwrap();
+            let is_older = table.kind == TableForm::Log && before.contains(file);
+            let lacks_last = is_older && !known.key.contains(&last.as_str());
+            assert_eq!(rows.num_columns(), columns.len() - usize::from(lacks_last), "{}", table.name);
+            told += rows.column_by_name(&last).map_or(0, |column| column.len() - column.null_count());
+            let copy = directory.path().join(format!("{number}-{}.parquet", paths.len()));
+            std::fs::write(&copy, &bytes).unwrap();
+            paths.push(format!("'{}'", copy.display()));
+        }
+        if table.rows == 0 {
+            continue;
+        }
+        let list = paths.join(", ");
+        script.push_str(&format!(
+            "CREATE VIEW t{number} AS SELECT * FROM read_parquet([{list}], union_by_name = true);\n"
+        ));
+        queries.push(format!("SELECT count(*), count(\"{last}\") FROM t{number}"));
+        wanted.push(json!([[table.rows, told]]));
+        queries.push(format!("SELECT column_name FROM (DESCRIBE t{number})"));
+        wanted.push(columns.iter().map(|column| json!([column])).collect());
+    }
+    let log = manifest.table("catalog.transactions").expect("there");
+    assert_eq!(log.files[0], older.table("catalog.transactions").expect("there before").files[0]);
+    assert!(log.files.len() > 1, "the new transactions are in a file of their own");
+    let read = ask_python(&python, "read_metadata.py", &[], &json!({"script": script, "queries": queries}));
+    assert_eq!(read["answers"], Value::from(wanted), "{script}");
+
+    // Neighbours are merged one day, and those of before with them.
+    for _ in 0..20 {
+        world.append(&day_of_rows(0, 1)).await;
+        publish(&world).await;
+    }
+    check(&world).await;
+    let merged = newest(&world).await.1.table("catalog.transactions").expect("there").files.clone();
+    assert!(merged.len() < 16, "{} files", merged.len());
+    let bytes = world.lake.store.read(&path(&world, &merged[0].path)).await.unwrap();
+    let first = decode_rows(bytes).unwrap();
+    let rows_before = usize::try_from(log.files[0].rows).unwrap();
+    assert!(first.num_rows() > rows_before && first.num_columns() == known_columns("catalog.transactions"));
+    let last = first.column(first.num_columns() - 1);
+    assert_eq!(last.slice(0, rows_before).null_count(), rows_before, "they had no such column");
 }

@@ -186,13 +186,14 @@ pub(super) const TABLES: &[SystemTable] = &[
             time("created_at"),
             time("started_at"),
             time("completed_at"),
+            integer("run_txn"),
         ],
         private: false,
         query: of_asset!(
             "x.run_id, x.task_key, x.task_id, x.asset_id, s.name, t.name, x.partitions, x.state, x.attempt, x.deaths, x.priority, \
              x.not_before_us, x.reason, x.error, x.category, x.output_txn, x.row_count, x.skip_upstream, x.skip_resolution, \
-             x.created_us, x.started_us, x.completed_us",
-            "cn_task x",
+             x.created_us, x.started_us, x.completed_us, r.output_txn",
+            "cn_task x JOIN cn_run r ON r.catalog_id = x.catalog_id AND r.run_id = x.run_id",
             "x.created_us, x.run_id, x.task_key"
         ),
     },
