@@ -3,10 +3,10 @@
 use cenote_vocab::{Micros, Scope};
 use uuid::Uuid;
 
-use crate::Error;
 use crate::committer::check_active;
 use crate::inner::Inner;
 use crate::sql::job;
+use crate::{Error, Explained, RunRecord};
 
 /// A job as its row says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,23 @@ pub struct Job {
     pub checked: Option<Micros>,
     /// Grows with every change by a person.
     pub version: i64,
+}
+
+/// Why a job runs or does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobExplanation {
+    /// The job.
+    pub job: Job,
+    /// `running`, `due`, `waiting`, `nothing_due`, `paused`, `off`
+    pub state: &'static str,
+    /// When it looks for work next, if a time decides that.
+    pub due: Option<Micros>,
+    /// Its open runs, newest first.
+    pub open: Vec<RunRecord>,
+    /// The newest run that ended.
+    pub last: Option<RunRecord>,
+    /// All of it as rows.
+    pub steps: Vec<Explained>,
 }
 
 /// Makes the built-in jobs that are not there yet.

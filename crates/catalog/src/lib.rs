@@ -117,7 +117,7 @@ pub use event::{Event, EventPage};
 pub use evolution::{ColumnPath, Evolution, Place, SortColumn, first_schema};
 pub use file::{Content, DataFile, NewFile, TimeWindow, VisibleVector};
 pub use hold::{Hold, NewTag};
-pub use job::Job;
+pub use job::{Job, JobExplanation};
 pub use lease::Lease;
 pub use lineage::{
     ColumnEdge, ColumnKind, Direction, LineageEdge, Walk, WalkRequest, WalkedEdge, node_kind, node_name,
@@ -140,7 +140,7 @@ pub use registry::{
     PublishedKind, PublishedTable, SystemColumn, SystemKind, SystemTable, published_tables, system_tables,
 };
 pub use reruns::Reruns;
-pub use run::{NewRun, RunCounts, RunEnd};
+pub use run::{NewRun, PipelineStart, RunCounts, RunEnd, RunRecord};
 pub use signing::SigningKey;
 pub use slices::{Mapped, Mapping, Partitioning, Period, Sameness, SliceRange, SliceSet, SliceValue, Slices};
 pub use task::{

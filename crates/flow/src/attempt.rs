@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cenote_catalog::{NewRun, RunEnd};
+use cenote_catalog::{NewRun, RunEnd, RunOf};
 use cenote_table::Progress;
 use cenote_vocab::{Scope, TableId};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Error;
@@ -23,6 +24,24 @@ pub(crate) enum Cause {
     Schedule,
     /// Somebody asked for it.
     Person(String),
+}
+
+/// A run of a job that is under way.
+#[derive(Debug)]
+pub(crate) struct JobRun {
+    pub(crate) job: Uuid,
+    /// Who ended it early.
+    cancelled_by: Option<String>,
+    stop: CancellationToken,
+}
+
+impl JobRun {
+    /// Asks the run to end early; answers its id.
+    pub(crate) fn cancel(&mut self, id: Uuid, actor: &str) -> Uuid {
+        self.cancelled_by = Some(actor.to_owned());
+        self.stop.cancel();
+        id
+    }
 }
 
 /// What a run is to work on.
@@ -70,16 +89,24 @@ impl Inner {
             return Ok(None);
         }
         let started = Instant::now();
-        let progress = Progress::until(self.working(scope));
+        let stop = self.working(scope).child_token();
+        let run = JobRun { job: claim.job_id, cancelled_by: None, stop: stop.clone() };
+        self.job_runs.lock().insert(new.id, run);
+        let progress = Progress::until(stop).of_run(RunOf::Open(new.id));
         // On a task of its own: a panic ends the run, and whoever asked for it may go.
         let task = self.tasks.spawn(work(progress.clone()));
         let outcome = self.watch(scope, new.id, &progress, task).await;
+        let run = self.job_runs.lock().remove(&new.id);
         let (end, word) = match &outcome {
             Ok((_, Changed::Something)) => (RunEnd::Succeeded, "succeeded"),
             Ok((_, Changed::Nothing)) => (RunEnd::Nothing, "nothing"),
             Err(error) if error.is_stop() => {
-                let why = if self.stop.is_cancelled() { "the node stops" } else { "the tenant was halted" };
-                (RunEnd::Cancelled(why.to_owned()), "cancelled")
+                let why = match run.and_then(|run| run.cancelled_by) {
+                    Some(actor) => format!("cancelled by {actor}"),
+                    None if self.stop.is_cancelled() => "the node stops".to_owned(),
+                    None => "the tenant was halted".to_owned(),
+                };
+                (RunEnd::Cancelled(why), "cancelled")
             }
             Err(error) => (RunEnd::Failed(error.to_string()), "failed"),
         };

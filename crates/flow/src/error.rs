@@ -71,7 +71,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// True if the node stops: nothing is wrong with the work.
+    /// True if the work was ended early: nothing is wrong with it.
     pub(crate) fn is_stop(&self) -> bool {
         matches!(self, Self::Table(cenote_table::Error::Stopped))
     }

@@ -95,6 +95,10 @@ impl Flow {
     /// What began a run, in what its plan differs from that of the run before, how each of its tasks is and what it read.
     pub async fn explain_run(&self, scope: &Scope, id: Uuid) -> Result<RunExplanation, Error> {
         let catalog = &self.inner.lake.catalog;
+        let record = catalog.run(scope, id).await?;
+        if record.kind != "asset" {
+            return self.explain_record(scope, &record).await;
+        }
         let run = catalog.asset_run(scope, id).await?;
         let before = catalog.asset_run_before(scope, &run).await?;
         let difference = match &before {

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::assets::AssetTasks;
-use crate::attempt::Cause;
+use crate::attempt::{Cause, JobRun};
 use crate::backlog::Backlog;
 use crate::jobs::Pace;
 use crate::metrics::Metrics;
@@ -23,7 +23,7 @@ use crate::task::Running;
 use crate::tenants::Collecting;
 use crate::{BuiltIn, Error, FlowOptions};
 
-/// How often old runs are forgotten, and how many at a time.
+/// How often old runs and keys of requests are forgotten, and how many at a time.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 const PRUNE_ROWS: u32 = 5_000;
 
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) asset_tasks: OnceLock<Weak<dyn AssetTasks>>,
     /// Attempts at tasks of assets that are under way.
     pub(crate) attempts: Mutex<Vec<Running>>,
+    /// Runs of jobs that are under way, by id.
+    pub(crate) job_runs: Mutex<HashMap<Uuid, JobRun>>,
     /// Rings when a run ended.
     pub(crate) bell: Notify,
     /// Tenants as of the last tick that may do something, each with its newest change then.
@@ -100,6 +102,7 @@ impl Flow {
             publications: Mutex::default(),
             asset_tasks: OnceLock::new(),
             attempts: Mutex::default(),
+            job_runs: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),
             met: Mutex::default(),
@@ -192,6 +195,17 @@ impl Flow {
         ran.ok_or(Error::Running { job: kind.name() })
     }
 
+    /// Ends the open runs of a job early, at their next step; what they committed stays. Answers which. A job that is not
+    /// paused begins again when it is due.
+    pub async fn cancel_job(&self, scope: &Scope, name: &str, actor: &str) -> Result<Vec<Uuid>, Error> {
+        let job = self.inner.lake.catalog.job(scope, name).await?;
+        let mut runs = self.inner.job_runs.lock();
+        let open = runs.iter_mut().filter(|(_, run)| run.job == job.id);
+        let mut cancelled: Vec<Uuid> = open.map(|(id, run)| run.cancel(*id, actor)).collect();
+        cancelled.sort();
+        Ok(cancelled)
+    }
+
     /// Adds the metrics of jobs.
     pub fn register(&self, registry: &mut Registry) {
         self.inner.metrics.register(registry);
@@ -246,6 +260,7 @@ impl Inner {
         let before = now.minus(self.options.history_keep);
         for scope in self.lake.catalog.working_scopes().await? {
             while self.lake.catalog.prune_runs(&scope, before, PRUNE_ROWS).await? == u64::from(PRUNE_ROWS) {}
+            while self.lake.catalog.forget_keys(&scope, PRUNE_ROWS).await? == u64::from(PRUNE_ROWS) {}
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod backoff;
 mod difference;
 mod error;
 mod explain;
+mod explain_job;
 mod flow;
 mod freshness;
 mod jobs;

@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use cenote_catalog::Identity;
+use cenote_catalog::{Identity, JobExplanation};
 use cenote_ingest::Ingest;
 use cenote_table::{Lake, OptimizeOutcome};
 use cenote_vocab::{ErrorKind, MemoryPool, Micros, Scope};
+use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use crate::parse::unsupported;
@@ -137,8 +138,21 @@ impl Engine {
         actor: &str,
         dry_run: bool,
     ) -> Result<Vec<OptimizeOutcome>, Error> {
-        let jobs = self.inner.jobs.get().ok_or_else(|| unsupported("RUN JOB on a node without jobs"))?;
-        jobs.run(scope, name, actor, dry_run).await
+        self.jobs()?.run(scope, name, actor, dry_run).await
+    }
+
+    /// Why a job runs or does not.
+    pub async fn explain_job(&self, scope: &Scope, name: &str) -> Result<JobExplanation, Error> {
+        self.jobs()?.explain(scope, name).await
+    }
+
+    /// Ends the open runs of a job early because `actor` asked; answers which.
+    pub async fn cancel_job(&self, scope: &Scope, name: &str, actor: &str) -> Result<Vec<Uuid>, Error> {
+        self.jobs()?.cancel(scope, name, actor).await
+    }
+
+    fn jobs(&self) -> Result<&Arc<dyn Jobs>, Error> {
+        self.inner.jobs.get().ok_or_else(|| unsupported("jobs on a node without them"))
     }
 
     /// Adds the engine's metrics.

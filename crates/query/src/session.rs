@@ -7,6 +7,7 @@ mod inner;
 mod objects;
 mod pipelines;
 mod rights;
+mod runs;
 mod statements;
 mod streaming;
 

@@ -28,6 +28,7 @@ use cenote_query::{Engine, ShownRows};
 use cenote_table::Lake;
 use cenote_vocab::{Epoch, Fence, MemoryPool, Micros, Reservation, Scope, Txn};
 use futures::future::select_all;
+use uuid::Uuid;
 
 use self::progress::Watch;
 use self::rights::Asked;
@@ -67,6 +68,8 @@ pub struct Run {
     pipeline: Pipeline,
     actor: String,
     asked: Asked,
+    /// The run in the catalog that its epochs are part of.
+    part_of: Option<Uuid>,
     /// The script as everybody may see it.
     masked_script: String,
     plan: PipelinePlan,
@@ -167,10 +170,16 @@ impl Run {
         scope: &Scope,
         pipeline: Pipeline,
     ) -> Result<Self, Error> {
-        Self::of(Services { engine, lake, ingest, memory, limits, reach }, scope, pipeline).await
+        Self::of(Services { engine, lake, ingest, memory, limits, reach }, scope, pipeline, None).await
     }
 
-    pub(crate) async fn of(services: Services, scope: &Scope, pipeline: Pipeline) -> Result<Self, Error> {
+    /// `part_of`: the run that its epochs are commits of.
+    pub(crate) async fn of(
+        services: Services,
+        scope: &Scope,
+        pipeline: Pipeline,
+        part_of: Option<Uuid>,
+    ) -> Result<Self, Error> {
         let catalog = &services.lake.catalog;
         let generation = catalog.rights_generation(scope);
         let owner = catalog.owner(scope, pipeline.owner).await?;
@@ -180,7 +189,7 @@ impl Run {
         let (fence, epoch) = catalog.claim_producer(scope, &pipeline.producer()).await?;
         let known = catalog.producer(scope, &pipeline.producer()).await?;
         let mut run = Self::fresh(services, (scope, pipeline, actor), plan, (fence, epoch))?;
-        run.asked = asked;
+        (run.asked, run.part_of) = (asked, part_of);
         run.open_writers()?;
         let state = known.and_then(|(_, _, state)| state);
         match run.pipeline.reset.filter(|reset| epoch <= reset.upto) {
@@ -247,6 +256,7 @@ impl Run {
             pipeline,
             actor,
             asked: Asked::default(),
+            part_of: None,
             masked_script,
             plan,
         };

@@ -2,6 +2,7 @@
 
 mod failures;
 mod preview;
+mod started;
 mod steer;
 mod tenants;
 mod views;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cenote_catalog::{Caller, Desired, Identity, MATERIALIZED, Pipeline, TableDef, TenantState};
+use cenote_catalog::{Caller, Desired, Identity, MATERIALIZED, Pipeline, RunEnd, TableDef, TenantState};
 use cenote_connect::Reach;
 use cenote_ingest::Ingest;
 use cenote_query::{
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::failures::Failures;
+use self::started::{Cause, Started};
 use crate::metrics::{Metrics, Seen};
 use crate::plan::{PipelinePlan, Purpose};
 use crate::run::Services;
@@ -116,7 +118,21 @@ enum Ending {
     Abort,
 }
 
-/// Why a task of a pipeline ends.
+/// How a pipeline's task ended.
+enum Kept {
+    /// The node stops, or somebody asked.
+    Stopped,
+    /// Everything is written.
+    Finished,
+    /// Another process has it.
+    Fenced,
+    /// It should have stopped, and its epoch went on.
+    Overdue,
+    /// The error, after which it does not begin again.
+    Failed(String),
+}
+
+/// Why one attempt at a pipeline ends.
 enum End {
     /// The node stops, or somebody asked.
     Stopped,
@@ -186,7 +202,7 @@ impl Streams {
             let ended = matches!(pipeline.state.as_str(), "failed" | "finished");
             self.inner.metrics.is_in(scope, &pipeline, &pipeline.state);
             if pipeline.desired == Desired::Running && !ended && !self.is_running(pipeline.id) {
-                self.spawn(scope, pipeline);
+                self.spawn_because(Cause::Start, scope, pipeline);
             }
         }
         Ok(())
@@ -204,6 +220,10 @@ impl Streams {
     }
 
     fn spawn(&self, scope: &Scope, pipeline: Pipeline) {
+        self.spawn_because(Cause::Person, scope, pipeline);
+    }
+
+    fn spawn_because(&self, cause: Cause, scope: &Scope, pipeline: Pipeline) {
         // Held to the end: whoever halts the tenant finds the task.
         let halted = self.inner.halted.lock();
         if halted.contains(&scope.catalog()) {
@@ -217,7 +237,7 @@ impl Streams {
         let (sender, progress) = watch::channel(PipelineProgress { id, ..PipelineProgress::default() });
         let tells = Tells { progress: sender, shown: broadcast::Sender::new(preview::PIECES_MAX) };
         let shown = tells.shown.downgrade();
-        let task = self.inner.tasks.spawn(async move { inner.keep(&of, pipeline, &ask, &tells).await });
+        let task = self.inner.tasks.spawn(async move { inner.keep((&of, cause), pipeline, &ask, &tells).await });
         let running = Running { scope: scope.clone(), asked, task, progress, rescale, shown };
         self.inner.running.lock().insert(id, running);
         drop(halted);
@@ -492,8 +512,53 @@ fn outward<T>(result: Result<T, Error>) -> Result<T, cenote_query::Error> {
 }
 
 impl Inner {
-    /// Runs a pipeline until it ends, is stopped, or has failed for good.
-    async fn keep(&self, scope: &Scope, mut pipeline: Pipeline, asked: &Asked, tells: &Tells) {
+    /// Runs a pipeline until it ends, is stopped, or has failed for good: one run.
+    async fn keep(
+        &self,
+        (scope, cause): (&Scope, Cause),
+        mut pipeline: Pipeline,
+        asked: &Asked,
+        tells: &Tells,
+    ) {
+        let lake = &self.services.lake;
+        let mut started = Started::new(cause, &lake.ids);
+        let kept = self.go_on(scope, &mut pipeline, (asked, tells), &mut started).await;
+        let end = match &kept {
+            Kept::Stopped => self.stopped(scope, asked),
+            Kept::Finished => RunEnd::Succeeded,
+            Kept::Fenced => RunEnd::Cancelled("another process has taken the pipeline over".to_owned()),
+            Kept::Overdue => RunEnd::Cancelled("the epoch did not end in time".to_owned()),
+            Kept::Failed(error) => RunEnd::Failed(error.clone()),
+        };
+        started.end(&lake.catalog, scope, &end).await;
+        match kept {
+            Kept::Stopped | Kept::Fenced | Kept::Overdue => {}
+            Kept::Finished => self.note(scope, &mut pipeline, "finished", None).await,
+            Kept::Failed(error) => self.note(scope, &mut pipeline, "failed", Some(error)).await,
+        }
+    }
+
+    /// How the run of a pipeline ends that was asked to stop.
+    fn stopped(&self, scope: &Scope, asked: &Asked) -> RunEnd {
+        if self.stop.is_cancelled() {
+            RunEnd::Cancelled("the node stops".to_owned())
+        } else if self.halted.lock().contains(&scope.catalog()) {
+            RunEnd::Cancelled("the tenant was halted".to_owned())
+        } else if asked.abort.is_cancelled() {
+            RunEnd::Cancelled("its epoch was given up".to_owned())
+        } else {
+            RunEnd::Succeeded
+        }
+    }
+
+    /// Begins the pipeline again after failures, as long as that may help.
+    async fn go_on(
+        &self,
+        scope: &Scope,
+        pipeline: &mut Pipeline,
+        (asked, tells): (&Asked, &Tells),
+        started: &mut Started,
+    ) -> Kept {
         let restarts_max =
             PipelineOptions::of(&pipeline.options).map_or(Some(0), |options| options.restarts_max);
         let clock = &self.services.lake.clock;
@@ -503,18 +568,18 @@ impl Inner {
             let began = clock.now();
             let name = pipeline.full_name();
             let outcome = tokio::select! {
-                outcome = self.drive(scope, &mut pipeline, asked, tells) => outcome,
+                outcome = self.drive(scope, pipeline, (asked, tells), started) => outcome,
                 () = self.overdue(&asked.stop) => {
                     tracing::info!(pipeline = %name, "the epoch did not end in time, and is dropped");
-                    return;
+                    return Kept::Overdue;
                 }
             };
             let error = match outcome {
-                Ok(End::Stopped) => return,
-                Ok(End::Finished) => return self.note(scope, &mut pipeline, "finished", None).await,
+                Ok(End::Stopped) => return Kept::Stopped,
+                Ok(End::Finished) => return Kept::Finished,
                 Ok(End::Fenced) => {
                     tracing::warn!(pipeline = %pipeline.full_name(), "another process has taken the pipeline over");
-                    return;
+                    return Kept::Fenced;
                 }
                 Err(error) => error,
             };
@@ -530,17 +595,17 @@ impl Inner {
             failures += 1;
             let retries = error.is_transient() && restarts_max.is_none_or(|most| failures <= most);
             let epoch = tells.progress.borrow().epoch;
-            self.failures.note(scope, &pipeline, (clock.now(), epoch), &error, retries);
+            self.failures.note(scope, pipeline, (clock.now(), epoch), &error, retries);
             if !retries {
                 tracing::warn!(pipeline = %pipeline.full_name(), %error, "the pipeline has failed");
-                return self.note(scope, &mut pipeline, "failed", Some(error.to_string())).await;
+                return Kept::Failed(error.to_string());
             }
             tracing::info!(pipeline = %pipeline.full_name(), %error, ?backoff, "the pipeline will begin again");
-            self.metrics.restarted(scope, &pipeline);
-            self.note(scope, &mut pipeline, "recovering", Some(error.to_string())).await;
+            self.metrics.restarted(scope, pipeline);
+            self.note(scope, pipeline, "recovering", Some(error.to_string())).await;
             tokio::select! {
                 () = clock.pause(backoff) => {}
-                () = asked.stop.cancelled() => return,
+                () = asked.stop.cancelled() => return Kept::Stopped,
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -551,11 +616,14 @@ impl Inner {
         &self,
         scope: &Scope,
         pipeline: &mut Pipeline,
-        asked: &Asked,
-        tells: &Tells,
+        (asked, tells): (&Asked, &Tells),
+        started: &mut Started,
     ) -> Result<End, Error> {
-        let stop = &asked.stop;
-        let opened = Box::pin(Run::of(self.services.clone(), scope, pipeline.clone()));
+        let (stop, lake) = (&asked.stop, &self.services.lake);
+        let opened = Box::pin(async {
+            let part_of = started.run((&lake.catalog, &lake.ids), scope, pipeline).await?;
+            Run::of(self.services.clone(), scope, pipeline.clone(), Some(part_of)).await
+        });
         let mut run = match opened.await {
             Ok(run) => run,
             Err(error) if error.is_fenced() => return Ok(End::Fenced),
@@ -594,7 +662,8 @@ impl Inner {
             }
             match step {
                 Ok(Step::Finished) => return Ok(End::Finished),
-                Ok(Step::Committed(_)) => {
+                Ok(Step::Committed(txn)) => {
+                    started.committed(txn);
                     was_idle = false;
                     self.pause(run.pace(), stop).await;
                 }

@@ -308,7 +308,12 @@ impl Compaction<'_> {
             commit_id: self.lake.ids.uuid(),
             scope: self.scope.clone(),
             producers: Vec::new(),
-            facts: Facts { operation: "compact".to_owned(), inputs: vec![read], ..Facts::default() },
+            facts: Facts {
+                operation: "compact".to_owned(),
+                inputs: vec![read],
+                run: self.progress.run(),
+                ..Facts::default()
+            },
             tables: vec![TableChange {
                 table: self.table.id,
                 base: self.base,

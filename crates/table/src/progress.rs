@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cenote_catalog::RunCounts;
+use cenote_catalog::{RunCounts, RunOf};
 use cenote_vocab::Txn;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +14,23 @@ use crate::Error;
 pub struct Progress {
     counts: Arc<Mutex<RunCounts>>,
     stop: CancellationToken,
+    run: Option<RunOf>,
 }
 
 impl Progress {
     /// An act that ends early, with [`Error::Stopped`], once `stop` is cancelled. What it committed before stays.
     pub fn until(stop: CancellationToken) -> Self {
-        Self { counts: Arc::default(), stop }
+        Self { counts: Arc::default(), stop, run: None }
+    }
+
+    /// The act is part of a run: its commits say so.
+    pub fn of_run(self, run: RunOf) -> Self {
+        Self { run: Some(run), ..self }
+    }
+
+    /// The run that the act is part of.
+    pub(crate) fn run(&self) -> Option<RunOf> {
+        self.run
     }
 
     /// What is done.

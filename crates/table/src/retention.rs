@@ -1,6 +1,6 @@
 //! Rows that are too old go, whole files at a time: known from the catalog's rows alone, no file is opened.
 
-use cenote_catalog::{Commit, Facts, FileEntry, Op, ReadSet, RetireKind, TableChange, TableDef};
+use cenote_catalog::{Commit, Facts, FileEntry, Op, ReadSet, RetireKind, RunOf, TableChange, TableDef};
 use cenote_vocab::{FileId, Micros, Scope, Txn};
 
 use crate::{Error, Lake, OptimizeOutcome, Progress};
@@ -41,7 +41,7 @@ impl Lake {
             for part in old.chunks(FILES_PER_COMMIT) {
                 progress.check()?;
                 let files = part.iter().map(|file| file.id).collect();
-                let txn = self.retire(scope, table, base, files).await?;
+                let txn = self.retire(scope, table, base, (files, progress.run())).await?;
                 outcome.txn = Some(txn);
                 progress.add((part.len() as u64, bytes(part)), (0, 0), Some(txn));
             }
@@ -54,7 +54,7 @@ impl Lake {
         scope: &Scope,
         table: &TableDef,
         base: Txn,
-        files: Vec<FileId>,
+        (files, run): (Vec<FileId>, Option<RunOf>),
     ) -> Result<Txn, Error> {
         fail::fail_point!("retention.commit", |_| Err(Error::Internal(
             "fail point retention.commit".to_owned()
@@ -63,7 +63,7 @@ impl Lake {
             commit_id: self.ids.uuid(),
             scope: scope.clone(),
             producers: Vec::new(),
-            facts: Facts { operation: "retention".to_owned(), ..Facts::default() },
+            facts: Facts { operation: "retention".to_owned(), run, ..Facts::default() },
             tables: vec![TableChange {
                 table: table.id,
                 base,

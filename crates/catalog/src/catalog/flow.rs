@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::Catalog;
 use crate::{
-    Asset, AssetPartition, AssetRun, Check, ClaimedTask, Error, FailedAttempt, Job, LetGo, NewRun, PartsOf,
-    Recorded, RunCounts, RunEnd, RunFilter, StagedRows, TableDef, Trigger, asset, job, run, task,
+    Asset, AssetPartition, AssetRun, Check, CheckRecord, ClaimedTask, Error, FailedAttempt, Job, LetGo,
+    NewRun, PartsOf, PipelineStart, Recorded, RunCounts, RunEnd, RunFilter, RunRecord, StagedRows, TableDef,
+    Trigger, asset, job, run, task,
 };
 
 impl Catalog {
@@ -43,6 +44,16 @@ impl Catalog {
     /// The checks of a table, or of all, by name.
     pub async fn checks(&self, scope: &Scope, table: Option<TableId>) -> Result<Vec<Check>, Error> {
         asset::checks(&self.inner, scope, table).await
+    }
+
+    /// A page of what a check said, newest first, behind the result of a time and an attempt.
+    pub async fn check_results(
+        &self,
+        scope: &Scope,
+        check: Uuid,
+        page: (Option<(Micros, Uuid)>, u32),
+    ) -> Result<Vec<CheckRecord>, Error> {
+        asset::check_results(&self.inner, scope, check, page).await
     }
 
     /// Begins the best task that is ready; `None` if there is none, or `running_max` run already.
@@ -198,6 +209,11 @@ impl Catalog {
         run::claim(&self.inner, scope, new).await
     }
 
+    /// Begins the run of a pipeline that starts; one that was left open ends.
+    pub async fn begin_pipeline_run(&self, scope: &Scope, start: &PipelineStart) -> Result<(), Error> {
+        run::begin_pipeline(&self.inner, scope, start).await
+    }
+
     /// Notes what a run did so far. `Fenced` if it is not the executor's any more.
     pub async fn note_run(
         &self,
@@ -219,6 +235,21 @@ impl Catalog {
         end: &RunEnd,
     ) -> Result<(), Error> {
         run::end(&self.inner, scope, (run, executor), counts, end).await
+    }
+
+    /// A run of any kind. `RunNotFound` if there is none.
+    pub async fn run(&self, scope: &Scope, id: Uuid) -> Result<RunRecord, Error> {
+        run::record(&self.inner, scope, id).await
+    }
+
+    /// A page of runs of one kind, newest first; of one job or pipeline, if it is named. Of which asset is not asked here.
+    pub async fn runs(
+        &self,
+        scope: &Scope,
+        of: (&str, Option<Uuid>),
+        wanted: &RunFilter,
+    ) -> Result<Vec<RunRecord>, Error> {
+        run::page(&self.inner, scope, of, wanted).await
     }
 
     /// Ends the runs that processes before this one left open; answers how many.

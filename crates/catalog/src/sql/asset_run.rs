@@ -113,14 +113,6 @@ pub(crate) async fn page(
 ) -> Result<Vec<(AssetRun, BTreeMap<String, i64>)>, Failure> {
     let mut text = format!("SELECT {COLUMNS} FROM cn_run r WHERE r.catalog_id = ? AND r.kind = 'asset'");
     let mut cells: Vec<Cell> = vec![catalog.0.into()];
-    if let Some(state) = &wanted.state {
-        text.push_str(" AND r.state = ?");
-        cells.push(state.as_str().into());
-    }
-    if let Some(cause) = &wanted.cause {
-        text.push_str(" AND r.cause = ?");
-        cells.push(cause.as_str().into());
-    }
     if let Some(asset) = wanted.asset {
         text.push_str(
             " AND EXISTS (SELECT 1 FROM cn_task t WHERE t.catalog_id = r.catalog_id AND t.run_id = r.run_id \
@@ -128,20 +120,7 @@ pub(crate) async fn page(
         );
         cells.push(asset.into());
     }
-    if let Some(since) = wanted.since {
-        text.push_str(" AND r.created_us >= ?");
-        cells.push(since.0.into());
-    }
-    if let Some(until) = wanted.until {
-        text.push_str(" AND r.created_us < ?");
-        cells.push(until.0.into());
-    }
-    if let Some((created, id)) = wanted.after {
-        text.push_str(" AND (r.created_us < ? OR (r.created_us = ? AND r.run_id < ?))");
-        cells.extend([created.0.into(), created.0.into(), id.into()]);
-    }
-    text.push_str(" ORDER BY r.created_us DESC, r.run_id DESC LIMIT ?");
-    cells.push(i64::from(wanted.limit).into());
+    narrow(&mut text, &mut cells, wanted);
     let statement = cells.into_iter().fold(transaction.statement(&text), Statement::bind);
     let mut page = Vec::new();
     for mut row in transaction.query(statement).await? {
@@ -159,6 +138,32 @@ pub(crate) async fn page(
         }
     }
     Ok(page)
+}
+
+/// What runs of any kind are chosen by, newest first.
+pub(super) fn narrow(text: &mut String, cells: &mut Vec<Cell>, wanted: &RunFilter) {
+    if let Some(state) = &wanted.state {
+        text.push_str(" AND r.state = ?");
+        cells.push(state.as_str().into());
+    }
+    if let Some(cause) = &wanted.cause {
+        text.push_str(" AND r.cause = ?");
+        cells.push(cause.as_str().into());
+    }
+    if let Some(since) = wanted.since {
+        text.push_str(" AND r.created_us >= ?");
+        cells.push(since.0.into());
+    }
+    if let Some(until) = wanted.until {
+        text.push_str(" AND r.created_us < ?");
+        cells.push(until.0.into());
+    }
+    if let Some((created, id)) = wanted.after {
+        text.push_str(" AND (r.created_us < ? OR (r.created_us = ? AND r.run_id < ?))");
+        cells.extend([created.0.into(), created.0.into(), id.into()]);
+    }
+    text.push_str(" ORDER BY r.created_us DESC, r.run_id DESC LIMIT ?");
+    cells.push(i64::from(wanted.limit).into());
 }
 
 /// (upstream, downstream) by task key.

@@ -1,11 +1,11 @@
 //! Rows of `cn_run`.
 
-use cenote_vocab::{CatalogId, Fence, Micros};
+use cenote_vocab::{CatalogId, Fence, Micros, TableId, Txn};
 use uuid::Uuid;
 
-use super::{Cell, Failure, Transaction};
+use super::{Cell, Failure, Row, Statement, Transaction, asset_run};
 use crate::registry::RUN;
-use crate::{NewRun, RunCounts, RunEnd};
+use crate::{NewRun, RunCounts, RunEnd, RunFilter, RunRecord};
 
 /// Subjects of the open runs of a job.
 pub(crate) async fn open_subjects(
@@ -28,14 +28,14 @@ pub(crate) async fn open_subjects(
 pub(crate) async fn insert(
     transaction: &mut Transaction,
     catalog: CatalogId,
-    new: &NewRun,
+    (kind, new): (&'static str, &NewRun),
     fence: Fence,
     now: Micros,
 ) -> Result<(), Failure> {
     let row = vec![
         catalog.0.into(),
         new.id.into(),
-        "job".into(),
+        kind.into(),
         new.job.into(),
         new.subject.clone().into(),
         new.table.into(),
@@ -63,6 +63,68 @@ pub(crate) async fn insert(
 pub(super) fn of_one_step(mut row: Vec<Cell>) -> Vec<Cell> {
     row.resize(RUN.columns.len(), Cell::Null);
     row
+}
+
+const COLUMNS: &str = "r.run_id, r.kind, r.object_id, r.subject, r.table_id, r.state, r.cause, r.actor, r.reason, \
+                       r.started_us, r.completed_us, r.files_in, r.bytes_in, r.files_out, r.bytes_out, r.output_txn, \
+                       r.error, r.version";
+
+fn read(row: &mut Row) -> Result<RunRecord, Failure> {
+    Ok(RunRecord {
+        id: row.uuid()?,
+        kind: row.text()?,
+        object: row.uuid()?,
+        subject: row.optional_text()?,
+        table: row.optional_int()?.map(TableId),
+        state: row.text()?,
+        cause: row.text()?,
+        actor: row.optional_text()?,
+        reason: row.optional_text()?,
+        started: Micros(row.int()?),
+        completed: row.optional_int()?.map(Micros),
+        counts: RunCounts {
+            files_in: row.count()?,
+            bytes_in: row.count()?,
+            files_out: row.count()?,
+            bytes_out: row.count()?,
+            txn: row.optional_int()?.map(Txn),
+        },
+        error: row.optional_text()?,
+        version: row.int()?,
+    })
+}
+
+/// A run of any kind.
+pub(crate) async fn record(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    id: Uuid,
+) -> Result<Option<RunRecord>, Failure> {
+    let text = format!("SELECT {COLUMNS} FROM cn_run r WHERE r.catalog_id = ? AND r.run_id = ?");
+    let statement = transaction.statement(&text).bind(catalog.0).bind(id);
+    transaction.row(statement).await?.as_mut().map(read).transpose()
+}
+
+/// A page of runs of one kind, newest first; of one object, if it is named.
+pub(crate) async fn page(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    (kind, object): (&str, Option<Uuid>),
+    wanted: &RunFilter,
+) -> Result<Vec<RunRecord>, Failure> {
+    let mut text = format!("SELECT {COLUMNS} FROM cn_run r WHERE r.catalog_id = ? AND r.kind = ?");
+    let mut cells: Vec<Cell> = vec![catalog.0.into(), kind.into()];
+    if let Some(object) = object {
+        text.push_str(" AND r.object_id = ?");
+        cells.push(object.into());
+    }
+    asset_run::narrow(&mut text, &mut cells, wanted);
+    let statement = cells.into_iter().fold(transaction.statement(&text), Statement::bind);
+    let mut page = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        page.push(read(&mut row)?);
+    }
+    Ok(page)
 }
 
 /// Stores what an open run did so far; false if it is not open, or another's.
@@ -122,6 +184,27 @@ pub(crate) async fn end(
     Ok(transaction.execute(statement).await? == 1)
 }
 
+/// Ends the open runs of an object.
+pub(crate) async fn end_open(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    object: Uuid,
+    now: Micros,
+    reason: &str,
+) -> Result<(), Failure> {
+    let statement = transaction
+        .statement(
+            "UPDATE cn_run SET state = 'CANCELLED', completed_us = ?, error = ?, version = version + 1 \
+             WHERE catalog_id = ? AND state = 'RUNNING' AND object_id = ?",
+        )
+        .bind(now.0)
+        .bind(reason)
+        .bind(catalog.0)
+        .bind(object);
+    transaction.execute(statement).await?;
+    Ok(())
+}
+
 /// Ends open runs of holders before `fence`.
 pub(crate) async fn sweep(
     transaction: &mut Transaction,
@@ -133,7 +216,7 @@ pub(crate) async fn sweep(
     let statement = transaction
         .statement(
             "UPDATE cn_run SET state = 'FAILED', completed_us = ?, error = ?, version = version + 1 \
-             WHERE catalog_id = ? AND kind = 'job' AND state = 'RUNNING' AND fence < ?",
+             WHERE catalog_id = ? AND kind IN ('job', 'pipeline') AND state = 'RUNNING' AND fence < ?",
         )
         .bind(now.0)
         .bind(reason)

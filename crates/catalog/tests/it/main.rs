@@ -141,6 +141,7 @@ macro_rules! all_promises {
             runs::what_a_dead_process_held_is_swept_by_the_next,
             runs::jobs_are_made_once_and_held_still_by_hand,
             runs::ended_runs_are_forgotten_in_time,
+            runs::a_start_of_a_pipeline_is_a_run_that_the_next_start_ends,
             serial::updates_deletes_upserts_and_rewrites_end_in_some_serial_order,
             serial::one_epoch_of_two_processes_has_one_effect,
             tasks::a_task_is_claimed_once_and_ended_by_its_attempt_only,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cenote_catalog::{Error, NewRun, RunCounts, RunEnd};
+use cenote_catalog::{Error, NewRun, PipelineStart, RunCounts, RunEnd, RunFilter};
 use cenote_vocab::Txn;
 use uuid::Uuid;
 
@@ -164,4 +164,43 @@ pub(crate) async fn ended_runs_are_forgotten_in_time(fixture: Fixture) {
     );
     assert_eq!(catalog.prune_runs(scope, now, 10).await.expect("answered"), 1);
     assert_eq!(shown(&fixture, "run_id").await, [open]);
+}
+
+pub(crate) async fn a_start_of_a_pipeline_is_a_run_that_the_next_start_ends(fixture: Fixture) {
+    let (catalog, scope) = (&fixture.catalog, &fixture.scope);
+    let pipeline = fixture.ids.uuid();
+    let start = || PipelineStart {
+        id: fixture.ids.uuid(),
+        pipeline,
+        name: "default.copy".to_owned(),
+        cause: "person",
+        executor: fixture.ids.uuid(),
+    };
+    let (first, second) = (start(), start());
+    catalog.begin_pipeline_run(scope, &first).await.expect("begun");
+    fixture.clock.advance(Duration::from_secs(1));
+    catalog.begin_pipeline_run(scope, &second).await.expect("begun");
+    let of = ("pipeline", Some(pipeline));
+    let all = RunFilter { limit: 9, ..RunFilter::default() };
+    let runs = catalog.runs(scope, of, &all).await.expect("read");
+    assert_eq!(
+        runs.iter().map(|run| (run.id, run.state.as_str())).collect::<Vec<_>>(),
+        [(second.id, "RUNNING"), (first.id, "CANCELLED")]
+    );
+    assert_eq!(runs[1].error.as_deref(), Some("the pipeline was started anew"));
+    let counts = RunCounts { txn: Some(Txn(7)), ..RunCounts::default() };
+    let late = catalog.end_run(scope, first.id, first.executor, counts, &RunEnd::Succeeded).await;
+    assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+    catalog.end_run(scope, second.id, second.executor, counts, &RunEnd::Succeeded).await.expect("ended");
+    let ended = catalog.run(scope, second.id).await.expect("there");
+    assert_eq!(
+        (ended.state.as_str(), ended.counts, ended.subject.as_deref()),
+        ("SUCCEEDED", counts, Some("default.copy"))
+    );
+    let failed = RunFilter { state: Some("FAILED".to_owned()), ..all.clone() };
+    assert_eq!(catalog.runs(scope, of, &failed).await.expect("read"), []);
+    let behind = RunFilter { after: Some((ended.started, ended.id)), ..all };
+    assert_eq!(catalog.runs(scope, of, &behind).await.expect("read"), [runs[1].clone()]);
+    let unknown = catalog.run(scope, pipeline).await.expect_err("no run");
+    assert!(matches!(unknown, Error::RunNotFound(_)), "{unknown}");
 }

@@ -118,6 +118,11 @@ impl Inner {
         Ok(outcomes)
     }
 
+    /// No pass begins by itself before this; `None` if this process has made none so far.
+    pub(crate) fn next_publication(&self, scope: &Scope) -> Option<Micros> {
+        self.publications.lock().get(&scope.catalog()).map(|pace| pace.next)
+    }
+
     /// For how long commits have been waiting to be published, of the tenant that waits longest.
     fn note_lag(&self, now: Micros) {
         let heads = self.heads.lock();

@@ -31,8 +31,9 @@ impl Inner {
         let (inner, scope, job) = (Arc::clone(self), scope.clone(), job.clone());
         self.spawn(async move {
             let ran = inner.run_scheduled(&scope, kind, &job, Cause::Schedule).await;
-            if !ran.as_ref().is_err_and(Error::is_stop) {
-                inner.rest(&scope, kind, &job, ran.as_ref().err()).await;
+            let ended_early = ran.as_ref().is_err_and(Error::is_stop);
+            if !(ended_early && inner.working(&scope).is_cancelled()) {
+                inner.rest(&scope, kind, &job, ran.as_ref().err().filter(|_| !ended_early)).await;
             }
             inner.scheduled.lock().remove(&place);
         });

@@ -91,3 +91,27 @@ async fn a_stop_ends_what_runs_and_the_next_start_does_it() {
     crate::world::settle(&next, &world.clock).await;
     assert_eq!((world.files("cpu").await.len(), world.count("cpu").await), (1, 80));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_cancelled_ends_early_and_says_by_whom() {
+    let world = World::new().await;
+    world.settle().await;
+    for _ in 0..8 {
+        world.flush("cpu", 0).await;
+    }
+    let cancel = async || world.flow.cancel_job(&world.disk.scope, "compact", "ann").await.unwrap();
+    assert!(cancel().await.is_empty(), "nothing is open");
+    // The merge waits here until it is asked to end.
+    fail::cfg("compact.file", "pause").unwrap();
+    world.flow.tick(world.clock.now()).await.unwrap();
+    cenote_testkit::settles("the merge", cenote_testkit::PATIENCE, async || cancel().await.len() == 1).await;
+    fail::remove("compact.file");
+    world.flow.idle().await;
+    assert_eq!(world.runs().await, ["compact CANCELLED commit cpu"]);
+    assert_eq!(world.texts(&["error"]).await, [["cancelled by ann"]]);
+    assert_eq!(world.files("cpu").await.len(), 8);
+    // It is not held: it begins again when it is due.
+    world.clock.advance(Duration::from_secs(40));
+    world.settle().await;
+    assert_eq!((world.files("cpu").await.len(), world.count("cpu").await), (1, 80));
+}

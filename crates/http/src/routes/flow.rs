@@ -4,11 +4,12 @@ pub(super) mod assets;
 pub(super) mod checks;
 pub(super) mod graph;
 pub(super) mod partitions;
+pub(super) mod records;
 pub(super) mod runs;
+pub(super) mod shape;
 pub(super) mod steering;
 
 mod sent;
-mod shape;
 
 use cenote_query::{Bounds, Error, Session, quote};
 use futures::TryStreamExt;

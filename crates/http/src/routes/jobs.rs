@@ -1,4 +1,4 @@
-//! The node's jobs: look, run, hold and let go.
+//! The node's jobs: look, run, hold and let go, end early, ask why.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,11 +6,12 @@ use cenote_catalog::{Job, Object, Privilege, authorize};
 use cenote_vocab::{Micros, nearest};
 use serde_json::{Value, json};
 
+use super::flow::{records, shape};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
 
-/// The jobs that the caller may know of, by name; their runs are `system.flow.runs`.
+/// The jobs that the caller may know of, by name; their runs are in `executions`.
 #[utoipa::path(
     get, path = "/api/v1/jobs", tag = "jobs",
     responses((status = 200, description = "`data`", body = Object))
@@ -103,6 +104,81 @@ pub(super) async fn disable(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     set_paused(&app, &call, &id, true).await
+}
+
+/// Ends the open runs of a job early; what they committed stays. A job that is not held begins again when it is due.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs",
+    params(("id" = String, Path, description = "name or id")),
+    responses(
+        (status = 200, description = "the runs that are asked to end", body = Object),
+        (status = 404, description = "no such job"), (status = 409, description = "no run is open"),
+    )
+)]
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Json<Value>, Problem> {
+    call.parameters.only(&["u", "p"])?;
+    let job = steered(&app, &call, &id, Privilege::Run).await?;
+    let (scope, actor) = (&call.identity.scope, &call.identity.token.name);
+    let cancelled = app.services()?.engine.cancel_job(scope, &job.name, actor).await;
+    let cancelled = cancelled.map_err(|error| Problem::of(&error))?;
+    if cancelled.is_empty() {
+        return Err(Problem::conflict(format!("no run of job {} is open", job.name)));
+    }
+    call.audit_done(&app, "cancel_job", format!("job {}", job.name)).await?;
+    let runs: Vec<String> = cancelled.iter().map(ToString::to_string).collect();
+    Ok(Json(json!({"job": job.name, "runs": runs})))
+}
+
+/// The runs of a job, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/executions", tag = "jobs",
+    params(
+        ("id" = String, Path, description = "name or id"), ("state" = Option<String>, Query),
+        ("trigger" = Option<String>, Query, description = "commit, schedule, person"),
+        ("since" = Option<String>, Query), ("until" = Option<String>, Query),
+        ("limit" = Option<u64>, Query, description = "50 without it, 200 at most"), ("cursor" = Option<String>, Query),
+    ),
+    responses(
+        (status = 200, description = "`data` and `nextCursor`", body = Object),
+        (status = 404, description = "no such job"),
+    )
+)]
+pub(super) async fn executions(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Json<Value>, Problem> {
+    call.parameters.only(&["state", "trigger", "since", "until", "limit", "cursor", "u", "p"])?;
+    let job = find(&app, &call, &id).await?;
+    records::listed(&app, &call, "job", Some(job.id)).await.map(Json)
+}
+
+/// Why a job runs or does not: what it would do now, its open runs, the last one, when it is due next.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/explain", tag = "jobs", params(("id" = String, Path, description = "name or id")),
+    responses((status = 200, description = "why", body = Object), (status = 404, description = "no such job"))
+)]
+pub(super) async fn explain(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Json<Value>, Problem> {
+    call.parameters.only(&["u", "p"])?;
+    let job = find(&app, &call, &id).await?;
+    let why = app.services()?.engine.explain_job(&call.identity.scope, &job.name).await;
+    let why = why.map_err(|error| Problem::of(&error))?;
+    Ok(Json(json!({
+        "job": shown(&why.job),
+        "state": why.state,
+        "dueAt": why.due.map(Micros::rfc3339),
+        "openRuns": why.open.iter().map(records::shown).collect::<Vec<_>>(),
+        "lastRun": why.last.as_ref().map(records::shown),
+        "steps": shape::steps(&why.steps),
+    })))
 }
 
 async fn set_paused(app: &App, call: &Call, id: &str, paused: bool) -> Result<Json<Value>, Problem> {

@@ -76,8 +76,6 @@ const LATER: &[(&str, &str)] = &[
     ("/api/v1/tiering", "tiering"),
     ("/api/v1/tiering/{*rest}", "tiering"),
     ("/api/v1/prom/write", "Prometheus remote write"),
-    ("/api/v1/jobs/{id}/cancel", "cancelling runs"),
-    ("/api/v1/jobs/{id}/executions", "runs over HTTP"),
     ("/api/v1/runs/{id}/logs", "logs of tasks"),
     ("/api/v1/checks/{id}/results", "results of checks over HTTP"),
     ("/api/v1/schedules", "schedules over HTTP"),

@@ -8,7 +8,7 @@ use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
 use super::asset_partition::{depends, partitioning, wanted};
-use super::command::unsupported;
+use super::command::{job_name, unsupported};
 use super::pipeline::options;
 use super::quote::{literal, quote};
 use super::tokens::text_from;
@@ -30,6 +30,8 @@ pub(crate) enum AssetStatement {
     ExplainAsset { name: Vec<Ident>, partition: Option<String> },
     /// `EXPLAIN RUN 'id'`
     ExplainRun(String),
+    /// `EXPLAIN JOB j`
+    ExplainJob(String),
     /// `CANCEL RUN 'id'`
     CancelRun(String),
     /// `PAUSE RUN 'id'`, `RESUME RUN 'id'`
@@ -106,7 +108,7 @@ impl AssetStatement {
             Self::Alter { .. } => "ALTER ASSET",
             Self::Drop { .. } => "DROP ASSET",
             Self::Materialize(_) => "MATERIALIZE",
-            Self::ExplainAsset { .. } | Self::ExplainRun(_) => "EXPLAIN",
+            Self::ExplainAsset { .. } | Self::ExplainRun(_) | Self::ExplainJob(_) => "EXPLAIN",
             Self::CancelRun(_) => "CANCEL RUN",
             Self::PauseRun { paused: true, .. } => "PAUSE RUN",
             Self::PauseRun { paused: false, .. } => "RESUME RUN",
@@ -138,6 +140,7 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
             AssetStatement::ExplainAsset { name, partition }
         }
         () if words.take(&["EXPLAIN", "RUN"]) => AssetStatement::ExplainRun(words.text()?),
+        () if words.take(&["EXPLAIN", "JOB"]) => AssetStatement::ExplainJob(job_name(words)?),
         () if words.take(&["CANCEL", "RUN"]) => AssetStatement::CancelRun(words.text()?),
         () if words.take(&["PAUSE", "RUN"]) => AssetStatement::PauseRun { id: words.text()?, paused: true },
         () if words.take(&["RESUME", "RUN"]) => AssetStatement::PauseRun { id: words.text()?, paused: false },

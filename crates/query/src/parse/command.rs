@@ -529,7 +529,7 @@ fn vacuum(words: &mut Words<'_>) -> Result<Command, Error> {
 }
 
 /// Jobs have one name, in small letters unless it is quoted.
-fn job_name(words: &mut Words<'_>) -> Result<String, Error> {
+pub(super) fn job_name(words: &mut Words<'_>) -> Result<String, Error> {
     let name = words.ident()?;
     Ok(if name.quote_style.is_some() { name.value } else { name.value.to_lowercase() })
 }

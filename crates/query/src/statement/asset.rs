@@ -32,9 +32,9 @@ pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
         AssetStatement::Materialize(_) | AssetStatement::Rerun(_) | AssetStatement::Replay { .. } => {
             &["run_id", "plan_id", "task_key", "state", "reason", "error"]
         }
-        AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
-            &["step", "subject", "verdict", "reason", "detail"]
-        }
+        AssetStatement::ExplainAsset { .. }
+        | AssetStatement::ExplainRun(_)
+        | AssetStatement::ExplainJob(_) => &["step", "subject", "verdict", "reason", "detail"],
         _ => return None,
     };
     let fields = names.iter().map(|name| Field::new(*name, DataType::Utf8, true));
@@ -84,6 +84,9 @@ pub(crate) async fn run(
         AssetStatement::ExplainRun(id) => {
             session.require(Privilege::ReadMetadata, Object::Tenant)?;
             return explained(statement, assets.explain_run(scope, run_id(id)?).await?.steps);
+        }
+        AssetStatement::ExplainJob(name) => {
+            return explained(statement, session.explain_job(name).await?.steps);
         }
         AssetStatement::Replay { id, commit: false } => {
             session.refuse_in_transaction_block(statement.command())?;
@@ -137,7 +140,9 @@ pub(crate) async fn run(
         AssetStatement::DropCheck { name, table, if_exists } => {
             steering.drop_check(name, table, *if_exists).await
         }
-        AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => Ok(Answer::done("EXPLAIN")),
+        AssetStatement::ExplainAsset { .. }
+        | AssetStatement::ExplainRun(_)
+        | AssetStatement::ExplainJob(_) => Ok(Answer::done("EXPLAIN")),
     }
 }
 

@@ -112,9 +112,9 @@ pub(crate) fn classify(parsed: &Parsed) -> (Class, &'static str) {
             Command::Pipeline(PipelineStatement::Explain { .. }) => (Class::Read, "EXPLAIN"),
             Command::Pipeline(statement) => (Class::Ddl, statement.command()),
             Command::Asset(statement) => match statement.as_ref() {
-                AssetStatement::ExplainAsset { .. } | AssetStatement::ExplainRun(_) => {
-                    (Class::Read, statement.command())
-                }
+                AssetStatement::ExplainAsset { .. }
+                | AssetStatement::ExplainRun(_)
+                | AssetStatement::ExplainJob(_) => (Class::Read, statement.command()),
                 AssetStatement::Replay { commit: false, .. } => (Class::Admin, statement.command()),
                 _ => (Class::Ddl, statement.command()),
             },

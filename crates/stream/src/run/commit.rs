@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use cenote_catalog::{Caller, Code, Commit, Committed, Facts, Input, Producer, Reruns, TableDef};
+use cenote_catalog::{Caller, Code, Commit, Committed, Facts, Input, Producer, Reruns, RunOf, TableDef};
 use cenote_connect::{BadRow, Closing, EpochRows};
 use cenote_vocab::{Epoch, Micros, TableId};
 
@@ -188,6 +188,7 @@ impl Run {
                     message: Some(self.pipeline.full_name()),
                     code: self.code(standing),
                     inputs: self.inputs(standing),
+                    run: self.part_of.map(RunOf::Open),
                     ..Facts::default()
                 },
                 tables: planned.changes(),

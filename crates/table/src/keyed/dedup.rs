@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use cenote_catalog::{Commit, Facts, Input, Op, ReadSet, Reruns, RowChange, TableChange, TableDef};
+use cenote_catalog::{Commit, Facts, Input, Op, ReadSet, Reruns, RowChange, RunOf, TableChange, TableDef};
 use cenote_datafile::DeletionVector;
 use cenote_vocab::{Scope, Txn};
 
@@ -143,7 +143,12 @@ impl Lake {
             commit_id: self.ids.uuid(),
             scope: scope.clone(),
             producers: Vec::new(),
-            facts: Facts { operation: "dedup".to_owned(), inputs: vec![read], ..Facts::default() },
+            facts: Facts {
+                operation: "dedup".to_owned(),
+                inputs: vec![read],
+                run: Some(RunOf::Query { id: self.ids.uuid(), started: self.clock.now() }),
+                ..Facts::default()
+            },
             tables: vec![TableChange { table: table.id, base, read: ReadSet::None, ops: ops.collect() }],
             objects: Vec::new(),
         };

@@ -8,14 +8,14 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use cenote_catalog::{MaterializeRequest, Planned, RunFilter, Wanted};
 use cenote_query::plan_id;
-use cenote_vocab::Micros;
+use cenote_vocab::{ErrorKind, Fault as _, Micros};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::sent::sent;
-use super::{failed, key_of_request, session, shape, takes_nothing};
+use super::{failed, key_of_request, records, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
 use crate::parameters::instant;
@@ -27,7 +27,9 @@ const TASKS_MAX: usize = 200;
 /// States of runs.
 const STATES: [&str; 8] =
     ["PENDING", "RUNNING", "PAUSED", "CANCELLING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"];
-/// What begins runs.
+/// What runs are of.
+const KINDS: [&str; 4] = ["asset", "job", "pipeline", "query"];
+/// What begins runs of assets.
 const TRIGGERS: [&str; 3] = ["person", "schedule", "eager"];
 
 #[derive(Debug, Default, Deserialize)]
@@ -180,13 +182,14 @@ pub(super) async fn begun(
     Ok((status, Json(told)))
 }
 
-/// Runs of assets, newest first.
+/// Runs of one kind, newest first.
 #[utoipa::path(
     get, path = "/api/v1/runs", tag = "flow",
     params(
-        ("state" = Option<String>, Query), ("kind" = Option<String>, Query, description = "asset"),
+        ("state" = Option<String>, Query),
+        ("kind" = Option<String>, Query, description = "asset (without it), job, pipeline, query"),
         ("asset" = Option<String>, Query, description = "schema.name"),
-        ("trigger" = Option<String>, Query, description = "person, schedule, eager"),
+        ("trigger" = Option<String>, Query, description = "person, schedule, eager; of other kinds commit, start"),
         ("since" = Option<String>, Query), ("until" = Option<String>, Query),
         ("limit" = Option<u64>, Query, description = "50 without it, 200 at most"), ("cursor" = Option<String>, Query),
     ),
@@ -197,8 +200,14 @@ pub(in crate::routes) async fn list(State(app): State<App>, call: Call) -> Resul
         "state", "kind", "asset", "trigger", "since", "until", "limit", "cursor", "db", "database", "u", "p",
     ];
     call.parameters.only(&KNOWN)?;
-    one_of(&call, "kind", &["asset"])?;
+    let kind = one_of(&call, "kind", &KINDS)?;
     let asset = call.parameters.first(&["asset"]).map(str::to_owned);
+    if let Some(kind) = kind.filter(|kind| kind != "asset") {
+        if asset.is_some() {
+            return Err(Problem::bad_request(format!("a run of kind {kind} has no asset")));
+        }
+        return records::listed(&app, &call, &kind, None).await.map(Json);
+    }
     listed(&app, &call, asset.as_deref()).await
 }
 
@@ -235,7 +244,7 @@ pub(super) async fn listed(app: &App, call: &Call, asset: Option<&str>) -> Resul
     Ok(Json(json!({"data": data, "nextCursor": next})))
 }
 
-/// A run with the first 200 of its tasks.
+/// A run; of assets, with the first 200 of its tasks.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}", tag = "flow", params(("id" = String, Path)),
     responses((status = 200, description = "the run", body = Object), (status = 404, description = "no such run"))
@@ -250,7 +259,13 @@ pub(in crate::routes) async fn one(
 }
 
 pub(super) async fn shown(app: &App, call: &Call, id: &str) -> Result<Json<Value>, Problem> {
-    let run = session(app, call).await?.run(id).await.map_err(failed)?;
+    let session = session(app, call).await?;
+    let run = match session.run(id).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return session.run_record(id).await.map(|run| Json(records::shown(&run))).map_err(failed);
+        }
+        run => run.map_err(failed)?,
+    };
     let mut stored: BTreeMap<String, i64> = BTreeMap::new();
     for task in &run.tasks {
         *stored.entry(task.state.clone()).or_default() += 1;
@@ -302,6 +317,10 @@ pub(in crate::routes) async fn explain(
     takes_nothing(&call)?;
     let session = session(&app, &call).await?;
     let why = session.explain_run(&id).await.map_err(failed)?;
+    let record = session.run_record(&id).await.map_err(failed)?;
+    if record.kind != "asset" {
+        return Ok(Json(records::explained(&record, &why)));
+    }
     let run = session.run(&id).await.map_err(failed)?;
     let tasks = run.tasks.iter().map(|task| {
         let mut shown = shape::task(task);

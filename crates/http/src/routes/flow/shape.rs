@@ -171,7 +171,7 @@ pub(super) fn retry(attempt: &FailedAttempt) -> Value {
 }
 
 /// The rows of an explanation.
-pub(super) fn steps(rows: &[Explained]) -> Vec<Value> {
+pub(in crate::routes) fn steps(rows: &[Explained]) -> Vec<Value> {
     let step = |row: &Explained| {
         json!({
             "step": row.step,
