@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cenote_testkit::client::Client;
 use cenote_testkit::process::Process;
-use cenote_testkit::{needs, services, settles};
+use cenote_testkit::{needs, number_of, services, settles};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -67,6 +67,61 @@ async fn a_process_that_slept_through_its_lease_commits_nothing_more() {
     assert_eq!(client.number("SELECT count(DISTINCT n) FROM counted").await, COUNTED);
     let gaps = "SELECT max(epoch) - count(*) FROM system.stream.epochs";
     assert_eq!(client.number(gaps).await, 0, "the ledger has a gap");
+    assert!(second.terminate().success(), "a stop in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tick_of_many_schedules_runs_once_through_a_takeover() {
+    let Some((directory, settings)) = one_catalog() else { return };
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let schedules = i64::try_from(number_of("CENOTE_SCHEDULES", 50)).expect("few");
+    // Their runs must end before they are due again.
+    let (cron, every) = if schedules <= 100 { ("*/10 * * * * *", 10) } else { ("0 * * * * *", 60) };
+    let mut first = Process::start(&directory.path().join("first"), &settings);
+    let client = first.client();
+    for n in 0..schedules {
+        let spec = format!("SCHEDULE '{cron}' WITH (mode = 'append')");
+        client.sql(&format!("CREATE ASSET ticked_{n} {spec} AS SELECT logical_time() AS due")).await;
+    }
+    let fired = "SELECT count(DISTINCT trigger_id) FROM system.flow.ticks WHERE status = 'TRIGGERED'";
+    settles("the first ticks", PATIENCE, async || client.number(fired).await == schedules).await;
+
+    let second = Process::start_unready(&directory.path().join("second"), &settings);
+    first.freeze();
+    let second = second.wait_until_ready();
+    let client = Client::new(format!("http://127.0.0.1:{}", second.http), &client.token);
+    let newest = "SELECT CAST(max(tick_key) AS BIGINT) FROM system.flow.ticks";
+    let before = client.number(newest).await;
+    let later = format!("{fired} AND CAST(tick_key AS BIGINT) > {before}");
+    settles("ticks of the second", PATIENCE, async || client.number(&later).await == schedules).await;
+    first.thaw();
+    settles("the first to end", PATIENCE, async || first.ended().is_some()).await;
+
+    for n in 0..schedules {
+        client.sql(&format!("ALTER ASSET ticked_{n} PAUSE")).await;
+    }
+    let open = "SELECT count(*) FROM system.flow.runs WHERE kind = 'asset' AND state <> 'SUCCEEDED'";
+    settles("ends of runs", PATIENCE, async || client.number(open).await == 0).await;
+    let gaps = format!(
+        "SELECT count(*) FROM (SELECT trigger_id FROM system.flow.ticks GROUP BY 1 \
+         HAVING (max(CAST(tick_key AS BIGINT)) - min(CAST(tick_key AS BIGINT))) / {every} + 1 <> count(*)) AS x"
+    );
+    assert_eq!(client.number(&gaps).await, 0, "each time is there once");
+    let ticks = client.number("SELECT count(*) FROM system.flow.ticks").await;
+    assert!(ticks >= 2 * schedules, "{ticks}");
+    for one_of_each in [
+        "SELECT count(DISTINCT run_id) FROM system.flow.ticks WHERE status = 'TRIGGERED'",
+        "SELECT count(*) FROM system.flow.runs WHERE trigger = 'schedule'",
+    ] {
+        assert_eq!(client.number(one_of_each).await, ticks, "{one_of_each}");
+    }
+    for n in 0..schedules {
+        let twice = format!(
+            "SELECT count(*) - count(DISTINCT due) + abs(count(*) - (SELECT count(*) FROM system.flow.ticks \
+             WHERE table_name = 'ticked_{n}')) FROM ticked_{n}"
+        );
+        assert_eq!(client.number(&twice).await, 0, "ticked_{n}");
+    }
     assert!(second.terminate().success(), "a stop in order");
 }
 
