@@ -3,7 +3,7 @@
 
 DEMO_DATA ?= ./demo-data
 ROUNDS ?= 100
-SUITE ?= ingest query commit plan catalog small compact keyed stream hop freshness start
+SUITE ?= ingest query commit plan catalog flow small compact keyed stream hop freshness start
 SIZE ?= full
 STEPS ?= 10000
 
@@ -41,7 +41,7 @@ crash:
 storm:
 	CENOTE_STORM_SECONDS=60 CENOTE_STORM_SCALE=4 cargo xtask test -E 'test(everything_at_once)' --no-capture
 
-# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|plan|catalog|small|compact|keyed|stream|hop|freshness|start] [SIZE=small|full].
+# Benchmarks beside peers: make bench [SUITE=ingest|query|commit|plan|catalog|flow|small|compact|keyed|stream|hop|freshness|start] [SIZE=small|full].
 bench:
 	cargo build --release --package cenote
 	test -x bench/.venv/bin/python || python3 -m venv bench/.venv
@@ -53,8 +53,8 @@ bench:
 scale:
 	CENOTE_RACES=10000 CENOTE_EPOCHS=1000 CENOTE_TRANSFORM_VALUES=1000000 CENOTE_STEPS=1000000 CENOTE_LINEAGE_PLANS=1000 \
 	CENOTE_NEXMARK_EVENTS=10000000 CENOTE_HOP_KEYS=1000 CENOTE_BACKFILL_ROWS=100000000 CENOTE_DOWN_SECONDS=60 CENOTE_JOIN_CHANGES=10000 CENOTE_BACKLOG_ROWS=20000000 \
-	CENOTE_TASK_LIVES=10000 CENOTE_SCHEDULES=1000 CENOTE_BURST_COMMITS=1000 CENOTE_TEST_PROFILE=quick \
-		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when) + test(as_many_events_as_are_asked_for) + test(windows_of_an_hour_that_begin_each_second) + test(a_backfill_in_pieces) + test(a_webhook_that_is_down) + test(outer_joins_of_changes) + test(a_backlog_is_drained) + test(random_endings_make) + test(of_two_loops_at_once) + test(a_burst_of_changes)'
+	CENOTE_TASK_LIVES=10000 CENOTE_ASSET_QUERIES=300 CENOTE_SCHEDULES=1000 CENOTE_BURST_COMMITS=1000 CENOTE_PUBLISHED_OBJECTS=1000 CENOTE_EVENT_COMMITS=12500 CENOTE_TEST_PROFILE=quick \
+		cargo xtask test -E 'test(racing_) + test(one_epoch_of_two_processes) + test(partition_values_are_those_of_pyiceberg) + test(steps_by_chance) + test(columns_stay_when) + test(partitions_of_random_queries) + test(as_many_events_as_are_asked_for) + test(windows_of_an_hour_that_begin_each_second) + test(a_backfill_in_pieces) + test(a_webhook_that_is_down) + test(outer_joins_of_changes) + test(a_backlog_is_drained) + test(random_endings_make) + test(of_two_loops_at_once) + test(a_burst_of_changes) + test(a_manifest_stays_as_it_was) + test(a_reader_of_small_pages)'
 
 # Random statements beside an oracle, STEPS of them on each catalog database, from the seed SEED (a new one if it is not given).
 model:

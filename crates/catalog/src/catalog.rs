@@ -515,6 +515,11 @@ impl Catalog {
         collection::drop_producer(&self.inner, scope, name).await
     }
 
+    /// Forgets idempotency keys that were used more than a day ago, at most so many; answers how many.
+    pub async fn forget_keys(&self, scope: &Scope, keys_max: u32) -> Result<u64, Error> {
+        collection::forget_keys(&self.inner, scope, keys_max).await
+    }
+
     /// What is wrong with the rows of the catalog that are about a table, each with the row that it is about.
     pub async fn contradictions(
         &self,

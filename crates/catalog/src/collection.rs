@@ -1,5 +1,7 @@
 //! Collection: versions that nobody may read any more lose their rows, and their objects wait to be deleted.
 
+use std::time::Duration;
+
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 
 use crate::Error;
@@ -9,6 +11,9 @@ use crate::inner::Inner;
 use crate::reading::check_scope;
 use crate::sql::trash::Rest;
 use crate::sql::{self, Failure, head, trash};
+
+/// For how long an idempotency key is known.
+const KEYS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Those of the tables that have something to purge, with their floors.
 pub(crate) async fn collectable(
@@ -110,6 +115,26 @@ pub(crate) async fn replace_producer_state(
     let found = sql::producer::replace_state(&mut transaction, scope.catalog(), name, from, to).await?;
     transaction.commit().await?;
     Ok(found)
+}
+
+/// Forgets idempotency keys that were used more than a day ago, at most so many; answers how many.
+pub(crate) async fn forget_keys(inner: &Inner, scope: &Scope, keys_max: u32) -> Result<u64, Error> {
+    let (catalog, before) = (scope.catalog(), inner.clock.now().minus(KEYS_KEPT));
+    let mut transaction = inner.database.write().await?;
+    head::lock(&mut transaction, catalog).await?;
+    check_active(inner, &mut transaction).await?;
+    let names = sql::producer::keys_before(&mut transaction, catalog, before, keys_max).await?;
+    if names.is_empty() {
+        transaction.rollback().await?;
+        return Ok(0);
+    }
+    for name in &names {
+        sql::producer::drop(&mut transaction, catalog, name).await?;
+    }
+    transaction.commit().await?;
+    // Committer and readers remember that they were used.
+    inner.memory(catalog).forget();
+    Ok(names.len() as u64)
 }
 
 /// Forgets a producer.

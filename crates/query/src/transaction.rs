@@ -247,7 +247,8 @@ pub(crate) fn client_producer(identity: &Identity, key: &str, state: Option<Vec<
         name: format!("client/{}/{key}", identity.token.name),
         epoch: Epoch(1),
         fence: None,
-        state: state.map(Into::into),
+        // What is there tells a key, which is forgotten after a day, from a producer whose epochs count.
+        state: Some(state.unwrap_or_default().into()),
         tables: None,
     }
 }

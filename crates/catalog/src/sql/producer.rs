@@ -152,6 +152,29 @@ pub(crate) async fn prune(
     Ok(())
 }
 
+/// Idempotency keys that were used before a time, at most so many. Beside each stands what was asked under it; producers that
+/// clients number themselves have nothing there.
+pub(crate) async fn keys_before(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    before: Micros,
+    limit: u32,
+) -> Result<Vec<String>, Failure> {
+    let statement = transaction
+        .statement(
+            "SELECT producer FROM cn_producer WHERE catalog_id = ? AND producer LIKE 'client/%' AND epoch = 1 \
+             AND state IS NOT NULL AND updated_us < ? LIMIT ?",
+        )
+        .bind(catalog.0)
+        .bind(before.0)
+        .bind(i64::from(limit));
+    let mut names = Vec::new();
+    for mut row in transaction.query(statement).await? {
+        names.push(row.text()?);
+    }
+    Ok(names)
+}
+
 /// Removes a producer and its epochs; false if there was none.
 pub(crate) async fn drop(
     transaction: &mut Transaction,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cenote_catalog::{Alter, Error, Event, ObjectChange, Op};
+use cenote_testkit::number_of;
 use cenote_vocab::{Fault, Txn};
 
 use crate::fixture::Fixture;
@@ -69,20 +70,20 @@ pub(crate) async fn every_change_of_an_object_is_told_in_its_commit(fixture: Fix
 
 pub(crate) async fn a_reader_of_small_pages_meets_every_commit_once_and_in_order(fixture: Fixture) {
     const WRITERS: usize = 8;
-    const COMMITS: usize = 12;
+    let commits = usize::try_from(number_of("CENOTE_EVENT_COMMITS", 12)).expect("few");
     let start = fixture.head().await;
     let writers = (0..WRITERS).map(|writer| {
         let fixture = &fixture;
         async move {
             let table = fixture.create(&format!("t{writer}")).await;
-            for _ in 0..COMMITS {
+            for _ in 0..commits {
                 fixture.append(table, 1).await;
             }
         }
     });
     let reader = async {
         let (mut after, mut met) = (start, Vec::new());
-        while met.len() < WRITERS * (COMMITS + 1) {
+        while met.len() < WRITERS * (commits + 1) {
             let page = fixture.catalog.events(&fixture.scope, after, 3).await.expect("kept");
             assert!(page.events.iter().all(|event| event.txn > after && event.txn <= page.next));
             met.extend(page.events.iter().map(|event| (event.txn, event.n, event.object_id.clone())));

@@ -148,3 +148,30 @@ pub(crate) async fn who_loses_the_lease_commits_nothing(fixture: Fixture) {
     fixture.append(table, 1).await;
     assert_eq!(fixture.live_rows(table).await, 3, "what the other wrote is seen");
 }
+
+pub(crate) async fn a_key_is_forgotten_after_a_day_and_no_other_producer(fixture: Fixture) {
+    let table = fixture.create("cpu").await;
+    let write = async |name: &str, epoch: i64, state: Option<&'static [u8]>| {
+        let producer = Producer { state: state.map(Into::into), ..producer(name, epoch, None, None) };
+        fixture.catalog.apply(fixture.flush(vec![producer], &[table])).await.expect("committed")
+    };
+    let forget = async |keys_max| fixture.catalog.forget_keys(&fixture.scope, keys_max).await.expect("done");
+    let first = write("client/a/old", 1, Some(b"asked")).await;
+    write("client/a/older", 1, Some(b"asked")).await;
+    write("client/a/numbered", 1, None).await;
+    write("client/a/counts", 2, Some(b"state")).await;
+    write("pipeline/7", 1, Some(b"state")).await;
+    fixture.clock.advance(Duration::from_secs(23 * 3_600));
+    write("client/a/young", 1, Some(b"asked")).await;
+    assert_eq!(forget(10).await, 0, "a day is not over");
+    assert!(write("client/a/old", 1, Some(b"asked")).await.replayed);
+    fixture.clock.advance(Duration::from_secs(2 * 3_600));
+    assert_eq!((forget(1).await, forget(10).await, forget(10).await), (1, 1, 0));
+    let again = write("client/a/old", 1, Some(b"asked")).await;
+    assert!(!again.replayed && again.txn > first.txn, "the key is free again: {again:?}");
+    for (name, epoch) in
+        [("client/a/numbered", 1), ("client/a/counts", 2), ("client/a/young", 1), ("pipeline/7", 1)]
+    {
+        assert!(write(name, epoch, None).await.replayed, "{name}");
+    }
+}

@@ -120,6 +120,7 @@ macro_rules! all_promises {
             ledger::an_old_epoch_leaves_out_its_table_only,
             ledger::epochs_are_found_by_transaction,
             ledger::old_epochs_leave_the_log_but_stay_applied,
+            ledger::a_key_is_forgotten_after_a_day_and_no_other_producer,
             ledger::who_loses_the_lease_commits_nothing,
             lineage::the_graph_in_memory_follows_every_commit,
             lineage::columns_are_walked_as_they_were_at_a_transaction,
