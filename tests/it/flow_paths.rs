@@ -5,6 +5,8 @@ use cenote_testkit::node::TestNode;
 use cenote_testkit::{PATIENCE, settles};
 use serde_json::{Value, json};
 
+use crate::rights::token;
+
 async fn call(client: &Client, method: &str, path: &str, body: Value) -> Answer {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     client.send(method, path, &[("content-type", "application/json")], body).await.expect("an answer")
@@ -179,6 +181,8 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
     let waits = goes_on["tasks"].as_array().expect("tasks").iter().find(|task| task["state"] == "PENDING");
     assert_eq!(waits.expect("one waits")["waiting"]["reason"], "upstream");
     post(&client, &format!("/api/v1/runs/{id}/rerun"), Value::Null, 409).await;
+    let open = json!({"mode": "subset", "tasks": ["mart/endless/_"]});
+    post(&client, &format!("/api/v1/runs/{id}/rerun"), open, 409).await;
     post(&client, &format!("/api/v1/runs/{id}/cancel"), json!({"reason": "enough"}), 200).await;
     let run = ended(&client, &made).await;
     assert_eq!((run["state"].as_str(), run["errorMessage"].as_str()), (Some("CANCELLED"), Some("enough")));
@@ -224,7 +228,73 @@ async fn runs_are_listed_by_pages_held_cancelled_and_repeated() {
     assert_eq!(again["rerunKind"], "FROM_FAILURE");
     let done = again["runId"].as_str().expect("a run");
     post(&client, &format!("/api/v1/runs/{done}/rerun"), Value::Null, 409).await;
-    post(&client, &format!("/api/v1/runs/{done}/rerun"), json!({"mode": "subset"}), 501).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_are_named_are_run_again_by_path_and_by_statement() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    world(&client).await;
+    let whole = json!({
+        "selection": ["mart.daily"], "includeDownstream": true, "chunk": 1,
+        "partitionRange": {"start": "day=2024-01-01", "end": "day=2024-01-03"},
+    });
+    let first = ended(&client, &post(&client, "/api/v1/runs", whole, 201).await).await;
+    let id = first["runId"].as_str().expect("a run");
+    let path = format!("/api/v1/runs/{id}/rerun");
+    let keys = |run: &Value| -> Vec<String> {
+        let tasks = run["tasks"].as_array().expect("tasks").iter();
+        tasks.map(|task| task["taskKey"].as_str().expect("a key").to_owned()).collect()
+    };
+    let days = ["mart/daily/day=d:2024-01-01", "mart/daily/day=d:2024-01-02", "mart/daily/day=d:2024-01-03"];
+    assert_eq!(
+        (&keys(&first)[..3], keys(&first)[3].as_str()),
+        (&days.map(str::to_owned)[..], "mart/total/_")
+    );
+    client.sql("INSERT INTO raw.orders VALUES ('2024-01-02', 32), ('2024-01-03', 64)").await;
+
+    // Nothing but what is named, although more has changed.
+    let again = post(&client, &path, json!({"mode": "subset", "tasks": [days[1]]}), 201).await;
+    let again = ended(&client, &again).await;
+    assert_eq!((again["state"].as_str(), keys(&again)), (Some("SUCCEEDED"), vec![days[1].to_owned()]));
+    assert_eq!((again["rerunKind"].as_str(), again["parentRunId"].as_str()), (Some("SUBSET"), Some(id)));
+    assert_eq!(client.number("SELECT sum(amount) FROM mart.daily").await, 47);
+    assert_eq!(client.number("SELECT amount FROM mart.total").await, 15);
+
+    // With what reads it, in either spelling; under one key it is one run.
+    let keyed = async |body: Value| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "with all behind it")];
+        client.send("POST", &path, &headers, body.to_string()).await.expect("an answer")
+    };
+    let camel = json!({"mode": "subset", "tasks": [days[1]], "includeDownstream": true});
+    let snake = json!({"mode": "subset", "tasks": [days[1]], "include_downstream": true});
+    let (one, two) = (keyed(camel).await, keyed(snake).await);
+    assert_eq!((one.status, two.status), (201, 200), "{} {}", one.text, two.text);
+    assert_eq!(one.json()["runId"], two.json()["runId"]);
+    let run = ended(&client, &one.json()).await;
+    assert_eq!(keys(&run), [days[1], "mart/total/_"]);
+    assert_eq!(client.number("SELECT amount FROM mart.total").await, 47);
+    let other = keyed(json!({"mode": "subset", "tasks": [days[2]], "includeDownstream": true})).await;
+    assert_eq!((other.status, other.json()["reason"].clone()), (409, json!("run_key_conflict")));
+
+    let rows = client.sql(&format!("RERUN RUN '{id}' TASKS ('{}', 'mart/total/_')", days[2])).await;
+    assert_eq!([&rows[0][2], &rows[1][2]], [&json!(days[2]), &json!("mart/total/_")], "{rows:?}");
+    let begun = json!({"runId": rows[0][0]});
+    assert_eq!(ended(&client, &begun).await["state"], "SUCCEEDED");
+    assert_eq!(client.number("SELECT amount FROM mart.total").await, 111);
+    let rows = client.sql(&format!("RERUN RUN '{id}' TASKS ('mart/total/_') WITH UPSTREAM")).await;
+    assert!(rows.len() > 1 && rows.iter().any(|row| row[2] == "mart/total/_"), "{rows:?}");
+    ended(&client, &json!({"runId": rows[0][0]})).await;
+
+    for (body, expected) in [
+        (json!({"mode": "subset"}), "no task is named"),
+        (json!({"mode": "subset", "tasks": ["x/y/_", "mart/total/_", "z"]}), "has no tasks x/y/_, z"),
+        (json!({"mode": "fromFailure", "tasks": ["mart/total/_"]}), "are said of a subset"),
+        (json!({"mode": "replay", "includeUpstream": true}), "are said of a subset"),
+    ] {
+        let told = post(&client, &path, body.clone(), 400).await;
+        assert!(told["detail"].as_str().is_some_and(|text| text.contains(expected)), "{body}: {told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -398,7 +468,7 @@ async fn what_is_wrong_is_named_and_another_tenant_sees_nothing() {
     for (path, expected) in [
         ("assets?status=sick", "status is one of missing, running, failed, stale, fresh"),
         ("assets?kind=python", "kind is one of sql"),
-        ("runs?kind=job", "kind is one of asset"),
+        ("runs?kind=sensor", "kind is one of asset"),
         ("runs?state=DONE", "state is one of PENDING, RUNNING"),
         ("assets/mart.daily/partitions?status=sick", "status is one of"),
         ("assets/mart.daily/partitions?format=text", "format is one of keys, ranges"),
@@ -457,5 +527,321 @@ async fn what_is_wrong_is_named_and_another_tenant_sees_nothing() {
     }
     for path in ["/api/v1/backfills", "/api/v1/sensors/x", "/api/v1/queues"] {
         assert_eq!(call(&client, "GET", path, Value::Null).await.status, 501, "{path}");
+    }
+}
+
+/// Names of members as the other spelling has them; what stands in `labels` and `options` is the caller's own.
+fn in_snake_case(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let renamed = members.iter().map(|(name, value)| {
+                let mut snake = String::new();
+                for letter in name.chars() {
+                    if letter.is_ascii_uppercase() {
+                        snake.push('_');
+                    }
+                    snake.push(letter.to_ascii_lowercase());
+                }
+                let own = ["labels", "options"].contains(&name.as_str());
+                (snake, if own { value.clone() } else { in_snake_case(value) })
+            });
+            Value::Object(renamed.collect())
+        }
+        Value::Array(values) => values.iter().map(in_snake_case).collect(),
+        other => other.clone(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_body_is_taken_in_both_spellings_and_objects_have_the_members_of_the_page() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    world(&client).await;
+    for body in [
+        json!({"selection": ["mart.total"], "includeUpstream": true, "concurrency": 2}),
+        json!({"selection": ["mart.daily"], "includeDownstream": true, "partitionKey": "day=2024-01-01"}),
+        json!({"selection": ["mart.daily"], "partitionKeys": ["day=2024-01-01", "day=2024-01-03"], "priority": 3}),
+        json!({"selection": ["mart.daily"], "partitionRange": {"start": "day=2024-01-01", "end": "day=2024-01-03"},
+            "chunk": 2, "runKey": "planned", "labels": {"teamName": "mart"}, "logicalTime": "2024-02-01T00:00:00Z",
+            "timeoutSeconds": 60}),
+        json!({"selection": ["mart.daily"], "partitionStatus": "missing"}),
+    ] {
+        let snake = in_snake_case(&body);
+        assert_ne!(snake, body);
+        let planned = post(&client, "/api/v1/runs?dry_run=true", body.clone(), 200).await;
+        assert!(planned["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty()), "{body}: {planned}");
+        assert_eq!(post(&client, "/api/v1/runs?dry_run=true", snake, 200).await, planned, "{body}");
+    }
+    let whole = json!({"selection": ["mart.total"], "includeUpstream": true});
+    ended(&client, &post(&client, "/api/v1/runs", whole, 201).await).await;
+    let recipe = json!({
+        "query": "SELECT ts, amount FROM raw.orders",
+        "partition": {"column": "ts", "period": "day", "start": "2024-01-01"},
+        "dependsOn": [{"table": "raw.orders", "mapping": "all"}],
+        "schedule": {"cron": "0 0 1 1 *", "timezone": "Europe/Rome", "ifStale": true},
+        "options": {"retry_backoff": "10s"},
+    });
+    let mut shown = Vec::new();
+    for body in [recipe.clone(), in_snake_case(&recipe)] {
+        let made = call(&client, "PUT", "/api/v1/assets/mart.copied", body).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        let mut asset = made.json();
+        asset["version"] = Value::Null;
+        shown.push(asset);
+    }
+    assert_eq!(shown[0], shown[1]);
+    assert_eq!(
+        (&shown[0]["schedule"]["ifStale"], &shown[0]["dependsOn"][0]["mapping"]),
+        (&json!(true), &json!("all"))
+    );
+    let twice = json!({"query": "SELECT 1 AS n", "dependsOn": [], "depends_on": []});
+    let twice = call(&client, "PUT", "/api/v1/assets/mart.copied", twice).await;
+    assert!(twice.status == 400 && twice.text.contains("depends_on is given twice"), "{}", twice.text);
+
+    let has = |object: &Value, members: &str| {
+        for member in members.split(", ") {
+            assert!(object.get(member).is_some(), "{member}: {object}");
+        }
+    };
+    let listed = get(&client, "/api/v1/runs").await["data"][0].clone();
+    let of_run = "runId, kind, workspaceId, planId, state, trigger, labels, createdAt, startedAt, completedAt, \
+                  parentRunId, rerunKind, snapshotTxn";
+    has(&listed, of_run);
+    has(&listed, "taskCount, tasksSucceeded, tasksFailed");
+    let run = get(&client, &format!("/api/v1/runs/{}", listed["runId"].as_str().expect("a run"))).await;
+    has(&run, of_run);
+    has(&run["taskCounts"], "total, pending, queued, running, succeeded, failed, skipped, cancelled");
+    let of_task = "taskKey, assetKey, partitions, state, attempt, startedAt, completedAt, errorMessage, waiting, \
+                   outputTxn, rows, retryAttribution, skipAttribution";
+    has(&run["tasks"][0], of_task);
+    let of_partition = "assetKey, partitionKey, status, staleReason, lastMaterializationAt, \
+                        lastMaterializationRunId, outputTxn";
+    has(&get(&client, "/api/v1/assets/mart.daily/partitions").await["data"][0], of_partition);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asset_says_by_path_what_it_read_what_changed_it_and_what_it_waits_for() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    let explained = async |asset: &str| get(&client, &format!("/api/v1/assets/mart.{asset}/explain")).await;
+    for sql in [
+        "CREATE SCHEMA raw",
+        "CREATE SCHEMA mart",
+        "CREATE TABLE raw.t (n BIGINT)",
+        "INSERT INTO raw.t VALUES (1)",
+        "CREATE ASSET mart.copied SCHEDULE '0 0 1 1 *' AS SELECT n FROM raw.t",
+        "CREATE ASSET mart.second AS SELECT n FROM mart.copied",
+        "CREATE ASSET mart.eager EAGER AS SELECT n FROM mart.copied",
+        "ALTER ASSET mart.eager PAUSE",
+    ] {
+        client.sql(sql).await;
+    }
+    settles("the schedule to be looked at", PATIENCE, async || {
+        explained("copied").await["nextTick"].as_str().is_some_and(|at| at.contains("-01-01T00:00:00"))
+    })
+    .await;
+    let never = explained("copied").await;
+    assert_eq!((never["state"].as_str(), &never["lastRun"]), (Some("missing"), &Value::Null));
+    assert_eq!(never["reasons"][0]["code"], "NEVER_MATERIALIZED");
+    assert_eq!(never["eager"], Value::Null);
+
+    let first = json!({"selection": ["mart.second"], "includeUpstream": true});
+    let first = ended(&client, &post(&client, "/api/v1/runs", first, 201).await).await;
+    let fresh = explained("copied").await;
+    assert_eq!((fresh["state"].as_str(), &fresh["reasons"]), (Some("fresh"), &json!([])));
+    assert_eq!(
+        (&fresh["lastRun"]["runId"], &fresh["lastRun"]["state"]),
+        (&first["runId"], &json!("SUCCEEDED"))
+    );
+    assert_eq!((&fresh["lastRun"]["completedAt"], &fresh["openRun"]), (&first["completedAt"], &Value::Null));
+
+    client.sql("INSERT INTO raw.t VALUES (2)").await;
+    let inserted = client.number("SELECT max(txn) FROM snapshots('raw.t') WHERE operation = 'insert'").await;
+    let reason = explained("copied").await["reasons"][0].clone();
+    assert_eq!(
+        (reason["code"].as_str(), reason["upstream"].as_str()),
+        (Some("UPSTREAM_CHANGED"), Some("raw.t"))
+    );
+    assert_eq!(
+        (&reason["currentTxn"], &reason["by"]),
+        (&json!(inserted), &json!({"txn": inserted, "runId": null}))
+    );
+    assert!(reason["recordedTxn"].as_i64() < Some(inserted), "{reason}");
+
+    // What a run has changed leads to that run.
+    let again = post(&client, "/api/v1/runs", json!({"selection": ["mart.copied"]}), 201).await;
+    let again = ended(&client, &again).await;
+    let reason = explained("second").await["reasons"][0].clone();
+    assert_eq!((reason["upstream"].as_str(), &reason["by"]["runId"]), (Some("mart.copied"), &again["runId"]));
+
+    let eager = explained("eager").await["eager"].clone();
+    assert_eq!(eager["verdict"], "paused");
+    let conditions: Vec<(&str, bool)> = eager["conditions"]
+        .as_array()
+        .expect("conditions")
+        .iter()
+        .map(|one| (one["condition"].as_str().expect("a name"), one["met"].as_bool().expect("whether")))
+        .collect();
+    assert_eq!(conditions, [("upstream_changed", true), ("no_open_run", true), ("upstream_ready", true)]);
+    assert_eq!(eager["conditions"][2]["detail"], "mart.copied is fresh");
+    assert_eq!(eager["conditions"][2]["children"], json!([]));
+
+    let endless = "SELECT sum(a.value % 7 + b.value % 5) AS n \
+                   FROM generate_series(1, 1000000) AS a CROSS JOIN generate_series(1, 1000000) AS b";
+    client.sql(&format!("CREATE OR REPLACE ASSET mart.second AS {endless}")).await;
+    let open = post(&client, "/api/v1/runs", json!({"selection": ["mart.second"]}), 201).await;
+    let running = explained("second").await;
+    assert_eq!((running["state"].as_str(), &running["openRun"]["runId"]), (Some("running"), &open["runId"]));
+    assert_eq!(running["lastRun"]["runId"], first["runId"], "the one before it that has ended");
+    let cancel = format!("/api/v1/runs/{}/cancel", open["runId"].as_str().expect("a run"));
+    post(&client, &cancel, Value::Null, 200).await;
+    ended(&client, &open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_a_check_are_shown_by_pages_to_who_may_read_its_table() {
+    let node = TestNode::start().await;
+    let (client, other) = (node.client(), node.second_tenant("other").await);
+    for sql in [
+        "CREATE TABLE t (n BIGINT)",
+        "INSERT INTO t VALUES (1)",
+        "CREATE ASSET copied AS SELECT n FROM t",
+        "CREATE CHECK two ON copied SEVERITY warning AS ROW COUNT >= 2",
+        "MATERIALIZE ASSET copied WAIT",
+        "INSERT INTO t VALUES (2)",
+        "MATERIALIZE ASSET copied WAIT",
+        "MATERIALIZE ASSET copied WAIT",
+    ] {
+        client.sql(sql).await;
+    }
+    let checks = get(&client, "/api/v1/checks").await;
+    let path = format!("/api/v1/checks/{}/results", checks["data"][0]["checkId"].as_str().expect("a check"));
+    let page = get(&client, &format!("{path}?limit=2")).await;
+    let passed = |page: &Value| -> Vec<bool> {
+        let results = page["data"].as_array().expect("results").iter();
+        results.map(|result| result["passed"].as_bool().expect("whether")).collect()
+    };
+    assert_eq!(passed(&page), [true, true], "{page}");
+    let cursor = page["nextCursor"].as_str().expect("more");
+    let rest = get(&client, &format!("{path}?limit=2&cursor={cursor}")).await;
+    assert_eq!((passed(&rest), &rest["nextCursor"]), (vec![false], &Value::Null), "{rest}");
+    let first = &rest["data"][0];
+    assert_eq!(
+        (first["severity"].as_str(), first["taskKey"].as_str()),
+        (Some("warning"), Some("default/copied/_"))
+    );
+    let stored =
+        client.sql("SELECT run_id, txn, message FROM system.flow.check_results WHERE NOT passed").await;
+    assert_eq!(
+        [&first["runId"], &first["txn"], &first["message"]],
+        [&stored[0][0], &stored[0][1], &stored[0][2]]
+    );
+
+    let (ada, bob) = (token(&client, "ada", &[]).await, token(&client, "bob", &[]).await);
+    client.sql("GRANT RUN ON ASSET copied TO TOKEN ada").await;
+    for (asker, status) in [(&ada, 403), (&bob, 404), (&other, 404)] {
+        let answer = call(asker, "GET", &path, Value::Null).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+    client.sql("GRANT SELECT ON ASSET copied TO TOKEN ada").await;
+    assert_eq!(passed(&get(&ada, &path).await).len(), 3);
+    for wrong in ["limit=0", "cursor=x", "colour=red"] {
+        assert_eq!(
+            call(&client, "GET", &format!("{path}?{wrong}"), Value::Null).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_made_once_under_a_key_and_where_none_is_kept_it_is_refused() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE TABLE t (n BIGINT)").await;
+    token(&client, "ada", &[]).await;
+    let keyed = async |key: &str, method: &str, path: &str, body: &Value| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        client.send(method, &format!("/api/v1{path}"), &headers, body).await.expect("an answer")
+    };
+    let ada = json!({"kind": "token", "name": "ada"});
+    let grant = json!({"principal": {"kind": "role", "name": "r"}, "privileges": ["SELECT"],
+        "object": {"kind": "table", "name": "default.t"}});
+    let check = json!({"name": "c", "table": "default.a", "rule": "UNIQUE (n)"});
+    let mut made = None;
+    for (at, (method, path, body, status)) in [
+        (
+            "PUT",
+            "/assets/default.a",
+            json!({"query": "SELECT n FROM t", "dependsOn": [{"table": "default.t"}]}),
+            200,
+        ),
+        ("PATCH", "/assets/default.a", json!({"options": {"attempts": 5}}), 200),
+        ("POST", "/checks", check, 201),
+        ("PATCH", "/checks/{check}", json!({"severity": "warning"}), 200),
+        ("DELETE", "/checks/{check}", Value::Null, 204),
+        ("DELETE", "/assets/default.a?cascade=true", Value::Null, 204),
+        ("POST", "/roles", json!({"name": "r"}), 201),
+        ("POST", "/roles/r/members", ada.clone(), 201),
+        ("POST", "/grants", grant.clone(), 201),
+        ("DELETE", "/grants", grant, 204),
+        ("DELETE", "/roles/r/members", ada, 204),
+        ("DELETE", "/roles/r", Value::Null, 204),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (key, path) = (format!("key {at}"), path.replace("{check}", made.as_deref().unwrap_or("")));
+        let ask = async |body: &Value| keyed(&key, method, &path, body).await;
+        let (one, two) = tokio::join!(ask(&body), ask(&body));
+        assert_eq!((one.status, two.status), (status, status), "{method} {path}: {} {}", one.text, two.text);
+        assert_eq!(one.text, two.text, "{method} {path}: twins get one answer");
+        let head = node.head().await;
+        let again = ask(&in_snake_case(&body)).await;
+        assert_eq!((again.status, &again.text), (status, &one.text), "{method} {path}");
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{method} {path}");
+        assert_eq!(node.head().await, head, "{method} {path}: nothing is done again");
+        let other = keyed(&key, "POST", "/roles", &json!({"name": "another"})).await;
+        assert_eq!(
+            (other.status, other.json()["reason"].clone()),
+            (409, json!("idempotency_conflict")),
+            "{}",
+            other.text
+        );
+        if path == "/checks" {
+            made = one.json()["checkId"].as_str().map(str::to_owned);
+        }
+    }
+    // An error uses up no key.
+    assert_eq!(keyed("free", "DELETE", "/roles/r", &Value::Null).await.status, 404);
+    assert_eq!(keyed("free", "POST", "/roles", &json!({"name": "r"})).await.status, 201);
+    let nobody = "00000000-0000-0000-0000-000000000000";
+    for (method, path) in [
+        ("POST", "/auth/tokens".to_owned()),
+        ("PATCH", "/auth/tokens/1".to_owned()),
+        ("DELETE", "/auth/tokens/1".to_owned()),
+        ("POST", "/auth/tokens/1/rotate".to_owned()),
+        ("POST", "/auth/tokens/1/revoke".to_owned()),
+        ("POST", "/tenants".to_owned()),
+        ("PATCH", "/tenants/x".to_owned()),
+        ("DELETE", "/tenants/x".to_owned()),
+        ("POST", "/tenants/x/tokens".to_owned()),
+        ("POST", "/holds".to_owned()),
+        ("POST", format!("/holds/{nobody}")),
+        ("DELETE", format!("/holds/{nobody}")),
+        ("POST", "/jobs/compact/run".to_owned()),
+        ("POST", "/jobs/compact/enable".to_owned()),
+        ("POST", "/jobs/compact/disable".to_owned()),
+        ("POST", format!("/runs/{nobody}/cancel")),
+        ("POST", format!("/runs/{nobody}/pause")),
+        ("POST", format!("/runs/{nobody}/resume")),
+    ] {
+        let answer = keyed("none", method, &path, &json!({"name": "x"})).await;
+        assert!(
+            answer.status == 501 && answer.text.contains("Idempotency-Key"),
+            "{method} {path}: {}",
+            answer.text
+        );
     }
 }

@@ -133,6 +133,61 @@ async fn an_asset_is_steered_by_its_owner_and_by_who_has_the_privilege() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_steered_by_who_may_run_all_that_it_makes() {
+    let node = TestNode::start().await;
+    let admin = node.client();
+    let (ada, bob) = (token(&admin, "ada", &[]).await, token(&admin, "bob", &[]).await);
+    let endless = "CREATE ASSET slow AS SELECT sum(a.value % 7 + b.value % 5) AS n \
+                   FROM generate_series(1, 1000000) AS a CROSS JOIN generate_series(1, 1000000) AS b";
+    all(&admin, &[endless, "CREATE ASSET marker AS SELECT n FROM slow"]).await;
+    let body = r#"{"selection":["default.marker"],"includeUpstream":true}"#;
+    let made = admin.send("POST", "/api/v1/runs", &[], body).await.expect("an answer");
+    assert_eq!(made.status, 201, "{}", made.text);
+    let id = made.json()["runId"].as_str().expect("a run").to_owned();
+    let path = format!("/api/v1/runs/{id}");
+    let statements = ["PAUSE RUN", "RESUME RUN", "CANCEL RUN"].map(|verb| format!("{verb} '{id}'"));
+    let rerun = format!("RERUN RUN '{id}' FROM FAILURE");
+    let refused = async |asker: &Client, status: u16, state: &str| {
+        for sql in statements.iter().chain([&rerun]) {
+            let (found, sqlstate, text) = outcome(asker, sql).await;
+            assert_eq!((found, sqlstate.as_str()), (status, state), "{sql}: {text}");
+            assert!(!text.contains("marker"), "{sql}: {text}");
+        }
+        for door in ["pause", "resume", "cancel", "rerun"] {
+            let answer = asker.send("POST", &format!("{path}/{door}"), &[], "{}").await.expect("an answer");
+            assert_eq!(answer.status, status, "{door}: {}", answer.text);
+            assert!(!answer.text.contains("marker"), "{door}: {}", answer.text);
+        }
+        let shown = asker.send("GET", &path, &[], "").await.expect("an answer");
+        assert_eq!(shown.status, status, "{}", shown.text);
+    };
+    refused(&ada, 404, "42704").await;
+    admin.sql("GRANT RUN ON ASSET slow TO TOKEN bob").await;
+    refused(&bob, 403, "42501").await;
+    admin.sql("GRANT RUN ON ASSET marker TO TOKEN bob").await;
+    bob.sql(&statements[0]).await;
+    let held = bob.send("POST", &format!("{path}/pause"), &[], "").await.expect("an answer");
+    assert_eq!((held.status, held.json()["state"].clone()), (200, json!("PAUSED")), "{}", held.text);
+    let goes_on = bob.send("POST", &format!("{path}/resume"), &[], "").await.expect("an answer");
+    assert_eq!(goes_on.status, 200, "{}", goes_on.text);
+    let cancelled = bob.send("POST", &format!("{path}/cancel"), &[], "").await.expect("an answer");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text);
+    let state = async || {
+        let shown = bob.send("GET", &path, &[], "").await.expect("an answer").json();
+        assert_eq!(shown["errorMessage"], Value::Null, "texts of errors may hold values: {shown}");
+        shown["state"].clone()
+    };
+    settles("the end of the run", PATIENCE, async || state().await == "CANCELLED").await;
+    admin.sql("CREATE OR REPLACE ASSET slow AS SELECT CAST(1 AS BIGINT) AS n").await;
+    bob.sql(&rerun).await;
+    settles("what bob has begun", PATIENCE, async || {
+        let sql = "SELECT count(*) FROM system.flow.runs WHERE kind = 'asset' AND state = 'SUCCEEDED' AND actor = 'bob'";
+        admin.number(sql).await == 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_known_shows_no_values() {
     let node = TestNode::start().await;
     let admin = node.client();

@@ -305,6 +305,29 @@ pub struct CheckResult {
     pub message: Option<String>,
 }
 
+/// What a check said of an attempt, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRecord {
+    /// Of which run and task.
+    pub run: Uuid,
+    /// Its key in the run.
+    pub task: String,
+    /// Which attempt at it.
+    pub attempt: Uuid,
+    /// When.
+    pub at: Micros,
+    /// In the commit that ended the attempt.
+    pub txn: Txn,
+    /// Whether the rows were as they should be.
+    pub passed: bool,
+    /// Of the check, then.
+    pub severity: Severity,
+    /// What was found.
+    pub value: Option<String>,
+    /// What was wrong with it.
+    pub message: Option<String>,
+}
+
 /// What makes an asset run by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trigger {
@@ -405,6 +428,19 @@ pub(crate) async fn checks(
     let checks = check::checks(&mut transaction, scope.catalog(), table).await?;
     transaction.rollback().await?;
     Ok(checks)
+}
+
+/// A page of what a check said, newest first, behind the result of a time and an attempt.
+pub(crate) async fn check_results(
+    inner: &Inner,
+    scope: &Scope,
+    id: Uuid,
+    page: (Option<(Micros, Uuid)>, u32),
+) -> Result<Vec<CheckRecord>, Error> {
+    let mut transaction = inner.database.read().await?;
+    let results = check::results(&mut transaction, scope.catalog(), id, page).await?;
+    transaction.rollback().await?;
+    Ok(results)
 }
 
 impl Asset {

@@ -101,7 +101,7 @@ pub use access::{
     ScramVerifier, Token, TokenChange, authorize, pattern_matches,
 };
 pub use asset::{
-    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
+    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckRecord, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
     Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
 pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller, came_in};
@@ -123,8 +123,9 @@ pub use lineage::{
     ColumnEdge, ColumnKind, Direction, LineageEdge, Walk, WalkRequest, WalkedEdge, node_kind, node_name,
 };
 pub use materialize::{
-    Because, Explained, FailedAttempt, MaterializeRequest, PartitionStatus, PlanChange, PlanDifference,
-    Planned, ReadInput, RunExplanation, Wanted,
+    AssetExplanation, Because, EagerVerdict, Explained, FailedAttempt, MaterializeRequest, PartitionStatus,
+    PlanChange, PlanDifference, Planned, ReadInput, RerunSelection, RunExplanation, RunOutline, StaleReason,
+    Wanted,
 };
 pub use object::{
     LABEL, MATERIALIZED, MATERIALIZED_SOURCES, Names, SchemaDef, TableDef, TableKind, TablesById,

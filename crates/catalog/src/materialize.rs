@@ -6,7 +6,7 @@ use std::time::Duration;
 use cenote_vocab::{Micros, TableId, Txn};
 use uuid::Uuid;
 
-use crate::AssetPartition;
+use crate::{AssetPartition, RerunKind};
 
 /// A request for a run.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +35,25 @@ pub struct MaterializeRequest {
     pub dry_run: bool,
     /// The same key is the same run.
     pub key: Option<String>,
-    /// The run that this one repeats.
-    pub parent: Option<Uuid>,
+    /// The run that this one repeats, and how.
+    pub parent: Option<(Uuid, RerunKind)>,
+}
+
+/// Which tasks of a run are run again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RerunSelection {
+    /// Those that did not succeed.
+    #[default]
+    FromFailure,
+    /// Those that are named.
+    Subset {
+        /// Their keys.
+        tasks: Vec<String>,
+        /// Also what they read.
+        upstream: bool,
+        /// Also what reads them.
+        downstream: bool,
+    },
 }
 
 /// Partitions of assets, as they are asked for.
@@ -125,6 +142,62 @@ impl Explained {
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
+}
+
+/// Why an asset, or a partition of one, is as it is, as far as who asks may know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssetExplanation {
+    /// `missing`, `running`, `failed`, `stale`, `fresh`
+    pub state: &'static str,
+    /// Why it is not fresh.
+    pub reasons: Vec<StaleReason>,
+    /// The last run of it that has ended.
+    pub last_run: Option<RunOutline>,
+    /// The run of it that goes on.
+    pub open_run: Option<RunOutline>,
+    /// When its schedule is due.
+    pub next_tick: Option<Micros>,
+    /// Whether it runs by itself after a change, if it does that.
+    pub eager: Option<EagerVerdict>,
+    /// All of it as rows.
+    pub steps: Vec<Explained>,
+}
+
+/// Why something is not fresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaleReason {
+    /// `UPSTREAM_CHANGED`, …
+    pub code: &'static str,
+    /// The table that it is about.
+    pub upstream: Option<String>,
+    /// At which that was read, …
+    pub recorded: Option<Txn>,
+    /// … and has changed.
+    pub current: Option<Txn>,
+    /// The last change of it, and the run of that.
+    pub by: Option<(Txn, Option<Uuid>)>,
+    /// For people.
+    pub text: String,
+}
+
+/// A run in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOutline {
+    /// Its id.
+    pub run: Uuid,
+    /// How it is, or how it ended.
+    pub state: String,
+    /// When it ended.
+    pub completed: Option<Micros>,
+}
+
+/// What came of looking whether an asset runs by itself after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EagerVerdict {
+    /// `due`, `waiting`, `paused`
+    pub verdict: &'static str,
+    /// What must be so: a name, whether it is, and a text for people.
+    pub conditions: Vec<(&'static str, bool, String)>,
 }
 
 /// Why a run is as it is.

@@ -147,6 +147,8 @@ pub struct NewAssetRun {
 pub enum RerunKind {
     /// The tasks that did not succeed, on a snapshot of now.
     FromFailure,
+    /// Tasks that were named, on a snapshot of now.
+    Subset,
     /// What its tasks did, on what they read.
     Replay,
 }
@@ -156,12 +158,13 @@ impl RerunKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::FromFailure => "FROM_FAILURE",
+            Self::Subset => "SUBSET",
             Self::Replay => "REPLAY",
         }
     }
 
     pub(crate) fn of(name: &str) -> Option<Self> {
-        [Self::FromFailure, Self::Replay].into_iter().find(|kind| kind.name() == name)
+        [Self::FromFailure, Self::Subset, Self::Replay].into_iter().find(|kind| kind.name() == name)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cenote_catalog::{
-    AssetRun, Category, ClaimedTask, Explained, Identity, MaterializeRequest, PartitionStatus, Planned,
-    RunExplanation, Schedule, TaskFailure,
+    AssetExplanation, AssetRun, Category, ClaimedTask, Identity, MaterializeRequest, PartitionStatus,
+    Planned, RerunSelection, RunExplanation, Schedule, TaskFailure,
 };
 use cenote_flow::{AssetTasks, Flow};
 use cenote_query::{Assets, Engine, Error};
@@ -81,9 +81,11 @@ impl Assets for NodeAssets {
         &'a self,
         identity: &'a Identity,
         run: Uuid,
+        selection: RerunSelection,
         key: Option<String>,
     ) -> BoxFuture<'a, Result<Planned, Error>> {
-        async move { self.0.rerun(identity, run, key).await.map_err(|error| Error::of(&error)) }.boxed()
+        async move { self.0.rerun(identity, run, selection, key).await.map_err(|error| Error::of(&error)) }
+            .boxed()
     }
 
     fn replay<'a>(
@@ -120,9 +122,9 @@ impl Assets for NodeAssets {
         identity: &'a Identity,
         asset: Uuid,
         partition: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>> {
-        let rows = self.0.explain_asset(identity, asset, partition);
-        async move { rows.await.map_err(|error| Error::of(&error)) }.boxed()
+    ) -> BoxFuture<'a, Result<AssetExplanation, Error>> {
+        let why = self.0.explain_asset(identity, asset, partition);
+        async move { why.await.map_err(|error| Error::of(&error)) }.boxed()
     }
 
     fn explain_run<'a>(

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use cenote_catalog::{
     Asset, AssetRun, Caller, Cancel, ClaimedTask, Commit, Dependency, Facts, FlowChange, Identity,
-    MaterializeRequest, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, RunOf,
-    Schedule, SliceRange, TablesById, TaskFailure, TaskState, TenantState, Tick, Wanted,
+    MaterializeRequest, NewAssetRun, NewTask, ObjectChange, Planned, Privilege, RerunKind, RerunSelection,
+    RunOf, Schedule, SliceRange, TablesById, TaskFailure, TaskRecord, TaskState, TenantState, Tick, Wanted,
 };
 use cenote_vocab::{Micros, Scope, TableId, Txn};
 use futures::future::BoxFuture;
@@ -149,7 +149,8 @@ impl Flow {
             upstream: asked.upstream,
             downstream: asked.downstream,
             chunk: asked.chunk,
-            as_given: matches!(asked.wanted, Wanted::Tasks(_)),
+            // What is reached along edges may add to what is given.
+            as_given: matches!(asked.wanted, Wanted::Tasks(_)) && !asked.upstream && !asked.downstream,
         };
         let plan = graph.plan(scope, &selection)?;
         check_may_run(identity, (&graph.names, &graph.assets), plan.tasks.iter().map(|task| task.asset))?;
@@ -162,8 +163,8 @@ impl Flow {
             key: key.clone(),
             actor: Some(identity.token.name.clone()),
             logical: asked.logical,
-            parent: asked.parent,
-            rerun: asked.parent.map(|_| RerunKind::FromFailure),
+            parent: asked.parent.map(|(run, _)| run),
+            rerun: asked.parent.map(|(_, kind)| kind),
             priority: asked.priority.unwrap_or(usual),
             concurrency: asked.concurrency,
             deadline: asked.timeout.map(|timeout| self.inner.lake.clock.now().plus(timeout)),
@@ -189,7 +190,7 @@ impl Flow {
             }
             (Err(error), _) => return Err(error),
         }
-        self.inner.begin_soon(scope).await;
+        self.inner.begin_soon(scope);
         Ok(None)
     }
 
@@ -250,31 +251,51 @@ impl Flow {
         let operation = if paused { "pause_run" } else { "resume_run" };
         self.inner.commit_flow(scope, operation, None, FlowChange::PauseRun { run, paused }).await?;
         if !paused {
-            self.inner.begin_soon(scope).await;
+            self.inner.begin_soon(scope);
         }
         Ok(())
     }
 
-    /// Makes a run of the tasks of another that did not succeed; the same key is the same run.
-    pub async fn rerun(&self, identity: &Identity, run: Uuid, key: Option<String>) -> Result<Planned, Error> {
+    /// Makes a run of tasks of another that has ended: of those that did not succeed, or of those that are named. The same key is
+    /// the same run.
+    pub async fn rerun(
+        &self,
+        identity: &Identity,
+        run: Uuid,
+        selection: RerunSelection,
+        key: Option<String>,
+    ) -> Result<Planned, Error> {
         let old = self.inner.lake.catalog.asset_run(&identity.scope, run).await?;
+        let (kind, named, upstream, downstream) = match selection {
+            RerunSelection::FromFailure => (RerunKind::FromFailure, None, false, false),
+            RerunSelection::Subset { tasks, upstream, downstream } => {
+                (RerunKind::Subset, Some(named_tasks(&old, tasks)?), upstream, downstream)
+            }
+        };
         match old.state.as_str() {
             "FAILED" | "CANCELLED" | "TIMED_OUT" => {}
+            "SUCCEEDED" if kind == RerunKind::Subset => {}
             state => return Err(Error::NotRerun { run, state: state.to_owned() }),
         }
         let succeeded = TaskState::Succeeded.name();
+        let is_wanted = |task: &&TaskRecord| match &named {
+            Some(named) => named.contains(&task.key),
+            None => task.state != succeeded,
+        };
         let mut open: BTreeMap<Uuid, Vec<String>> = BTreeMap::new();
-        for task in old.tasks.iter().filter(|task| task.state != succeeded) {
+        for task in old.tasks.iter().filter(is_wanted) {
             open.entry(task.asset).or_default().extend(task.partitions.clone());
         }
         let asked = MaterializeRequest {
             assets: open.keys().copied().collect(),
             wanted: Wanted::Tasks(open),
+            upstream,
+            downstream,
             concurrency: old.concurrency,
             labels: old.labels,
             priority: i32::try_from(old.priority).ok(),
             key,
-            parent: Some(run),
+            parent: Some((run, kind)),
             ..MaterializeRequest::default()
         };
         self.materialize(identity, asked).await
@@ -290,7 +311,7 @@ impl Flow {
     ) -> Result<Planned, Error> {
         check_request(&MaterializeRequest {
             key: key.clone(),
-            parent: Some(run),
+            parent: Some((run, RerunKind::Replay)),
             ..MaterializeRequest::default()
         })?;
         let (scope, catalog) = (&identity.scope, &self.inner.lake.catalog);
@@ -348,6 +369,19 @@ fn planned(plan: &Plan, run: Option<Uuid>, created: bool) -> Planned {
         created,
         fingerprint: plan.fingerprint.clone(),
         tasks: plan.tasks.iter().map(|task| (task.key.clone(), task.reason.clone())).collect(),
+    }
+}
+
+/// The tasks of these keys; those that the run does not have are named together.
+fn named_tasks(run: &AssetRun, keys: Vec<String>) -> Result<BTreeSet<String>, Error> {
+    if keys.is_empty() {
+        return Err(Error::Plan("no task is named".to_owned()));
+    }
+    let known = |key: &&String| run.tasks.iter().any(|task| task.key == **key);
+    let unknown: Vec<&str> = keys.iter().filter(|key| !known(key)).map(String::as_str).collect();
+    match unknown.is_empty() {
+        true => Ok(keys.into_iter().collect()),
+        false => Err(Error::Plan(format!("run {} has no tasks {}", run.id, unknown.join(", ")))),
     }
 }
 
@@ -415,8 +449,12 @@ fn request_hash(asked: &MaterializeRequest) -> [u8; 32] {
         hash.update(asked.wanted.canonical());
         hash.update(asked.chunk.unwrap_or(0).to_be_bytes());
     }
-    if let Some(parent) = asked.parent {
+    if let Some((parent, kind)) = asked.parent {
         hash.update(parent);
+        // The hash of the kind that there was first stays as it was.
+        if kind != RerunKind::FromFailure {
+            hash.update(kind.name());
+        }
     }
     for (name, value) in &asked.labels {
         for text in [name, value] {
@@ -542,11 +580,14 @@ impl Inner {
         Ok(())
     }
 
-    /// The same behind a commit: who asked for that is told that it was made, whatever comes of this.
-    async fn begin_soon(self: &Arc<Self>, scope: &Scope) {
-        if let Err(error) = self.begin_ready(scope).await {
-            tracing::warn!(%error, "tasks that are ready are begun later");
-        }
+    /// The same behind a commit: who asked for that is told that it was made, and does not wait for as many claims as there is room.
+    fn begin_soon(self: &Arc<Self>, scope: &Scope) {
+        let (inner, scope) = (Arc::clone(self), scope.clone());
+        self.spawn(async move {
+            if let Err(error) = inner.begin_ready(&scope).await {
+                tracing::warn!(%error, "tasks that are ready are begun later");
+            }
+        });
     }
 
     /// Ends runs whose time is over.

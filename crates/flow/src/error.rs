@@ -51,8 +51,8 @@ pub enum Error {
         /// The hash of what is asked now.
         asked: String,
     },
-    /// A run that cannot be made again from its failure.
-    #[error("run {run} is {state}: only one that did not succeed is run again")]
+    /// A run that is not run again as it is asked for.
+    #[error("run {run} is {state}: only one that did not succeed is run again, or named tasks of one that has ended")]
     NotRerun {
         /// The run.
         run: uuid::Uuid,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use cenote_catalog::{
-    Asset, AssetRun, Because, Explained, FailedAttempt, Identity, Input, PlanDifference, ReadInput,
-    RerunKind, RunExplanation, TaskRecord, TriggerKind, Waiting,
+    Asset, AssetExplanation, AssetRun, Because, EagerVerdict, Explained, FailedAttempt, Identity, Input,
+    PlanDifference, ReadInput, RerunKind, RunExplanation, RunFilter, RunOutline, StaleReason, TaskRecord,
+    TriggerKind, Waiting,
 };
 use cenote_vocab::{ErrorKind, Fault as _, Micros, Scope, TableId, Txn};
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ const EXPLAINED_TASKS_MAX: usize = 50;
 const CHANGES_MAX: u32 = 100;
 /// The most reruns of reruns that are followed back.
 const CAUSES_MAX: usize = 20;
+/// The most runs before an open one among which one that has ended is looked for.
+const EARLIER_RUNS_MAX: u32 = 100;
 
 impl Flow {
     /// How an asset is and why; its last run and an open one; when it runs next, or what keeps it from running.
@@ -31,22 +34,38 @@ impl Flow {
         identity: &Identity,
         id: Uuid,
         partition: Option<&str>,
-    ) -> Result<Vec<Explained>, Error> {
-        let (catalog, scope) = (&self.inner.lake.catalog, &identity.scope);
+    ) -> Result<AssetExplanation, Error> {
+        let scope = &identity.scope;
         let graph = Graph::load(&self.inner, scope).await?;
         let asset = graph
             .asset(id)
             .ok_or_else(|| cenote_catalog::Error::AssetNotFound { name: id.to_string(), nearest: None })?;
         let freshness = Freshness::load(&self.inner, scope, &graph, &[id]).await?;
         let told = Told { graph: &graph, identity };
-        let own = told.name(asset.table);
-        if let Some(key) = partition {
-            return told.of_partition(&freshness, asset, key);
+        let (mut why, reasons) = match partition {
+            Some(key) => told.of_partition(&freshness, asset, key)?,
+            None => self.of_whole(&told, &freshness, asset).await?,
+        };
+        for reason in &reasons {
+            why.reasons.push(self.stale_reason(&told, reason).await?);
         }
+        Ok(why)
+    }
+
+    async fn of_whole(
+        &self,
+        told: &Told<'_>,
+        freshness: &Freshness,
+        asset: &Asset,
+    ) -> Result<(AssetExplanation, Vec<Reason>), Error> {
+        let (catalog, scope) = (&self.inner.lake.catalog, &told.identity.scope);
+        let own = told.name(asset.table);
         let verdict = freshness.of(asset);
-        let mut rows = vec![Explained::new("asset", &own, verdict.state.name())];
+        let mut why = AssetExplanation { state: verdict.state.name(), ..AssetExplanation::default() };
+        let rows = &mut why.steps;
+        rows.push(Explained::new("asset", &own, verdict.state.name()));
         rows.extend(verdict.reasons.iter().map(|reason| told.reason(&own, reason)));
-        if let Some(parts) = freshness.parts(id) {
+        if let Some(parts) = freshness.parts(asset.id) {
             let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
             for number in Freshness::numbers(parts)?.numbers() {
                 *counts.entry(freshness.of_slice(asset, parts, number).state.name()).or_default() += 1;
@@ -55,14 +74,21 @@ impl Flow {
                 Explained::new("partitions", &own, *state).with_detail(count.to_string())
             }));
         }
-        if let Some(run) = catalog.newest_run_of(scope, id).await? {
+        if let Some(run) = catalog.newest_run_of(scope, asset.id).await? {
             rows.extend(told.newest(asset, &run));
+            if is_open(&run.state) {
+                why.last_run = self.ended_before(scope, asset, &run).await?;
+                why.open_run = Some(outline(run));
+            } else {
+                why.last_run = Some(outline(run));
+            }
         }
-        for trigger in catalog.triggers(scope).await?.iter().filter(|trigger| trigger.asset == id) {
+        for trigger in catalog.triggers(scope).await?.iter().filter(|trigger| trigger.asset == asset.id) {
             match trigger.kind {
                 TriggerKind::Schedule => {
+                    why.next_tick = trigger.next;
                     let row = Explained::new("schedule", &own, trigger.state.to_lowercase());
-                    rows.push(match trigger.next {
+                    why.steps.push(match trigger.next {
                         Some(next) => row.with_detail(format!("due at {}", time(next))),
                         None => row,
                     });
@@ -75,21 +101,65 @@ impl Flow {
                         ("ACTIVE", true) => "waiting",
                         _ => "paused",
                     };
-                    rows.push(Explained::new("eager", &own, verdict));
-                    let is_changed = Explained::new("condition", &own, met(!news.is_empty()));
-                    rows.push(is_changed.because("upstream_changed").with_detail(match news.keys().next() {
+                    let changed = match news.keys().next() {
                         Some(table) => format!("{} changed", told.name(*table)),
                         None => "nothing that it reads has changed since it was looked at".to_owned(),
+                    };
+                    let mut all = vec![("upstream_changed", !news.is_empty(), changed)];
+                    all.extend(conditions(told.graph, freshness, asset).into_iter().map(|condition| {
+                        (condition.name, condition.met, condition.detail(told.name(condition.table)))
                     }));
-                    let others = conditions(&graph, &freshness, asset).into_iter();
-                    rows.extend(others.map(|condition| {
-                        let row = Explained::new("condition", &own, met(condition.met));
-                        row.because(condition.name).with_detail(condition.detail(told.name(condition.table)))
+                    why.steps.push(Explained::new("eager", &own, verdict));
+                    why.steps.extend(all.iter().map(|(name, is_met, detail)| {
+                        Explained::new("condition", &own, met(*is_met)).because(*name).with_detail(detail)
                     }));
+                    why.eager = Some(EagerVerdict { verdict, conditions: all });
                 }
             }
         }
-        Ok(rows)
+        Ok((why, verdict.reasons))
+    }
+
+    /// The last run of an asset that has ended, behind one that goes on.
+    async fn ended_before(
+        &self,
+        scope: &Scope,
+        asset: &Asset,
+        open: &AssetRun,
+    ) -> Result<Option<RunOutline>, Error> {
+        let wanted = RunFilter {
+            asset: Some(asset.id),
+            after: Some((open.created, open.id)),
+            limit: EARLIER_RUNS_MAX,
+            ..RunFilter::default()
+        };
+        let earlier = self.inner.lake.catalog.asset_runs(scope, &wanted).await?;
+        Ok(earlier.into_iter().map(|(run, _)| run).find(|run| !is_open(&run.state)).map(outline))
+    }
+
+    async fn stale_reason(&self, told: &Told<'_>, reason: &Reason) -> Result<StaleReason, Error> {
+        let mut stale = StaleReason {
+            code: reason.code(),
+            upstream: None,
+            recorded: None,
+            current: None,
+            by: None,
+            text: told.reason("", reason).detail.unwrap_or_default(),
+        };
+        match reason {
+            Reason::NeverMaterialized | Reason::CodeChanged => {}
+            Reason::UpstreamNeverMaterialized(table) => stale.upstream = told.known(*table),
+            Reason::UpstreamChanged { table, recorded, current } => {
+                (stale.recorded, stale.current) = (Some(*recorded), Some(*current));
+                stale.upstream = told.known(*table);
+                if stale.upstream.is_some() {
+                    let (catalog, scope) = (&self.inner.lake.catalog, &told.identity.scope);
+                    let changes = catalog.row_changes(scope, *table, (*recorded, *current), 1).await?;
+                    stale.by = changes.first().copied();
+                }
+            }
+        }
+        Ok(stale)
     }
 
     /// What began a run, in what its plan differs from that of the run before, how each of its tasks is and what it read.
@@ -132,6 +202,7 @@ impl Flow {
         while let (Some(parent), true) = (run.parent, causes.len() < CAUSES_MAX) {
             let how = match run.rerun {
                 Some(RerunKind::Replay) => "done again as run",
+                Some(RerunKind::Subset) => "begun again with some tasks of run",
                 _ => "begun again from the failure of run",
             };
             causes.push(Because {
@@ -233,14 +304,24 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The table, if it may be known.
-    fn name(&self, table: TableId) -> String {
+    /// The name of the table, if it may be known.
+    fn known(&self, table: TableId) -> Option<String> {
         let known = self.graph.names.table_by_id(table).filter(|table| table.is_known_to(self.identity));
-        known.map_or_else(|| "a table that you may not know of".to_owned(), |table| table.full_name())
+        known.map(|table| table.full_name())
+    }
+
+    /// The same, or words for one that may not.
+    fn name(&self, table: TableId) -> String {
+        self.known(table).unwrap_or_else(|| "a table that you may not know of".to_owned())
     }
 
     /// How a partition is and why, and the run that made or tried it last.
-    fn of_partition(&self, freshness: &Freshness, asset: &Asset, key: &str) -> Result<Vec<Explained>, Error> {
+    fn of_partition(
+        &self,
+        freshness: &Freshness,
+        asset: &Asset,
+        key: &str,
+    ) -> Result<(AssetExplanation, Vec<Reason>), Error> {
         let own = self.name(asset.table);
         let (Some(cut), Some(parts)) = (self.graph.cuts.get(&asset.id), freshness.parts(asset.id)) else {
             return Err(Error::Plan(format!("asset {own} has no partitions")));
@@ -248,9 +329,11 @@ impl Told<'_> {
         let number = cut.slices.number(key)?;
         let subject = format!("{own} {}", cut.slices.key(number));
         let verdict = freshness.of_slice(asset, parts, number);
-        let mut rows = vec![Explained::new("partition", &subject, verdict.state.name())];
+        let mut why = AssetExplanation { state: verdict.state.name(), ..AssetExplanation::default() };
+        let rows = &mut why.steps;
+        rows.push(Explained::new("partition", &subject, verdict.state.name()));
         rows.extend(verdict.reasons.iter().map(|reason| self.reason(&subject, reason)));
-        let Some(part) = parts.known.get(&number) else { return Ok(rows) };
+        let Some(part) = parts.known.get(&number) else { return Ok((why, verdict.reasons)) };
         if let Some(success) = &part.success {
             let detail = format!("run {}: its rows are transaction {}", success.run, success.txn);
             rows.push(Explained::new("last_success", &subject, "SUCCEEDED").with_detail(detail));
@@ -260,7 +343,8 @@ impl Told<'_> {
             Explained::new("last_run", &subject, outcome.clone())
                 .with_detail(format!("run {run}, ended {}", time(*at))),
         );
-        Ok(rows)
+        why.last_run = Some(RunOutline { run: *run, state: outcome.clone(), completed: Some(*at) });
+        Ok((why, verdict.reasons))
     }
 
     fn reason(&self, own: &str, reason: &Reason) -> Explained {
@@ -280,8 +364,7 @@ impl Told<'_> {
 
     fn newest(&self, asset: &Asset, run: &AssetRun) -> Option<Explained> {
         let task = run.tasks.iter().find(|task| task.asset == asset.id)?;
-        let is_open = matches!(run.state.as_str(), "PENDING" | "RUNNING" | "PAUSED" | "CANCELLING");
-        let step = if is_open { "open_run" } else { "last_run" };
+        let step = if is_open(&run.state) { "open_run" } else { "last_run" };
         let row = Explained::new(step, self.name(asset.table), task.state.clone());
         let known = |key: &str| {
             let asset =
@@ -296,6 +379,14 @@ impl Told<'_> {
             _ => row.with_detail(format!("run {}", run.id)),
         })
     }
+}
+
+fn is_open(state: &str) -> bool {
+    matches!(state, "PENDING" | "RUNNING" | "PAUSED" | "CANCELLING")
+}
+
+fn outline(run: AssetRun) -> RunOutline {
+    RunOutline { run: run.id, state: run.state, completed: run.completed }
 }
 
 fn met(met: bool) -> &'static str {

@@ -1,7 +1,8 @@
 //! Who runs the node's assets: registered when the node is composed, because what makes them run comes after SQL.
 
 use cenote_catalog::{
-    AssetRun, Explained, Identity, MaterializeRequest, PartitionStatus, Planned, RunExplanation, Schedule,
+    AssetExplanation, AssetRun, Identity, MaterializeRequest, PartitionStatus, Planned, RerunSelection,
+    RunExplanation, Schedule,
 };
 use cenote_vocab::{Micros, Scope};
 use futures::future::BoxFuture;
@@ -24,11 +25,12 @@ pub trait Assets: Send + Sync {
     /// Ends a run: what has not begun does not begin, what runs ends early.
     fn cancel<'a>(&'a self, scope: &'a Scope, run: Uuid, reason: &'a str)
     -> BoxFuture<'a, Result<(), Error>>;
-    /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
+    /// Begins a run of tasks of another; the same key is the same run.
     fn rerun<'a>(
         &'a self,
         identity: &'a Identity,
         run: Uuid,
+        selection: RerunSelection,
         key: Option<String>,
     ) -> BoxFuture<'a, Result<Planned, Error>>;
     /// Begins a run that does what the tasks of another did, on what they read; the same key is the same run.
@@ -58,7 +60,7 @@ pub trait Assets: Send + Sync {
         identity: &'a Identity,
         asset: Uuid,
         partition: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<Explained>, Error>>;
+    ) -> BoxFuture<'a, Result<AssetExplanation, Error>>;
     /// Why a run is as it is.
     fn explain_run<'a>(&'a self, scope: &'a Scope, run: Uuid)
     -> BoxFuture<'a, Result<RunExplanation, Error>>;

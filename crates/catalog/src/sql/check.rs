@@ -1,11 +1,12 @@
 //! Checks, and what they said.
 
 use cenote_vocab::{CatalogId, Micros, TableId, Txn};
+use uuid::Uuid;
 
 use super::asset::lines;
 use super::{Cell, Failure, Transaction};
 use crate::Error;
-use crate::asset::{Check, Severity};
+use crate::asset::{Check, CheckRecord, Severity};
 use crate::registry::{CHECK, CHECK_RESULT};
 use crate::task::TaskEnd;
 
@@ -36,6 +37,43 @@ pub(crate) async fn insert_results(
         })
         .collect();
     transaction.insert(&CHECK_RESULT, &rows).await
+}
+
+/// A page of what a check said, newest first.
+pub(crate) async fn results(
+    transaction: &mut Transaction,
+    catalog: CatalogId,
+    check: Uuid,
+    (after, limit): (Option<(Micros, Uuid)>, u32),
+) -> Result<Vec<CheckRecord>, Failure> {
+    let behind = if after.is_some() { " AND (at_us < ? OR (at_us = ? AND attempt_id < ?))" } else { "" };
+    let text = format!(
+        "SELECT run_id, task_key, attempt_id, at_us, txn, passed, severity, value, message FROM cn_check_result \
+         WHERE catalog_id = ? AND check_id = ?{behind} ORDER BY at_us DESC, attempt_id DESC LIMIT ?"
+    );
+    let mut statement = transaction.statement(&text).bind(catalog.0).bind(check);
+    if let Some((at, attempt)) = after {
+        statement = statement.bind(at.0).bind(at.0).bind(attempt);
+    }
+    let mut results = Vec::new();
+    for mut row in transaction.query(statement.bind(i64::from(limit))).await? {
+        results.push(CheckRecord {
+            run: row.uuid()?,
+            task: row.text()?,
+            attempt: row.uuid()?,
+            at: Micros(row.int()?),
+            txn: Txn(row.int()?),
+            passed: row.flag()?,
+            severity: severity_of(check, &row.text()?)?,
+            value: row.optional_text()?,
+            message: row.optional_text()?,
+        });
+    }
+    Ok(results)
+}
+
+fn severity_of(check: Uuid, word: &str) -> Result<Severity, Error> {
+    Severity::of(word).ok_or_else(|| Error::Corrupt(format!("check {check} has severity {word}")))
 }
 
 /// Adds a check, or changes one. `CheckExists` if another has its name.
@@ -81,8 +119,7 @@ pub(crate) async fn checks(
     let mut checks = Vec::new();
     for mut row in transaction.query(statement).await? {
         let (id, table, name, severity) = (row.uuid()?, TableId(row.int()?), row.text()?, row.text()?);
-        let severity = Severity::of(&severity)
-            .ok_or_else(|| Error::Corrupt(format!("check {id} has severity {severity}")))?;
+        let severity = severity_of(id, &severity)?;
         let (rule, path) = (row.text()?, row.text()?);
         let created = Micros(row.int()?);
         checks.push(Check { id, table, name, severity, rule, search_path: lines(&path), created });

@@ -3,6 +3,7 @@
 pub(super) mod assets;
 pub(super) mod checks;
 pub(super) mod graph;
+pub(super) mod keyed;
 pub(super) mod partitions;
 pub(super) mod records;
 pub(super) mod runs;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::flow::keyed::takes_no_key;
 use super::tables::find;
 use crate::app::App;
 use crate::body;
@@ -59,6 +60,7 @@ pub(super) async fn create(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    takes_no_key(&call, "holds")?;
     call.parameters.only(&["db", "database", "u", "p"])?;
     let wanted: Wanted = sent(body).await?;
     let table = match &wanted.table {
@@ -88,6 +90,7 @@ pub(super) async fn renew(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "holds")?;
     let renewed: Renewed = sent(body).await?;
     let id = own(&app, &call, &id).await?;
     let (catalog, scope) = (&app.services()?.catalog, &call.identity.scope);
@@ -105,6 +108,7 @@ pub(super) async fn release(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<StatusCode, Problem> {
+    takes_no_key(&call, "holds")?;
     let id = own(&app, &call, &id).await?;
     app.services()?.catalog.release_hold(&call.identity.scope, id).await?;
     Ok(StatusCode::NO_CONTENT)

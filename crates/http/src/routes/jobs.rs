@@ -6,6 +6,7 @@ use cenote_catalog::{Job, Object, Privilege, authorize};
 use cenote_vocab::{Micros, nearest};
 use serde_json::{Value, json};
 
+use super::flow::keyed::takes_no_key;
 use super::flow::{records, shape};
 use crate::app::App;
 use crate::call::Call;
@@ -52,6 +53,7 @@ pub(super) async fn run(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "jobs")?;
     call.parameters.only(&["dry_run", "u", "p"])?;
     let dry_run = call.parameters.flag("dry_run")?.unwrap_or(false);
     let job = steered(&app, &call, &id, Privilege::Run).await?;
@@ -121,6 +123,7 @@ pub(super) async fn cancel(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     call.parameters.only(&["u", "p"])?;
+    takes_no_key(&call, "jobs")?;
     let job = steered(&app, &call, &id, Privilege::Run).await?;
     let (scope, actor) = (&call.identity.scope, &call.identity.token.name);
     let cancelled = app.services()?.engine.cancel_job(scope, &job.name, actor).await;
@@ -182,6 +185,7 @@ pub(super) async fn explain(
 }
 
 async fn set_paused(app: &App, call: &Call, id: &str, paused: bool) -> Result<Json<Value>, Problem> {
+    takes_no_key(call, "jobs")?;
     let job = steered(app, call, id, Privilege::Manage).await?;
     let catalog = &app.services()?.catalog;
     let job = catalog.set_job_paused(&call.identity.scope, &job.name, paused).await?;

@@ -77,7 +77,6 @@ const LATER: &[(&str, &str)] = &[
     ("/api/v1/tiering/{*rest}", "tiering"),
     ("/api/v1/prom/write", "Prometheus remote write"),
     ("/api/v1/runs/{id}/logs", "logs of tasks"),
-    ("/api/v1/checks/{id}/results", "results of checks over HTTP"),
     ("/api/v1/schedules", "schedules over HTTP"),
     ("/api/v1/schedules/{*rest}", "schedules over HTTP"),
     ("/api/v1/sensors", "sensors"),

@@ -198,6 +198,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(flow::graph::graph))
         .routes(routes!(flow::checks::list, flow::checks::create))
         .routes(routes!(flow::checks::change, flow::checks::delete))
+        .routes(routes!(flow::checks::results))
         .routes(routes!(pipelines::list, pipelines::create))
         .routes(routes!(pipelines::one, pipelines::change, pipelines::delete))
         .routes(routes!(pipelines::validate_query))

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{rows, sent};
+use super::flow::keyed::takes_no_key;
 use super::flow::{execute, session, takes_nothing};
 use super::token_body::TokenBody;
 use super::tokens::made;
@@ -95,6 +96,7 @@ pub(super) async fn create(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    takes_no_key(&call, "tenants")?;
     takes_nothing(&call)?;
     let New { name, storage_root, description } = sent(body).await?;
     let given = [("storage_root", storage_root), ("description", description)];
@@ -138,6 +140,7 @@ pub(super) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "tenants")?;
     takes_nothing(&call)?;
     let Change { state, description } = sent(body).await?;
     let act = match (state.as_deref(), description) {
@@ -169,6 +172,7 @@ pub(super) async fn delete(
     Path(tenant): Path<String>,
     call: Call,
 ) -> Result<StatusCode, Problem> {
+    takes_no_key(&call, "tenants")?;
     call.parameters.only(&["cascade", "db", "database", "u", "p"])?;
     let cascade = if call.parameters.flag("cascade")?.unwrap_or(false) { " CASCADE" } else { "" };
     let sql = format!("DROP TENANT {}{cascade}", literal(&tenant));
@@ -191,6 +195,7 @@ pub(super) async fn create_token(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    takes_no_key(&call, "tenants")?;
     takes_nothing(&call)?;
     if !authorize(&call.identity, Privilege::Manage, Object::Deployment) {
         return Err(Problem::denied(Privilege::Manage, Object::Deployment));

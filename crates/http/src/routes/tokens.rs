@@ -7,6 +7,7 @@ use cenote_catalog::{Catalog, Object, Privilege, Token, authorize};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::flow::keyed::takes_no_key;
 use super::token_body::{TokenBody, shown, words};
 use crate::app::App;
 use crate::body;
@@ -42,6 +43,7 @@ pub(super) async fn create(
     call: Call,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    takes_no_key(&call, "tokens, whose secrets are not kept")?;
     call.require(Privilege::Manage)?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let new = asked.into_new(&app.http.clock)?;
@@ -86,6 +88,7 @@ pub(super) async fn change(
     call: Call,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "tokens, whose secrets are not kept")?;
     let id = own_token(&app, &call, &id).await?;
     let asked = TokenBody::parse(&body::read(body, BODY_MAX, "token_body_max").await?)?;
     let change = asked.into_change(&app.http.clock)?;
@@ -104,6 +107,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "tokens, whose secrets are not kept")?;
     let id = own_token(&app, &call, &id).await?;
     app.services()?.catalog.acting(call.caller()).delete_token(&call.identity.scope, id).await?;
     Ok(Json(json!({"success": true, "message": "Token deleted successfully", "token_id": id})))
@@ -119,6 +123,7 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "tokens, whose secrets are not kept")?;
     let id = own_token(&app, &call, &id).await?;
     let catalog = app.services()?.catalog.acting(call.caller());
     let secret = catalog.rotate_token(&call.identity.scope, id).await?;
@@ -136,6 +141,7 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     call: Call,
 ) -> Result<Json<Value>, Problem> {
+    takes_no_key(&call, "tokens, whose secrets are not kept")?;
     let id = own_token(&app, &call, &id).await?;
     let off = cenote_catalog::TokenChange { enabled: Some(false), ..Default::default() };
     app.services()?.catalog.acting(call.caller()).change_token(&call.identity.scope, id, off).await?;

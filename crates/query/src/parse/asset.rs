@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cenote_catalog::{Mapping, Partitioning, Schedule, Severity, Wanted};
+use cenote_catalog::{Mapping, Partitioning, RerunSelection, Schedule, Severity, Wanted};
 use cenote_vocab::ErrorKind;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
@@ -36,8 +36,8 @@ pub(crate) enum AssetStatement {
     CancelRun(String),
     /// `PAUSE RUN 'id'`, `RESUME RUN 'id'`
     PauseRun { id: String, paused: bool },
-    /// `RERUN RUN 'id' FROM FAILURE`
-    Rerun(String),
+    /// `RERUN RUN 'id' FROM FAILURE`, `RERUN RUN 'id' TASKS ('key', …) [WITH UPSTREAM] [WITH DOWNSTREAM]`
+    Rerun { id: String, selection: RerunSelection },
     /// `RERUN RUN 'id' REPLAY [WITH (commit = true)]`
     Replay { id: String, commit: bool },
     /// `CREATE [OR REPLACE] CHECK c ON t [SEVERITY s] AS rule`
@@ -112,7 +112,7 @@ impl AssetStatement {
             Self::CancelRun(_) => "CANCEL RUN",
             Self::PauseRun { paused: true, .. } => "PAUSE RUN",
             Self::PauseRun { paused: false, .. } => "RESUME RUN",
-            Self::Rerun(_) | Self::Replay { .. } => "RERUN RUN",
+            Self::Rerun { .. } | Self::Replay { .. } => "RERUN RUN",
             Self::CreateCheck { .. } => "CREATE CHECK",
             Self::DropCheck { .. } => "DROP CHECK",
         }
@@ -146,15 +146,14 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
         () if words.take(&["RESUME", "RUN"]) => AssetStatement::PauseRun { id: words.text()?, paused: false },
         () if words.take(&["RERUN", "RUN"]) => {
             let id = words.text()?;
-            if words.take(&["TASKS"]) {
-                return Err(unsupported("RERUN RUN … TASKS"));
-            }
             if words.take(&["REPLAY"]) {
                 let given = if words.take(&["WITH"]) { options(words)? } else { BTreeMap::new() };
                 AssetStatement::Replay { id, commit: commits(&given)? }
+            } else if words.take(&["TASKS"]) {
+                AssetStatement::Rerun { id, selection: subset(words)? }
             } else {
                 words.expect(&["FROM", "FAILURE"])?;
-                AssetStatement::Rerun(id)
+                AssetStatement::Rerun { id, selection: RerunSelection::FromFailure }
             }
         }
         () if words.take(&["CREATE", "OR", "REPLACE", "CHECK"]) => create_check(words, true)?,
@@ -167,6 +166,30 @@ pub(super) fn asset(words: &mut Words<'_>) -> Result<Option<AssetStatement>, Err
         }
         () => return Ok(None),
     }))
+}
+
+/// `('key', …) [WITH UPSTREAM] [WITH DOWNSTREAM]`
+fn subset(words: &mut Words<'_>) -> Result<RerunSelection, Error> {
+    if !words.take_token(&Token::LParen) {
+        return Err(words.unexpected("("));
+    }
+    let mut tasks = vec![words.text()?];
+    while words.take_token(&Token::Comma) {
+        tasks.push(words.text()?);
+    }
+    if !words.take_token(&Token::RParen) {
+        return Err(words.unexpected(", or )"));
+    }
+    let (mut upstream, mut downstream) = (false, false);
+    loop {
+        if words.take(&["WITH", "UPSTREAM"]) {
+            upstream = true;
+        } else if words.take(&["WITH", "DOWNSTREAM"]) {
+            downstream = true;
+        } else {
+            return Ok(RerunSelection::Subset { tasks, upstream, downstream });
+        }
+    }
 }
 
 /// What REPLAY is told.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cenote_catalog::{
-    Asset, AssetRun, Check, Explained, MaterializeRequest, Object, PartitionStatus, Planned, Privilege,
-    RunExplanation, RunFilter,
+    Asset, AssetExplanation, AssetRun, Check, CheckRecord, MaterializeRequest, Object, PartitionStatus,
+    Planned, Privilege, RerunSelection, RunExplanation, RunFilter, authorize,
 };
 use cenote_vocab::{ErrorKind, Micros, TableId};
 use sqlparser::ast::Ident;
@@ -14,7 +14,7 @@ use super::Session;
 use crate::Error;
 use crate::parse::object_name;
 use crate::statement::asset::run_id;
-use crate::statement::asset_lookup::{find, select};
+use crate::statement::asset_lookup::{find, find_run, select};
 use crate::statement::{Replayed, check_replay, replay};
 
 /// The most bytes of why a run is cancelled.
@@ -99,38 +99,50 @@ impl Session {
         Ok(session.engine().lake().catalog.asset_runs(&session.identity().scope, &wanted).await?)
     }
 
-    /// A run with its tasks.
+    /// A run with its tasks, for who may read what there is, and for who may run all that it makes: to that one the texts of
+    /// errors are not shown, which may hold values.
     pub async fn run(&self, id: &str) -> Result<AssetRun, Error> {
-        let session = self.inner();
-        session.require(Privilege::ReadMetadata, Object::Tenant)?;
-        Ok(session.engine().lake().catalog.asset_run(&session.identity().scope, run_id(id)?).await?)
+        let (session, id) = (self.inner(), run_id(id)?);
+        let identity = session.identity();
+        if authorize(identity, Privilege::ReadMetadata, Object::Tenant) {
+            return Ok(session.engine().lake().catalog.asset_run(&identity.scope, id).await?);
+        }
+        let mut run = find_run(session, id, Privilege::Run).await?;
+        run.error = None;
+        run.tasks.iter_mut().for_each(|task| task.error = None);
+        Ok(run)
     }
 
     /// Ends a run early.
     pub async fn cancel_run(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
         let session = self.inner();
-        session.require(Privilege::Manage, Object::Tenant)?;
+        let run = find_run(session, run_id(id)?, Privilege::Run).await?;
         if reason.is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
             let text = format!("a reason has at most {REASON_BYTES_MAX} bytes");
             return Err(Error::new(ErrorKind::Invalid, text).with_sqlstate("22023"));
         }
         let actor = &session.identity().token.name;
         let reason = reason.map_or_else(|| format!("cancelled by {actor}"), str::to_owned);
-        session.engine().assets()?.cancel(&session.identity().scope, run_id(id)?, &reason).await
+        session.engine().assets()?.cancel(&session.identity().scope, run.id, &reason).await
     }
 
     /// Lets no further task of a run begin, or lets them again.
     pub async fn pause_run(&self, id: &str, paused: bool) -> Result<(), Error> {
         let session = self.inner();
-        session.require(Privilege::Manage, Object::Tenant)?;
-        session.engine().assets()?.pause(&session.identity().scope, run_id(id)?, paused).await
+        let run = find_run(session, run_id(id)?, Privilege::Run).await?;
+        session.engine().assets()?.pause(&session.identity().scope, run.id, paused).await
     }
 
-    /// Begins a run of the tasks of another that did not succeed; the same key is the same run.
-    pub async fn rerun(&self, id: &str, key: Option<String>) -> Result<Planned, Error> {
+    /// Begins a run of tasks of another; the same key is the same run.
+    pub async fn rerun(
+        &self,
+        id: &str,
+        selection: RerunSelection,
+        key: Option<String>,
+    ) -> Result<Planned, Error> {
         let session = self.inner();
-        session.require(Privilege::Manage, Object::Tenant)?;
-        session.engine().assets()?.rerun(session.identity(), run_id(id)?, key).await
+        let run = find_run(session, run_id(id)?, Privilege::Run).await?;
+        session.engine().assets()?.rerun(session.identity(), run.id, selection, key).await
     }
 
     /// Does what the tasks of a run did again, by the recipes and on the snapshots of then, and compares; writes nothing.
@@ -206,7 +218,7 @@ impl Session {
     }
 
     /// Why an asset is as it is, or one partition of it.
-    pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<Vec<Explained>, Error> {
+    pub async fn explain_asset(&self, key: &str, partition: Option<&str>) -> Result<AssetExplanation, Error> {
         let session = self.inner();
         let (asset, _) = find(session, &named(key)?, Privilege::Select).await?;
         session.engine().assets()?.explain_asset(session.identity(), asset.id, partition).await
@@ -232,5 +244,21 @@ impl Session {
         let mut checks: Vec<_> = known.collect();
         checks.sort_by(|a, b| (&a.1, &a.0.name).cmp(&(&b.1, &b.0.name)));
         Ok(checks)
+    }
+
+    /// A page of what a check said of its table, newest first, behind the result of a time and an attempt. `Denied` unless the asker
+    /// may read the table: what is said may hold values.
+    pub async fn check_results(
+        &self,
+        check: &Check,
+        page: (Option<(Micros, Uuid)>, u32),
+    ) -> Result<Vec<CheckRecord>, Error> {
+        let session = self.inner();
+        let names = session.names().await?;
+        if let Some(table) = names.table_by_id(check.table) {
+            session.require(Privilege::Select, table.object())?;
+        }
+        let (catalog, scope) = (&session.engine().lake().catalog, &session.identity().scope);
+        Ok(catalog.check_results(scope, check.id, page).await?)
     }
 }

@@ -14,7 +14,7 @@ use sqlparser::ast::Ident;
 use uuid::Uuid;
 
 use super::alter::check_move;
-use super::asset_lookup::{find, select};
+use super::asset_lookup::{find, find_run, select};
 use super::asset_rules::{code_of, no_key, set_options, set_run_options};
 use super::asset_slice::check_spec;
 use super::show::table_batch;
@@ -29,7 +29,7 @@ use crate::transaction::facts;
 pub(crate) fn columns(statement: &AssetStatement) -> Option<SchemaRef> {
     let names: &[&str] = match statement {
         AssetStatement::Replay { commit: false, .. } => return Some(replay_columns()),
-        AssetStatement::Materialize(_) | AssetStatement::Rerun(_) | AssetStatement::Replay { .. } => {
+        AssetStatement::Materialize(_) | AssetStatement::Rerun { .. } | AssetStatement::Replay { .. } => {
             &["run_id", "plan_id", "task_key", "state", "reason", "error"]
         }
         AssetStatement::ExplainAsset { .. }
@@ -78,8 +78,8 @@ pub(crate) async fn run(
     match statement {
         AssetStatement::ExplainAsset { name, partition } => {
             let (asset, _) = find(session, name, Privilege::Select).await?;
-            let rows = assets.explain_asset(session.identity(), asset.id, partition.as_deref()).await?;
-            return explained(statement, rows);
+            let why = assets.explain_asset(session.identity(), asset.id, partition.as_deref()).await?;
+            return explained(statement, why.steps);
         }
         AssetStatement::ExplainRun(id) => {
             session.require(Privilege::ReadMetadata, Object::Tenant)?;
@@ -107,20 +107,20 @@ pub(crate) async fn run(
         }
         AssetStatement::Materialize(asked) => steering.materialize(statement, asked).await,
         AssetStatement::CancelRun(id) => {
-            session.require(Privilege::Manage, Object::Tenant)?;
+            let run = find_run(session, run_id(id)?, Privilege::Run).await?;
             let reason = format!("cancelled by {}", session.identity().token.name);
-            assets.cancel(scope, run_id(id)?, &reason).await?;
+            assets.cancel(scope, run.id, &reason).await?;
             Ok(Answer::done(statement.command()))
         }
         AssetStatement::PauseRun { id, paused } => {
-            session.require(Privilege::Manage, Object::Tenant)?;
-            assets.pause(scope, run_id(id)?, *paused).await?;
+            let run = find_run(session, run_id(id)?, Privilege::Run).await?;
+            assets.pause(scope, run.id, *paused).await?;
             Ok(Answer::done(statement.command()))
         }
-        AssetStatement::Rerun(id) => {
-            session.require(Privilege::Manage, Object::Tenant)?;
+        AssetStatement::Rerun { id, selection } => {
+            let run = find_run(session, run_id(id)?, Privilege::Run).await?;
             let key = session.idempotency_key();
-            let planned = assets.rerun(session.identity(), run_id(id)?, key).await?;
+            let planned = assets.rerun(session.identity(), run.id, selection.clone(), key).await?;
             session.idempotency_key_used()?;
             begun(statement, &planned)
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cenote_catalog::{Asset, Error as CatalogError, Names, Privilege, TableDef};
+use cenote_catalog::{Asset, AssetRun, Error as CatalogError, Names, Object, Privilege, TableDef, authorize};
 use cenote_vocab::{ErrorKind, Fault, nearest};
 use sqlparser::ast::Ident;
 use uuid::Uuid;
@@ -87,6 +87,39 @@ pub(crate) async fn find(
 ) -> Result<(Asset, Arc<TableDef>), Error> {
     let known = Lookup::load(session).await?;
     known.find(name, privilege).map(|(asset, table)| (asset.clone(), table))
+}
+
+/// A run, if the asker may do this with every asset that its tasks make. `NotFound`, as if it were not there, for who may know of
+/// none of them.
+pub(crate) async fn find_run(session: &Inner, id: Uuid, privilege: Privilege) -> Result<AssetRun, Error> {
+    let (catalog, identity) = (&session.engine().lake().catalog, session.identity());
+    let scope = &identity.scope;
+    let run = catalog.asset_run(scope, id).await?;
+    if authorize(identity, Privilege::Manage, Object::Tenant) {
+        return Ok(run);
+    }
+    let assets = catalog.assets(scope).await?;
+    let names = catalog.tables_by_id(scope, catalog.head(scope).await?.txn).await?;
+    let mut is_known = authorize(identity, Privilege::ReadMetadata, Object::Tenant);
+    let mut lacking = None;
+    for made in run.tasks.iter().map(|task| task.asset).collect::<BTreeSet<_>>() {
+        let asset = assets.iter().find(|asset| asset.id == made);
+        let found = asset.and_then(|asset| Some((asset, names.table_by_id(asset.table)?)));
+        match found {
+            Some((asset, table)) if asset.allows(identity, privilege, table) => is_known = true,
+            Some((_, table)) if table.is_known_to(identity) => {
+                is_known = true;
+                lacking = Some(table.full_name());
+            }
+            // It is not named; nor is one that is gone, whose rights went with it.
+            _ => lacking = lacking.or_else(|| Some("an asset of the run".to_owned())),
+        }
+    }
+    match lacking {
+        None if is_known => Ok(run),
+        Some(object) if is_known => Err(denied(privilege, &object)),
+        _ => Err(CatalogError::RunNotFound(id.to_string()).into()),
+    }
 }
 
 /// The assets of these names, which the asker may run; those that are unknown are named.

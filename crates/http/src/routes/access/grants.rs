@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::response::Response;
 use cenote_query::{AccessTable, literal, quote};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use super::{Principal, rows, sent};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::flow::{execute, session, takes_nothing};
+use crate::routes::flow::{keyed, session, takes_nothing};
 use crate::routes::page::{self, one_of};
 
 /// Privileges of one request, at most: there are not more.
@@ -140,6 +141,7 @@ fn shown(grant: &Value) -> Value {
 /// Grants privileges on an object, or on those of a pattern.
 #[utoipa::path(
     post, path = "/api/v1/grants", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "grant it once under this key")),
     request_body(content = Object, content_type = "application/json",
         example = json!({"principal": {"kind": "role", "name": "analysts"}, "privileges": ["SELECT"],
             "object": {"kind": "table", "name": "default.cpu"}})),
@@ -152,16 +154,17 @@ pub(in crate::routes) async fn create(
     State(app): State<App>,
     call: Call,
     body: Body,
-) -> Result<(StatusCode, Json<Grant>), Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
     let grant: Grant = sent(body).await?;
-    execute(&session(&app, &call).await?, &grant.sql("GRANT", "TO")?).await?;
-    Ok((StatusCode::CREATED, Json(grant)))
+    let (sql, made) = (grant.sql("GRANT", "TO")?, json!(grant));
+    keyed::state(&app, &call, ("POST /api/v1/grants", &made), &sql, (StatusCode::CREATED, made.clone())).await
 }
 
 /// Takes privileges on an object, or on those of a pattern, away. What was not granted is no error.
 #[utoipa::path(
     delete, path = "/api/v1/grants", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "take it away once under this key")),
     request_body(content = Object, content_type = "application/json",
         example = json!({"principal": {"kind": "role", "name": "analysts"}, "privileges": ["SELECT"],
             "object": {"kind": "table", "name": "default.cpu"}})),
@@ -171,9 +174,10 @@ pub(in crate::routes) async fn delete(
     State(app): State<App>,
     call: Call,
     body: Body,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
     let grant: Grant = sent(body).await?;
-    execute(&session(&app, &call).await?, &grant.sql("REVOKE", "FROM")?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let sql = grant.sql("REVOKE", "FROM")?;
+    let gone = (StatusCode::NO_CONTENT, Value::Null);
+    keyed::state(&app, &call, ("DELETE /api/v1/grants", &json!(grant)), &sql, gone).await
 }

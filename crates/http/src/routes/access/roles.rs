@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use cenote_query::{AccessTable, quote};
 use http::StatusCode;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use super::{Principal, rows, sent};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::routes::flow::{execute, session, takes_nothing};
+use crate::routes::flow::{keyed, session, takes_nothing};
 use crate::routes::page;
 
 #[derive(Debug, Deserialize)]
@@ -39,6 +40,7 @@ pub(in crate::routes) async fn list(State(app): State<App>, call: Call) -> Resul
 /// Makes a role.
 #[utoipa::path(
     post, path = "/api/v1/roles", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "make it once under this key")),
     request_body(content = Object, content_type = "application/json", example = json!({"name": "analysts"})),
     responses(
         (status = 201, description = "its name", body = Object), (status = 403, description = "it takes MANAGE on the catalog"),
@@ -49,26 +51,28 @@ pub(in crate::routes) async fn create(
     State(app): State<App>,
     call: Call,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
     let New { name } = sent(body).await?;
-    execute(&session(&app, &call).await?, &format!("CREATE ROLE {}", quote(&name))).await?;
-    Ok((StatusCode::CREATED, Json(json!({"name": name}))))
+    let (sql, made) = (format!("CREATE ROLE {}", quote(&name)), json!({"name": name}));
+    keyed::state(&app, &call, ("POST /api/v1/roles", &made), &sql, (StatusCode::CREATED, made.clone())).await
 }
 
 /// Takes a role away, with all that was granted to it.
 #[utoipa::path(
-    delete, path = "/api/v1/roles/{role}", tag = "tokens", params(("role" = String, Path)),
+    delete, path = "/api/v1/roles/{role}", tag = "tokens",
+    params(("role" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "drop it once under this key")),
     responses((status = 204, description = "it is gone"), (status = 404, description = "no such role"))
 )]
 pub(in crate::routes) async fn delete(
     State(app): State<App>,
     Path(role): Path<String>,
     call: Call,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
-    execute(&session(&app, &call).await?, &format!("DROP ROLE {}", quote(&role))).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let sql = format!("DROP ROLE {}", quote(&role));
+    let gone = (StatusCode::NO_CONTENT, Value::Null);
+    keyed::state(&app, &call, ("DELETE /api/v1/roles", &json!(role)), &sql, gone).await
 }
 
 /// Who has a role, by itself; `claims`: by what the issuer of its bearer tokens says.
@@ -95,7 +99,8 @@ pub(in crate::routes) async fn members(
 
 /// Gives a role to a token, or to another role.
 #[utoipa::path(
-    post, path = "/api/v1/roles/{role}/members", tag = "tokens", params(("role" = String, Path)),
+    post, path = "/api/v1/roles/{role}/members", tag = "tokens",
+    params(("role" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "give it once under this key")),
     request_body(content = Object, content_type = "application/json", example = json!({"kind": "token", "name": "ada"})),
     responses((status = 201, description = "who has it now", body = Object), (status = 404, description = "no such role or token"))
 )]
@@ -104,17 +109,19 @@ pub(in crate::routes) async fn add(
     Path(role): Path<String>,
     call: Call,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
     let who: Principal = sent(body).await?;
     let sql = format!("GRANT ROLE {} TO {}", quote(&role), who.sql()?);
-    execute(&session(&app, &call).await?, &sql).await?;
-    Ok((StatusCode::CREATED, Json(json!({"role": role, "member": who}))))
+    let made = json!({"role": role, "member": who});
+    let asked = ("POST /api/v1/roles/members", &made);
+    keyed::state(&app, &call, asked, &sql, (StatusCode::CREATED, made.clone())).await
 }
 
 /// Takes a role away from a token, or from another role: also one that a claim gave, until the next bearer token says it again.
 #[utoipa::path(
-    delete, path = "/api/v1/roles/{role}/members", tag = "tokens", params(("role" = String, Path)),
+    delete, path = "/api/v1/roles/{role}/members", tag = "tokens",
+    params(("role" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "take it once under this key")),
     request_body(content = Object, content_type = "application/json", example = json!({"kind": "token", "name": "ada"})),
     responses((status = 204, description = "it has it no more"), (status = 404, description = "no such role or token"))
 )]
@@ -123,10 +130,11 @@ pub(in crate::routes) async fn remove(
     Path(role): Path<String>,
     call: Call,
     body: Body,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
     let who: Principal = sent(body).await?;
     let sql = format!("REVOKE ROLE {} FROM {}", quote(&role), who.sql()?);
-    execute(&session(&app, &call).await?, &sql).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let asked = json!({"role": role, "member": who});
+    let gone = (StatusCode::NO_CONTENT, Value::Null);
+    keyed::state(&app, &call, ("DELETE /api/v1/roles/members", &asked), &sql, gone).await
 }

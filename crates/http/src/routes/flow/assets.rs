@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use cenote_query::{literal, quote};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::sent::sent;
+use super::keyed::Keyed;
+use super::sent::{read, understood};
 use super::{STATUSES, execute, failed, quoted, runs, session, shape, takes_nothing};
 use crate::app::App;
 use crate::call::Call;
@@ -122,7 +124,11 @@ pub(in crate::routes) async fn one(
 
 /// Makes an asset, or gives it another recipe. What is not said is as if it never was.
 #[utoipa::path(
-    put, path = "/api/v1/assets/{key}", tag = "flow", params(("key" = String, Path, description = "schema.name")),
+    put, path = "/api/v1/assets/{key}", tag = "flow",
+    params(
+        ("key" = String, Path, description = "schema.name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "make it once under this key"),
+    ),
     request_body(content = Object, content_type = "application/json",
         example = json!({"query": "SELECT ts, sum(amount) AS amount FROM raw.orders GROUP BY ts",
             "partition": {"column": "ts", "period": "day", "start": "2026-01-01", "timezone": "Europe/Rome"},
@@ -135,19 +141,32 @@ pub(in crate::routes) async fn put(
     Path(key): Path<String>,
     call: Call,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
-    let put: Put = sent(body).await?;
-    let name = name_of(&key)?;
-    let session = session(&app, &call).await?;
-    execute(&session, &statement(&name, &put)?).await?;
-    let view = session.asset(&key).await.map_err(failed)?;
-    Ok(Json(shape::asset(&view)))
+    let sent = read(body).await?;
+    let put: Put = understood(sent.clone())?;
+    let sql = statement(&name_of(&key)?, &put)?;
+    let (what, told) = (format!("PUT /api/v1/assets/{key}"), (StatusCode::OK, json!({"assetKey": key})));
+    let keyed = Keyed::of(&app, &call, (&what, &sent), told)?;
+    if let Some(known) = keyed.answered().await? {
+        return Ok(known);
+    }
+    let session = keyed.session().await?;
+    let done = async {
+        execute(&session, &sql).await?;
+        let view = session.asset(&key).await.map_err(failed)?;
+        Ok(shape::asset(&view))
+    };
+    keyed.end(done.await).await
 }
 
 /// Holds an asset or lets it go on, gives it another name in its schema, changes options: all of it, or nothing.
 #[utoipa::path(
-    patch, path = "/api/v1/assets/{key}", tag = "flow", params(("key" = String, Path, description = "schema.name")),
+    patch, path = "/api/v1/assets/{key}", tag = "flow",
+    params(
+        ("key" = String, Path, description = "schema.name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "change it once under this key"),
+    ),
     request_body(content = Object, content_type = "application/json",
         example = json!({"paused": true, "options": {"attempts": 5}})),
     responses((status = 200, description = "the asset", body = Object), (status = 404, description = "no such asset"))
@@ -157,17 +176,26 @@ pub(in crate::routes) async fn change(
     Path(key): Path<String>,
     call: Call,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     takes_nothing(&call)?;
-    let change: Change = sent(body).await?;
-    let session = session(&app, &call).await?;
-    let mut name = session.asset(&key).await.map_err(failed)?.name;
-    if let Some(sql) = alteration(&name, &change)? {
-        execute(&session, &sql).await?;
+    let sent = read(body).await?;
+    let change: Change = understood(sent.clone())?;
+    let (what, told) = (format!("PATCH /api/v1/assets/{key}"), (StatusCode::OK, json!({"assetKey": key})));
+    let keyed = Keyed::of(&app, &call, (&what, &sent), told)?;
+    if let Some(known) = keyed.answered().await? {
+        return Ok(known);
     }
-    name.1 = change.name.unwrap_or(name.1);
-    let view = session.asset(&quoted(&name)).await.map_err(failed)?;
-    Ok(Json(shape::asset(&view)))
+    let session = keyed.session().await?;
+    let done = async {
+        let mut name = session.asset(&key).await.map_err(failed)?.name;
+        if let Some(sql) = alteration(&name, &change)? {
+            execute(&session, &sql).await?;
+        }
+        name.1 = change.name.unwrap_or(name.1);
+        let view = session.asset(&quoted(&name)).await.map_err(failed)?;
+        Ok(shape::asset(&view))
+    };
+    keyed.end(done.await).await
 }
 
 /// Forgets the recipe; the table stays, unless `cascade` is true.
@@ -176,6 +204,7 @@ pub(in crate::routes) async fn change(
     params(
         ("key" = String, Path, description = "schema.name"), ("cascade" = Option<bool>, Query, description = "its table too"),
         ("force" = Option<bool>, Query, description = "also while others read it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "drop it once under this key"),
     ),
     responses(
         (status = 204, description = "it is gone"), (status = 404, description = "no such asset"),
@@ -186,24 +215,40 @@ pub(in crate::routes) async fn delete(
     State(app): State<App>,
     Path(key): Path<String>,
     call: Call,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     call.parameters.only(&["cascade", "force", "db", "database", "u", "p"])?;
-    let session = session(&app, &call).await?;
-    let name = session.asset(&key).await.map_err(failed)?.name;
     let word = |name: &str, word: &'static str| {
         Ok::<_, Problem>(if call.parameters.flag(name)?.unwrap_or(false) { word } else { "" })
     };
-    let sql =
-        format!("DROP ASSET {}{}{}", quoted(&name), word("cascade", " CASCADE")?, word("force", " FORCE")?);
-    execute(&session, &sql).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let how = format!("{}{}", word("cascade", " CASCADE")?, word("force", " FORCE")?);
+    let (what, told) = (format!("DELETE /api/v1/assets/{key}"), (StatusCode::NO_CONTENT, Value::Null));
+    let keyed = Keyed::of(&app, &call, (&what, &json!(how)), told)?;
+    if let Some(known) = keyed.answered().await? {
+        return Ok(known);
+    }
+    let session = keyed.session().await?;
+    let done = async {
+        let name = session.asset(&key).await.map_err(failed)?.name;
+        execute(&session, &format!("DROP ASSET {}{how}", quoted(&name))).await?;
+        Ok(Value::Null)
+    };
+    keyed.end(done.await).await
 }
 
 /// How an asset is and why, and what keeps it from running; with `partition` the same of one partition.
 #[utoipa::path(
     get, path = "/api/v1/assets/{key}/explain", tag = "flow",
     params(("key" = String, Path, description = "schema.name"), ("partition" = Option<String>, Query)),
-    responses((status = 200, description = "why", body = Object), (status = 404, description = "no such asset"))
+    responses(
+        (status = 200, description = "why", body = Object,
+            example = json!({"state": "stale", "reasons": [{"code": "UPSTREAM_CHANGED", "upstream": "raw.orders", "recordedTxn": 41,
+                "currentTxn": 43, "by": {"txn": 43, "runId": null}, "text": "raw.orders was read at 41 and changed at 43"}],
+                "lastRun": {"runId": "019b…", "state": "SUCCEEDED", "completedAt": "2026-01-02T06:00:01.000000Z"}, "openRun": null,
+                "nextTick": "2026-01-03T06:00:00.000000Z", "eager": {"verdict": "waiting", "conditions": [
+                    {"condition": "upstream_changed", "met": false, "detail": "nothing that it reads has changed since it was looked at", "children": []}]},
+                "steps": []})),
+        (status = 404, description = "no such asset"),
+    )
 )]
 pub(in crate::routes) async fn explain(
     State(app): State<App>,
@@ -212,14 +257,8 @@ pub(in crate::routes) async fn explain(
 ) -> Result<Json<Value>, Problem> {
     call.parameters.only(&["partition", "db", "database", "u", "p"])?;
     let partition = call.parameters.first(&["partition"]);
-    let rows = session(&app, &call).await?.explain_asset(&key, partition).await.map_err(failed)?;
-    let reasons: Vec<Value> = rows
-        .iter()
-        .filter(|row| row.step == "reason")
-        .map(|row| json!({"code": row.reason, "text": row.detail}))
-        .collect();
-    let state = rows.first().map(|row| row.verdict.clone());
-    Ok(Json(json!({"state": state, "reasons": reasons, "steps": shape::steps(&rows)})))
+    let why = session(&app, &call).await?.explain_asset(&key, partition).await.map_err(failed)?;
+    Ok(Json(shape::explanation(&why)))
 }
 
 /// The runs of an asset, newest first.

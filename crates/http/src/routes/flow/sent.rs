@@ -14,12 +14,21 @@ const VERBATIM: [&str; 3] = ["labels", "options", "properties"];
 
 /// The body; one without a byte is an empty object.
 pub(super) async fn sent<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    understood(read(body).await?)
+}
+
+/// The body with names of members in snake_case, so that both spellings ask for the same.
+pub(super) async fn read(body: Body) -> Result<Value, Problem> {
     let bytes = body::read(body, BODY_MAX, "flow_body_max").await?;
     let value: Value = match bytes.is_empty() {
         true => Value::Object(Map::new()),
         false => serde_json::from_slice(&bytes).map_err(|error| invalid(&error))?,
     };
-    serde_json::from_value(snake(value)?).map_err(|error| invalid(&error))
+    snake(value)
+}
+
+pub(super) fn understood<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+    serde_json::from_value(body).map_err(|error| invalid(&error))
 }
 
 fn invalid(error: &serde_json::Error) -> Problem {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use cenote_catalog::{
-    AssetRun, Because, Explained, FailedAttempt, Mode, PartitionStatus, Partitioning, ReadInput, RerunKind,
-    RunExplanation, SliceValue, TaskRecord, Waiting,
+    AssetExplanation, AssetRun, Because, EagerVerdict, Explained, FailedAttempt, Mode, PartitionStatus,
+    Partitioning, ReadInput, RerunKind, RunExplanation, RunOutline, SliceValue, StaleReason, TaskRecord,
+    Waiting,
 };
 use cenote_query::{AssetView, Replayed, plan_id};
 use cenote_vocab::{Micros, Txn};
@@ -167,6 +168,40 @@ pub(super) fn retry(attempt: &FailedAttempt) -> Value {
         "category": attempt.category,
         "message": attempt.message,
         "at": attempt.at.rfc3339(),
+    })
+}
+
+/// Why an asset, or a partition of one, is as it is.
+pub(super) fn explanation(why: &AssetExplanation) -> Value {
+    let reason = |reason: &StaleReason| {
+        json!({
+            "code": reason.code,
+            "upstream": reason.upstream,
+            "recordedTxn": reason.recorded.map(|txn| txn.0),
+            "currentTxn": reason.current.map(|txn| txn.0),
+            "by": reason.by.map(|(txn, run)| json!({"txn": txn.0, "runId": run.map(|run| run.to_string())})),
+            "text": reason.text,
+        })
+    };
+    let outline = |run: &RunOutline| {
+        json!({
+            "runId": run.run.to_string(), "state": run.state, "completedAt": run.completed.map(Micros::rfc3339),
+        })
+    };
+    let eager = |eager: &EagerVerdict| {
+        let condition = |(name, met, detail): &(&str, bool, String)| json!({"condition": name, "met": met, "detail": detail, "children": []});
+        json!({
+            "verdict": eager.verdict, "conditions": eager.conditions.iter().map(condition).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "state": why.state,
+        "reasons": why.reasons.iter().map(reason).collect::<Vec<_>>(),
+        "lastRun": why.last_run.as_ref().map(outline),
+        "openRun": why.open_run.as_ref().map(outline),
+        "nextTick": why.next_tick.map(Micros::rfc3339),
+        "eager": why.eager.as_ref().map(eager),
+        "steps": steps(&why.steps),
     })
 }
 

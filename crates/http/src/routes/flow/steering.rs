@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use cenote_catalog::RerunSelection;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::keyed::takes_no_key;
 use super::runs::{begun, shown};
 use super::sent::sent;
 use super::{failed, key_of_request, session, shape, takes_nothing};
@@ -26,6 +28,14 @@ struct Cancel {
 struct Rerun {
     #[serde(default)]
     mode: Mode,
+    /// Of a subset: keys of its tasks, …
+    #[serde(default)]
+    tasks: Option<Vec<String>>,
+    /// … and whether what they read, or what reads them, is run too.
+    #[serde(default)]
+    include_upstream: bool,
+    #[serde(default)]
+    include_downstream: bool,
     /// Of a replay: whether its rows are published.
     #[serde(default)]
     commit: bool,
@@ -58,6 +68,7 @@ pub(in crate::routes) async fn cancel(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     takes_nothing(&call)?;
+    takes_no_key(&call, "steering a run")?;
     let asked: Cancel = sent(body).await?;
     session(&app, &call).await?.cancel_run(&id, asked.reason.as_deref()).await.map_err(failed)?;
     shown(&app, &call, &id).await
@@ -77,6 +88,7 @@ pub(in crate::routes) async fn pause(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     takes_nothing(&call)?;
+    takes_no_key(&call, "steering a run")?;
     session(&app, &call).await?.pause_run(&id, true).await.map_err(failed)?;
     shown(&app, &call, &id).await
 }
@@ -95,11 +107,12 @@ pub(in crate::routes) async fn resume(
     call: Call,
 ) -> Result<Json<Value>, Problem> {
     takes_nothing(&call)?;
+    takes_no_key(&call, "steering a run")?;
     session(&app, &call).await?.pause_run(&id, false).await.map_err(failed)?;
     shown(&app, &call, &id).await
 }
 
-/// Begins a run of the tasks of another that did not succeed, on a snapshot of now. A replay does what its tasks did, by the recipes
+/// Begins a run of the tasks of another that did not succeed, or of a subset that is named, on a snapshot of now. A replay does what its tasks did, by the recipes
 /// of then on what they read, and says whether the rows are the same; with `commit` they are published again, by a run.
 #[utoipa::path(
     post, path = "/api/v1/runs/{id}/rerun", tag = "flow",
@@ -113,10 +126,10 @@ pub(in crate::routes) async fn resume(
         (status = 200, description = "the run of this key; of a replay what came of it", body = Object,
             example = json!({"runId": "019b…", "identical": false, "rows": 31, "differingRows": 2, "deterministic": true,
                 "tasks": [{"taskKey": "mart/daily/_", "identical": false, "rows": 31, "differingRows": 2, "deterministic": true}]})),
-        (status = 400, description = "commit of what is no replay"), (status = 404, description = "no such run"),
+        (status = 400, description = "commit of what is no replay, tasks of what is no subset, or tasks that the run does not have"),
+        (status = 404, description = "no such run"),
         (status = 409, description = "it goes on, or has succeeded (or has not, of a replay), or the key is taken by another run; \
             snapshot_expired: what it read is gone"),
-        (status = 501, description = "subset"),
     )
 )]
 pub(in crate::routes) async fn rerun(
@@ -130,10 +143,22 @@ pub(in crate::routes) async fn rerun(
     if asked.commit && asked.mode != Mode::Replay {
         return Err(Problem::bad_request("commit is said of a replay"));
     }
+    if asked.mode != Mode::Subset
+        && (asked.tasks.is_some() || asked.include_upstream || asked.include_downstream)
+    {
+        return Err(Problem::bad_request(
+            "tasks, includeUpstream and includeDownstream are said of a subset",
+        ));
+    }
     let (session, key) = (session(&app, &call).await?, key_of_request(&call)?);
     let planned = match asked.mode {
-        Mode::Subset => return Err(Problem::not_built("repeating some tasks of a run")),
-        Mode::FromFailure => session.rerun(&id, key).await.map_err(failed)?,
+        Mode::Subset => {
+            let (upstream, downstream) = (asked.include_upstream, asked.include_downstream);
+            let tasks = asked.tasks.unwrap_or_default();
+            let selection = RerunSelection::Subset { tasks, upstream, downstream };
+            session.rerun(&id, selection, key).await.map_err(failed)?
+        }
+        Mode::FromFailure => session.rerun(&id, RerunSelection::FromFailure, key).await.map_err(failed)?,
         Mode::Replay if asked.commit => session.replay_and_commit(&id, key).await.map_err(failed)?,
         Mode::Replay => {
             let tasks = session.replay(&id).await.map_err(failed)?;
