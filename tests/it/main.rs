@@ -43,3 +43,4 @@ mod trespass;
 mod vacuum;
 mod walk;
 mod wire;
+mod write_paths;
