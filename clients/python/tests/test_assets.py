@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
@@ -139,8 +140,16 @@ class Assets(NodeTest):
         self.assertEqual((fresh.state, fresh.reasons), ("fresh", []))
         self.insert("('2024-01-02', 32)")
         stale = self.client.assets.explain(self.daily, DAYS[1])
-        self.assertEqual((stale.state, [reason.code for reason in stale.reasons]), ("stale", ["UPSTREAM_CHANGED"]))
-        self.assertEqual(stale.answer["state"], "stale")
+        [reason] = stale.reasons
+        self.assertEqual((stale.state, reason.code), ("stale", "UPSTREAM_CHANGED"))
+        self.assertEqual((reason.upstream, stale.answer["state"]), (f"{self.schema}.raw", "stale"))
+        self.assertLess(reason.recorded_txn, reason.current_txn)
+        until = time.monotonic() + 60  # when the node has looked at the schedule
+        while (due := self.client.assets.explain(self.daily).next_tick) is None:
+            self.assertLess(time.monotonic(), until)
+        self.assertLessEqual(due, datetime.now(UTC) + timedelta(hours=25))
+        self.assertIn((due.hour, due.minute), [(4, 0), (5, 0)])  # 6:00 in Rome
+        self.assertIsNone(self.client.assets.explain(self.total).next_tick)
         self.assertIn(("partition", "stale"), [(step.step, step.verdict) for step in stale.steps])
         run = self.client.assets.materialize(self.daily, partitions=DAYS[1])
         why = self.client.runs.explain(run)
@@ -239,6 +248,31 @@ class Assets(NodeTest):
         self.assertEqual((found.state, found.parent_id, found.rerun_kind), ("SUCCEEDED", run.id, "FROM_FAILURE"))
         with self.assertRaises(cenote.Conflict):
             self.client.runs.rerun(again)
+
+    def test_tasks_that_are_named_are_run_again(self) -> None:
+        run = self.client.assets.materialize(self.daily, partitions=DAYS[:2], chunk=1, downstream=True)
+        first, second, total = (task.key for task in run.tasks)
+        key = unique("again")
+        again = [self.client.runs.rerun(run, tasks=first, downstream=True, idempotency_key=key) for _ in range(2)]
+        self.assertEqual((again[0].id, [begun.created for begun in again]), (again[1].id, [True, False]))
+        found = self.client.runs.wait(again[0])
+        self.assertEqual((found.state, found.parent_id, found.rerun_kind), ("SUCCEEDED", run.id, "SUBSET"))
+        self.assertEqual([task.key for task in found.tasks], [first, total])
+        only = self.client.runs.wait(self.client.runs.rerun(run, tasks=[second]))
+        self.assertEqual([task.key for task in only.tasks], [second])
+        with self.assertRaises(cenote.Invalid):
+            self.client.runs.rerun(run, tasks=["no/such/task"])
+
+    def test_runs_of_other_kinds_are_seen(self) -> None:
+        table = f"{self.schema}.copied"
+        self.client.execute(f"CREATE TABLE {table} AS SELECT * FROM {self.schema}.raw")
+        newest = next(self.client.runs.list(kind="query"))
+        self.assertEqual((newest.kind, newest.state, newest.task_count), ("query", "SUCCEEDED", 0))
+        self.assertEqual(self.client.runs.get(newest), newest)
+        self.assertEqual(self.client.runs.explain(newest).state, "SUCCEEDED")
+        self.assertEqual([run.kind for run in self.client.runs.list(asset=self.total)], [])
+        with self.assertRaisesRegex(cenote.Invalid, "kind is one of"):
+            next(self.client.runs.list(kind="walk"))
 
     def test_a_failed_run_says_which_task_and_why(self) -> None:
         broken = self.make("broken", f"SELECT 1 / (amount - amount) AS n FROM {self.schema}.raw")

@@ -106,8 +106,10 @@ class AssetExplanation:
 
     state: str
     reasons: list[Reason]
+    #: When its schedule is due, if nothing holds it.
+    next_tick: datetime | None
     steps: list[Step]
-    #: All of it as the node tells it.
+    #: All of it as the node tells it: also `lastRun`, `openRun`, and the conditions of `eager`.
     answer: dict[str, Any] = field(repr=False)
 
 
@@ -180,7 +182,8 @@ class Assets:
         """Why an asset, or this partition of it, is as it is, and what keeps it from running."""
         target = path("assets", asset_key(asset), "explain", partition=partition)
         told = self._http.ask("GET", target, headers=self._headers)
-        return AssetExplanation(told["state"], [_reason(reason) for reason in told["reasons"]], steps_of(told), told)
+        reasons = [_reason(reason) for reason in told["reasons"]]
+        return AssetExplanation(told["state"], reasons, instant_or_none(told["nextTick"]), steps_of(told), told)
 
     def pause(self, asset: AssetLike) -> Asset:
         """Lets no trigger run it; what was due meanwhile is not made up for."""

@@ -1,4 +1,4 @@
-"""Runs of assets: begun, watched, steered, done again.
+"""Runs: of assets they are begun, watched, steered, done again; of jobs, pipelines and statements they are seen.
 
 A run that was begun goes on by itself, whether or not anybody waits for it.
 """
@@ -40,7 +40,7 @@ class Task:
     error: str | None
     #: INFRASTRUCTURE and TIMEOUT are tried again; DATA_QUALITY and CONFIGURATION are not.
     error_category: str | None
-    #: What it waits for: `upstream`, `slots` or `retry_at`.
+    #: What it waits for: `upstream`, `asset_busy`, `slots`, `paused` or `retry_at`.
     waiting: str | None
     #: The transaction of its rows.
     output_txn: int | None
@@ -54,10 +54,12 @@ class Run:
     """A run as it was when it was asked for."""
 
     id: str
+    #: `asset`, and without tasks `job`, `pipeline` or `query`.
+    kind: str
     plan_id: str | None
     #: PENDING, RUNNING, PAUSED, CANCELLING, SUCCEEDED, FAILED, CANCELLED or TIMED_OUT.
     state: str
-    #: `person`, `schedule` or `eager`.
+    #: `person`, `schedule` or `eager`; of other kinds `commit` or `start` too.
     trigger: str
     actor: str | None
     labels: dict[str, str]
@@ -190,7 +192,7 @@ RunLike = Union[Run, StartedRun, str]
 
 
 class Runs:
-    """The runs of assets that the token may know of."""
+    """The runs that the token may know of."""
 
     def __init__(self, http: Http, headers: dict[str, str]):
         self._http, self._headers = http, headers
@@ -260,15 +262,19 @@ class Runs:
     def list(
         self,
         *,
+        kind: str | None = None,
         asset: str | None = None,
         state: str | None = None,
         trigger: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Iterator[Run]:
-        """Runs, newest first, without their tasks; asked for page by page while it is iterated."""
+        """Runs of assets, or of another `kind`, newest first, without their tasks.
+
+        They are asked for page by page while it is iterated.
+        """
         times = {name: moment(at) for name, at in (("since", since), ("until", until)) if at is not None}
-        wanted = {"asset": asset, "state": state, "trigger": trigger, **times}
+        wanted = {"kind": kind, "asset": asset, "state": state, "trigger": trigger, **times}
         return map(_run, self._http.entries("runs", headers=self._headers, **wanted))
 
     def tasks(self, run: RunLike, *, state: str | None = None) -> Iterator[Task]:
@@ -305,12 +311,26 @@ class Runs:
         """Lets a run go on that was paused."""
         return _run(self._http.ask("POST", self._path(run, "resume"), headers=self._headers))
 
-    def rerun(self, run: RunLike, *, idempotency_key: str | None = None) -> StartedRun:
+    def rerun(
+        self,
+        run: RunLike,
+        *,
+        tasks: str | Iterable[str] | None = None,
+        upstream: bool = False,
+        downstream: bool = False,
+        idempotency_key: str | None = None,
+    ) -> StartedRun:
         """Begins a run of the tasks that did not succeed, on what there is now.
 
-        `Conflict` if the run succeeded or goes on.
+        With `tasks` it is of these, by key, whether or not they succeeded; with `upstream` what they read is made too,
+        with `downstream` what reads them. `Conflict` if the run goes on, or has no task that did not succeed.
         """
-        return self._again(run, {"mode": "fromFailure"}, idempotency_key)
+        if tasks is None and not upstream and not downstream:
+            return self._again(run, {"mode": "fromFailure"}, idempotency_key)
+        asked = {"mode": "subset", "tasks": [] if tasks is None else _texts(tasks)}
+        return self._again(
+            run, {**asked, "includeUpstream": upstream, "includeDownstream": downstream}, idempotency_key
+        )
 
     def replay(self, run: RunLike) -> Replay:
         """Does a run that succeeded again, by the recipes of then on what it read, and compares. Nothing is published.
@@ -400,25 +420,26 @@ def _run(shown: Mapping[str, Any]) -> Run:
     counts = shown.get("taskCounts")
     if counts is None:  # a list has them beside the run
         counts = {
-            "total": shown["taskCount"],
-            "succeeded": shown["tasksSucceeded"],
-            "failed": shown["tasksFailed"],
+            "total": shown.get("taskCount", 0),
+            "succeeded": shown.get("tasksSucceeded", 0),
+            "failed": shown.get("tasksFailed", 0),
         }
     return Run(
         id=shown["runId"],
-        plan_id=shown["planId"],
+        kind=shown["kind"],
+        plan_id=shown.get("planId"),
         state=shown["state"],
         trigger=shown["trigger"],
         actor=shown["actor"],
-        labels=shown["labels"],
-        priority=shown["priority"],
-        logical_time=instant_or_none(shown["logicalTime"]),
+        labels=shown.get("labels", {}),
+        priority=shown.get("priority", 0),
+        logical_time=instant_or_none(shown.get("logicalTime")),
         created_at=instant(shown["createdAt"]),
         started_at=instant_or_none(shown["startedAt"]),
         completed_at=instant_or_none(shown["completedAt"]),
-        parent_id=shown["parentRunId"],
-        rerun_kind=shown["rerunKind"],
-        snapshot_txn=shown["snapshotTxn"],
+        parent_id=shown.get("parentRunId"),
+        rerun_kind=shown.get("rerunKind"),
+        snapshot_txn=shown.get("snapshotTxn"),
         error=shown["errorMessage"],
         task_count=counts["total"],
         tasks_succeeded=counts["succeeded"],
