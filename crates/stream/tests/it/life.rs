@@ -49,6 +49,21 @@ async fn a_pipeline_runs_by_itself_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_day_is_that_of_the_instant_of_the_epoch() {
+    let world = World::new().await;
+    world.client.rows("CREATE TABLE src (time TIMESTAMP, v BIGINT)").await;
+    world.client.rows("CREATE TABLE out (day DATE, at TIMESTAMP)").await;
+    world
+        .client
+        .rows("CREATE PIPELINE p WITH (desired = 'paused') AS INSERT INTO out SELECT current_date, now()::TIMESTAMP FROM src")
+        .await;
+    world.client.rows("INSERT INTO src VALUES (now()::TIMESTAMP, 1), (now()::TIMESTAMP, 2)").await;
+    drain(&mut world.open("p", Limits::default()).await.expect("opens")).await;
+    assert_eq!(world.client.rows("SELECT day = at::DATE, count(*) FROM out GROUP BY 1").await, ["true|2"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_pipeline_goes_on_where_it_was() {
     let world = World::new().await;
     world.client.rows("CREATE TABLE src (time TIMESTAMP, v BIGINT)").await;

@@ -1,6 +1,7 @@
 //! State that its memory is too small for: the rest is on disk, and results are the same.
 
 use cenote_stream::{Limits, Run, Step};
+use cenote_testkit::{PATIENCE, settles};
 use cenote_vocab::{ErrorKind, Fault};
 
 use crate::world::{World, epochs_of};
@@ -136,9 +137,8 @@ async fn open_windows_of_ten_times_their_memory_give_the_same_results_within_it(
     world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_without_room_is_waited_for() {
-    // Enough for the state of one, twice: while runs are merged.
+/// Two pipelines and a disk with room for the state of one, twice: while runs are merged.
+async fn two_on_a_disk_for_one() -> World {
     let world = World::with_disk(700 << 10).await;
     world.client.rows("CREATE TABLE src (time TIMESTAMP, k BIGINT, v BIGINT)").await;
     for name in ["p", "q"] {
@@ -156,10 +156,49 @@ async fn a_disk_without_room_is_waited_for() {
         .client
         .rows("INSERT INTO src SELECT TIMESTAMP '2026-01-01', (value * 1103515245 + 12345) % 2147483647, value FROM range(0, 40000)")
         .await;
-    let limits = epochs_of(5_000);
+    world
+}
+
+/// How many sums are not there, or are others.
+const DIFFER: &str =
+    "SELECT count(*) FROM ((SELECT k, count(*) AS n FROM src GROUP BY k) EXCEPT (SELECT k, n FROM p_out))";
+
+/// The other pipeline with its state, most of which is on disk.
+async fn the_other(world: &World, limits: Limits) -> Run {
     let mut other = world.open("q", limits).await.expect("opens");
     while let Step::Committed(_) = other.step().await.expect("there is room for one") {}
     assert!(other.spilled() > 200 << 10, "{} bytes are on disk", other.spilled());
+    other
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_waits_for_room_on_disk_and_goes_on_by_itself() {
+    let world = two_on_a_disk_for_one().await;
+    let other = the_other(&world, epochs_of(5_000)).await;
+    world.client.rows("RESUME PIPELINE p").await;
+    settles("the pipeline to wait", PATIENCE, async || {
+        let now = world.pipeline("p").await;
+        assert_ne!(now.state, "failed", "{:?}", now.error);
+        now.state == "recovering" && now.error.is_some_and(|error| error.contains("query.spill_max"))
+    })
+    .await;
+    let errors = "SELECT DISTINCT domain, retries FROM system.stream.errors WHERE name = 'p'";
+    assert_eq!(world.client.rows(errors).await, ["external|true"]);
+    // What was committed before there was no room is there; what comes now waits.
+    world.client.rows("INSERT INTO src VALUES (TIMESTAMP '2026-01-01', -1, 0)").await;
+    assert_eq!(world.client.rows("SELECT * FROM p_out WHERE k = -1").await.len(), 0);
+    drop(other);
+    settles("all sums", PATIENCE, async || world.client.rows(DIFFER).await == ["0"]).await;
+    settles("the pipeline to run", PATIENCE, async || world.pipeline("p").await.state == "running").await;
+    assert_eq!(world.pipeline("p").await.error, None);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_without_room_on_disk_changes_nothing() {
+    let world = two_on_a_disk_for_one().await;
+    let limits = epochs_of(5_000);
+    let other = the_other(&world, limits).await;
     let mut run = world.open("p", limits).await.expect("opens");
     let error = loop {
         match run.step().await {
@@ -174,7 +213,6 @@ async fn a_disk_without_room_is_waited_for() {
     drop((other, run));
     let mut run = world.open("p", limits).await.expect("there is room again");
     while let Step::Committed(_) = run.step().await.expect("an epoch") {}
-    let differ = "SELECT count(*) FROM ((SELECT k, count(*) AS n FROM src GROUP BY k) EXCEPT (SELECT k, n FROM p_out))";
-    assert_eq!(world.client.rows(differ).await, ["0"]);
+    assert_eq!(world.client.rows(DIFFER).await, ["0"]);
     world.stop().await;
 }
