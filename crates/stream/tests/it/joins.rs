@@ -1,6 +1,7 @@
 //! Joins of rows that happen near each other, beside the batch answer, by chance.
 
-use cenote_stream::Limits;
+use cenote_stream::{Limits, Run, Step};
+use cenote_testkit::number_of;
 use cenote_vocab::Micros;
 
 use crate::views::Chance;
@@ -191,8 +192,9 @@ async fn a_large_table_is_looked_up_by_the_keys_of_an_epoch() {
 const CHANGED_KEYS: u64 = 25;
 const CHANGED_IDS: u64 = 120;
 
-/// Random inserts, updates and deletes of both sides; some keys are NULL.
-async fn change_sides(world: &World, chance: &mut Chance) {
+/// Random inserts, updates and deletes of both sides, a statement each; some keys are NULL.
+fn changes_of_sides(chance: &mut Chance) -> Vec<String> {
+    let mut statements = Vec::new();
     for side in ["a", "b"] {
         let rows: Vec<String> = (0..40)
             .map(|_| {
@@ -203,63 +205,98 @@ async fn change_sides(world: &World, chance: &mut Chance) {
             .collect::<std::collections::BTreeMap<u64, String>>()
             .into_values()
             .collect();
-        let upsert = format!(
+        statements.push(format!(
             "INSERT INTO {side} VALUES {} ON CONFLICT (id) DO UPDATE SET k = excluded.k, v = excluded.v",
             rows.join(", ")
-        );
-        let gone = chance.below(4);
-        for sql in [upsert, format!("DELETE FROM {side} WHERE id % 4 = {gone} AND v < 3")] {
-            world.client.rows(&sql).await;
+        ));
+        statements.push(format!("DELETE FROM {side} WHERE id % 4 = {} AND v < 3", chance.below(4)));
+    }
+    statements
+}
+
+/// A view whose epochs are run by hand.
+struct Stepped {
+    name: &'static str,
+    /// With `{a}` and `{b}` for the tables.
+    query: &'static str,
+    run: Run,
+}
+
+impl Stepped {
+    async fn new(world: &World, name: &'static str, query: &'static str) -> Self {
+        let of_tables = query.replace("{a}", "a").replace("{b}", "b");
+        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} AS {of_tables}")).await;
+        let named = format!("SELECT name FROM system.stream.pipelines WHERE starts_with(name, '_{name}_')");
+        let pipeline = world.client.rows(&named).await.pop().expect("the pipeline that keeps it");
+        world.client.rows(&format!("PAUSE PIPELINE \"{pipeline}\"")).await;
+        let run = world.open(&pipeline, epochs_of(30)).await.expect("opens");
+        Self { name, query, run }
+    }
+
+    /// Runs all epochs there are: after each the view is the batch answer of the transaction that it has reached. Answers how many
+    /// there were.
+    async fn compare_each(&mut self, world: &World, when: &str) -> usize {
+        let mut emissions = 0;
+        while let Step::Committed(_) = self.run.step().await.expect("an epoch") {
+            // The rows that are there at the start are one emission, of several epochs.
+            let Some(reached) = self.run.reached() else { continue };
+            let at = |table: &str| format!("(SELECT * FROM {table} FOR VERSION AS OF {})", reached.0);
+            let batch = self.query.replace("{a}", &at("a")).replace("{b}", &at("b"));
+            assert_eq!(
+                sorted(world, &format!("SELECT * FROM {}", self.name)).await,
+                sorted(world, &batch).await,
+                "{} {when}, at {reached}",
+                self.name
+            );
+            emissions += 1;
         }
+        emissions
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outer_joins_of_changes_are_the_batch_answer_after_each_emission() {
-    // Rows without a partner have no id of the other side: their place in the key is -1.
-    const OUTER: [(&str, &str); 2] = [
-        (
-            "lefts",
-            "SELECT a.id AS a, coalesce(b.id, -1) AS b, a.v, b.v AS w FROM a LEFT JOIN b ON a.k = b.k AND a.v <= b.v",
-        ),
-        (
-            "fulls",
-            "SELECT coalesce(a.id, -1) AS a, coalesce(b.id, -1) AS b, a.v, b.v AS w FROM a FULL JOIN b ON a.k = b.k",
-        ),
-    ];
+    let changes = number_of("CENOTE_JOIN_CHANGES", 2_500);
     let world = World::new().await;
     for side in ["a", "b"] {
         let sql =
             format!("CREATE TABLE {side} (id BIGINT, k BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)");
         world.client.rows(&sql).await;
     }
-    let mut views = Vec::new();
-    for (name, query) in OUTER {
-        views.push((name, query));
-        world.client.rows(&format!("CREATE MATERIALIZED VIEW {name} AS {query}")).await;
-    }
-    // What they read is counted by a pipeline beside them.
-    world.client.rows("CREATE TABLE counted (side BIGINT, n BIGINT, PRIMARY KEY (side) NOT ENFORCED)").await;
-    world
-        .client
-        .rows("CREATE PIPELINE p WITH (desired = 'paused') AS INSERT INTO counted SELECT 1, count(*) FROM (SELECT id FROM a UNION ALL SELECT id FROM b)")
-        .await;
-    let mut run = world.open("p", Limits::default()).await.expect("opens");
     let mut chance = Chance(4711);
-    let mut rounds = 0;
-    while run.counts().0 < 10_000 {
-        change_sides(&world, &mut chance).await;
-        drain(&mut run).await;
-        rounds += 1;
-        for (name, query) in &views {
-            world.client.rows(&format!("REFRESH MATERIALIZED VIEW {name}")).await;
-            assert_eq!(
-                sorted(&world, &format!("SELECT * FROM {name}")).await,
-                sorted(&world, query).await,
-                "{name} in round {rounds}"
-            );
+    world.all(&changes_of_sides(&mut chance)).await;
+    // Rows without a partner have no id of the other side: their place in the key is -1.
+    let mut views = [
+        Stepped::new(
+            &world,
+            "lefts",
+            "SELECT a.id AS a, coalesce(b.id, -1) AS b, a.v, b.v AS w FROM {a} a LEFT JOIN {b} b ON a.k = b.k AND a.v <= b.v",
+        )
+        .await,
+        Stepped::new(
+            &world,
+            "rights",
+            "SELECT coalesce(a.id, -1) AS a, b.id AS b, a.v, b.v AS w FROM {a} a RIGHT JOIN {b} b ON a.k = b.k AND a.v <= b.v",
+        )
+        .await,
+        Stepped::new(
+            &world,
+            "fulls",
+            "SELECT coalesce(a.id, -1) AS a, coalesce(b.id, -1) AS b, a.v, b.v AS w FROM {a} a FULL JOIN {b} b ON a.k = b.k",
+        )
+        .await,
+    ];
+    let (mut statements, mut emissions) = (0, 0);
+    while views[0].run.counts().0 < changes {
+        for sql in changes_of_sides(&mut chance) {
+            world.client.rows(&sql).await;
+            statements += 1;
+            for view in &mut views {
+                emissions += view.compare_each(&world, &format!("after statement {statements}")).await;
+            }
         }
     }
-    assert!(rounds > 20, "{rounds}");
+    // A statement may find nothing to delete.
+    assert!(emissions > 2 * statements, "{emissions} emissions of {statements} statements");
     world.stop().await;
 }
