@@ -1,6 +1,6 @@
 """`make bench`: runs suites and writes their figures down.
 
-    python bench/run.py ingest|query|commit|plan|catalog|small|compact|keyed|stream|hop|freshness|start [--size small|full] [--rounds 5] [--binary PATH]
+    python bench/run.py ingest|query|commit|plan|catalog|flow|small|compact|keyed|stream|hop|freshness|start [--size small|full] [--rounds 5] [--binary PATH]
     python bench/run.py answers                   the 22 answers of TPC-H equal DuckDB's; times nothing, leaves nothing
 
 Each suite starts fresh nodes of the release build in default configuration, checks that what it measured is right, and
@@ -16,7 +16,7 @@ import sys
 import figures
 from node import Node
 
-SUITES = ("ingest", "query", "commit", "plan", "catalog", "small", "compact", "keyed", "stream", "hop", "freshness", "start")
+SUITES = ("ingest", "query", "commit", "plan", "catalog", "flow", "small", "compact", "keyed", "stream", "hop", "freshness", "start")
 PEERS = {"query": ("duckdb", "datafusion", "tpchgen-cli"), "commit": ("pyiceberg",), "plan": ("pyiceberg",), "compact": ("datafusion",)}
 
 

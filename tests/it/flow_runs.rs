@@ -33,6 +33,99 @@ async fn settled(client: &Client) {
     settles("ends of runs", PATIENCE, async || client.number(OPEN).await == 0).await;
 }
 
+/// `top` feeds `left` and `right`, which feed `bottom`: each in this schema, said so, by these queries.
+async fn diamond(client: &Client, schema: &str, said: [&str; 2], queries: [&str; 4]) {
+    client.sql(&format!("CREATE SCHEMA {schema}")).await;
+    let [of_top, of_others] = said;
+    let names = ["top", "left_side", "right_side", "bottom"];
+    for ((name, query), said) in names.iter().zip(queries).zip([of_top, of_others, of_others, of_others]) {
+        let query = query.replace("{s}", schema);
+        client.sql(&format!("CREATE ASSET {schema}.{name} {said} AS {query}")).await;
+    }
+}
+
+const SUMS: [&str; 4] = [
+    "SELECT n FROM raw",
+    "SELECT n + 1 AS n FROM {s}.top",
+    "SELECT n * 2 AS n FROM {s}.top",
+    "SELECT l.n + r.n AS n FROM {s}.left_side l CROSS JOIN {s}.right_side r",
+];
+
+/// How often each asset of a schema was made, by name; that no attempt failed, and nothing began before what it reads had ended.
+async fn made(client: &Client, schema: &str) -> Vec<(String, i64)> {
+    let tasks = format!("FROM system.flow.tasks WHERE schema_name = '{schema}'");
+    let failed = format!("SELECT count(*) {tasks} AND (state <> 'SUCCEEDED' OR attempt <> 1)");
+    assert_eq!(client.number(&failed).await, 0, "{schema}");
+    let early = format!(
+        "SELECT count(*) FROM system.flow.tasks d JOIN system.flow.tasks u ON u.schema_name = d.schema_name \
+         WHERE d.schema_name = '{schema}' AND d.started_at < u.completed_at \
+         AND ((d.table_name = 'bottom' AND u.table_name <> 'bottom') \
+         OR (d.table_name IN ('left_side', 'right_side') AND u.table_name = 'top'))"
+    );
+    assert_eq!(client.number(&early).await, 0, "{schema}: something began too early");
+    let counts = format!("SELECT table_name, count(*) {tasks} GROUP BY 1 ORDER BY 1");
+    let rows = client.sql(&counts).await;
+    rows.iter()
+        .map(|row| (row[0].as_str().expect("a name").to_owned(), row[1].as_i64().expect("a count")))
+        .collect()
+}
+
+fn each_once() -> Vec<(String, i64)> {
+    ["bottom", "left_side", "right_side", "top"].map(|name| (name.to_owned(), 1)).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_diamond_runs_each_once_and_its_end_last_whoever_begins_it() {
+    let node = TestNode::start().await;
+    let client = node.client();
+    client.sql("CREATE TABLE raw (n BIGINT)").await;
+    diamond(&client, "by_change", ["EAGER", "EAGER"], SUMS).await;
+    diamond(&client, "by_person", ["", ""], SUMS).await;
+    let cut = "PARTITION BY (day(ts)) START '2024-01-01' END '2024-01-04'";
+    let days = [
+        "SELECT ts, v FROM daily",
+        "SELECT ts, v + 1 AS v FROM {s}.top",
+        "SELECT ts, v * 2 AS v FROM {s}.top",
+        "SELECT l.ts, l.v + r.v AS v FROM {s}.left_side l JOIN {s}.right_side r ON l.ts = r.ts",
+    ];
+    client.sql("CREATE TABLE daily (ts TIMESTAMP, v BIGINT)").await;
+    client.sql("INSERT INTO daily VALUES ('2024-01-01', 1), ('2024-01-02', 2), ('2024-01-03', 3)").await;
+    diamond(&client, "by_range", [cut, cut], days).await;
+
+    client.sql("INSERT INTO raw VALUES (3)").await;
+    let done = async |schema: &str| {
+        client.number(&format!("SELECT COALESCE(sum(n), 0) FROM {schema}.bottom")).await == 10
+    };
+    settles("the change", 3 * PATIENCE, async || done("by_change").await).await;
+
+    let run = client.sql("MATERIALIZE ASSET by_person.bottom WITH UPSTREAM WAIT").await;
+    assert_eq!(run.len(), 4);
+    assert_eq!(made(&client, "by_person").await, each_once());
+    let alone = client.sql("MATERIALIZE ASSET by_person.bottom WAIT").await;
+    assert_eq!(alone.len(), 1, "nothing else was asked for");
+
+    let range = "PARTITIONS 'day=2024-01-01' TO 'day=2024-01-03'";
+    client.sql(&format!("MATERIALIZE ASSET by_range.bottom {range} WITH UPSTREAM WAIT")).await;
+    assert_eq!(made(&client, "by_range").await, each_once());
+    assert_eq!(client.number("SELECT sum(v) FROM by_range.bottom").await, 21);
+
+    // Once a year, and that is soon.
+    let soon = "SELECT to_char(now() + INTERVAL '8 seconds', '%S %M %H %d %m *')";
+    let schedule = format!("SCHEDULE '{}'", text(&client, soon).await);
+    diamond(&client, "by_schedule", [&schedule, "EAGER"], SUMS).await;
+    settles("the schedule", 4 * PATIENCE, async || done("by_schedule").await).await;
+
+    settled(&client).await;
+    for schema in ["by_change", "by_schedule"] {
+        assert_eq!(made(&client, schema).await, each_once());
+        for asset in ["left_side", "right_side", "bottom"] {
+            let why = client.sql(&format!("EXPLAIN ASSET {schema}.{asset}")).await;
+            let eager = why.iter().find(|row| row[0] == "eager").expect("it is");
+            assert_eq!(eager[2], "waiting", "nothing is left to do: {why:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_critical_check_that_fails_ends_its_whole_run() {
     let node = TestNode::start().await;

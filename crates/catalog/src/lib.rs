@@ -101,8 +101,8 @@ pub use access::{
     ScramVerifier, Token, TokenChange, authorize, pattern_matches,
 };
 pub use asset::{
-    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckRecord, CheckResult, Dependency, Mode, OnSchemaChange, PartsOf,
-    Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
+    ASSET, Asset, AssetPartition, AssetSpec, Check, CheckRecord, CheckResult, Dependency, Mode,
+    OnSchemaChange, PartsOf, Schedule, Severity, Success, Trigger, TriggerKind, WHOLE,
 };
 pub use audit::{AuditEntry, AuditFilter, AuditOutcome, AuditRow, Caller, came_in};
 pub use catalog::{Catalog, Head, TransactionFacts, TransactionRecord};

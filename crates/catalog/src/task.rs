@@ -541,12 +541,14 @@ pub(crate) async fn claim(
     executor: Uuid,
     running_max: u32,
 ) -> Result<Option<ClaimedTask>, Error> {
-    let (catalog, now) = (scope.catalog(), inner.clock.now());
+    let catalog = scope.catalog();
     let mut transaction = inner.database.write().await?;
     check_active(inner, &mut transaction).await?;
     let fence = inner.active_fence()?.unwrap_or_default();
     // Claims of one catalog take turns here, so that two of them never count the same running tasks.
     head::lock(&mut transaction, catalog).await?;
+    // Only now: a task that became ready while this waited must not have begun before it.
+    let now = inner.clock.now();
     let claimed =
         task::claim(&mut transaction, catalog, (executor, fence, inner.ids.uuid()), running_max, now).await?;
     let Some(mut claimed) = claimed else {

@@ -52,7 +52,9 @@ pub enum Error {
         asked: String,
     },
     /// A run that is not run again as it is asked for.
-    #[error("run {run} is {state}: only one that did not succeed is run again, or named tasks of one that has ended")]
+    #[error(
+        "run {run} is {state}: only one that did not succeed is run again, or named tasks of one that has ended"
+    )]
     NotRerun {
         /// The run.
         run: uuid::Uuid,

@@ -5,8 +5,8 @@
 //! changes, in whatever order they are added up. What there is no memory for is in files ([`Spilled`]), and is added up with the rest.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -162,6 +162,15 @@ impl Layout {
         Ok(converter.convert_rows(keys.into_iter().map(|key| parser.parse(key)))?)
     }
 
+    /// The keys of the rows of a change, each once and in order: the same as [`Layout::keys`], from the batches that it was made of.
+    pub(crate) fn touched(&self, batches: &[RecordBatch], delta: &Delta) -> Result<Vec<Box<[u8]>>, Error> {
+        let mut keys = BTreeSet::new();
+        for batch in batches {
+            keys.extend(self.keys_of(batch)?);
+        }
+        Ok(keys.into_iter().filter(|key| delta.of_key(key).next().is_some()).collect())
+    }
+
     /// The keys of the rows of a change, each once and in order.
     pub(crate) fn keys(&self, delta: &Delta) -> Result<Vec<Box<[u8]>>, Error> {
         if delta.is_empty() {
@@ -283,13 +292,16 @@ impl Multiset {
 
     /// True if a row is there.
     pub(crate) fn contains(&self, row: &[u8]) -> Result<bool, Error> {
-        match self.spilled {
-            None => Ok(self.rows.contains_key(row)),
-            Some(_) => match self.from(row)?.next().transpose()? {
-                Some((first, _)) => Ok(*first == *row),
-                None => Ok(false),
-            },
+        Ok(self.weight(row)? != 0)
+    }
+
+    /// How often a row is there.
+    pub(crate) fn weight(&self, row: &[u8]) -> Result<i64, Error> {
+        if self.spilled.is_none() {
+            return Ok(self.rows.get(row).copied().unwrap_or(0));
         }
+        let first = self.from(row)?.next().transpose()?;
+        Ok(first.filter(|(first, _)| **first == *row).map_or(0, |(_, weight)| weight))
     }
 
     /// Different rows; of those on disk some may be counted more than once.
@@ -412,12 +424,14 @@ mod tests {
         for key in layout.keys(&delta).expect("keys") {
             let found = held.of_key(&key).expect("in memory");
             let of_key = layout.batch(found.iter().map(|(row, _)| row.as_ref())).expect("rows");
-            let keys: std::collections::BTreeSet<Option<&str>> =
-                of_key.column(0).as_string::<i32>().iter().collect();
+            let keys: BTreeSet<Option<&str>> = of_key.column(0).as_string::<i32>().iter().collect();
             assert_eq!(keys.len(), 1, "one key");
             counts.push(found.len());
         }
         assert_eq!(counts, [1, 1, 2, 1]);
+        let nothing = batch(&layout, &[(Some("b"), 1, 1), (Some("b"), 1, -1)]);
+        let touched = layout.touched(&[batch(&layout, &rows), nothing], &delta).expect("keys");
+        assert_eq!(touched, layout.keys(&delta).expect("keys"));
     }
 
     #[test]

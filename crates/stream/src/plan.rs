@@ -27,6 +27,7 @@ mod lookup;
 mod operator;
 mod parked;
 mod phases;
+mod ranks;
 mod same_windows;
 mod stage;
 mod sums;

@@ -237,7 +237,8 @@ impl Streams {
         let (sender, progress) = watch::channel(PipelineProgress { id, ..PipelineProgress::default() });
         let tells = Tells { progress: sender, shown: broadcast::Sender::new(preview::PIECES_MAX) };
         let shown = tells.shown.downgrade();
-        let task = self.inner.tasks.spawn(async move { inner.keep((&of, cause), pipeline, &ask, &tells).await });
+        let task =
+            self.inner.tasks.spawn(async move { inner.keep((&of, cause), pipeline, &ask, &tells).await });
         let running = Running { scope: scope.clone(), asked, task, progress, rescale, shown };
         self.inner.running.lock().insert(id, running);
         drop(halted);

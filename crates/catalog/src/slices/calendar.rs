@@ -99,7 +99,7 @@ impl Period {
     /// The period that holds a year, a month, a day or an instant.
     pub(super) fn holding(self, text: &str, zone: &TimeZone) -> Result<i64, Error> {
         let unknown =
-            || wrong(format!("{text:?} is no time: a {} is written {}", self.name(), self.example()));
+            || wrong(format!("{text:?} is no time: one {} is written {}", self.name(), self.example()));
         let digits = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<i16>().ok());
         let day = match text.len() {
             4 => digits(0, 4).and_then(|year| Date::new(year, 1, 1).ok()),

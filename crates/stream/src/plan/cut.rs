@@ -23,6 +23,7 @@ use super::hidden::{columns, hidden_column, with_hidden, with_row_time};
 use super::interval_cut::IntervalCut;
 use super::late::LateOf;
 use super::lookup::{LookupCut, lookup_of};
+use super::ranks::{First, first_of};
 use super::same_windows::in_same_windows;
 use super::updating::{GroupedCut, KeyedCut, Over, group_columns};
 use crate::feed::Feed;
@@ -89,6 +90,8 @@ pub(super) struct Cut<'a> {
     early: bool,
     /// Rows that come too late are kept.
     pub(super) keeps_late: bool,
+    /// What is wanted of the ranks below the condition that is looked at.
+    first: Option<First>,
     pub(super) operators: Vec<OperatorCut>,
 }
 
@@ -99,7 +102,7 @@ impl<'a> Cut<'a> {
         let forget_windows = !streams.is_view() || options.view_time.is_some();
         let early = options.early_emit.is_some();
         let keeps_late = options.late_rows.is_some();
-        Self { streams, forget, forget_windows, early, keeps_late, operators: Vec::new() }
+        Self { streams, forget, forget_windows, early, keeps_late, first: None, operators: Vec::new() }
     }
 
     /// The part above all operators, which reads feeds only, and what its rows are.
@@ -140,6 +143,7 @@ impl<'a> Cut<'a> {
                 Ok((LogicalPlan::Projection(Projection::try_new(expr, Arc::new(input))?), rows))
             }
             LogicalPlan::Filter(filter) => {
+                self.first = first_of(&filter.input, &filter.predicate);
                 let (input, rows) = self.node(Arc::unwrap_or_clone(filter.input))?;
                 let shown: Vec<Expr> = columns(&input).collect();
                 let (timed, predicate) = with_row_time(input, vec![filter.predicate])?;
@@ -173,6 +177,7 @@ impl<'a> Cut<'a> {
             }
             LogicalPlan::Limit(_) => self.first_rows(plan),
             LogicalPlan::Window(window) => {
+                let first = self.first.take();
                 let (input, rows) = self.node(Arc::unwrap_or_clone(window.input.clone()))?;
                 match rows {
                     Rows::Closed(windows)
@@ -185,7 +190,7 @@ impl<'a> Cut<'a> {
                         let expressions = plan.expressions();
                         Ok((plan.with_new_exprs(expressions, vec![input])?, Rows::Closed(windows)))
                     }
-                    rows => self.ranked(window, input, rows),
+                    rows => self.ranked(window, first, (input, rows)),
                 }
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {

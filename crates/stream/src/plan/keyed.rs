@@ -5,12 +5,14 @@
 //!                                 their rows, or answers, as they were ───────────────────┴─► what differs
 //! ```
 //! So every function and every kind of join is the stock one, over retracting input as over any other, and sums of floats are
-//! those of the rows that are there. The price is that a key costs its rows whenever it is touched.
+//! those of the rows that are there. The price is that a key costs its rows whenever it is touched. Not in an inner join: what
+//! came or went of one side is joined with what the other has; and not in the first rows of a rank over rows that only come,
+//! where nothing else is held.
 //!
 //! A key that was quiet for too long is forgotten with its answers; of a join, whose keys may never be quiet, each row that
 //! came too long ago.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -23,7 +25,7 @@ use super::forget::{Forget, Forgetting};
 use super::late::LateColumns;
 use super::operator::{Advanced, Moment};
 use super::phases::types;
-use super::updating::KeyedCut;
+use super::updating::{Before, KeyedCut};
 use crate::Error;
 use crate::epoch::Executor;
 use crate::feed::{Feed, FeedId, Feeds};
@@ -40,8 +42,7 @@ pub(crate) struct Keyed {
     sessions: Option<Groups>,
     answer: Arc<dyn ExecutionPlan>,
     answers: Layout,
-    /// Answers are held: asked again they may be others.
-    is_kept: bool,
+    before: Before,
     pub(super) is_whole: bool,
     is_append: bool,
     forgetting: Option<Forgetting>,
@@ -75,7 +76,8 @@ const CAME: &str = "_came";
 impl Keyed {
     pub(super) async fn plan(cut: KeyedCut, state: &SessionState) -> Result<Self, Error> {
         let (mut inputs, mut reads, mut layouts) = (Vec::new(), BTreeSet::new(), Vec::new());
-        let by_row = !cut.is_kept && cut.forget != Forget::Never;
+        let is_kept = cut.before.is_kept();
+        let by_row = !is_kept && cut.forget != Forget::Never;
         for input in cut.inputs {
             let plan = state.optimize(&input.plan)?;
             reads.extend(check::feeds([&plan])?);
@@ -89,7 +91,7 @@ impl Keyed {
             inputs.push(Input { plan, feed: input.rows, rows, layout, late: input.late });
         }
         let answer = state.create_physical_plan(&state.optimize(&cut.answer)?).await?;
-        let answers = Layout::new(cut.output.columns(), if cut.is_kept { cut.keys } else { 0 })?;
+        let answers = Layout::new(cut.output.columns(), if is_kept { cut.keys } else { 0 })?;
         let forgetting = match inputs.first() {
             Some(input) => Forgetting::of(cut.forget, &input.rows)?,
             None => None,
@@ -108,7 +110,7 @@ impl Keyed {
             sessions: cut.sessions,
             answer,
             answers,
-            is_kept: cut.is_kept,
+            before: cut.before,
             is_whole: cut.is_whole,
             is_append: cut.is_append,
             forgetting,
@@ -129,13 +131,13 @@ impl Keyed {
     pub(super) fn tables(&self) -> Vec<&Layout> {
         let rows = self.inputs.iter().map(|input| &input.layout);
         let stamps = self.forgetting.as_ref().map(|forgetting| forgetting.idle.layout());
-        rows.chain(self.is_kept.then_some(&self.answers)).chain(stamps).collect()
+        rows.chain(self.before.is_kept().then_some(&self.answers)).chain(stamps).collect()
     }
 
     fn parts<'a>(&self, held: &'a [Multiset]) -> Result<Parts<'a>, Error> {
         let wrong = || Error::Invalid("state of other tables".to_owned());
         let (rows, rest) = held.split_at_checked(self.inputs.len()).ok_or_else(wrong)?;
-        let (answers, stamps) = match (self.is_kept, self.forgetting.is_some(), rest) {
+        let (answers, stamps) = match (self.before.is_kept(), self.forgetting.is_some(), rest) {
             (false, false, []) => (None, None),
             (true, false, [answers]) => (Some(answers), None),
             (false, true, [stamps]) => (None, Some(stamps)),
@@ -166,6 +168,7 @@ impl Keyed {
         let Parts { rows, answers, stamps } = parts;
         let mut advanced = Advanced::default();
         let mut keys = BTreeSet::new();
+        let mut touched = Vec::new();
         for (input, held) in self.inputs.iter().zip(rows) {
             let mut batches = executor.run(&input.plan, feeds).await?;
             if let Some(forgetting) = &self.forgetting {
@@ -178,9 +181,12 @@ impl Keyed {
                 batches = batches.iter().map(|batch| batch.project(&own)).collect::<Result<_, _>>()?;
             }
             let mut delta = input.rows.weighted_delta(&batches)?;
-            keys.extend(input.rows.keys(&delta)?);
+            let own = input.rows.touched(&batches, &delta)?;
+            keys.extend(own.iter().cloned());
+            touched.push(own);
             if let Some(forgetting) = &self.forgetting {
-                let came = if self.is_kept { None } else { Some(forgetting.idle.stamp(moment.latest)?) };
+                let came =
+                    if self.before.is_kept() { None } else { Some(forgetting.idle.stamp(moment.latest)?) };
                 let lost;
                 (delta, lost) = there(held, &delta, came.as_deref())?;
                 advanced.forgotten += lost;
@@ -190,10 +196,14 @@ impl Keyed {
         if moment.is_first && self.is_whole {
             keys.insert(Box::default());
         }
-        let mut change = match keys.is_empty() {
-            true => Delta::default(),
-            false => self.change(executor, parts, &keys, &advanced.deltas).await?,
+        let mut change = match self.before {
+            _ if keys.is_empty() => Delta::default(),
+            Before::Pairs => self.change_of_pairs(executor, rows, &touched, &advanced.deltas).await?,
+            _ => self.change(executor, parts, &keys, &advanced.deltas).await?,
         };
+        if let (Before::KeptWithItsRows, Some(answers)) = (self.before, answers) {
+            self.leave_unanswered((rows, answers), &keys, &mut advanced.deltas, &change)?;
+        }
         let mut emitted = None;
         let mut new_stamps = None;
         if let (Some(forgetting), Some(stamps)) = (&self.forgetting, stamps) {
@@ -218,7 +228,7 @@ impl Keyed {
             });
         }
         feeds.set(self.output.id, vec![self.emitted(emitted.as_ref().unwrap_or(&change))?]);
-        if self.is_kept {
+        if self.before.is_kept() {
             advanced.deltas.push(change);
         }
         advanced.deltas.extend(new_stamps);
@@ -294,6 +304,60 @@ impl Keyed {
         Ok(change)
     }
 
+    /// How the pairs of an inner join differ: those of what came or went of the first side with all that the second will have, and
+    /// those of what the first had with what came or went of the second. `touched`: the keys of each change.
+    async fn change_of_pairs(
+        &self,
+        executor: &Executor<'_>,
+        held: &[Multiset],
+        touched: &[Vec<Box<[u8]>>],
+        deltas: &[Delta],
+    ) -> Result<Delta, Error> {
+        let nothing = Delta::default();
+        let mut change = Delta::default();
+        for (side, other) in [(0, 1), (1, 0)] {
+            let moved = counted(&held[side], &deltas[side])?;
+            // The first side's pairs with what comes of the second are in its own part.
+            let meets = if side == 0 { &deltas[other] } else { &nothing };
+            let others = rows_of(&held[other], &touched[side], meets)?;
+            let others = self.inputs[other].batch(others.iter().map(borrowed))?;
+            for sign in [1, -1] {
+                let part = self.inputs[side].batch(moved.iter().map(|(row, weight)| (row, weight * sign)))?;
+                if part.num_rows() == 0 || others.num_rows() == 0 {
+                    continue;
+                }
+                let mut sides = [part, others.clone()];
+                sides.rotate_left(side);
+                let pairs = self.answered(executor, sides.into()).await?;
+                pairs.iter().for_each(|(row, weight)| change.add(row, weight * sign));
+            }
+        }
+        Ok(change)
+    }
+
+    /// Lets go of the rows of some keys that are in none of their answers.
+    fn leave_unanswered(
+        &self,
+        (held, answers): (&[Multiset], &Multiset),
+        keys: &BTreeSet<Box<[u8]>>,
+        deltas: &mut [Delta],
+        change: &Delta,
+    ) -> Result<(), Error> {
+        let (Some(input), Some(held), Some(delta)) = (self.inputs.first(), held.first(), deltas.first_mut())
+        else {
+            return Ok(());
+        };
+        let keys: Vec<Box<[u8]>> = keys.iter().cloned().collect();
+        let answers = rows_of(answers, &keys, change)?;
+        let answers = self.answers.batch(repeated(answers.iter().map(borrowed)))?;
+        let columns: Vec<usize> = (0..input.rows.schema().fields().len()).collect();
+        let answered = input.rows.delta(&[answers.project(&columns)?])?;
+        for (row, weight) in rows_of(held, &keys, delta)? {
+            delta.add(&row, answered.weight(&row) - weight);
+        }
+        Ok(())
+    }
+
     /// The answers for some keys, over the rows that are held and a change of them.
     async fn ask(
         &self,
@@ -302,20 +366,23 @@ impl Keyed {
         keys: &BTreeSet<Box<[u8]>>,
         deltas: &[Delta],
     ) -> Result<Delta, Error> {
-        let mut feeds = Feeds::default();
+        let keys: Vec<Box<[u8]>> = keys.iter().cloned().collect();
+        let mut sides = Vec::new();
         for ((input, held), delta) in self.inputs.iter().zip(held).zip(deltas) {
-            let rows: Vec<BTreeMap<Box<[u8]>, i64>> =
-                keys.iter().map(|key| held.of_key_with(key, delta)).collect::<Result<_, _>>()?;
-            // A row that goes before it came is not there.
-            let times = |weight: i64| usize::try_from(weight).unwrap_or(0);
-            let rows = rows.iter().flatten();
-            let rows = rows.flat_map(|(row, weight)| std::iter::repeat_n(row.as_ref(), times(*weight)));
-            let rows = input.layout.batch(rows)?;
-            let columns: Vec<usize> = (0..input.rows.schema().fields().len()).collect();
-            let mut rows = rows.project(&columns)?;
+            let rows = rows_of(held, &keys, delta)?;
+            let mut rows = input.batch(rows.iter().map(borrowed))?;
             if let Some(groups) = self.sessions {
                 rows = session::joined(&rows, groups)?;
             }
+            sides.push(rows);
+        }
+        self.answered(executor, sides).await
+    }
+
+    /// The answers over these rows of its inputs.
+    async fn answered(&self, executor: &Executor<'_>, sides: Vec<RecordBatch>) -> Result<Delta, Error> {
+        let mut feeds = Feeds::default();
+        for (input, rows) in self.inputs.iter().zip(sides) {
             feeds.set(input.feed.id, vec![rows]);
         }
         let answers: Vec<RecordBatch> = executor.run(&self.answer, &feeds).await?;
@@ -326,9 +393,48 @@ impl Keyed {
         if !self.is_append {
             return self.answers.weighted_batch(delta);
         }
-        let times = |weight: i64| usize::try_from(weight).unwrap_or(0);
-        self.answers.batch(delta.iter().flat_map(|(row, weight)| std::iter::repeat_n(row, times(weight))))
+        self.answers.batch(repeated(delta.iter()))
     }
+}
+
+impl Input {
+    /// Rows that are held, as the answer reads them.
+    fn batch<'a>(&self, rows: impl IntoIterator<Item = (&'a [u8], i64)>) -> Result<RecordBatch, Error> {
+        let columns: Vec<usize> = (0..self.rows.schema().fields().len()).collect();
+        Ok(self.layout.batch(repeated(rows))?.project(&columns)?)
+    }
+}
+
+/// A row, and how often it is there.
+type Counted = (Box<[u8]>, i64);
+
+/// The rows of some keys as they will be.
+fn rows_of(held: &Multiset, keys: &[Box<[u8]>], delta: &Delta) -> Result<Vec<Counted>, Error> {
+    let mut rows = Vec::new();
+    for key in keys {
+        rows.extend(held.of_key_with(key, delta)?);
+    }
+    Ok(rows)
+}
+
+fn borrowed((row, weight): &Counted) -> (&[u8], i64) {
+    (row, *weight)
+}
+
+/// Each row as often as it is there; one that goes before it came is not.
+fn repeated<'a>(rows: impl IntoIterator<Item = (&'a [u8], i64)>) -> impl Iterator<Item = &'a [u8]> {
+    let times = |weight: i64| usize::try_from(weight).unwrap_or(0);
+    rows.into_iter().flat_map(move |(row, weight)| std::iter::repeat_n(row, times(weight)))
+}
+
+/// What a change does to how often rows are there.
+fn counted(held: &Multiset, delta: &Delta) -> Result<Delta, Error> {
+    let mut counted = Delta::default();
+    for (row, weight) in delta.iter() {
+        let before = held.weight(row)?;
+        counted.add(row, (before + weight).max(0) - before.max(0));
+    }
+    Ok(counted)
 }
 
 fn with_came(columns: &SchemaRef) -> SchemaRef {

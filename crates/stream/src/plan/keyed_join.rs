@@ -10,7 +10,7 @@ use super::check;
 use super::cut::{Cut, OperatorCut, Rows, columns_of, named, place};
 use super::hidden::columns;
 use super::key::{key_of, with_keys};
-use super::updating::KeyedCut;
+use super::updating::{Before, KeyedCut};
 use crate::Error;
 
 impl Cut<'_> {
@@ -76,7 +76,7 @@ impl Cut<'_> {
             answer,
             keys: join.on.len(),
             sessions: None,
-            is_kept: false,
+            before: if kind == JoinType::Inner { Before::Pairs } else { Before::AskedAgain },
             is_whole: false,
             is_append,
             forget: self.forget,

@@ -23,6 +23,7 @@ use super::functions::key_part;
 use super::hidden::{columns, hidden_column, with_hidden};
 use super::key::{key_of, with_keys};
 use super::late::{LateColumns, LateOf};
+use super::ranks::First;
 use super::sums::Sums;
 use crate::Error;
 use crate::feed::Feed;
@@ -56,22 +57,40 @@ pub(super) struct Meaning {
 /// A part of a query whose answer for a key depends on the rows with that key only.
 pub(super) struct KeyedCut {
     pub(super) inputs: Vec<KeyedInput>,
-    /// The answer of the query over its inputs' rows. If it is kept, the key stands first.
+    /// The answer of the query over its inputs' rows. If answers are kept, the key stands first.
     pub(super) answer: LogicalPlan,
     /// Columns of the key.
     pub(super) keys: usize,
     /// Rows are brought together to sessions before.
     pub(super) sessions: Option<Groups>,
-    /// The answer is kept: asked again it may be another, as sums of floats are.
-    pub(super) is_kept: bool,
+    pub(super) before: Before,
     /// Answers are there without any row.
     pub(super) is_whole: bool,
     /// Answers are only added.
     pub(super) is_append: bool,
-    /// Of keys if the answer is kept, else of single rows.
+    /// Of keys if the answers are kept, else of single rows.
     pub(super) forget: Forget,
     pub(super) output: Feed,
     pub(super) name: String,
+}
+
+/// How it is known what was answered before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Answers are kept: asked again they may be others, as sums of floats are.
+    Kept,
+    /// The same, and rows that are in no answer are not: they never will be. The columns of a row stand first in its answer.
+    KeptWithItsRows,
+    /// It is asked again.
+    AskedAgain,
+    /// It need not be known: an inner join answers each pair of rows by itself.
+    Pairs,
+}
+
+impl Before {
+    pub(super) fn is_kept(self) -> bool {
+        matches!(self, Self::Kept | Self::KeptWithItsRows)
+    }
 }
 
 /// One side of it.
@@ -232,7 +251,7 @@ impl Cut<'_> {
             answer: LogicalPlan::Aggregate(answer),
             keys,
             sessions: None,
-            is_kept: true,
+            before: Before::Kept,
             is_whole: keys == 0,
             is_append: false,
             forget: over.forget,
@@ -285,7 +304,7 @@ impl Cut<'_> {
             answer,
             keys,
             sessions: Some(Groups { count: groups, window: keys }),
-            is_kept: true,
+            before: Before::Kept,
             is_whole: false,
             is_append: false,
             forget: over.forget,
@@ -302,12 +321,12 @@ impl Cut<'_> {
         self.grouped(aggregate, input, rows)
     }
 
-    /// `OVER`, partition by partition.
+    /// `OVER`, partition by partition; of each the `first` rows if only those are wanted.
     pub(super) fn ranked(
         &mut self,
         window: Window,
-        input: LogicalPlan,
-        rows: Rows,
+        first: Option<First>,
+        (input, rows): (LogicalPlan, Rows),
     ) -> Result<(LogicalPlan, Rows), Error> {
         let mut partitions = window.window_expr.iter().map(partition);
         let by = partitions.next().flatten().unwrap_or_default();
@@ -315,10 +334,14 @@ impl Cut<'_> {
             let what = "OVER with different PARTITION BY in one query";
             return Err(Error::Unsupported(format!("{what} of a pipeline")));
         }
-        let name = LogicalPlan::Window(window.clone()).display().to_string();
+        let mut name = LogicalPlan::Window(window.clone()).display().to_string();
+        if let Some(first) = first {
+            name.push_str(&format!(" first: {}", first.most));
+        }
+        let is_updating = matches!(rows, Rows::Updating);
         let key = self.key_of_ranks(&window, &by, &input);
         let keys = by.len();
-        let (side, named_rows) = self.side(&input, by, matches!(rows, Rows::Updating))?;
+        let (side, named_rows) = self.side(&input, by, is_updating)?;
         // The key stands before the node's own columns, so that its answers can be found again.
         let key_columns: Vec<Expr> = (0..keys).map(|at| col(format!("k{at}"))).collect();
         let all = scan(&side.rows)?;
@@ -331,12 +354,17 @@ impl Cut<'_> {
         };
         let width = all.schema().fields().len() - ids;
         let answer = Window::try_new(window.window_expr.clone(), Arc::new(all))?;
+        let answer = match first {
+            Some(first) => first.of(answer)?,
+            None => LogicalPlan::Window(answer),
+        };
         // Ids of rows stand behind the ranks.
-        let mut order: Vec<Expr> = columns(&LogicalPlan::Window(answer.clone())).collect();
+        let mut order: Vec<Expr> = columns(&answer).collect();
         let ids: Vec<Expr> = order.drain(width..width + ids).collect();
         let key = if ids.is_empty() { key } else { Some((order.len()..order.len() + ids.len()).collect()) };
         order.extend(ids);
-        let answer = Projection::try_new(order, Arc::new(LogicalPlan::Window(answer)))?;
+        let answer = Projection::try_new(order, Arc::new(answer))?;
+        let is_enough = first.is_some() && First::stays(&window) && !is_updating && !self.streams.is_view();
         let output = self.output(columns_of(&answer.schema), false, key);
         let output = output.with_number(row_number(&window).map(|number| width + number));
         let named = named(&output, keys, &window.schema)?;
@@ -345,7 +373,7 @@ impl Cut<'_> {
             answer: LogicalPlan::Projection(answer),
             keys,
             sessions: None,
-            is_kept: true,
+            before: if is_enough { Before::KeptWithItsRows } else { Before::Kept },
             is_whole: false,
             is_append: false,
             forget: self.forget,
@@ -396,7 +424,7 @@ impl Cut<'_> {
             answer,
             keys: 0,
             sessions: None,
-            is_kept: true,
+            before: Before::Kept,
             is_whole: false,
             is_append: false,
             forget: self.forget,
@@ -484,7 +512,7 @@ fn partition(call: &Expr) -> Option<Vec<Expr>> {
     }
 }
 
-fn function_name(call: &Expr) -> Option<&str> {
+pub(super) fn function_name(call: &Expr) -> Option<&str> {
     match call {
         Expr::WindowFunction(call) => Some(call.fun.name()),
         Expr::Alias(alias) => function_name(&alias.expr),

@@ -15,7 +15,10 @@ const MEASURED_ROWS: u64 = 10_000_000;
 
 /// Runs the plan over all rows; answers how long it took.
 async fn run_all(world: &World, name: &str, limits: Limits) -> (Duration, usize) {
-    world.client.rows(&format!("CREATE TABLE {name}_out (start TIMESTAMP, k BIGINT, n BIGINT, total BIGINT)")).await;
+    world
+        .client
+        .rows(&format!("CREATE TABLE {name}_out (start TIMESTAMP, k BIGINT, n BIGINT, total BIGINT)"))
+        .await;
     let sql = format!(
         "CREATE PIPELINE {name} WITH (desired = 'paused') AS INSERT INTO {name}_out SELECT w.start, k, n, total FROM (
            SELECT tumble(INTERVAL '10 seconds') AS w, k, count(*) AS n, sum(v) AS total FROM src GROUP BY 1, 2)"
@@ -50,9 +53,6 @@ async fn a_backlog_is_drained_about_as_fast_as_one_run_over_it() {
     assert_eq!((digest("bounded").await, digest("drained").await), (expected, expected));
     let share = bounded.as_secs_f64() / drained.as_secs_f64();
     let speed = rows as f64 / drained.as_secs_f64();
-    assert!(
-        rows < MEASURED_ROWS || share >= SHARE_MIN,
-        "{speed:.0} rows/s in epochs, {share:.2} of one run"
-    );
+    assert!(rows < MEASURED_ROWS || share >= SHARE_MIN, "{speed:.0} rows/s in epochs, {share:.2} of one run");
     world.stop().await;
 }

@@ -39,7 +39,8 @@ async fn a_pipeline_runs_by_itself_to_its_end() {
     assert!(world.client.error(sql).await.to_string().contains("already exists"));
     let again = sql.replace("CREATE PIPELINE p", "CREATE PIPELINE IF NOT EXISTS p");
     assert_eq!(world.client.outcome(&again).await.notices.len(), 1);
-    let lineage = "SELECT operation, producer IS NOT NULL, actor, message FROM system.catalog.transactions ORDER BY txn DESC LIMIT 1";
+    let lineage = "SELECT operation, producer IS NOT NULL, actor, message FROM system.catalog.transactions \
+                   WHERE operation = 'pipeline' ORDER BY txn DESC LIMIT 1";
     assert_eq!(world.client.rows(lineage).await, ["pipeline|true|cenote|default.p"]);
     world.client.rows("DROP PIPELINE p").await;
     assert!(world.client.rows("SHOW PIPELINES").await.is_empty());

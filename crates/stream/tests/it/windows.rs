@@ -16,7 +16,9 @@ async fn a_row_that_is_late_for_some_of_its_windows_counts_in_the_others() {
         .rows(&format!("CREATE PIPELINE p WITH (desired = 'paused', watermark_delay = '0') AS {script}"))
         .await;
     let mut run = world.open("p", epochs_of(10)).await.expect("opens");
-    for (second, partly_late, late) in [(35, 0, 0), (25, 1, 0), (36, 1, 0), (3, 1, 1), (19, 2, 1), (200, 2, 1)] {
+    for (second, partly_late, late) in
+        [(35, 0, 0), (25, 1, 0), (36, 1, 0), (3, 1, 1), (19, 2, 1), (200, 2, 1)]
+    {
         let at = format!("TIMESTAMP '2026-01-01' + INTERVAL '{second} seconds'");
         world.client.rows(&format!("INSERT INTO src VALUES ({at}, 1)")).await;
         drain(&mut run).await;
