@@ -296,6 +296,10 @@ impl LakeSource {
             cenote_catalog::Error::SnapshotExpired(reason) => {
                 Error::Gone { source_name: self.table.full_name(), reason }
             }
+            // The catalog knows it by its id only.
+            cenote_catalog::Error::TableNotFound { .. } => {
+                Error::Changed { source_name: self.table.full_name(), reason: "it was dropped".to_owned() }
+            }
             error => error.into(),
         };
         self.hold = Some(match held {

@@ -575,6 +575,7 @@ impl Inner {
             }
             let claimed = self.lake.catalog.claim_task(scope, self.executor, TASKS_MAX).await?;
             let Some(task) = claimed else { break };
+            fail::fail_point!("task.claimed");
             self.begin_task(scope, task, tasks.clone());
         }
         Ok(())

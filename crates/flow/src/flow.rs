@@ -1,6 +1,6 @@
 //! The handle by which a node starts, asks and stops what runs by itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) asset_tasks: OnceLock<Weak<dyn AssetTasks>>,
     /// Attempts at tasks of assets that are under way.
     pub(crate) attempts: Mutex<Vec<Running>>,
+    /// Runs whose attempts were ended of late, for one that was claimed by then and had not begun.
+    pub(crate) stopped: Mutex<VecDeque<Uuid>>,
     /// Runs of jobs that are under way, by id.
     pub(crate) job_runs: Mutex<HashMap<Uuid, JobRun>>,
     /// Rings when a run ended.
@@ -102,6 +104,7 @@ impl Flow {
             publications: Mutex::default(),
             asset_tasks: OnceLock::new(),
             attempts: Mutex::default(),
+            stopped: Mutex::default(),
             job_runs: Mutex::default(),
             bell: Notify::new(),
             heads: Mutex::default(),

@@ -19,6 +19,8 @@ use crate::flow::Inner;
 
 /// Tasks of assets that run at a time (`flow.tasks_max`).
 pub(crate) const TASKS_MAX: u32 = 16;
+/// Runs that were ended early and are remembered: a claim is under way for moments.
+const STOPPED_MAX: usize = 1_000;
 /// The longest pause before another attempt.
 const PAUSE_MAX: Duration = Duration::from_secs(900);
 /// The pause before the end of an attempt is noted again that could not be; it doubles with each failure …
@@ -51,6 +53,9 @@ impl Inner {
         let cancelled = halted.child_token();
         let running = Running { run: task.run, attempt: task.attempt_id, cancelled: cancelled.clone() };
         self.attempts.lock().push(running);
+        if self.stopped.lock().contains(&task.run) {
+            cancelled.cancel();
+        }
         self.spawn(async move {
             let attempt_id = task.attempt_id;
             if let Err(error) = inner.attempt_task(&scope, task, tasks, (&cancelled, &halted)).await {
@@ -70,6 +75,10 @@ impl Inner {
 
     /// Ends the attempts of a run.
     pub(crate) fn stop_run(&self, run: Uuid) {
+        let mut stopped = self.stopped.lock();
+        stopped.truncate(STOPPED_MAX - 1);
+        stopped.push_front(run);
+        drop(stopped);
         let attempts = self.attempts.lock();
         attempts.iter().filter(|running| running.run == run).for_each(|running| running.cancelled.cancel());
     }

@@ -1,13 +1,13 @@
 //! Assets begun by schedules and by changes, by a clock that the tests move.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
 use cenote_catalog::{
-    Asset, AssetRun, AssetSpec, ClaimedTask, Commit, Facts, FlowChange, ObjectChange, PartsOf, RunFilter,
-    RunOf, Schedule, TaskEnd, TaskFailure, TaskOutcome,
+    Asset, AssetRun, AssetSpec, Category, ClaimedTask, Commit, Facts, FlowChange, ObjectChange, PartsOf,
+    RunFilter, RunOf, Schedule, TaskEnd, TaskFailure, TaskOutcome,
 };
 use cenote_flow::{AssetTasks, Flow};
 use cenote_table::Lake;
@@ -21,9 +21,10 @@ use uuid::Uuid;
 
 use crate::world::{DAY, HOUR, World, flow_on, settle};
 
-/// Ends each task in a commit of its own, as if it had made rows of what its run reads.
+/// Ends each task in a commit of its own, as if it had made rows of what its run reads; or waits until it is told to end.
 struct Worker {
     lake: Lake,
+    is_endless: bool,
     /// Times that the runs were about, in the order in which they ended.
     done: Mutex<Vec<Micros>>,
 }
@@ -41,9 +42,14 @@ impl AssetTasks for Worker {
         &'a self,
         scope: &'a Scope,
         task: &'a ClaimedTask,
-        _stop: &'a CancellationToken,
+        stop: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<Txn, TaskFailure>> {
         async move {
+            if self.is_endless {
+                stop.cancelled().await;
+                let (category, message) = (Category::Infrastructure, "told to end".to_owned());
+                return Err(TaskFailure { category, message, checks: Vec::new(), staged: None });
+            }
             let snapshot = task.snapshot.expect("fixed by now");
             let inputs = task.asset.upstream.iter().map(|table| (*table, snapshot)).collect();
             let end = TaskEnd {
@@ -80,7 +86,11 @@ fn commit(lake: &Lake, scope: &Scope, run: Option<Uuid>, change: FlowChange) -> 
 
 /// A loop with who does its tasks.
 fn working(world: &World) -> (Flow, Arc<Worker>) {
-    let worker = Arc::new(Worker { lake: world.disk.lake.clone(), done: Mutex::default() });
+    with_worker(world, false)
+}
+
+fn with_worker(world: &World, is_endless: bool) -> (Flow, Arc<Worker>) {
+    let worker = Arc::new(Worker { lake: world.disk.lake.clone(), is_endless, done: Mutex::default() });
     let (flow, tasks): (_, Arc<dyn AssetTasks>) = (flow_on(&world.disk), worker.clone());
     flow.register_assets(Arc::downgrade(&tasks));
     (flow, worker)
@@ -260,4 +270,33 @@ async fn a_burst_of_changes_makes_a_run_a_second_and_the_last_has_read_all() {
     let part = parts.iter().find(|part| part.asset == sum.id).expect("it was made");
     let read = part.success.as_ref().expect("made").inputs[&raw];
     assert!(read >= changed, "{read} was read, {changed} is the last change");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_was_claimed_when_its_run_was_cancelled_ends_with_it() {
+    let world = World::new().await;
+    let (flow, _worker) = with_worker(&world, true);
+    asset(&world, "made", &[], scheduled("0 * * * *")).await;
+    flow.tick(world.clock.now()).await.unwrap();
+    world.clock.advance(HOUR);
+    // Who waits there gives its worker away, and with it what is to be done by that.
+    let (gate, opened) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (claimed, may_begin) = (gate.clone(), opened.clone());
+    let wait = move || {
+        tokio::task::block_in_place(|| {
+            claimed.wait();
+            may_begin.wait();
+        });
+    };
+    fail::cfg_callback("task.claimed", wait).unwrap();
+    let (ticking, now) = (flow.clone(), world.clock.now());
+    let ticking = tokio_util::task::TaskTracker::new().spawn(async move { ticking.tick(now).await });
+    let (catalog, scope) = (&world.disk.lake.catalog, &world.disk.scope);
+    tokio::task::block_in_place(|| gate.wait());
+    let run = runs(&world).await.first().expect("it was begun").id;
+    flow.cancel_run(scope, run, "asked").await.unwrap();
+    tokio::task::block_in_place(|| opened.wait());
+    ticking.await.unwrap().unwrap();
+    flow.idle().await;
+    assert_eq!(catalog.asset_run(scope, run).await.unwrap().state, "CANCELLED");
 }

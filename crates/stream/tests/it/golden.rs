@@ -295,6 +295,11 @@ async fn the_first_of_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_of_what_changes() {
+    Box::pin(golden(include_str!("golden/the_first_of_what_changes.sql"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_are_quiet() {
     Box::pin(golden(include_str!("golden/keys_that_are_quiet.sql"))).await;
 }

@@ -1,6 +1,6 @@
 --- setup
 CREATE TABLE sales (time TIMESTAMP, region TEXT, shop BIGINT, amount BIGINT);
-CREATE TABLE out (region TEXT, place BIGINT, shop BIGINT, total BIGINT, PRIMARY KEY (region, place) NOT ENFORCED);
+CREATE TABLE out (region TEXT, place BIGINT, shop BIGINT, total BIGINT, PRIMARY KEY (region, shop) NOT ENFORCED);
 INSERT INTO sales SELECT TIMESTAMP '2026-01-01', 'r' || (value % 3)::TEXT, value % 30, (value * 37) % 101 FROM range(0, 120)
 --- pipeline
 INSERT INTO out SELECT region, place, shop, total FROM (
