@@ -13,6 +13,7 @@ mod doors;
 mod erasure;
 mod fence;
 mod files;
+mod flow_bodies;
 mod flow_paths;
 mod flow_runs;
 mod inline;

@@ -7,6 +7,7 @@ mod conflicts;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod cut;
+mod endings;
 mod events;
 mod evolution;
 mod files;
@@ -150,9 +151,9 @@ macro_rules! all_promises {
             tasks::a_success_is_one_commit_with_its_rows_lineage_and_results,
             tasks::a_trigger_fires_once_however_many_try,
             tasks::an_asset_is_changed_as_it_was_read_and_runs_need_theirs,
-            tasks::what_dead_processes_held_is_given_back_three_times,
-            tasks::a_run_that_is_cancelled_ends_with_what_is_given_back,
-            tasks::random_endings_make_only_legal_changes,
+            endings::what_dead_processes_held_is_given_back_three_times,
+            endings::a_run_that_is_cancelled_ends_with_what_is_given_back,
+            endings::random_endings_make_only_legal_changes,
             tasks::parts_of_an_asset_are_rows_of_the_commit_that_makes_them,
             tasks::a_run_is_held_goes_on_and_has_its_time_and_its_width,
             tasks::what_a_task_did_is_known_as_long_as_its_run,

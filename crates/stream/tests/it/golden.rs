@@ -3,6 +3,7 @@
 //!
 //! A file has parts, each after a line `--- name`: `setup`, `pipeline` (the script), any number of `then` (more rows), and
 //! `batch`, the query whose answer the table `out` must have, or the query `table`; `{watermark}` is how far event time is.
+//! `{values}` are the calls of a file in `values`, the same over windows, groups and changes, and in the query of the batch.
 //! `after` is another script that runs before each look, on what the first one has written outside.
 //! Changelogs are merged by key in that table: what is left over, or missing, differs from the answer.
 
@@ -341,17 +342,29 @@ async fn when_rows_happened() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn distinct_and_filtered_values_of_changes() {
-    Box::pin(golden(include_str!("golden/distinct_and_filtered_values_of_changes.sql"))).await;
+    let text = include_str!("golden/distinct_and_filtered_values_of_changes.sql");
+    Box::pin(golden(
+        &text.replace("{values}", include_str!("golden/values/distinct_and_filtered_values.sql")),
+    ))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn distinct_and_filtered_values_of_groups() {
-    Box::pin(golden(include_str!("golden/distinct_and_filtered_values_of_groups.sql"))).await;
+    let text = include_str!("golden/distinct_and_filtered_values_of_groups.sql");
+    Box::pin(golden(
+        &text.replace("{values}", include_str!("golden/values/distinct_and_filtered_values.sql")),
+    ))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn distinct_and_filtered_values_of_windows() {
-    Box::pin(golden(include_str!("golden/distinct_and_filtered_values_of_windows.sql"))).await;
+    let text = include_str!("golden/distinct_and_filtered_values_of_windows.sql");
+    Box::pin(golden(
+        &text.replace("{values}", include_str!("golden/values/distinct_and_filtered_values.sql")),
+    ))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -371,17 +384,20 @@ async fn several_lists_of_a_row() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statistics_of_changes() {
-    Box::pin(golden(include_str!("golden/statistics_of_changes.sql"))).await;
+    let text = include_str!("golden/statistics_of_changes.sql");
+    Box::pin(golden(&text.replace("{values}", include_str!("golden/values/statistics.sql")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statistics_of_groups() {
-    Box::pin(golden(include_str!("golden/statistics_of_groups.sql"))).await;
+    let text = include_str!("golden/statistics_of_groups.sql");
+    Box::pin(golden(&text.replace("{values}", include_str!("golden/values/statistics.sql")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statistics_of_windows() {
-    Box::pin(golden(include_str!("golden/statistics_of_windows.sql"))).await;
+    let text = include_str!("golden/statistics_of_windows.sql");
+    Box::pin(golden(&text.replace("{values}", include_str!("golden/values/statistics.sql")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -396,17 +412,20 @@ async fn values_as_they_came_of_windows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_in_an_order_of_changes() {
-    Box::pin(golden(include_str!("golden/values_in_an_order_of_changes.sql"))).await;
+    let text = include_str!("golden/values_in_an_order_of_changes.sql");
+    Box::pin(golden(&text.replace("{values}", include_str!("golden/values/values_in_an_order.sql")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_in_an_order_of_groups() {
-    Box::pin(golden(include_str!("golden/values_in_an_order_of_groups.sql"))).await;
+    let text = include_str!("golden/values_in_an_order_of_groups.sql");
+    Box::pin(golden(&text.replace("{values}", include_str!("golden/values/values_in_an_order.sql")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_in_an_order_of_windows() {
-    Box::pin(golden(include_str!("golden/values_in_an_order_of_windows.sql"))).await;
+    let text = include_str!("golden/values_in_an_order_of_windows.sql");
+    Box::pin(golden(&text.replace("{values}", include_str!("golden/values/values_in_an_order.sql")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,33 +5,7 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 --- pipeline
 SET updating_ttl = 'off';
 INSERT INTO out SELECT k,
-  sum(DISTINCT v),
-  avg(DISTINCT v),
-  count(DISTINCT v),
-  min(DISTINCT v),
-  max(DISTINCT v),
-  bit_and(v),
-  bit_or(v),
-  bit_xor(v),
-  bit_and(DISTINCT v),
-  bool_and(b),
-  bool_or(b),
-  approx_distinct(v),
-  count(DISTINCT k || v::TEXT) FILTER (WHERE b),
-  sum(DISTINCT v) FILTER (WHERE b),
-  avg(f) FILTER (WHERE b),
-  bit_or(v) FILTER (WHERE v > 3),
-  bool_and(b) FILTER (WHERE v > 3),
-  approx_distinct(v) FILTER (WHERE b),
-  max(f) FILTER (WHERE NOT b),
-  median(v),
-  median(DISTINCT v),
-  median(f) FILTER (WHERE b),
-  percentile_cont(f, 0.25),
-  quantile_disc(v, 0.5),
-  mode(v),
-  mode(v) FILTER (WHERE b),
-  array_to_string(array_sort(array_agg(DISTINCT v)), ',', '-')
+{values}
 FROM src GROUP BY k
 --- then
 INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(60, 100)
@@ -39,31 +13,5 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:09:00', 'k0', 1, 1, true)
 --- batch
 SELECT k,
-  sum(DISTINCT v),
-  avg(DISTINCT v),
-  count(DISTINCT v),
-  min(DISTINCT v),
-  max(DISTINCT v),
-  bit_and(v),
-  bit_or(v),
-  bit_xor(v),
-  bit_and(DISTINCT v),
-  bool_and(b),
-  bool_or(b),
-  approx_distinct(v),
-  count(DISTINCT k || v::TEXT) FILTER (WHERE b),
-  sum(DISTINCT v) FILTER (WHERE b),
-  avg(f) FILTER (WHERE b),
-  bit_or(v) FILTER (WHERE v > 3),
-  bool_and(b) FILTER (WHERE v > 3),
-  approx_distinct(v) FILTER (WHERE b),
-  max(f) FILTER (WHERE NOT b),
-  median(v),
-  median(DISTINCT v),
-  median(f) FILTER (WHERE b),
-  percentile_cont(f, 0.25),
-  quantile_disc(v, 0.5),
-  mode(v),
-  mode(v) FILTER (WHERE b),
-  array_to_string(array_sort(array_agg(DISTINCT v)), ',', '-')
+{values}
 FROM src GROUP BY k

@@ -5,33 +5,7 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 --- pipeline
 INSERT INTO out SELECT w.start, k, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21, c22, c23, c24, c25, c26 FROM (
   SELECT hop(INTERVAL '10 seconds', INTERVAL '20 seconds') AS w, k,
-  sum(DISTINCT v) AS c0,
-  avg(DISTINCT v) AS c1,
-  count(DISTINCT v) AS c2,
-  min(DISTINCT v) AS c3,
-  max(DISTINCT v) AS c4,
-  bit_and(v) AS c5,
-  bit_or(v) AS c6,
-  bit_xor(v) AS c7,
-  bit_and(DISTINCT v) AS c8,
-  bool_and(b) AS c9,
-  bool_or(b) AS c10,
-  approx_distinct(v) AS c11,
-  count(DISTINCT k || v::TEXT) FILTER (WHERE b) AS c12,
-  sum(DISTINCT v) FILTER (WHERE b) AS c13,
-  avg(f) FILTER (WHERE b) AS c14,
-  bit_or(v) FILTER (WHERE v > 3) AS c15,
-  bool_and(b) FILTER (WHERE v > 3) AS c16,
-  approx_distinct(v) FILTER (WHERE b) AS c17,
-  max(f) FILTER (WHERE NOT b) AS c18,
-  median(v) AS c19,
-  median(DISTINCT v) AS c20,
-  median(f) FILTER (WHERE b) AS c21,
-  percentile_cont(f, 0.25) AS c22,
-  quantile_disc(v, 0.5) AS c23,
-  mode(v) AS c24,
-  mode(v) FILTER (WHERE b) AS c25,
-  array_to_string(array_sort(array_agg(DISTINCT v)), ',', '-') AS c26
+{values}
   FROM src GROUP BY 1, 2)
 --- then
 INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(60, 100)
@@ -39,32 +13,6 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:09:00', 'k0', 1, 1, true)
 --- batch
 SELECT s, k,
-  sum(DISTINCT v),
-  avg(DISTINCT v),
-  count(DISTINCT v),
-  min(DISTINCT v),
-  max(DISTINCT v),
-  bit_and(v),
-  bit_or(v),
-  bit_xor(v),
-  bit_and(DISTINCT v),
-  bool_and(b),
-  bool_or(b),
-  approx_distinct(v),
-  count(DISTINCT k || v::TEXT) FILTER (WHERE b),
-  sum(DISTINCT v) FILTER (WHERE b),
-  avg(f) FILTER (WHERE b),
-  bit_or(v) FILTER (WHERE v > 3),
-  bool_and(b) FILTER (WHERE v > 3),
-  approx_distinct(v) FILTER (WHERE b),
-  max(f) FILTER (WHERE NOT b),
-  median(v),
-  median(DISTINCT v),
-  median(f) FILTER (WHERE b),
-  percentile_cont(f, 0.25),
-  quantile_disc(v, 0.5),
-  mode(v),
-  mode(v) FILTER (WHERE b),
-  array_to_string(array_sort(array_agg(DISTINCT v)), ',', '-')
+{values}
 FROM (SELECT date_bin(INTERVAL '10 seconds', time) - value * INTERVAL '10 seconds' AS s, time, k, v, f, b FROM src, range(0, 2))
 WHERE s + INTERVAL '20 seconds' <= {watermark} GROUP BY s, k

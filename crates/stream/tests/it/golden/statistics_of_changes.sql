@@ -4,27 +4,7 @@ CREATE TABLE out (k TEXT, c0 DOUBLE, c1 DOUBLE, c2 DOUBLE, c3 DOUBLE, c4 DOUBLE,
 INSERT INTO src SELECT value, TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(0, 60)
 --- pipeline
 INSERT INTO out SELECT k,
-  var(v),
-  var_pop(f),
-  stddev(v),
-  stddev_pop(f),
-  covar_samp(v, f),
-  covar_pop(v, f),
-  corr(v, f),
-  regr_slope(f, v),
-  regr_intercept(f, v),
-  regr_r2(f, v),
-  regr_avgx(f, v),
-  regr_avgy(f, v),
-  regr_sxx(f, v),
-  regr_syy(f, v),
-  regr_sxy(f, v),
-  var(f) FILTER (WHERE b),
-  stddev_pop(v) FILTER (WHERE v > 3),
-  corr(f, v) FILTER (WHERE b),
-  regr_slope(v, f) FILTER (WHERE b),
-  covar_pop(f, v) FILTER (WHERE v > 3),
-  regr_count(f, v)
+{values}
 FROM src GROUP BY k
 --- then
 UPDATE src SET v = v + 2, b = NOT b WHERE id % 5 = 0;
@@ -35,25 +15,5 @@ UPDATE src SET k = 'k1', f = f - 1 WHERE id % 4 = 0;
 DELETE FROM src WHERE id % 6 = 1
 --- batch
 SELECT k,
-  var(v),
-  var_pop(f),
-  stddev(v),
-  stddev_pop(f),
-  covar_samp(v, f),
-  covar_pop(v, f),
-  corr(v, f),
-  regr_slope(f, v),
-  regr_intercept(f, v),
-  regr_r2(f, v),
-  regr_avgx(f, v),
-  regr_avgy(f, v),
-  regr_sxx(f, v),
-  regr_syy(f, v),
-  regr_sxy(f, v),
-  var(f) FILTER (WHERE b),
-  stddev_pop(v) FILTER (WHERE v > 3),
-  corr(f, v) FILTER (WHERE b),
-  regr_slope(v, f) FILTER (WHERE b),
-  covar_pop(f, v) FILTER (WHERE v > 3),
-  regr_count(f, v)
+{values}
 FROM src GROUP BY k

@@ -5,27 +5,7 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 --- pipeline
 SET updating_ttl = 'off';
 INSERT INTO out SELECT k,
-  var(v),
-  var_pop(f),
-  stddev(v),
-  stddev_pop(f),
-  covar_samp(v, f),
-  covar_pop(v, f),
-  corr(v, f),
-  regr_slope(f, v),
-  regr_intercept(f, v),
-  regr_r2(f, v),
-  regr_avgx(f, v),
-  regr_avgy(f, v),
-  regr_sxx(f, v),
-  regr_syy(f, v),
-  regr_sxy(f, v),
-  var(f) FILTER (WHERE b),
-  stddev_pop(v) FILTER (WHERE v > 3),
-  corr(f, v) FILTER (WHERE b),
-  regr_slope(v, f) FILTER (WHERE b),
-  covar_pop(f, v) FILTER (WHERE v > 3),
-  regr_count(f, v)
+{values}
 FROM src GROUP BY k
 --- then
 INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(60, 100)
@@ -33,25 +13,5 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:09:00', 'k0', 1, 1, true)
 --- batch
 SELECT k,
-  var(v),
-  var_pop(f),
-  stddev(v),
-  stddev_pop(f),
-  covar_samp(v, f),
-  covar_pop(v, f),
-  corr(v, f),
-  regr_slope(f, v),
-  regr_intercept(f, v),
-  regr_r2(f, v),
-  regr_avgx(f, v),
-  regr_avgy(f, v),
-  regr_sxx(f, v),
-  regr_syy(f, v),
-  regr_sxy(f, v),
-  var(f) FILTER (WHERE b),
-  stddev_pop(v) FILTER (WHERE v > 3),
-  corr(f, v) FILTER (WHERE b),
-  regr_slope(v, f) FILTER (WHERE b),
-  covar_pop(f, v) FILTER (WHERE v > 3),
-  regr_count(f, v)
+{values}
 FROM src GROUP BY k

@@ -4,17 +4,7 @@ CREATE TABLE out (k TEXT, c0 TEXT, c1 TEXT, c2 TEXT, c3 TEXT, c4 BIGINT, c5 DOUB
 INSERT INTO src SELECT value, TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(0, 60)
 --- pipeline
 INSERT INTO out SELECT k,
-  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-'),
-  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-'),
-  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-'),
-  string_agg(v::TEXT, ',' ORDER BY time DESC),
-  first_value(v ORDER BY f DESC, time),
-  last_value(f ORDER BY v, time),
-  last_value(v ORDER BY f) FILTER (WHERE b),
-  percentile_cont(0.75) WITHIN GROUP (ORDER BY f),
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC),
-  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC),
-  mode() WITHIN GROUP (ORDER BY v)
+{values}
 FROM src GROUP BY k
 --- then
 UPDATE src SET v = v + 2, b = NOT b WHERE id % 5 = 0;
@@ -25,15 +15,5 @@ UPDATE src SET k = 'k1', f = f - 1 WHERE id % 4 = 0;
 DELETE FROM src WHERE id % 6 = 1
 --- batch
 SELECT k,
-  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-'),
-  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-'),
-  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-'),
-  string_agg(v::TEXT, ',' ORDER BY time DESC),
-  first_value(v ORDER BY f DESC, time),
-  last_value(f ORDER BY v, time),
-  last_value(v ORDER BY f) FILTER (WHERE b),
-  percentile_cont(0.75) WITHIN GROUP (ORDER BY f),
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC),
-  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC),
-  mode() WITHIN GROUP (ORDER BY v)
+{values}
 FROM src GROUP BY k

@@ -5,17 +5,7 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 --- pipeline
 SET updating_ttl = 'off';
 INSERT INTO out SELECT k,
-  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-'),
-  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-'),
-  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-'),
-  string_agg(v::TEXT, ',' ORDER BY time DESC),
-  first_value(v ORDER BY f DESC, time),
-  last_value(f ORDER BY v, time),
-  last_value(v ORDER BY f) FILTER (WHERE b),
-  percentile_cont(0.75) WITHIN GROUP (ORDER BY f),
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC),
-  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC),
-  mode() WITHIN GROUP (ORDER BY v)
+{values}
 FROM src GROUP BY k
 --- then
 INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(60, 100)
@@ -23,15 +13,5 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:09:00', 'k0', 1, 1, true)
 --- batch
 SELECT k,
-  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-'),
-  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-'),
-  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-'),
-  string_agg(v::TEXT, ',' ORDER BY time DESC),
-  first_value(v ORDER BY f DESC, time),
-  last_value(f ORDER BY v, time),
-  last_value(v ORDER BY f) FILTER (WHERE b),
-  percentile_cont(0.75) WITHIN GROUP (ORDER BY f),
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC),
-  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC),
-  mode() WITHIN GROUP (ORDER BY v)
+{values}
 FROM src GROUP BY k

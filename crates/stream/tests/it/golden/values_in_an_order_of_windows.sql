@@ -5,17 +5,7 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 --- pipeline
 INSERT INTO out SELECT w.start, k, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10 FROM (
   SELECT hop(INTERVAL '10 seconds', INTERVAL '20 seconds') AS w, k,
-  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-') AS c0,
-  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-') AS c1,
-  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-') AS c2,
-  string_agg(v::TEXT, ',' ORDER BY time DESC) AS c3,
-  first_value(v ORDER BY f DESC, time) AS c4,
-  last_value(f ORDER BY v, time) AS c5,
-  last_value(v ORDER BY f) FILTER (WHERE b) AS c6,
-  percentile_cont(0.75) WITHIN GROUP (ORDER BY f) AS c7,
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC) AS c8,
-  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC) AS c9,
-  mode() WITHIN GROUP (ORDER BY v) AS c10
+{values}
   FROM src GROUP BY 1, 2)
 --- then
 INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k' || (value % 2)::TEXT, CASE WHEN value % 9 = 4 THEN NULL ELSE value * 7 % 11 END, value * 0.25 + value % 3, value % 5 <> 2 FROM range(60, 100)
@@ -23,16 +13,6 @@ INSERT INTO src SELECT TIMESTAMP '2026-01-01' + value * INTERVAL '1 second', 'k'
 INSERT INTO src VALUES (TIMESTAMP '2026-01-01 00:09:00', 'k0', 1, 1, true)
 --- batch
 SELECT s, k,
-  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-'),
-  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-'),
-  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-'),
-  string_agg(v::TEXT, ',' ORDER BY time DESC),
-  first_value(v ORDER BY f DESC, time),
-  last_value(f ORDER BY v, time),
-  last_value(v ORDER BY f) FILTER (WHERE b),
-  percentile_cont(0.75) WITHIN GROUP (ORDER BY f),
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC),
-  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC),
-  mode() WITHIN GROUP (ORDER BY v)
+{values}
 FROM (SELECT date_bin(INTERVAL '10 seconds', time) - value * INTERVAL '10 seconds' AS s, time, k, v, f, b FROM src, range(0, 2))
 WHERE s + INTERVAL '20 seconds' <= {watermark} GROUP BY s, k

@@ -1,0 +1,11 @@
+  array_to_string(array_agg(v ORDER BY f DESC, time), ',', '-') AS c0,
+  array_to_string(array_agg(v ORDER BY time) FILTER (WHERE b), ',', '-') AS c1,
+  array_to_string(array_agg(DISTINCT v ORDER BY v DESC), ',', '-') AS c2,
+  string_agg(v::TEXT, ',' ORDER BY time DESC) AS c3,
+  first_value(v ORDER BY f DESC, time) AS c4,
+  last_value(f ORDER BY v, time) AS c5,
+  last_value(v ORDER BY f) FILTER (WHERE b) AS c6,
+  percentile_cont(0.75) WITHIN GROUP (ORDER BY f) AS c7,
+  percentile_cont(0.9) WITHIN GROUP (ORDER BY v DESC) AS c8,
+  percentile_disc(0.4) WITHIN GROUP (ORDER BY f DESC) AS c9,
+  mode() WITHIN GROUP (ORDER BY v) AS c10
